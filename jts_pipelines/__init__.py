@@ -1,0 +1,1 @@
+"""Orchestration: Dagster assets over the storage library, backtests, reports, the jts command."""

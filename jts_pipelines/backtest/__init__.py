@@ -1,0 +1,1 @@
+"""Runs compiled strategies over bars. No Dagster import."""

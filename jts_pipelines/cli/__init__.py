@@ -1,0 +1,1 @@
+"""The jts command: parses arguments, calls the libraries, prints."""

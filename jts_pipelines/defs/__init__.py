@@ -1,0 +1,1 @@
+"""Thin Dagster assets, checks, partitions, schedules and sensors, by subject."""

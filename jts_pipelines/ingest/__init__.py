@@ -1,0 +1,1 @@
+"""CSV and Parquet files into the hot tier. No Dagster import."""

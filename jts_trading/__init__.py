@@ -1,0 +1,1 @@
+"""Data in motion: collect, decide, check risk, execute, account, reconcile."""

@@ -1,0 +1,1 @@
+"""One folder per broker, the same file names in each."""

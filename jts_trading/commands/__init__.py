@@ -1,0 +1,1 @@
+"""Commands that need a broker, the journal or the bus."""

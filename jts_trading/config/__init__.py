@@ -1,0 +1,1 @@
+"""Typed configuration from `jts.toml` and `JTS_...` variables: the bottom room."""

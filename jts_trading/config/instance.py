@@ -1,0 +1,84 @@
+"""Where one instance lives: its data root, its ports, its clock.
+
+Every path and port of an instance is derived here, so that another `JTS_HOME` with another
+`JTS_PORT_BASE` is a second instance beside the first.
+"""
+
+import hashlib
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from jts_trading.config.source import ConfigError, ConfigSource
+
+# Offsets from `port_base` and the defaults without one: design section 8.
+_PORTS = {
+    "gateway": (8700, 0),
+    "dagster": (3000, 1),
+    "code_server": (3001, 2),
+    "clickhouse": (8123, 3),
+}
+
+
+class InstanceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Section `instance`.
+
+    Attributes:
+        home: Data root; relative paths are relative to the working directory.
+        port_base: First port of this instance on loopback; the default ports when None.
+    """
+
+    home: str = "./var"
+    port_base: int | None = None
+
+    @property
+    def root(self) -> Path:
+        """The data root as an absolute path."""
+        return Path(self.home).expanduser().absolute()
+
+    def port(self, part: str) -> int:
+        """Return the loopback port of a part: gateway, dagster, code_server or clickhouse."""
+        default, offset = _PORTS[part]
+        return default if self.port_base is None else self.port_base + offset
+
+    @property
+    def socket_directory(self) -> Path:
+        """A short private directory for Unix sockets, whose paths must stay under 108 bytes."""
+        digest = hashlib.sha256(str(self.root).encode()).hexdigest()[:10]
+        return Path(tempfile.gettempdir()) / f"jts-{digest}"
+
+
+class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sections `hot`, `postgres` and `redis`: the DSN of a real server, or the embedded default.
+
+    Attributes:
+        dsn: `http://user:password@host:8123/database`, `postgresql://...` or `redis://...`;
+            empty for the embedded server.
+    """
+
+    dsn: str = ""
+
+
+class ClockSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Section `clock`: the affine instance clock, now = epoch + speed x elapsed.
+
+    Attributes:
+        epoch: An ISO 8601 instant with its offset, or `system` for the real time.
+        speed: Instance seconds per real second; above zero.
+    """
+
+    epoch: str = "system"
+    speed: float = 1.0
+
+
+def load_instance(source: ConfigSource) -> InstanceSettings:
+    """Load and check the section `instance`.
+
+    Raises:
+        ConfigError: The port base leaves no room for the ports of an instance.
+    """
+    settings = source.load(InstanceSettings, "instance")
+    if settings.port_base is not None and not 1024 <= settings.port_base <= 65_500:
+        raise ConfigError(f"instance.port_base is {settings.port_base}; accepted: 1024 to 65500")
+    return settings

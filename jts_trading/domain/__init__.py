@@ -1,0 +1,1 @@
+"""Instruments, money, clock, sessions, the one dated rule table, errors. Pure."""

@@ -1,0 +1,1 @@
+"""Strategy text to generated source: grammar, syntax, check, plan, source. Pure."""

@@ -1,0 +1,1 @@
+"""step(state, event, now_ns) -> effects. Pure."""

@@ -1,0 +1,1 @@
+"""Order life cycle, routing, accounts. Pure."""

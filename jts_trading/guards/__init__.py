@@ -1,0 +1,1 @@
+"""Rate limits, breakers and deadlines that wrap a port."""

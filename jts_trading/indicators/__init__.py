@@ -1,0 +1,1 @@
+"""Each indicator once: state layout, step, warm-up, null rule, parameter ranges. Pure."""

@@ -1,0 +1,1 @@
+"""Order journal and ledger in PostgreSQL."""

@@ -1,0 +1,1 @@
+"""Market data in and out of the hot tier."""

@@ -1,0 +1,1 @@
+"""Push, e-mail and chat messages."""

@@ -1,0 +1,1 @@
+"""Positions and results from fills. Pure."""

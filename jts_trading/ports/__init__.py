@@ -1,0 +1,1 @@
+"""The seams between deciding and acting, as protocols."""

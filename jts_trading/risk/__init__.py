@@ -1,0 +1,1 @@
+"""Limits, drawdown, kill switch. Pure."""

@@ -1,0 +1,1 @@
+"""Async shells that meet only on bus and journal."""

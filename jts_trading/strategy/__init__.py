@@ -1,0 +1,1 @@
+"""Releases and the sizing of signals into intents. Pure."""

@@ -1,0 +1,1 @@
+"""The default servers, from wheels: ClickHouse engine behind HTTP, PostgreSQL, Redis."""

@@ -1,0 +1,1 @@
+"""The hot tier: ClickHouse over HTTP, the same client for the embedded and the real server."""

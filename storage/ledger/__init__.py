@@ -1,0 +1,1 @@
+"""PostgreSQL DDL, migrations and read-only views of journal and ledger."""

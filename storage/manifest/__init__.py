@@ -1,0 +1,1 @@
+"""What exists where: chained records of published, evicted and superseded partitions."""

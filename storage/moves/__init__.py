@@ -1,0 +1,1 @@
+"""Export, verify, evict, restore: the only code that deletes market data."""

@@ -1,0 +1,1 @@
+"""Parquet files with digests and page checksums, written once and published atomically."""

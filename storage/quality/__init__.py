@@ -1,0 +1,1 @@
+"""Validation of rows, the closed list of quarantine reasons, coverage and gaps."""

@@ -1,0 +1,1 @@
+"""One declaration per dataset; DDL, Arrow and Parquet options are derived from it."""
