@@ -48,6 +48,31 @@ class InstanceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         digest = hashlib.sha256(str(self.root).encode()).hexdigest()[:10]
         return Path(tempfile.gettempdir()) / f"jts-{digest}"
 
+    @property
+    def postgres_socket_directory(self) -> Path:
+        """Directory of the embedded PostgreSQL's socket; its `host` in a DSN."""
+        return self.socket_directory / "postgres"
+
+    @property
+    def redis_socket(self) -> Path:
+        """Unix socket of the embedded Redis."""
+        return self.socket_directory / "redis.sock"
+
+    @property
+    def run_directory(self) -> Path:
+        """Pids, states, the shared clock and logs of what runs."""
+        return self.root / "run"
+
+    @property
+    def log_directory(self) -> Path:
+        """One log file per part, and the tracebacks of unexpected errors."""
+        return self.run_directory / "logs"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's home, where `dagster.yaml` is copied."""
+        return self.root / "dagster"
+
 
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Sections `hot`, `postgres` and `redis`: the DSN of a real server, or the embedded default.

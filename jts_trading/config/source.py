@@ -42,10 +42,23 @@ def _nearest(name: str, known: Collection[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ConfigSource:
-    """Parsed settings, not yet typed: `{section: {key: value}}` and where each key came from."""
+    """Parsed settings, not yet typed: `{section: {key: value}}` and where each key came from.
+
+    Attributes:
+        values: Keys and values per section.
+        origins: `section.key` to the file or variable that set it; `""` is the file.
+        file: Absolute path of the file that was read, or None.
+        dagster_pg_url: The value of `JTS_DAGSTER_PG_URL`, or None.
+    """
 
     values: Mapping[str, Mapping[str, Any]]
     origins: Mapping[str, str] = field(default_factory=dict)
+    file: str | None = None
+    dagster_pg_url: str | None = None
+
+    def origin(self, key: str) -> str:
+        """Return where a key came from: a file or a variable."""
+        return self.origins.get(key, self.origins.get("", "configuration"))
 
     def load(self, struct_type: type[T], section: str) -> T:
         """Build the settings of one section.
@@ -67,7 +80,7 @@ class ConfigSource:
     def _explain(self, section: str, message: str) -> str:
         what, _, path = message.partition(" - at `$")
         key = section + path.rstrip("`") if path else section
-        return f"{self.origins.get(key, self.origins.get('', 'configuration'))}: {key}: {what}"
+        return f"{self.origin(key)}: {key}: {what}"
 
     def require_sections(self, known: Collection[str]) -> None:
         """Refuse a section that nobody reads.
@@ -103,7 +116,15 @@ def read(environ: Mapping[str, str] | None = None, path: Path | None = None) -> 
     for name in sorted(variables):
         if name.startswith("JTS_") and name not in OTHER_NAMES:
             _read_variable(name, variables[name], values, origins)
-    return ConfigSource(values, origins)
+    read_file = str(file.absolute()) if file.exists() else None
+    return ConfigSource(values, origins, read_file, variable("JTS_DAGSTER_PG_URL", variables))
+
+
+def child_environment(
+    overrides: Mapping[str, str], environ: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return the environment for a program that this one starts, with some variables replaced."""
+    return {**(os.environ if environ is None else environ), **overrides}
 
 
 def variable(name: str, environ: Mapping[str, str] | None = None) -> str | None:

@@ -1,0 +1,195 @@
+"""The settings of one installation, composed once.
+
+Whoever starts a command asks `load_settings()` and passes the sections on; nobody else reads the
+configuration. Sections are checked here as far as they can be without a server.
+"""
+
+import math
+from datetime import datetime
+from typing import Literal
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import msgspec
+
+from jts_trading.config.instance import (
+    ClockSettings,
+    InstanceSettings,
+    StoreSettings,
+    load_instance,
+)
+from jts_trading.config.source import ConfigError, ConfigSource, read
+from storage.schema.tiers import TierSettings, default_values
+
+_SCHEMES = {
+    "hot": ("http", "https"),
+    "postgres": ("postgresql", "postgres", "postgresql+psycopg2"),
+    "redis": ("redis", "rediss", "unix"),
+    "dagster": ("postgresql", "postgres", "postgresql+psycopg2"),
+}
+
+
+class DagsterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Section `dagster`.
+
+    Attributes:
+        dsn: The PostgreSQL database of Dagster's runs and events; empty for a database `dagster`
+            in the embedded server. `JTS_DAGSTER_PG_URL` overrides it.
+    """
+
+    dsn: str = ""
+
+
+class LoggingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Section `logging`.
+
+    Attributes:
+        level: The lowest level that is written.
+        format: `json` for one object a line, `text` for people.
+    """
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "text"] = "json"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every section, typed and checked.
+
+    Attributes:
+        instance: Data root and ports.
+        hot: The hot store; embedded without a DSN.
+        postgres: The ledger's store; embedded without a DSN.
+        redis: The bus; embedded without a DSN.
+        clock: The instance clock.
+        tiers: Places and retention of market data.
+        dagster: Where Dagster keeps runs and events.
+        logging: Level and format of logs.
+        file: Absolute path of the file that was read, or None.
+    """
+
+    instance: InstanceSettings
+    hot: StoreSettings
+    postgres: StoreSettings
+    redis: StoreSettings
+    clock: ClockSettings
+    tiers: TierSettings
+    dagster: DagsterSettings
+    logging: LoggingSettings
+    file: str | None = None
+
+    @property
+    def hot_dsn(self) -> str:
+        """The hot store as a URL: the configured one, else the embedded server of `jts up`."""
+        return self.hot.dsn or f"http://127.0.0.1:{self.instance.port('clickhouse')}"
+
+    @property
+    def postgres_dsn(self) -> str:
+        """The PostgreSQL server as a URL: the configured one, else the embedded server."""
+        return self.postgres.dsn or self._embedded_database("postgres")
+
+    @property
+    def redis_dsn(self) -> str:
+        """The Redis server as a URL: the configured one, else the embedded server's socket."""
+        return self.redis.dsn or f"unix://{self.instance.redis_socket}"
+
+    @property
+    def dagster_url(self) -> str:
+        """Dagster's database as SQLAlchemy wants it, with the driver that Dagster ships."""
+        return with_psycopg2(self.dagster.dsn or self._embedded_database("dagster"))
+
+    def _embedded_database(self, name: str) -> str:
+        directory = quote(str(self.instance.postgres_socket_directory))
+        return f"postgresql://postgres@/{name}?host={directory}"
+
+
+SECTIONS = tuple(name for name in Settings.__struct_fields__ if name != "file")
+
+
+def load_settings(source: ConfigSource | None = None) -> Settings:
+    """Read the configuration and type every section.
+
+    Args:
+        source: What was read; the file and the environment of this run when None.
+
+    Raises:
+        ConfigError: A section, key or variable is unknown, or a value cannot be used.
+    """
+    source = source or read()
+    source.require_sections(SECTIONS)
+    return Settings(
+        instance=load_instance(source),
+        hot=_store(source, "hot"),
+        postgres=_store(source, "postgres"),
+        redis=_store(source, "redis"),
+        clock=_clock(source),
+        tiers=_tiers(source),
+        dagster=_dagster(source),
+        logging=source.load(LoggingSettings, "logging"),
+        file=source.file,
+    )
+
+
+def with_psycopg2(url: str) -> str:
+    """Name the psycopg2 driver in a PostgreSQL URL, whose default SQLAlchemy 2.1 changed."""
+    scheme, separator, rest = url.partition("://")
+    known = scheme in {"postgresql", "postgres"}
+    return f"postgresql+psycopg2{separator}{rest}" if known else url
+
+
+def masked(url: str) -> str:
+    """Return a DSN that may be shown: the password is replaced."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    user, _, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}"))
+
+
+def _store(source: ConfigSource, section: str) -> StoreSettings:
+    settings = source.load(StoreSettings, section)
+    _check_scheme(source, section, settings.dsn)
+    return settings
+
+
+def _dagster(source: ConfigSource) -> DagsterSettings:
+    settings = source.load(DagsterSettings, "dagster")
+    named = source.dagster_pg_url
+    if named:
+        settings = DagsterSettings(dsn=named)
+    _check_scheme(source, "dagster", settings.dsn)
+    return settings
+
+
+def _check_scheme(source: ConfigSource, section: str, dsn: str) -> None:
+    if dsn and urlsplit(dsn).scheme not in _SCHEMES[section]:
+        accepted = ", ".join(f"{scheme}://" for scheme in _SCHEMES[section])
+        raise ConfigError(
+            f"{source.origin(f'{section}.dsn')}: {section}.dsn is {masked(dsn)}; "
+            f"accepted: {accepted} or empty for the embedded server"
+        )
+
+
+def _clock(source: ConfigSource) -> ClockSettings:
+    settings = source.load(ClockSettings, "clock")
+    if not (math.isfinite(settings.speed) and settings.speed > 0):
+        raise ConfigError(
+            f"{source.origin('clock.speed')}: clock.speed is {settings.speed}; "
+            "accepted: a finite number above zero"
+        )
+    if settings.epoch != "system" and not _is_instant(settings.epoch):
+        raise ConfigError(
+            f"{source.origin('clock.epoch')}: clock.epoch is {settings.epoch!r}; "
+            "accepted: system, or an instant with its offset such as 2025-06-30T16:00:00+09:00"
+        )
+    return settings
+
+
+def _is_instant(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def _tiers(source: ConfigSource) -> TierSettings:
+    merged = {**default_values(), **source.values.get("tiers", {})}
+    return ConfigSource({"tiers": merged}, source.origins).load(TierSettings, "tiers")
