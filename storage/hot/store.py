@@ -17,6 +17,7 @@ import pyarrow as pa
 from storage.hot.connection import HotConnection, Parameters
 from storage.hot.loads import StagedLoads
 from storage.hot.summary import row_hash, summary_columns, summary_of_answer
+from storage.hot.transit import Transit
 from storage.manifest.records import Fence, Summary
 from storage.schema.arrow import file_schema
 from storage.schema.clickhouse import PERIOD, create_table
@@ -53,6 +54,7 @@ class HotStore:
 
     Attributes:
         loads: The only way for rows to come in.
+        transit: Partitions on their way out or back; for `storage.moves` alone.
 
     Raises:
         InputError: The DSN is not of that form.
@@ -61,6 +63,7 @@ class HotStore:
     def __init__(self, dsn: str) -> None:
         self._connection = HotConnection(dsn)
         self.loads = StagedLoads(self._connection)
+        self.transit = Transit(self._connection)
 
     @property
     def server(self) -> str:
