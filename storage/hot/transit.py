@@ -49,7 +49,7 @@ class Transit:
         self._drop(partition, self._table(partition, "leaving"))
 
     def stage(self, partition: Partition, rows: pa.Table) -> tuple[Fence, Summary]:
-        """Load the rows of a partition beside the live table; return what the server then holds."""
+        """Load rows beside the live table and return what the server then holds."""
         dataset = DATASETS[partition.dataset]
         table = self._table(partition, "returning")
         self._drop(partition, table)
