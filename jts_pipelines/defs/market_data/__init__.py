@@ -1,0 +1,1 @@
+"""Candles of each venue and interval: partitions, asset, checks, landing folder."""
