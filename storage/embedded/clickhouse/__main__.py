@@ -1,0 +1,84 @@
+"""`python -m storage.embedded.clickhouse`: the owner process of the embedded ClickHouse engine."""
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+import click
+
+from storage.embedded.lifetime import StopRequest
+from storage.embedded.private import DirectoryOwnedError, own_directory
+from storage.errors import StorageError
+
+STOP_SECONDS = 5.0
+EXIT_NOT_THE_OWNER = 3
+EXIT_STORAGE = 5
+
+
+def serve(path: Path, host: str, port: int, password: str, parent_pid: int | None) -> None:
+    """Own the directory and answer until the stop is requested.
+
+    Raises:
+        DirectoryOwnedError: Another process owns the directory.
+        StorageError: The directory or the port cannot be used.
+    """
+    stop = StopRequest()
+    stop.install(parent_pid)
+    owner = own_directory(path, "the ClickHouse data")
+    # Imported late: a second owner is refused before it pays for the engine.
+    from storage.embedded.clickhouse.engine import Engine
+    from storage.embedded.clickhouse.server import Access, ClickHouseServer
+
+    engine = Engine(path.absolute())
+    try:
+        try:
+            server = ClickHouseServer((host, port), engine, Access(password))
+        except OSError as error:
+            raise StorageError(f"ClickHouse HTTP {host}:{port}: {error.strerror}") from error
+        listener = threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True)
+        listener.start()
+        click.echo(f"clickhouse {engine.version} ready on http://{host}:{server.server_port}")
+        sys.stdout.flush()
+        stop.wait()
+        server.is_stopping = True
+        server.shutdown()
+        server.server_close()
+        is_idle = server.cancel_all(STOP_SECONDS)
+        if is_idle:
+            engine.close()
+    finally:
+        owner.release()
+    if not is_idle:
+        # Acknowledged rows are on disk; a query that cannot be cancelled must not keep us.
+        os._exit(0)
+
+
+@click.command()
+@click.option("--path", required=True, type=click.Path(path_type=Path), help="Data directory.")
+@click.option("--port", required=True, type=click.IntRange(0, 65_535), help="HTTP port.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--password-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with the password of user default; no password is asked for without it.",
+)
+@click.option("--parent-pid", type=int, help="Stop when this process ends.")
+def main(
+    path: Path, port: int, host: str, password_file: Path | None, parent_pid: int | None
+) -> None:
+    """Serve the embedded ClickHouse engine over HTTP; SIGTERM stops it."""
+    os.umask(0o077)
+    password = password_file.read_text(encoding="utf-8").strip() if password_file else ""
+    try:
+        serve(path, host, port, password, parent_pid)
+    except DirectoryOwnedError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(EXIT_NOT_THE_OWNER)
+    except StorageError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(EXIT_STORAGE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Where the SQL of a request ends and its data begin.
+
+The engine itself judges what a statement does; this room only finds what the HTTP interface has to
+know before: the `FORMAT` at the end of a query, and the place where the data of an `INSERT` begin.
+It reads bytes, because the data behind an INSERT are not text.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+# One token per match: what cannot contain a keyword is swallowed whole.
+_TOKENS = re.compile(
+    rb"""
+      (?P<space>\s+)
+    | (?P<comment>--[^\n]*|\#[!\ ][^\n]*|/\*.*?(?:\*/|\Z))
+    | (?P<string>'(?:[^'\\]|\\.|'')*'|`(?:[^`\\]|\\.)*`|"(?:[^"\\]|\\.)*")
+    | (?P<word>[A-Za-z_][A-Za-z0-9_]*)
+    | (?P<open>[(\[{])
+    | (?P<close>[)\]}])
+    | (?P<other>.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+# A query that reads or lists its rows: what follows is SQL to its end.
+_ROWS_FOLLOW = frozenset({b"VALUES", b"SELECT", b"WITH", b"INFILE", b"WATCH"})
+
+
+@dataclass(frozen=True, slots=True)
+class InsertHead:
+    """The SQL part of an INSERT with data.
+
+    Attributes:
+        sql: The statement without its FORMAT clause.
+        format: The input format of the data.
+        data_offset: Where the data begin, in bytes from the start of the text.
+    """
+
+    sql: str
+    format: str
+    data_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFormat:
+    """The FORMAT clause of a query.
+
+    Attributes:
+        name: The format.
+        begin: Offset of the word FORMAT.
+        end: Offset behind the name.
+    """
+
+    name: str
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    upper: bytes
+    begin: int
+    end: int
+    depth: int
+
+
+def _words(text: bytes) -> Iterator[_Word]:
+    """Yield words outside strings and comments with their depth of brackets."""
+    depth = 0
+    for match in _TOKENS.finditer(text):
+        kind = match.lastgroup
+        if kind == "open":
+            depth += 1
+        elif kind == "close":
+            depth -= 1
+        elif kind == "word":
+            yield _Word(match.group().upper(), match.start(), match.end(), depth)
+
+
+def insert_head(text: bytes) -> InsertHead | None:
+    """Split an INSERT whose data follow its FORMAT clause.
+
+    Args:
+        text: The whole text, or a beginning of it that is long enough for the statement.
+
+    Returns:
+        None if the text is no INSERT, or one whose rows are SQL themselves (VALUES, SELECT, ...).
+    """
+    words = _words(text)
+    first = next(words, None)
+    if first is None or first.upper != b"INSERT":
+        return None
+    for word in words:
+        if word.depth:
+            continue
+        if word.upper in _ROWS_FOLLOW:
+            return None
+        if word.upper == b"FORMAT":
+            name = next(words, None)
+            if name is None:
+                return None
+            sql = text[: word.begin].decode("utf-8", errors="replace")
+            label = text[name.begin : name.end].decode("ascii")
+            if label.upper() == "VALUES":
+                return None
+            return InsertHead(sql, label, _skip_to_data(text, name.end))
+    return None
+
+
+def _skip_to_data(text: bytes, offset: int) -> int:
+    """One run of blanks and at most one line end separate a format from its data."""
+    while offset < len(text) and text[offset] in b" \t\r":
+        offset += 1
+    if offset < len(text) and text[offset] == ord(";"):
+        offset += 1
+    if offset < len(text) and text[offset] == ord("\n"):
+        offset += 1
+    return offset
+
+
+def output_format(text: bytes) -> OutputFormat | None:
+    """Find the FORMAT clause that ends a query, behind which only SETTINGS may stand."""
+    found: OutputFormat | None = None
+    words = list(_words(text))
+    for word, name in pairwise(words):
+        if word.depth == 0 and word.upper == b"FORMAT" and name.depth == 0:
+            between = text[word.end : name.begin]
+            if not between.strip():
+                found = OutputFormat(
+                    text[name.begin : name.end].decode("ascii"), word.begin, name.end
+                )
+    if found is None:
+        return None
+    tail = [w.upper for w in words if w.begin >= found.end and w.depth == 0]
+    if tail and tail[0] != b"SETTINGS":
+        return None
+    return found

@@ -1,0 +1,110 @@
+"""How long a server process lives: until it is told to stop, or until its supervisor is gone.
+
+Theory of operation. Each embedded server is a foreground process, started by a supervisor in a
+session of its own, so a Ctrl-C in the terminal reaches the supervisor only; should a SIGINT arrive
+nevertheless, it is ignored. SIGTERM means: stop now, cleanly. Two nets catch a supervisor that was
+killed hard:
+
+* `--parent-pid PID`: a thread waits on a pidfd of that process and then acts as if SIGTERM had
+  come. Any process can be named, not only the parent, so it works for grandchildren; unlike
+  PR_SET_PDEATHSIG it does not fire when merely the *thread* that spawned us ends.
+* A native server below us (postgres, redis-server) is told by PR_SET_PDEATHSIG to stop when we
+  die; it is our direct child, spawned by our main thread, so the signal means exactly that.
+"""
+
+import ctypes
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+
+_PR_SET_PDEATHSIG = 1
+_POLL_SECONDS = 0.5
+
+
+class StopRequest:
+    """Set once, by SIGTERM or by the end of the supervisor; waited for by the main thread."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def install(self, parent_pid: int | None) -> None:
+        """Take SIGTERM, ignore SIGINT and watch the supervisor. Call in the main thread."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if parent_pid is not None:
+            watch_exit(parent_pid, self.ask)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self.ask()
+
+    def ask(self) -> None:
+        """Request the stop; may be called from any thread, and twice."""
+        self._event.set()
+
+    @property
+    def is_asked(self) -> bool:
+        """True once somebody asked."""
+        return self._event.is_set()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until the stop is requested; True if it was."""
+        return self._event.wait(seconds)
+
+
+def watch_exit(pid: int, on_exit: Callable[[], None]) -> None:
+    """Call `on_exit` in a daemon thread once the process `pid` has ended, at once if it has."""
+    thread = threading.Thread(target=_await_exit, args=(pid, on_exit), daemon=True)
+    thread.name = f"watch-{pid}"
+    thread.start()
+
+
+def _await_exit(pid: int, on_exit: Callable[[], None]) -> None:
+    if hasattr(os, "pidfd_open"):
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            on_exit()
+            return
+        # A pidfd becomes readable when its process ends, also while a zombie waits to be reaped.
+        select.select([descriptor], [], [])
+        os.close(descriptor)
+    else:
+        while is_alive(pid):
+            time.sleep(_POLL_SECONDS)
+    on_exit()
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process with this id exists; a zombie counts as alive."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def die_with_parent(number: int) -> Callable[[], None]:
+    """Return a `preexec_fn` that has the kernel send a signal when the parent dies.
+
+    It runs in the child after its user was set (a change of user would clear the request) and does
+    nothing where the kernel has no such request.
+    """
+    if not sys.platform.startswith("linux"):
+        return lambda: None
+    # Looked up before the fork: the child must not import.
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    parent = os.getpid()
+
+    def request() -> None:
+        prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return request
