@@ -1,0 +1,1 @@
+"""Moves between the tiers as assets, and the nightly schedule."""
