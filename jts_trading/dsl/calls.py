@@ -1,0 +1,188 @@
+"""Calls of indicators: arguments, ranges, inputs, outputs."""
+
+from fractions import Fraction
+from typing import Protocol
+
+from jts_trading.dsl import graph as g
+from jts_trading.dsl import syntax as s
+from jts_trading.dsl.errors import StrategyError, nearest
+from jts_trading.dsl.grammar import INDICATORS_MAX, SOURCE_ARGUMENT
+from jts_trading.dsl.names import Scope
+from jts_trading.dsl.values import Bound, Bundle, Fixed, Kind, Series, Value, describe
+from jts_trading.indicators.catalog import DEFINITIONS, find
+from jts_trading.indicators.definition import Definition, Parameter, ParameterKind, Unit
+
+
+class ExpressionResolver(Protocol):
+    """What a call needs of the resolver of expressions."""
+
+    scope: Scope
+    graph: g.Graph
+
+    def refuse(self, message: str, at: int, hint: str = "") -> StrategyError:
+        """Return the error for an offset."""
+
+    def value(self, node: s.Expression, frame: int) -> Value:
+        """Resolve an expression to one value."""
+
+
+def resolve_call(resolver: ExpressionResolver, node: s.Call, frame: int) -> Bound:
+    """Resolve the call of an indicator.
+
+    Raises:
+        StrategyError: It is unknown, or an argument is missing, unknown, given twice or out of
+            range.
+    """
+    definition = find(node.name)
+    if definition is None:
+        raise resolver.refuse(
+            f'unknown indicator "{node.name}"', node.at, nearest(node.name, set(DEFINITIONS))
+        )
+    given = _match_arguments(resolver, definition, node)
+    settings = tuple(
+        (p.name, _setting(resolver, definition, p, given.get(p.name), call=node, frame=frame))
+        for p in definition.parameters
+    )
+    problem = definition.constraint(dict(settings))
+    if problem:
+        raise resolver.refuse(f"{definition.name}: {problem}", node.at)
+    inputs, kind, power = _inputs(resolver, definition, given.get(SOURCE_ARGUMENT), frame)
+    indicator = g.Indicator(definition.name, settings, inputs, frame)
+    number = resolver.graph.add(indicator)
+    count = sum(isinstance(n, g.Indicator) for n in resolver.graph.nodes)
+    if count > INDICATORS_MAX:
+        raise resolver.refuse(f"a strategy has at most {INDICATORS_MAX} indicators", node.at)
+    bundle = Bundle(
+        number, definition.name, tuple(o.name for o in definition.outputs), kind, power
+    )
+    if len(definition.outputs) > 1:
+        return bundle
+    return output_of(resolver, bundle, definition.outputs[0].name, node.at)
+
+
+def output_of(resolver: ExpressionResolver, bundle: Bundle, field: str, at: int) -> Series:
+    """Return one output of an indicator.
+
+    Raises:
+        StrategyError: It has no such output.
+    """
+    definition = DEFINITIONS[bundle.name]
+    index = definition.output_index(field)
+    if index is None:
+        raise resolver.refuse(
+            f'{bundle.name} has no output "{field}"', at, nearest(field, set(bundle.outputs))
+        )
+    indicator = g.indicator_of(resolver.graph, bundle.indicator)
+    number = resolver.graph.add(g.Output(bundle.indicator, index, indicator.frame))
+    match definition.outputs[index].unit:
+        case Unit.INPUT:
+            return Series(number, bundle.kind, bundle.power)
+        case Unit.NUMBER:
+            return Series(number, Kind.NUMBER)
+        case Unit.PERCENT:
+            return Series(number, Kind.PERCENT)
+
+
+def _match_arguments(
+    resolver: ExpressionResolver, definition: Definition, node: s.Call
+) -> dict[str, s.Argument]:
+    names = [p.name for p in definition.parameters]
+    accepted = [*names, SOURCE_ARGUMENT] if definition.accepts_source else names
+    given: dict[str, s.Argument] = {}
+    for place, argument in enumerate(node.arguments):
+        if not argument.name and place >= len(names):
+            raise resolver.refuse(
+                f"{definition.name} takes {len(names)} values: {', '.join(names)}", argument.at
+            )
+        name = argument.name or names[place]
+        if name not in accepted:
+            raise resolver.refuse(
+                f'{definition.name} has no parameter "{name}"',
+                argument.at,
+                nearest(name, accepted),
+            )
+        if name in given:
+            raise resolver.refuse(f'"{name}" is given twice', argument.at)
+        given[name] = argument
+    return given
+
+
+def _setting(
+    resolver: ExpressionResolver,
+    definition: Definition,
+    parameter: Parameter,
+    argument: s.Argument | None,
+    *,
+    call: s.Call,
+    frame: int,
+) -> Fraction:
+    label = f"{definition.name}({parameter.name})"
+    if argument is None:
+        if parameter.default is None:
+            raise resolver.refuse(
+                f'{definition.name} needs "{parameter.name}"',
+                call.at,
+                f"write {definition.name}({parameter.name}: 20)",
+            )
+        return parameter.default
+    if isinstance(argument.value, s.Record):
+        raise resolver.refuse(f"{label} must be {parameter.kind}", argument.at)
+    value = resolver.value(argument.value, frame)
+    at = argument.value.at
+    if not isinstance(value, Fixed):
+        raise resolver.refuse(f"{label} must be known in advance, found {describe(value)}", at)
+    number = _number_of(resolver, parameter, value, frame=frame, label=label, at=at)
+    if not parameter.low <= number <= parameter.high:
+        raise resolver.refuse(
+            f"{label} is {_plain(number)}",
+            at,
+            f"accepted: {_plain(parameter.low)} to {_plain(parameter.high)}",
+        )
+    return number
+
+
+def _number_of(
+    resolver: ExpressionResolver,
+    parameter: Parameter,
+    value: Fixed,
+    *,
+    frame: int,
+    label: str,
+    at: int,
+) -> Fraction:
+    number = value.value
+    if parameter.kind is ParameterKind.BARS and value.kind is Kind.DURATION:
+        seconds = resolver.scope.frames.table[frame][1]
+        if seconds is None:
+            raise resolver.refuse(
+                f"{label} is a duration, but the text declares no time frame",
+                at,
+                'write timeframes { minute = "1m" } or a number of bars',
+            )
+        number /= seconds
+        if number.denominator != 1 or number < 1:
+            raise resolver.refuse(f"{label} is no whole number of bars of {seconds} s", at)
+        return number
+    if value.kind is not Kind.NUMBER:
+        raise resolver.refuse(f"{label} must be a {parameter.kind}, found {describe(value)}", at)
+    if parameter.kind is not ParameterKind.NUMBER and number.denominator != 1:
+        raise resolver.refuse(f"{label} must be a {parameter.kind}, found {_plain(number)}", at)
+    return number
+
+
+def _plain(number: Fraction) -> str:
+    return str(number.numerator) if number.denominator == 1 else f"{float(number):g}"
+
+
+def _inputs(
+    resolver: ExpressionResolver, definition: Definition, source: s.Argument | None, frame: int
+) -> tuple[tuple[int, ...], Kind, int]:
+    if source is None:
+        nodes = tuple(resolver.graph.add(g.Column(name, frame)) for name in definition.inputs)
+        return nodes, Kind.NUMBER, int(definition.inputs != ("volume",))
+    if isinstance(source.value, s.Record):
+        raise resolver.refuse(f"{SOURCE_ARGUMENT} must be a series", source.at)
+    value = resolver.value(source.value, frame)
+    if not isinstance(value, Series) or value.kind is Kind.TRUTH:
+        raise resolver.refuse(f"{SOURCE_ARGUMENT} must be a series of numbers", source.value.at)
+    return (value.node,), value.kind, value.power

@@ -1,0 +1,102 @@
+"""Check a parsed strategy: every name, type, range and limit; the result is a resolved program."""
+
+import re
+from collections.abc import Mapping
+
+from jts_trading.dsl import syntax as s
+from jts_trading.dsl.actions import check_action
+from jts_trading.dsl.errors import nearest
+from jts_trading.dsl.grammar import EDGE_TRIGGERED, RULE_SIDES, RULES_MAX, Measure
+from jts_trading.dsl.graph import Graph
+from jts_trading.dsl.lexer import SourceText
+from jts_trading.dsl.names import Scope, build_frames, check_new_name
+from jts_trading.dsl.normal import expression_text
+from jts_trading.dsl.plan import Rule
+from jts_trading.dsl.program import CheckedRule, Program
+from jts_trading.dsl.resolve import Resolver
+from jts_trading.dsl.settings import check_params, check_risk, check_sources, check_timeframes
+from jts_trading.dsl.values import KIND_OF_MEASURE, Bundle, Fixed, Kind
+
+_NAME = re.compile(r"[A-Za-z0-9_가-힣][A-Za-z0-9_가-힣 .-]{0,63}")
+
+
+def check(strategy: s.Strategy, source: SourceText, overrides: Mapping[str, str]) -> Program:
+    """Check a strategy.
+
+    Args:
+        strategy: Its syntax.
+        source: Its text, for errors.
+        overrides: Values of parameters that replace the declared ones.
+
+    Raises:
+        StrategyError: With line, column and what would be accepted.
+    """
+    if not _NAME.fullmatch(strategy.name):
+        raise source.refuse(
+            "the name of a strategy has 1 to 64 letters, digits, spaces and _ . -", strategy.at
+        )
+    taken: dict[str, str] = {}
+    params = check_params(source, strategy.params, overrides, taken)
+    lengths = check_timeframes(source, strategy.timeframes, taken)
+    scope = Scope(source, strategy, build_frames(source, strategy, lengths))
+    for parameter in params:
+        kind = KIND_OF_MEASURE[Measure(parameter.measure)]
+        scope.params[parameter.name] = Fixed(parameter.value, kind)
+    resolver = Resolver(scope, Graph())
+    _define(resolver, strategy, taken)
+    rules = _rules(resolver, strategy)
+    risk = check_risk(source, strategy.risk)
+    sources = check_sources(source, strategy.sources)
+    return Program(strategy.name, scope.frames, resolver.graph, rules, risk, params, sources)
+
+
+def _define(resolver: Resolver, strategy: s.Strategy, taken: dict[str, str]) -> None:
+    scope = resolver.scope
+    by_frame: dict[int, dict[str, str]] = {}
+    for definition in strategy.definitions:
+        frame = 0
+        if definition.frame:
+            if definition.frame not in scope.frames.numbers:
+                raise resolver.refuse(
+                    f'unknown time frame "{definition.frame}"',
+                    definition.frame_at,
+                    nearest(definition.frame, scope.frames.numbers),
+                )
+            frame = scope.frames.numbers[definition.frame]
+        names = by_frame.setdefault(frame, dict(taken))
+        check_new_name(scope.source, definition.name, definition.at, names)
+        value = resolver.bound(definition.value, frame)
+        if isinstance(value, Bundle | Fixed) or value.kind is not Kind.TEXT:
+            scope.bind(frame, definition, value)
+
+
+def _rules(resolver: Resolver, strategy: s.Strategy) -> tuple[CheckedRule, ...]:
+    source = resolver.scope.source
+    if not strategy.rules:
+        raise source.refuse(
+            "this strategy has no rules", strategy.at, f"write {next(iter(RULE_SIDES))} {{ ... }}"
+        )
+    found: list[CheckedRule] = []
+    for block in strategy.rules:
+        side = RULE_SIDES[block.block]
+        for when in block.rules:
+            condition = resolver.truth(when.condition, 0)
+            for action in when.actions:
+                order = check_action(resolver, action, side)
+                place = source.place(action.at)
+                rule = Rule(
+                    bit=len(found),
+                    side=side,
+                    action=order.action,
+                    quantity=order.quantity,
+                    order_type=order.order_type,
+                    broker=order.broker,
+                    condition=expression_text(when.condition),
+                    line=place.line,
+                    column=place.column,
+                )
+                is_edge = block.block in EDGE_TRIGGERED
+                found.append(CheckedRule(rule, condition, order.prices, is_edge))
+                if len(found) > RULES_MAX:
+                    raise source.refuse(f"a strategy has at most {RULES_MAX} orders", action.at)
+    return tuple(found)

@@ -1,0 +1,125 @@
+"""From a text to a plan: the passes in their order.
+
+    read_text -> parse -> check -> (prune, find_exact, find_warmup, lay_out) -> emit_source
+
+Pure: the text comes in as an argument, the plan goes out; nothing is read, compiled or run.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+
+from jts_trading.dsl import graph as g
+from jts_trading.dsl.check import check
+from jts_trading.dsl.describe import describe_nodes
+from jts_trading.dsl.emit import emit_source
+from jts_trading.dsl.errors import Place, StrategyError
+from jts_trading.dsl.exactness import find_exact
+from jts_trading.dsl.grammar import COLUMNS, QUOTE_COLUMNS
+from jts_trading.dsl.layout import STATE_SLOTS_MAX, Layout, lay_out
+from jts_trading.dsl.lexer import read_text
+from jts_trading.dsl.normal import decimal_text, duration_text, normalise
+from jts_trading.dsl.parser import parse
+from jts_trading.dsl.plan import ENGINE_VERSION, Plan, Rule, Timeframe
+from jts_trading.dsl.program import Program
+from jts_trading.dsl.warmup import Warmup, find_warmup, latest
+
+
+def compile_strategy(
+    text: str | bytes, *, file: str = "<strategy>", params: Mapping[str, str] | None = None
+) -> Plan:
+    """Compile a strategy text.
+
+    Args:
+        text: The text, at most 64 KiB of UTF-8.
+        file: How errors name it.
+        params: Values of parameters that replace the declared ones, as they would be written.
+
+    Raises:
+        StrategyError: The text is refused: line, column, what was found, what is accepted.
+    """
+    source = read_text(text, file)
+    syntax = parse(source)
+    program = check(syntax, source, params or {})
+    live = program.graph.reachable(program.roots())
+    exact = find_exact(program.graph)
+    warmup = find_warmup(program.graph)
+    layout = _lay_out(program, live, file)
+    normalised = normalise(syntax)
+    frames = program.frames.table
+    return Plan(
+        name=program.name,
+        file=file,
+        base_interval=None if frames[0][1] is None else duration_text(frames[0][1]),
+        base_name=frames[0][0],
+        timeframes=tuple(
+            Timeframe(name, duration_text(seconds), seconds)
+            for name, seconds in frames[1:]
+            if seconds is not None
+        ),
+        rules=tuple(_with_slots(checked.rule, layout) for checked in program.rules),
+        risk=program.risk,
+        params=program.params,
+        sources=program.sources,
+        needs=_needs(program, live),
+        warmup_bars=_warmup_bars(program, warmup),
+        state_size=layout.size,
+        source=emit_source(program, exact, layout, live),
+        normalised=normalised,
+        digest=_digest(normalised, program),
+        nodes=describe_nodes(program, live),
+    )
+
+
+def _lay_out(program: Program, live: frozenset[int], file: str) -> Layout:
+    nodes = program.graph.nodes
+    readers = [(g.frame_of(nodes[n]), n) for n in sorted(live)]
+    read_by_base = {
+        o for frame, n in readers if frame == g.BASE_FRAME for o in g.operands(nodes[n])
+    }
+    outer = read_by_base | set(program.roots())
+    held = frozenset(n for n in outer if (g.frame_of(nodes[n]) or 0) > g.BASE_FRAME)
+    layout = lay_out(
+        program.graph,
+        live,
+        frames=len(program.frames.table),
+        held=held,
+        edges=tuple(c.rule.bit for c in program.rules if c.is_edge),
+        prices=tuple((c.rule.bit, which) for c in program.rules for which, _ in c.prices),
+    )
+    if layout.size > STATE_SLOTS_MAX:
+        raise StrategyError(
+            f"the strategy remembers {layout.size:,} numbers per instrument, "
+            f"the limit is {STATE_SLOTS_MAX:,}",
+            Place(file, 1, 1),
+            hint="shorten periods or history",
+        )
+    return layout
+
+
+def _with_slots(rule: Rule, layout: Layout) -> Rule:
+    return replace(
+        rule,
+        limit_slot=layout.prices.get((rule.bit, "limit")),
+        stop_slot=layout.prices.get((rule.bit, "stop")),
+    )
+
+
+def _needs(program: Program, live: frozenset[int]) -> tuple[str, ...]:
+    nodes = [program.graph.nodes[n] for n in live]
+    read = {node.name for node in nodes if isinstance(node, g.Column)}
+    return tuple(name for name in (*COLUMNS, *QUOTE_COLUMNS) if name in read)
+
+
+def _warmup_bars(program: Program, warmup: tuple[Warmup, ...]) -> dict[str, int]:
+    need: Warmup = {}
+    for root in program.roots():
+        need = latest(need, warmup[root])
+    table = program.frames.table
+    return {table[frame][0]: bars for frame, bars in sorted(need.items())}
+
+
+def _digest(normalised: str, program: Program) -> str:
+    values = "".join(f"{p.name}={decimal_text(p.value)};" for p in program.params)
+    identity = "\0".join((ENGINE_VERSION, normalised, values))
+    return hashlib.sha256(identity.encode()).hexdigest()

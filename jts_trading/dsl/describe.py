@@ -1,0 +1,63 @@
+"""Say in words what a plan computes, node by node."""
+
+from fractions import Fraction
+
+from jts_trading.dsl import graph as g
+from jts_trading.dsl.grammar import Word
+from jts_trading.dsl.layout import slots_of
+from jts_trading.dsl.plan import PlanNode
+from jts_trading.dsl.program import Program
+from jts_trading.indicators.catalog import DEFINITIONS
+
+
+def describe_nodes(program: Program, live: frozenset[int]) -> tuple[PlanNode, ...]:
+    """Return one line per live node, in the order of computation."""
+    graph, table = program.graph, program.frames.table
+    found: list[PlanNode] = []
+    for number in sorted(live):
+        node = graph.nodes[number]
+        frame = g.frame_of(node)
+        name = "" if frame is None else table[frame][0]
+        found.append(PlanNode(number, name, _text(graph, node), slots_of(node)))
+    return tuple(found)
+
+
+def _text(graph: g.Graph, node: g.Node) -> str:  # noqa: PLR0911 - one return per kind of node
+    match node:
+        case g.Constant(value=value, power=power):
+            return _number(value) + (" units of currency" if power == 1 else "")
+        case g.TruthConstant(value=value):
+            return str(Word.TRUE if value else Word.FALSE)
+        case g.Column(name=name):
+            return name
+        case g.Indicator(name=name, settings=settings, inputs=inputs):
+            words = [f"{key}: {_number(value)}" for key, value in settings]
+            return f"{name}({', '.join([*(f'#{n}' for n in inputs), *words])})"
+        case g.Output(indicator=indicator, index=index):
+            of = g.indicator_of(graph, indicator)
+            return f"#{indicator}.{DEFINITIONS[of.name].outputs[index].name}"
+        case (
+            g.Arithmetic(sign=sign, left=left, right=right)
+            | g.Compare(sign=sign, left=left, right=right)
+        ):
+            return f"#{left} {sign} #{right}"
+        case _:
+            return _condition(node)
+
+
+def _condition(node: g.Node) -> str:
+    match node:
+        case g.Cross(comparison=comparison):
+            return f"#{comparison} became {Word.TRUE}"
+        case g.Combine(every=every, operands=operands):
+            return f" {Word.AND if every else Word.OR} ".join(f"#{n}" for n in operands)
+        case g.Invert(operand=operand):
+            return f"{Word.NOT} #{operand}"
+        case g.Past(operand=operand, bars=bars):
+            return f"#{operand}[{bars}]"
+        case _:
+            raise AssertionError(f"no words for {node}")
+
+
+def _number(value: Fraction) -> str:
+    return str(value.numerator) if value.denominator == 1 else f"{float(value):g}"

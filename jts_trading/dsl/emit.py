@@ -1,0 +1,300 @@
+"""Graph to source text: one rule per kind of node.
+
+Invariant: the text holds only identifiers made here (v12, i7_0), names of columns and steps that
+this program defines, and numbers that were parsed and printed again. No name of the user's, and no
+text, gets into it.
+"""
+
+import ast
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from math import gcd, lcm
+from textwrap import dedent
+from typing import Any
+
+from jts_trading.dsl import graph as g
+from jts_trading.dsl.exactness import MULTIPLIER_MAX, Exact, scaling
+from jts_trading.dsl.layout import BAR_COLUMNS, SCALE_SLOT, Layout
+from jts_trading.dsl.program import Program
+from jts_trading.dsl.runtime import divide, gather, past
+from jts_trading.indicators.catalog import DEFINITIONS
+from jts_trading.indicators.definition import ParameterKind
+
+_ARGUMENTS = {
+    "open": "open_",
+    "high": "high",
+    "low": "low",
+    "close": "close",
+    "volume": "volume",
+    "spread": "spread",
+}
+_INDENT = "    "
+
+
+@dataclass(frozen=True, slots=True)
+class Emitter:
+    """What the rules need to know of the whole."""
+
+    graph: g.Graph
+    exact: tuple[Exact, ...]
+    layout: Layout
+
+    def numerator(self, number: int, factor: int = 1) -> str:
+        """Return the text of a number's numerator, times a whole factor."""
+        node = self.graph.nodes[number]
+        if isinstance(node, g.Constant):
+            held = self.exact[number]
+            return _constant(node.value.numerator if held.is_whole else node.value, node, factor)
+        return f"v{number}" if factor == 1 else f"v{number} * {_float(factor)}"
+
+    def value(self, number: int) -> str:
+        """Return the text of a number's value."""
+        node = self.graph.nodes[number]
+        if isinstance(node, g.Constant):
+            return _constant(node.value, node)
+        divisor = self.exact[number].divisor
+        return f"v{number}" if divisor == 1 else f"(v{number} / {_float(divisor)})"
+
+    def truth(self, number: int) -> str:
+        """Return the text of a truth."""
+        node = self.graph.nodes[number]
+        if isinstance(node, g.TruthConstant):
+            return "2" if node.value else "0"
+        return f"v{number}"
+
+
+def _float(value: Fraction | int, factor: int = 1) -> str:
+    return repr(float(value * factor))
+
+
+def _constant(value: Fraction | int, node: g.Constant, factor: int = 1) -> str:
+    text = _float(value, factor)
+    if node.power == 0 or value == 0:
+        return text
+    return f"({text} * scale)" if node.power == 1 else f"({text} * scale ** {node.power}.0)"
+
+
+def _column(emit: Emitter, number: int, node: g.Column) -> list[str]:
+    if node.frame == g.BASE_FRAME:
+        return [f"v{number} = {_ARGUMENTS[node.name]}"]
+    slot = emit.layout.bars[node.frame] + 1 + BAR_COLUMNS.index(node.name)
+    return [f"v{number} = state[{slot}]"]
+
+
+def _indicator(emit: Emitter, number: int, node: g.Indicator) -> list[str]:
+    definition = DEFINITIONS[node.name]
+    settings = dict(node.settings)
+    arguments = ["state", str(emit.layout.nodes[number])]
+    for parameter in definition.parameters:
+        is_float = parameter.kind is ParameterKind.NUMBER
+        setting = settings[parameter.name]
+        arguments.append(_float(setting) if is_float else str(int(setting)))
+    text = emit.numerator if definition.is_linear else emit.value
+    arguments.extend(text(n) for n in node.inputs)
+    targets = ", ".join(f"i{number}_{i}" for i in range(len(definition.outputs)))
+    return [f"{targets} = {definition.step.__name__}({', '.join(arguments)})"]
+
+
+def _output(_emit: Emitter, number: int, node: g.Output) -> list[str]:
+    return [f"v{number} = i{node.indicator}_{node.index}"]
+
+
+def _arithmetic(emit: Emitter, number: int, node: g.Arithmetic) -> list[str]:
+    held, left, right = (emit.exact[n] for n in (number, node.left, node.right))
+    if held.is_whole and node.sign in "+-":
+        sides = (
+            emit.numerator(node.left, held.divisor // left.divisor),
+            emit.numerator(node.right, held.divisor // right.divisor),
+        )
+        return [f"v{number} = {sides[0]} {node.sign} {sides[1]}"]
+    scaled = scaling(emit.graph, node) if held.is_whole else None
+    if scaled is not None:
+        factor, series = scaled
+        return [f"v{number} = {emit.numerator(series, factor.numerator)}"]
+    if node.sign != "/":
+        return [f"v{number} = {emit.value(node.left)} {node.sign} {emit.value(node.right)}"]
+    common = lcm(left.divisor, right.divisor)
+    if left.is_whole and right.is_whole and common <= MULTIPLIER_MAX:
+        # One rounding only: the quotient of two whole numbers.
+        sides = (
+            emit.numerator(node.left, common // left.divisor),
+            emit.numerator(node.right, common // right.divisor),
+        )
+        return [f"v{number} = divide({sides[0]}, {sides[1]})"]
+    return [f"v{number} = divide({emit.value(node.left)}, {emit.value(node.right)})"]
+
+
+def _compare(emit: Emitter, number: int, node: g.Compare) -> list[str]:
+    left, right = emit.exact[node.left], emit.exact[node.right]
+    common = gcd(left.divisor, right.divisor)
+    factors = (right.divisor // common, left.divisor // common)
+    if left.is_whole and right.is_whole and max(factors) <= MULTIPLIER_MAX:
+        a, b = emit.numerator(node.left, factors[0]), emit.numerator(node.right, factors[1])
+    else:
+        a, b = emit.value(node.left), emit.value(node.right)
+    lines = [f"a{number} = {a}", f"b{number} = {b}"]
+    a, b = f"a{number}", f"b{number}"
+    either = f"(({a} < {b}) | ({a} > {b}))"
+    true, false = {
+        ">": (f"({a} > {b})", f"({a} <= {b})"),
+        ">=": (f"({a} >= {b})", f"({a} < {b})"),
+        "<": (f"({a} < {b})", f"({a} >= {b})"),
+        "<=": (f"({a} <= {b})", f"({a} > {b})"),
+        "==": (f"({a} == {b})", either),
+        "!=": (either, f"({a} == {b})"),
+    }[node.sign]
+    return [*lines, f"v{number} = 1 + {true} - {false}"]
+
+
+def _cross(emit: Emitter, number: int, node: g.Cross) -> list[str]:
+    slot = emit.layout.nodes[number]
+    now = emit.truth(node.comparison)
+    return [
+        f"p{number} = state[{slot}]",
+        f"state[{slot}] = {now}",
+        f"undefined = p{number} == 1.0 or {now} == 1",
+        f"v{number} = 1 if undefined else (2 if p{number} == 0.0 and {now} == 2 else 0)",
+    ]
+
+
+def _combine(emit: Emitter, number: int, node: g.Combine) -> list[str]:
+    truths = ", ".join(emit.truth(n) for n in node.operands)
+    return [f"v{number} = {'min' if node.every else 'max'}({truths})"]
+
+
+def _invert(emit: Emitter, number: int, node: g.Invert) -> list[str]:
+    return [f"v{number} = 2 - {emit.truth(node.operand)}"]
+
+
+def _past(emit: Emitter, number: int, node: g.Past) -> list[str]:
+    slot = emit.layout.nodes[number]
+    return [f"v{number} = past(state, {slot}, {node.bars}, {emit.numerator(node.operand)})"]
+
+
+def _nothing(_emit: Emitter, _number: int, _node: g.Node) -> list[str]:
+    return []
+
+
+_RULES: dict[type, Callable[[Emitter, int, Any], list[str]]] = {
+    g.Constant: _nothing,
+    g.TruthConstant: _nothing,
+    g.Column: _column,
+    g.Indicator: _indicator,
+    g.Output: _output,
+    g.Arithmetic: _arithmetic,
+    g.Compare: _compare,
+    g.Cross: _cross,
+    g.Combine: _combine,
+    g.Invert: _invert,
+    g.Past: _past,
+}
+
+
+def emit_source(
+    program: Program, exact: tuple[Exact, ...], layout: Layout, live: frozenset[int]
+) -> str:
+    """Return the source of a strategy."""
+    emit = Emitter(program.graph, exact, layout)
+    nodes = program.graph.nodes
+    columns = {n.name for i, n in enumerate(nodes) if i in live and isinstance(n, g.Column)}
+    body: list[str] = []
+    for frame in range(1, len(program.frames.table)):
+        body += _frame(emit, frame, live)
+    body += [f"v{number} = state[{slot}]" for number, slot in sorted(layout.held.items())]
+    for number in sorted(live):
+        if g.frame_of(nodes[number]) == g.BASE_FRAME:
+            body += _RULES[type(nodes[number])](emit, number, nodes[number])
+    body += _fire(emit, program)
+    if any("scale" in line for line in body):
+        body.insert(0, f"scale = state[{SCALE_SLOT}]")
+    spread = ", spread" if "spread" in columns else ""
+    parts = [
+        "import math",
+        *_pasted(program, live),
+        f"STATE_SIZE = {layout.size}",
+        _initial(layout),
+        f"def step(state, open_, high, low, close, volume, tf_closed{spread}):\n"
+        + "\n".join(_INDENT + line for line in body),
+    ]
+    return "\n\n\n".join(parts) + "\n"
+
+
+def _frame(emit: Emitter, frame: int, live: frozenset[int]) -> list[str]:
+    at = emit.layout.bars[frame]
+    lines: list[str] = []
+    for number in sorted(live):
+        node = emit.graph.nodes[number]
+        if g.frame_of(node) == frame:
+            lines += _RULES[type(node)](emit, number, node)
+            if number in emit.layout.held:
+                lines.append(f"state[{emit.layout.held[number]}] = v{number}")
+    lines.append(f"state[{at}] = 0.0")
+    return [
+        f"if tf_closed & {1 << (frame - 1)} != 0 and state[{at}] > 0.0:",
+        *(_INDENT + line for line in lines),
+        f"gather(state, {at}, open_, high, low, close, volume)",
+    ]
+
+
+def _fire(emit: Emitter, program: Program) -> list[str]:
+    lines = ["fired = 0"]
+    for checked in program.rules:
+        bit = checked.rule.bit
+        lines.append(f"fires = {emit.truth(checked.condition)} == 2")
+        target = "fires"
+        if checked.is_edge:
+            slot = emit.layout.edges[bit]
+            lines += [f"starts = fires and state[{slot}] == 0.0", f"state[{slot}] = fires"]
+            target = "starts"
+        lines.append(f"if {target}:")
+        lines.append(f"{_INDENT}fired |= {1 << bit}")
+        for which, node in checked.prices:
+            slot = emit.layout.prices[(bit, which)]
+            lines.append(f"{_INDENT}state[{slot}] = {emit.value(node)}")
+    return [*lines, "return fired"]
+
+
+def _initial(layout: Layout) -> str:
+    lines = [
+        "def init_state(state, price_scale=1.0):",
+        f"state[0:{layout.size}] = 0.0",
+        f"state[{SCALE_SLOT}] = price_scale",
+        *(f"state[{first}:{last}] = math.nan" for first, last in layout.nulls),
+        *(f"state[{first}:{last}] = 1.0" for first, last in layout.unknowns),
+    ]
+    return f"\n{_INDENT}".join(lines)
+
+
+def _pasted(program: Program, live: frozenset[int]) -> list[str]:
+    functions: dict[str, Callable[..., Any]] = {}
+    for number in sorted(live):
+        node = program.graph.nodes[number]
+        if isinstance(node, g.Indicator):
+            definition = DEFINITIONS[node.name]
+            for function in (*definition.uses, definition.step):
+                functions.setdefault(function.__name__, function)
+        elif isinstance(node, g.Past):
+            functions.setdefault("past", past)
+        elif isinstance(node, g.Arithmetic) and node.sign == "/":
+            functions.setdefault("divide", divide)
+    if len(program.frames.table) > 1:
+        functions.setdefault("gather", gather)
+    return [function_text(function) for function in functions.values()]
+
+
+@cache
+def function_text(function: Callable[..., Any]) -> str:
+    """Return the text of a plain function without docstring, comments and annotations."""
+    tree = ast.parse(dedent(inspect.getsource(function)))
+    definition = tree.body[0]
+    if not isinstance(definition, ast.FunctionDef):
+        raise TypeError(f"{function} is not a plain function")
+    definition.returns = None
+    for argument in definition.args.args:
+        argument.annotation = None
+    if ast.get_docstring(definition) is not None:
+        definition.body = definition.body[1:]
+    return ast.unparse(definition)

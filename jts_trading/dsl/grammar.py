@@ -1,0 +1,231 @@
+"""The words of the language: the only module that knows a keyword.
+
+    strategy   = "strategy" "(" text ")" "{" { block } "}"
+    block      = "params" "{" { name "=" literal [ range ] } "}"
+               | "timeframes" "{" { name "=" duration } "}"
+               | "indicators" "{" { definition | "on" name "{" { definition } "}" } "}"
+               | "sources" "{" { name ":" name "[" number ".." number "]" } "}"
+               | ( "entry" | "exit" ) "." ( "long" | "short" ) "{" { when } "}"
+               | "surge_detection" "{" { when } "}"
+               | "risk_management" "{" { name "=" literal } "}"
+    range      = "in" literal ".." literal [ "step" literal ]
+    definition = name "=" expression
+    when       = "when" "(" expression ")" "{" { action } "}"
+    action     = name "(" [ argument { "," argument } ] ")"
+    argument   = [ name ":" ] ( expression | text | object )
+    object     = "{" [ name ":" expression { "," name ":" expression } ] "}"
+    expression = and-chain { "or" and-chain }          and-chain = negation { "and" negation }
+    negation   = [ "not" ] comparison
+    comparison = sum [ ( ">" | ">=" | "<" | "<=" | "==" | "!=" ) sum
+                     | "crosses" ( "above" | "below" ) sum
+                     | [ "not" ] "between" "[" sum "," sum "]" ]
+    sum        = product { ( "+" | "-" ) product }     product = unary { ( "*" | "/" ) unary }
+    unary      = [ "-" | "+" ] postfix                 postfix = primary [ "[" sum "]" ]
+    primary    = literal | "true" | "false" | "(" expression ")" | reference [ "(" arguments ")" ]
+    reference  = name { "." name }
+    literal    = number | number "%" | number unit | number currency | text of one of these
+
+Words of expressions (and, or, not, crosses, ...) are read whatever their case. Comments run from
+// or # to the end of the line. Commas between entries of a block are allowed.
+"""
+
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class Word(StrEnum):
+    """Words that structure a text."""
+
+    STRATEGY = "strategy"
+    ON = "on"
+    WHEN = "when"
+    AND = "and"
+    OR = "or"
+    NOT = "not"
+    CROSSES = "crosses"
+    ABOVE = "above"
+    BELOW = "below"
+    BETWEEN = "between"
+    TRUE = "true"
+    FALSE = "false"
+    IN = "in"
+    STEP = "step"
+
+
+# Words that cannot name anything of the user's: they continue or end an expression.
+RESERVED = frozenset(
+    {
+        Word.STRATEGY,
+        Word.ON,
+        Word.WHEN,
+        Word.AND,
+        Word.OR,
+        Word.NOT,
+        Word.CROSSES,
+        Word.BETWEEN,
+        Word.TRUE,
+        Word.FALSE,
+        Word.IN,
+    }
+)
+
+
+class Block(StrEnum):
+    """What a block of a strategy is called."""
+
+    PARAMS = "params"
+    TIMEFRAMES = "timeframes"
+    INDICATORS = "indicators"
+    SOURCES = "sources"
+    ENTRY_LONG = "entry.long"
+    ENTRY_SHORT = "entry.short"
+    EXIT_LONG = "exit.long"
+    EXIT_SHORT = "exit.short"
+    SURGE_DETECTION = "surge_detection"
+    RISK_MANAGEMENT = "risk_management"
+
+
+class Side(StrEnum):
+    """What a rule does to a position."""
+
+    ENTRY_LONG = "entry_long"
+    ENTRY_SHORT = "entry_short"
+    EXIT_LONG = "exit_long"
+    EXIT_SHORT = "exit_short"
+
+
+RULE_SIDES = MappingProxyType(
+    {
+        Block.ENTRY_LONG: Side.ENTRY_LONG,
+        Block.ENTRY_SHORT: Side.ENTRY_SHORT,
+        Block.EXIT_LONG: Side.EXIT_LONG,
+        Block.EXIT_SHORT: Side.EXIT_SHORT,
+        Block.SURGE_DETECTION: Side.ENTRY_LONG,
+    }
+)
+
+# A rule of these blocks fires once and again only after its condition was not true for one bar.
+EDGE_TRIGGERED = frozenset({Block.SURGE_DETECTION})
+# Blocks that are judged on running minutes when the text declares no time frame.
+MINUTE_BLOCKS = MappingProxyType({Block.SURGE_DETECTION: 60})
+
+
+class ActionName(StrEnum):
+    """What a rule can order."""
+
+    BUY = "buy"
+    SELL = "sell"
+    CLOSE = "close"
+    EXECUTE = "execute_immediately"
+
+
+class Slot(StrEnum):
+    """What an argument of an action sets."""
+
+    QUANTITY = "quantity"
+    TYPE = "type"
+    PRICE = "price"
+    STOP = "stop"
+    BROKER = "broker"
+
+
+_ORDER_ARGUMENTS = MappingProxyType(
+    {
+        "quantity": Slot.QUANTITY,
+        "size": Slot.QUANTITY,
+        "type": Slot.TYPE,
+        "price": Slot.PRICE,
+        "stop": Slot.STOP,
+        "broker": Slot.BROKER,
+    }
+)
+
+ACTION_ARGUMENTS = MappingProxyType(dict.fromkeys(ActionName, _ORDER_ARGUMENTS))
+# Which actions make sense where: a long position is entered by buying and left by selling.
+ACTIONS_OF_SIDE = MappingProxyType(
+    {
+        Side.ENTRY_LONG: (ActionName.BUY, ActionName.EXECUTE),
+        Side.ENTRY_SHORT: (ActionName.SELL, ActionName.EXECUTE),
+        Side.EXIT_LONG: (ActionName.SELL, ActionName.CLOSE, ActionName.EXECUTE),
+        Side.EXIT_SHORT: (ActionName.BUY, ActionName.CLOSE, ActionName.EXECUTE),
+    }
+)
+ENTRY_SIDES = frozenset({Side.ENTRY_LONG, Side.ENTRY_SHORT})
+
+
+class OrderType(StrEnum):
+    """Types of order."""
+
+    MARKET = "market"
+    LIMIT = "limit"
+    STOP = "stop"
+    STOP_LIMIT = "stop_limit"
+
+
+# The argument slots that a type of order must have, and may not have otherwise.
+ORDER_PRICES = MappingProxyType(
+    {
+        OrderType.MARKET: frozenset[Slot](),
+        OrderType.LIMIT: frozenset({Slot.PRICE}),
+        OrderType.STOP: frozenset({Slot.STOP}),
+        OrderType.STOP_LIMIT: frozenset({Slot.PRICE, Slot.STOP}),
+    }
+)
+
+ALL_QUANTITY = "all"
+KELLY_CALL = "calculate_kelly_criterion"
+FASTEST_BROKER_CALL = "select_fastest_broker"
+SOURCE_RANGE = "symbols"
+SOURCE_ARGUMENT = "source"
+
+
+class Measure(StrEnum):
+    """What a literal measures."""
+
+    NUMBER = "number"
+    PERCENT = "percent"
+    DURATION = "duration"
+    MONEY = "money"
+
+
+class RiskKey(StrEnum):
+    """Settings of the strategy's own risk block."""
+
+    MAX_POSITION_SIZE = "max_position_size"
+    TRAILING_STOP = "trailing_stop"
+    STOP_LOSS = "stop_loss"
+    TAKE_PROFIT = "take_profit"
+    DAILY_LOSS_LIMIT = "daily_loss_limit"
+    MAX_POSITIONS = "max_positions"
+    COOLDOWN = "cooldown"
+
+
+# What each setting accepts: measures, lowest and highest value (percent as a fraction).
+RISK_RANGES = MappingProxyType(
+    {
+        RiskKey.MAX_POSITION_SIZE: ((Measure.PERCENT,), "0.0001", "1"),
+        RiskKey.TRAILING_STOP: ((Measure.PERCENT,), "0.0001", "0.9999"),
+        RiskKey.STOP_LOSS: ((Measure.PERCENT,), "0.0001", "0.9999"),
+        RiskKey.TAKE_PROFIT: ((Measure.PERCENT,), "0.0001", "100"),
+        RiskKey.DAILY_LOSS_LIMIT: ((Measure.PERCENT,), "0.0001", "1"),
+        RiskKey.MAX_POSITIONS: ((Measure.NUMBER,), "1", "10000"),
+        RiskKey.COOLDOWN: ((Measure.DURATION, Measure.NUMBER), "1", "31536000"),
+    }
+)
+
+DURATION_SECONDS = MappingProxyType({"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800})
+CURRENCIES = frozenset({"KRW", "USD", "USDT", "BTC"})
+COMPARISONS = (">=", "<=", "==", "!=", ">", "<")
+COLUMNS = ("open", "high", "low", "close", "volume")
+# Columns that only bars with quotes have; (ask - bid) / mid, a percentage.
+QUOTE_COLUMNS = ("spread",)
+
+TEXT_BYTES_MAX = 64 * 1024
+NESTING_MAX = 32
+NODES_MAX = 2_000
+INDICATORS_MAX = 64
+NAME_LENGTH_MAX = 64
+NUMBER_DIGITS_MAX = 30
+RULES_MAX = 62  # bits of a non-negative 64-bit mask
+FRAMES_MAX = 16
+HISTORY_MAX = 10_000

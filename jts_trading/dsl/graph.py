@@ -1,0 +1,196 @@
+"""The plan as a graph: each distinct computation once, in an order in which it can run.
+
+Theory of operation. A node refers to others by their number, and only to smaller ones, so the
+list is always in topological order. `Graph.add` returns the number of an equal node if there is
+one: sharing of equal sub-expressions is a property of the graph, not a pass that may be forgotten.
+A node belongs to the time frame on whose bars it is computed: 0 is the one of `step`, k > 0 a
+higher one. A value of a higher frame is held between its bars.
+
+Truth is three-valued and coded 0 (false), 1 (null), 2 (true): `and` is min, `or` is max.
+"""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+BASE_FRAME = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A number; `power` 1 means an amount of currency that is converted to price units."""
+
+    value: Fraction
+    power: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TruthConstant:
+    """True or false."""
+
+    value: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the bar of a frame."""
+
+    name: str
+    frame: int
+
+
+@dataclass(frozen=True, slots=True)
+class Indicator:
+    """An indicator; settings in the order of its definition, inputs are nodes."""
+
+    name: str
+    settings: tuple[tuple[str, Fraction], ...]
+    inputs: tuple[int, ...]
+    frame: int
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One output of an indicator."""
+
+    indicator: int
+    index: int
+    frame: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """Two numbers and one of + - * /."""
+
+    sign: str
+    left: int
+    right: int
+    frame: int
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """A comparison, null when a side is null."""
+
+    sign: str
+    left: int
+    right: int
+    frame: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cross:
+    """A strict comparison that became true: false on the bar before, true now."""
+
+    comparison: int
+    frame: int
+
+
+@dataclass(frozen=True, slots=True)
+class Combine:
+    """The least (`every`) or the greatest truth of several."""
+
+    every: bool
+    operands: tuple[int, ...]
+    frame: int
+
+
+@dataclass(frozen=True, slots=True)
+class Invert:
+    """The opposite truth; null stays null."""
+
+    operand: int
+    frame: int
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A number some bars of its frame ago."""
+
+    operand: int
+    bars: int
+    frame: int
+
+
+Node = (
+    Constant
+    | TruthConstant
+    | Column
+    | Indicator
+    | Output
+    | Arithmetic
+    | Compare
+    | Cross
+    | Combine
+    | Invert
+    | Past
+)
+
+
+def operands(node: Node) -> tuple[int, ...]:  # noqa: PLR0911 - one return per kind of node
+    """Return the nodes that a node reads."""
+    match node:
+        case Constant() | TruthConstant() | Column():
+            return ()
+        case Indicator(inputs=inputs):
+            return inputs
+        case Output(indicator=indicator):
+            return (indicator,)
+        case Arithmetic(left=left, right=right) | Compare(left=left, right=right):
+            return (left, right)
+        case Cross(comparison=comparison):
+            return (comparison,)
+        case Combine(operands=several):
+            return several
+        case Invert(operand=operand) | Past(operand=operand):
+            return (operand,)
+
+
+def frame_of(node: Node) -> int | None:
+    """Return the frame of a node; None for constants, which belong to all."""
+    if isinstance(node, Constant | TruthConstant):
+        return None
+    return node.frame
+
+
+def indicator_of(graph: "Graph", number: int) -> Indicator:
+    """Return the indicator of this number.
+
+    Raises:
+        TypeError: The node is something else: the graph was built wrongly.
+    """
+    node = graph.nodes[number]
+    if not isinstance(node, Indicator):
+        raise TypeError(f"node {number} is no indicator: {node}")
+    return node
+
+
+def is_truth(node: Node) -> bool:
+    """Whether a node yields a truth, not a number."""
+    return isinstance(node, TruthConstant | Compare | Cross | Combine | Invert)
+
+
+@dataclass(slots=True)
+class Graph:
+    """Nodes by number."""
+
+    nodes: list[Node] = field(default_factory=list)
+    _numbers: dict[Node, int] = field(default_factory=dict)
+
+    def add(self, node: Node) -> int:
+        """Return the number of this node, new or known."""
+        number = self._numbers.get(node)
+        if number is None:
+            if any(operand >= len(self.nodes) for operand in operands(node)):
+                raise ValueError(f"{node} refers to a node that does not exist yet")
+            number = len(self.nodes)
+            self.nodes.append(node)
+            self._numbers[node] = number
+        return number
+
+    def reachable(self, roots: tuple[int, ...]) -> frozenset[int]:
+        """Return the nodes that the roots need, themselves included."""
+        found = set(roots)
+        for number in range(len(self.nodes) - 1, -1, -1):
+            if number in found:
+                found.update(operands(self.nodes[number]))
+        return frozenset(found)

@@ -1,0 +1,136 @@
+"""Names of a strategy: which are taken, what they are bound to, and what a wrong one meant."""
+
+from dataclasses import dataclass, field
+
+from jts_trading.dsl.errors import nearest
+from jts_trading.dsl.grammar import COLUMNS, FRAMES_MAX, MINUTE_BLOCKS, QUOTE_COLUMNS, RESERVED
+from jts_trading.dsl.lexer import SourceText
+from jts_trading.dsl.syntax import Definition, Strategy
+from jts_trading.dsl.values import Bound, Fixed
+from jts_trading.dsl.walk import references
+from jts_trading.indicators.catalog import DEFINITIONS
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """Time frames: number by name, and (name, seconds) by number; 0 is the base.
+
+    The seconds of the base are None when the text does not say them.
+    """
+
+    numbers: dict[str, int]
+    table: tuple[tuple[str, int | None], ...]
+
+    @property
+    def base_seconds(self) -> int | None:
+        """Length of a bar of the base frame."""
+        return self.table[0][1]
+
+
+@dataclass(slots=True)
+class Scope:
+    """What names mean, filled definition by definition."""
+
+    source: SourceText
+    strategy: Strategy
+    frames: Frames
+    params: dict[str, Fixed] = field(default_factory=dict)
+    bound: dict[tuple[int, str], Bound] = field(default_factory=dict)
+
+    def bind(self, frame: int, definition: Definition, value: Bound) -> None:
+        """Bind a defined name."""
+        self.bound[(frame, definition.name)] = value
+
+    def known(self, frame: int) -> set[str]:
+        """Return what can be written in an expression of a frame."""
+        names = {name for (f, name) in self.bound if f == frame}
+        names |= {*COLUMNS, *DEFINITIONS, *self.params}
+        if frame == 0:
+            names |= {*QUOTE_COLUMNS, *self.frames.numbers}
+            names |= {f"{self.frames.table[f][0]}.{name}" for (f, name) in self.bound if f}
+        return names
+
+    def unknown(self, name: str, frame: int) -> tuple[str, str]:
+        """Return message and hint for a name that is not bound."""
+        later = [d for d in self.strategy.definitions if d.name == name]
+        if later:
+            cycle = _cycle(name, self.strategy.definitions)
+            if cycle:
+                return f'"{name}" refers to itself: {" -> ".join(cycle)}', ""
+            line = self.source.place(later[0].at).line
+            if later[0].frame and self.frames.numbers.get(later[0].frame, frame) != frame:
+                return f'"{name}" belongs to {later[0].frame}', f"write {later[0].frame}.{name}"
+            return f'"{name}" is used before line {line} defines it', "move its definition up"
+        return f'unknown name "{name}"', nearest(name, self.known(frame))
+
+
+def _cycle(name: str, definitions: tuple[Definition, ...]) -> list[str]:
+    """Return the shortest way from a name back to itself, or nothing."""
+    uses = {d.name: references(d.value) for d in definitions}
+    ways = [[name]]
+    seen: set[str] = set()
+    while ways:
+        way = ways.pop(0)
+        for following in sorted(uses.get(way[-1], ())):
+            if following == name:
+                return [*way, name]
+            if following in uses and following not in seen:
+                seen.add(following)
+                ways.append([*way, following])
+    return []
+
+
+def check_new_name(source: SourceText, name: str, at: int, taken: dict[str, str]) -> None:
+    """Check that a name may be given, and remember it.
+
+    Raises:
+        StrategyError: It is reserved, or names something else already.
+    """
+    lower = name.lower()
+    if lower in RESERVED:
+        raise source.refuse(f'"{name}" is a word of the language', at, "choose another name")
+    if lower in (*COLUMNS, *QUOTE_COLUMNS):
+        raise source.refuse(f'"{name}" is a column of the bars', at, "choose another name")
+    if name in taken:
+        raise source.refuse(f'"{name}" is defined twice: {taken[name]}', at, "choose another name")
+    taken[name] = f"first in line {source.place(at).line}"
+
+
+def build_frames(source: SourceText, strategy: Strategy, lengths: dict[str, int]) -> Frames:
+    """Order the time frames: the finest one that is used is the base.
+
+    Args:
+        source: The text, for errors.
+        strategy: Its syntax.
+        lengths: Seconds of each declared frame, by name.
+
+    Raises:
+        StrategyError: A frame is no multiple of the base, or there are too many.
+    """
+    used = {d.frame for d in strategy.definitions if d.frame}
+    for definition in strategy.definitions:
+        used |= references(definition.value)
+    for block in strategy.rules:
+        for rule in block.rules:
+            used |= references(rule.condition)
+            for action in rule.actions:
+                for argument in action.arguments:
+                    used |= references(argument.value)
+    chosen = {n: s for n, s in lengths.items() if n in used} or dict(lengths)
+    if not chosen:
+        minutes = [MINUTE_BLOCKS[b.block] for b in strategy.rules if b.block in MINUTE_BLOCKS]
+        return Frames({}, (("base", min(minutes, default=None)),))
+    ordered = sorted(set(chosen.values()))
+    first = {seconds: min(n for n in chosen if chosen[n] == seconds) for seconds in ordered}
+    at = {s.name: s.at for s in strategy.timeframes}
+    for seconds in ordered:
+        if seconds % ordered[0]:
+            raise source.refuse(
+                f'"{first[seconds]}" is no multiple of "{first[ordered[0]]}", the finest used',
+                at[first[seconds]],
+            )
+    if len(ordered) > FRAMES_MAX:
+        raise source.refuse(f"at most {FRAMES_MAX} time frames", strategy.timeframes[0].at)
+    numbers = {name: ordered.index(seconds) for name, seconds in chosen.items()}
+    # A declared frame that nothing uses stays unknown to expressions, which do not name it.
+    return Frames(numbers, tuple((first[seconds], seconds) for seconds in ordered))

@@ -1,0 +1,164 @@
+"""What a compiled strategy is: the contract between language and drivers.
+
+`Plan.source` is plain Python that numba can compile. It defines
+
+    STATE_SIZE                      float64 slots per instrument
+    init_state(state, price_scale=1.0)
+    step(state, open_, high, low, close, volume, tf_closed[, spread]) -> int
+
+`step` is called once per traded bar of the base time frame of one instrument. Prices are float64
+whole units of the smallest price increment; `price_scale` says how many of them make one unit of
+currency (1 for KRW), so that a number in the text is an amount of currency. Bit k of `tf_closed`
+says that the pending bar of `timeframes[k]` closed before this bar; the step gathers those bars
+itself. Bit i of the result says that `rules[i]` fires. `spread` exists only when it is in `needs`.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from fractions import Fraction
+
+from jts_trading.dsl.errors import NeedsError, Place
+from jts_trading.dsl.grammar import ActionName, OrderType, Side
+
+ENGINE_VERSION = "1"
+
+
+class QuantityKind(StrEnum):
+    """How a quantity is given."""
+
+    PERCENT = "percent"  # of the equity of the strategy instance; amount 0.05 is 5%
+    ALL = "all"  # the position of the instance in the instrument
+    SHARES = "shares"  # shares, or coins
+    MONEY = "money"  # an amount of `currency`
+    KELLY = "kelly"  # the Kelly fraction of the closed trades of the instance
+    NONE = "none"  # not given: the driver's default (entries) or the whole position (exits)
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A quantity as the text gives it; the driver turns it into lots."""
+
+    kind: QuantityKind
+    amount: Decimal | None = None
+    currency: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """An order that is given when bit `bit` of the result of `step` is set.
+
+    `limit_slot` and `stop_slot` are the slots of the state in which the step leaves the prices of
+    a limit or stop order, in price units, on the bar on which the rule fires. `broker` is "" (the
+    driver's), "fastest", or a name. `line` and `column` are the place of the action in the text.
+    """
+
+    bit: int
+    side: Side
+    action: ActionName
+    quantity: Quantity
+    order_type: OrderType
+    broker: str = ""
+    limit_slot: int | None = None
+    stop_slot: int | None = None
+    condition: str = ""
+    line: int = 0
+    column: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RiskBlock:
+    """The strategy's own limits; percentages as fractions, None where the text sets none."""
+
+    max_position_size: Decimal | None = None
+    trailing_stop: Decimal | None = None
+    stop_loss: Decimal | None = None
+    take_profit: Decimal | None = None
+    daily_loss_limit: Decimal | None = None
+    max_positions: int | None = None
+    cooldown_bars: int | None = None
+    cooldown_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timeframe:
+    """A time frame above the base one; its place in `Plan.timeframes` is its bit."""
+
+    name: str
+    interval: str
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRange:
+    """The symbols `first` to `last` of the universe (both included) come from `name`."""
+
+    name: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterValue:
+    """A parameter of the strategy: the value in use, and the range for sweeps."""
+
+    name: str
+    value: Fraction
+    measure: str
+    low: Fraction | None = None
+    high: Fraction | None = None
+    step: Fraction | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanNode:
+    """One line of the explained plan."""
+
+    number: int
+    frame: str
+    text: str
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A compiled strategy.
+
+    `base_interval` is the finest time frame used ("1h"), or None when the text declares none: then
+    the driver's bars decide. `needs` are the columns that the step reads. `warmup_bars` holds, per
+    frame name, how many bars pass until every condition can be defined. `digest` identifies
+    normalised text, parameters and engine version.
+    """
+
+    name: str
+    file: str
+    base_interval: str | None
+    base_name: str
+    timeframes: tuple[Timeframe, ...]
+    rules: tuple[Rule, ...]
+    risk: RiskBlock
+    params: tuple[ParameterValue, ...]
+    sources: tuple[SourceRange, ...]
+    needs: tuple[str, ...]
+    warmup_bars: dict[str, int]
+    state_size: int
+    source: str
+    normalised: str
+    digest: str
+    nodes: tuple[PlanNode, ...]
+
+    def require_columns(self, available: Collection[str]) -> None:
+        """Refuse bars that lack a column.
+
+        Raises:
+            NeedsError: Names the missing columns.
+        """
+        missing = [name for name in self.needs if name not in available]
+        if missing:
+            kind = "quotes" if "spread" in missing else "columns"
+            raise NeedsError(
+                f"{self.name} needs {kind}: {', '.join(missing)}",
+                Place(self.file, 1, 1),
+                hint=f"these bars have {', '.join(sorted(available))}",
+            )

@@ -1,0 +1,191 @@
+"""Blocks of settings: risk, sources, time frames, parameters."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
+
+import msgspec
+
+from jts_trading.dsl import syntax as s
+from jts_trading.dsl.cursor import literal_of_text
+from jts_trading.dsl.errors import Place, StrategyError, nearest
+from jts_trading.dsl.grammar import (
+    RISK_RANGES,
+    SOURCE_RANGE,
+    Measure,
+    RiskKey,
+)
+from jts_trading.dsl.lexer import SourceText
+from jts_trading.dsl.names import check_new_name
+from jts_trading.dsl.normal import decimal_text
+from jts_trading.dsl.plan import ParameterValue, RiskBlock, SourceRange
+
+_WHOLE_KEYS = frozenset({RiskKey.MAX_POSITIONS, RiskKey.COOLDOWN})
+FRAME_SECONDS_MAX = 31 * 86_400
+
+
+def check_risk(source: SourceText, settings: tuple[s.Setting, ...]) -> RiskBlock:
+    """Check the risk block.
+
+    Raises:
+        StrategyError: A key is unknown or set twice, a value of the wrong kind or out of range.
+    """
+    fields: dict[str, Decimal | int] = {}  # keys are those of the grammar's table
+    for setting in settings:
+        name = setting.name.lower()
+        if name not in set(RiskKey):
+            raise source.refuse(
+                f'unknown setting "{setting.name}"', setting.at, nearest(name, set(RiskKey))
+            )
+        key = RiskKey(name)
+        literal = _literal_of(source, setting.value)
+        value = _in_range(source, key, literal)
+        field = str(key)
+        if key is RiskKey.COOLDOWN:
+            field += "_seconds" if literal.measure is Measure.DURATION else "_bars"
+        if any(f.startswith(key) and (f == field or key is RiskKey.COOLDOWN) for f in fields):
+            raise source.refuse(f'"{name}" is set twice', setting.at)
+        fields[field] = int(value) if key in _WHOLE_KEYS else Decimal(decimal_text(value))
+    return msgspec.convert(fields, RiskBlock)
+
+
+def _literal_of(source: SourceText, node: s.Expression) -> s.Literal:
+    if isinstance(node, s.Literal):
+        return node
+    if isinstance(node, s.Text):
+        literal = literal_of_text(node.value, source, node.at)
+        if literal is not None:
+            return literal
+    raise source.refuse("expected a plain value", node.at, 'write 5, "5%" or "5m"')
+
+
+def _in_range(source: SourceText, key: RiskKey, literal: s.Literal) -> Fraction:
+    measures, low, high = RISK_RANGES[key]
+    if literal.measure not in measures:
+        accepted = " or a ".join(measures)
+        raise source.refuse(f"{key} must be a {accepted}, found a {literal.measure}", literal.at)
+    if not Fraction(low) <= literal.value <= Fraction(high):
+        is_percent = literal.measure is Measure.PERCENT
+        ends = [decimal_text(Fraction(e) * (100 if is_percent else 1)) for e in (low, high)]
+        unit = "%" if is_percent else ""
+        raise source.refuse(
+            f"{key} is out of range", literal.at, f"accepted: {ends[0]}{unit} to {ends[1]}{unit}"
+        )
+    if key in _WHOLE_KEYS and literal.value.denominator != 1:
+        raise source.refuse(f"{key} must be a whole number", literal.at)
+    return literal.value
+
+
+def check_sources(
+    source: SourceText, ranges: tuple[s.SourceRange, ...]
+) -> tuple[SourceRange, ...]:
+    """Check the ranges of symbols.
+
+    Raises:
+        StrategyError: A range is empty, overlaps another, or is not of `symbols`.
+    """
+    found: list[SourceRange] = []
+    for node in ranges:
+        if node.collection != SOURCE_RANGE:
+            raise source.refuse(
+                f'"{node.collection}" cannot be divided', node.at, f"write {SOURCE_RANGE}[0..600]"
+            )
+        ends: list[int] = []
+        for literal in (node.first, node.last):
+            if literal.measure is not Measure.NUMBER or literal.value.denominator != 1:
+                raise source.refuse("expected a whole number", literal.at)
+            ends.append(int(literal.value))
+        if ends[1] < ends[0]:
+            raise source.refuse("this range is empty", node.first.at, "the lower end first")
+        for other in found:
+            if other.name == node.name:
+                raise source.refuse(f'source "{node.name}" is defined twice', node.at)
+            if ends[0] <= other.last and other.first <= ends[1]:
+                raise source.refuse(
+                    f'source "{node.name}" overlaps "{other.name}" '
+                    f"({other.first}..{other.last}, both ends belong to it)",
+                    node.first.at,
+                )
+        found.append(SourceRange(node.name, ends[0], ends[1]))
+    return tuple(found)
+
+
+def check_timeframes(
+    source: SourceText, settings: tuple[s.Setting, ...], taken: dict[str, str]
+) -> dict[str, int]:
+    """Return the seconds of each declared time frame.
+
+    Raises:
+        StrategyError: A name is taken, or a length is no whole duration up to 31 days.
+    """
+    lengths: dict[str, int] = {}
+    for setting in settings:
+        check_new_name(source, setting.name, setting.at, taken)
+        literal = _literal_of(source, setting.value)
+        is_duration = literal.measure is Measure.DURATION and literal.value.denominator == 1
+        if not is_duration or not 1 <= literal.value <= FRAME_SECONDS_MAX:
+            raise source.refuse("expected the length of a bar", literal.at, 'write "1m" to "31d"')
+        lengths[setting.name] = int(literal.value)
+    return lengths
+
+
+def check_params(
+    source: SourceText,
+    params: tuple[s.Parameter, ...],
+    overrides: Mapping[str, str],
+    taken: dict[str, str],
+) -> tuple[ParameterValue, ...]:
+    """Return the parameters with the values in use.
+
+    Args:
+        source: The text, for errors.
+        params: As declared.
+        overrides: Values by name that replace the declared ones, as text.
+        taken: Names in use.
+
+    Raises:
+        StrategyError: A value, range or override is not accepted.
+    """
+    known = {p.name for p in params}
+    for name in overrides:
+        if name not in known:
+            place = Place(source.file, 1, 1)
+            raise StrategyError(
+                f'the text has no parameter "{name[:64]}"', place, hint=nearest(name, known)
+            )
+    found: list[ParameterValue] = []
+    for node in params:
+        check_new_name(source, node.name, node.at, taken)
+        found.append(_parameter(source, node, overrides.get(node.name)))
+    return tuple(found)
+
+
+def _parameter(source: SourceText, node: s.Parameter, override: str | None) -> ParameterValue:
+    value = node.value
+    if override is not None:
+        changed = _signed_literal(source, override, node.at)
+        if changed is None or changed.measure is not node.value.measure:
+            raise source.refuse(
+                f'"{override[:40]}" is no value for "{node.name}", a {node.value.measure}', node.at
+            )
+        value = changed
+    for end in (node.low, node.high, node.step):
+        if end is not None and end.measure is not node.value.measure:
+            raise source.refuse(f"expected a {node.value.measure}", end.at)
+    if node.low is not None and node.high is not None:
+        if node.low.value > node.high.value:
+            raise source.refuse("this range is empty", node.low.at, "the lower end first")
+        if not node.low.value <= value.value <= node.high.value:
+            raise source.refuse(f'"{node.name}" lies outside its range', node.at)
+    if node.step is not None and node.step.value <= 0:
+        raise source.refuse("a step is above zero", node.step.at)
+    low, high, step = (None if e is None else e.value for e in (node.low, node.high, node.step))
+    return ParameterValue(node.name, value.value, str(value.measure), low, high, step)
+
+
+def _signed_literal(source: SourceText, text: str, at: int) -> s.Literal | None:
+    stripped = text.strip()
+    literal = literal_of_text(stripped.removeprefix("-"), source, at)
+    if literal is None or not stripped.startswith("-"):
+        return literal
+    return s.Literal(at, -literal.value, literal.measure, literal.currency)
