@@ -29,6 +29,19 @@ from jts_trading.domain.market.loading import default_table
 from jts_trading.domain.market.phases import DayKind, Phase, Timetable, timetable
 from jts_trading.domain.market.table import RuleTable
 
+__all__ = [
+    "Calendar",
+    "CalendarError",
+    "calendar_for",
+    "closures",
+    "day_kind",
+    "ex_date",
+    "krx_closures",
+    "last_cum_date",
+    "phases_at",
+    "timetable_of",
+]
+
 KST_OFFSET_NS = 9 * 3600 * NS_PER_S
 _LAST_SATURDAY_SESSION = date(1998, 12, 5)
 _NXT_FIRST_DAY = date(2025, 3, 4)

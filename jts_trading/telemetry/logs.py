@@ -1,0 +1,126 @@
+"""Structured logs: one JSON object a line, UTC, secrets masked, to stderr.
+
+Both structlog's loggers and those of libraries end in one handler, so nothing reaches the stream
+past the redaction. A line is masked twice: fields by their name before they are written, and the
+finished line by the values that the `Redactor` knows, which also catches texts of exceptions and
+reprs. JSON escapes CR and LF; the other line separators of Unicode are escaped here, so that no
+value can forge a line.
+
+Only the composition root calls `configure_logging`; a logger is `structlog.get_logger()`.
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, Literal, TextIO
+
+import msgspec
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from jts_trading.telemetry.secrets import MASK, Redactor, Secret, is_secret_name
+
+_SEPARATORS = {ord(c): f"\\u{ord(c):04x}" for c in "\u0085\u2028\u2029\u007f"}
+_DEPTH_MAX = 12
+_TEXT = (str, bytes, bytearray)
+
+
+class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Section `log`.
+
+    Attributes:
+        level: The least severe level that is written.
+    """
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class LogHandler(logging.StreamHandler[TextIO]):
+    """Writes lines; a line that fails to format says only that it failed."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging names it
+        """Report the failure without the record, whose arguments are not masked."""
+        self.stream.write(f'{{"event": "log_failed", "logger": {json.dumps(record.name)}}}\n')
+
+
+def configure_logging(
+    settings: LogSettings, redactor: Redactor, stream: TextIO | None = None
+) -> LogHandler:
+    """Send every log line of the process to one stream.
+
+    Calling it again replaces the handler of the earlier call.
+
+    Args:
+        settings: Section `log`.
+        redactor: Knows the values to mask; may learn more later.
+        stream: Where lines go; stderr when None.
+    """
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    handler = LogHandler(stream if stream is not None else sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.StackInfoRenderer(),
+                structlog.processors.format_exc_info,
+                mask_named_fields,
+                LineRenderer(redactor),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    for old in [old for old in root.handlers if isinstance(old, LogHandler)]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(settings.level.upper())
+    return handler
+
+
+def mask_named_fields(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Mask every field, at any depth, whose name says that it holds a secret."""
+    return {name: _masked(name, value, 0) for name, value in event.items()}
+
+
+def _masked(name: object, value: Any, depth: int) -> Any:
+    if isinstance(value, Secret) or (isinstance(name, str) and is_secret_name(name)):
+        return MASK
+    if depth >= _DEPTH_MAX:
+        return "..."
+    if isinstance(value, msgspec.Struct):
+        value = msgspec.structs.asdict(value)
+    if isinstance(value, Mapping):
+        return {str(key): _masked(key, inner, depth + 1) for key, inner in value.items()}
+    if isinstance(value, Sequence | AbstractSet) and not isinstance(value, _TEXT):
+        return [_masked(None, inner, depth + 1) for inner in value]
+    return value
+
+
+class LineRenderer:
+    """The last processor: a dictionary becomes one masked line of JSON.
+
+    Args:
+        redactor: Knows the values to mask.
+    """
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+
+    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> str:
+        """Return the line, without a line break in it."""
+        ordered = {key: event[key] for key in ("timestamp", "level", "event") if key in event}
+        line = json.dumps({**ordered, **event}, ensure_ascii=False, default=repr)
+        return self._redactor.text(line).translate(_SEPARATORS)
