@@ -38,6 +38,7 @@ json_option = click.option(
 _EXIT_CODES: tuple[tuple[str, str, int], ...] = (
     ("jts_trading.config.source", "ConfigError", BAD_USAGE),
     ("storage.errors", "InputError", BAD_USAGE),
+    ("storage.embedded.private", "DirectoryOwnedError", NOT_LEADER),
     ("storage.errors", "StorageError", STORAGE_FAILED),
     ("jts_trading.domain.errors", "JtsError", CHECK_FAILED),
 )

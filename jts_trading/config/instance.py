@@ -27,10 +27,18 @@ class InstanceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     Attributes:
         home: Data root; relative paths are relative to the working directory.
         port_base: First port of this instance on loopback; the default ports when None.
+        gateway_port: Port of the gateway, before the port base and the default.
+        dagster_port: Port of Dagster's web server, likewise.
+        code_server_port: Port of Dagster's code server, likewise.
+        clickhouse_port: HTTP port of the embedded hot store, likewise.
     """
 
     home: str = "./var"
     port_base: int | None = None
+    gateway_port: int | None = None
+    dagster_port: int | None = None
+    code_server_port: int | None = None
+    clickhouse_port: int | None = None
 
     @property
     def root(self) -> Path:
@@ -40,6 +48,9 @@ class InstanceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     def port(self, part: str) -> int:
         """Return the loopback port of a part: gateway, dagster, code_server or clickhouse."""
         default, offset = _PORTS[part]
+        own: int | None = getattr(self, f"{part}_port")
+        if own is not None:
+            return own
         return default if self.port_base is None else self.port_base + offset
 
     @property
@@ -106,4 +117,10 @@ def load_instance(source: ConfigSource) -> InstanceSettings:
     settings = source.load(InstanceSettings, "instance")
     if settings.port_base is not None and not 1024 <= settings.port_base <= 65_500:
         raise ConfigError(f"instance.port_base is {settings.port_base}; accepted: 1024 to 65500")
+    for part in _PORTS:
+        if not 1 <= settings.port(part) <= 65_535:
+            raise ConfigError(
+                f"{source.origin(f'instance.{part}_port')}: instance.{part}_port is "
+                f"{settings.port(part)}; accepted: 1 to 65535"
+            )
     return settings

@@ -7,7 +7,7 @@ configuration. Sections are checked here as far as they can be without a server.
 import math
 from datetime import datetime
 from typing import Literal
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -18,14 +18,11 @@ from jts_trading.config.instance import (
     load_instance,
 )
 from jts_trading.config.source import ConfigError, ConfigSource, read
+from storage.embedded.dsn import normalise_dsn, socket_dsn, without_password
+from storage.errors import InputError
 from storage.schema.tiers import TierSettings, default_values
 
-_SCHEMES = {
-    "hot": ("http", "https"),
-    "postgres": ("postgresql", "postgres", "postgresql+psycopg2"),
-    "redis": ("redis", "rediss", "unix"),
-    "dagster": ("postgresql", "postgres", "postgresql+psycopg2"),
-}
+_SCHEMES = {"hot": ("http", "https"), "redis": ("redis", "rediss", "unix")}
 
 
 class DagsterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,8 +80,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def postgres_dsn(self) -> str:
-        """The PostgreSQL server as a URL: the configured one, else the embedded server."""
-        return self.postgres.dsn or self._embedded_database("postgres")
+        """Our PostgreSQL database as SQLAlchemy wants it: the configured one, else embedded."""
+        if self.postgres.dsn:
+            return normalise_dsn(self.postgres.dsn)
+        return socket_dsn(self.instance.postgres_socket_directory, "jts")
 
     @property
     def redis_dsn(self) -> str:
@@ -94,11 +93,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def dagster_url(self) -> str:
         """Dagster's database as SQLAlchemy wants it, with the driver that Dagster ships."""
-        return with_psycopg2(self.dagster.dsn or self._embedded_database("dagster"))
-
-    def _embedded_database(self, name: str) -> str:
-        directory = quote(str(self.instance.postgres_socket_directory))
-        return f"postgresql://postgres@/{name}?host={directory}"
+        if self.dagster.dsn:
+            return normalise_dsn(self.dagster.dsn)
+        return socket_dsn(self.instance.postgres_socket_directory, "dagster")
 
 
 SECTIONS = tuple(name for name in Settings.__struct_fields__ if name != "file")
@@ -128,25 +125,9 @@ def load_settings(source: ConfigSource | None = None) -> Settings:
     )
 
 
-def with_psycopg2(url: str) -> str:
-    """Name the psycopg2 driver in a PostgreSQL URL, whose default SQLAlchemy 2.1 changed."""
-    scheme, separator, rest = url.partition("://")
-    known = scheme in {"postgresql", "postgres"}
-    return f"postgresql+psycopg2{separator}{rest}" if known else url
-
-
-def masked(url: str) -> str:
-    """Return a DSN that may be shown: the password is replaced."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}"))
-
-
 def _store(source: ConfigSource, section: str) -> StoreSettings:
     settings = source.load(StoreSettings, section)
-    _check_scheme(source, section, settings.dsn)
+    _check_dsn(source, section, settings.dsn)
     return settings
 
 
@@ -155,15 +136,24 @@ def _dagster(source: ConfigSource) -> DagsterSettings:
     named = source.dagster_pg_url
     if named:
         settings = DagsterSettings(dsn=named)
-    _check_scheme(source, "dagster", settings.dsn)
+    _check_dsn(source, "dagster", settings.dsn)
     return settings
 
 
-def _check_scheme(source: ConfigSource, section: str, dsn: str) -> None:
-    if dsn and urlsplit(dsn).scheme not in _SCHEMES[section]:
+def _check_dsn(source: ConfigSource, section: str, dsn: str) -> None:
+    if not dsn:
+        return
+    origin = source.origin(f"{section}.dsn")
+    if section in {"postgres", "dagster"}:
+        try:
+            normalise_dsn(dsn)
+        except InputError as error:
+            what = str(error).replace("postgres.dsn", f"{section}.dsn")
+            raise ConfigError(f"{origin}: {what}") from error
+    elif urlsplit(dsn).scheme not in _SCHEMES[section]:
         accepted = ", ".join(f"{scheme}://" for scheme in _SCHEMES[section])
         raise ConfigError(
-            f"{source.origin(f'{section}.dsn')}: {section}.dsn is {masked(dsn)}; "
+            f"{origin}: {section}.dsn is {without_password(dsn)}; "
             f"accepted: {accepted} or empty for the embedded server"
         )
 

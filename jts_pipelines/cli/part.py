@@ -1,0 +1,59 @@
+"""What the supervisor knows about one program before it runs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+Probe = Callable[[], str | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One program of an instance, or one server of somebody else that it needs.
+
+    Attributes:
+        name: In the table, in logs and in the name of the log file.
+        argv: The program by its absolute path and its arguments; empty for a server that somebody
+            else runs, which is only probed.
+        environment: Its variables, complete.
+        directory: Its working directory.
+        probe: Returns None when the part does its work, else the reason why not.
+        parents: Names of the parts that have to be ready before this one starts.
+        port: The loopback port that it will take, or None.
+        url: Where a person or a program reaches it; empty if nowhere.
+        grace_s: Seconds from SIGTERM to SIGKILL.
+        hung_after_s: It is killed and started again when its probe has failed that long.
+        probe_every_s: Seconds between probes once it is ready.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    directory: Path
+    probe: Probe
+    parents: tuple[str, ...] = ()
+    port: int | None = None
+    url: str = ""
+    grace_s: float = 3.0
+    hung_after_s: float = 60.0
+    probe_every_s: float = 2.0
+
+
+def levels(parts: tuple[Part, ...]) -> list[list[Part]]:
+    """Return the parts in start order: each level needs only parts of the levels before it.
+
+    Raises:
+        ValueError: Two parts wait for each other, or for a part that does not exist.
+    """
+    ready: set[str] = set()
+    left = list(parts)
+    found = []
+    while left:
+        level = [part for part in left if ready.issuperset(part.parents)]
+        if not level:
+            names = ", ".join(part.name for part in left)
+            raise ValueError(f"parts that can never start: {names}")
+        found.append(level)
+        ready |= {part.name for part in level}
+        left = [part for part in left if part.name not in ready]
+    return found

@@ -1,0 +1,211 @@
+"""The table of parts: what an instance consists of, and what each part needs.
+
+Every part is a program of its own, started with the same environment: absolute paths and the
+addresses of all stores, so that none of them depends on a working directory.
+"""
+
+import shutil
+import sys
+from collections.abc import Collection, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+from jts_pipelines.cli import probes
+from jts_pipelines.cli.part import Part
+from jts_trading.config.settings import Settings
+from jts_trading.config.source import child_environment
+from storage.embedded.dsn import libpq_url, socket_dsn
+
+STORES = ("clickhouse", "postgres", "redis")
+LOCATION = "jts_pipelines"
+DEFINITIONS = "jts_pipelines.definitions"
+DATABASES = ("jts", "dagster")
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_HOST = "127.0.0.1"
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Return the environment of every part: this one's, with all places and addresses fixed."""
+    fixed = {
+        "JTS_HOME": str(settings.instance.root),
+        "JTS_HOT__DSN": settings.hot_dsn,
+        "JTS_POSTGRES__DSN": settings.postgres_dsn,
+        "JTS_REDIS__DSN": settings.redis_dsn,
+        "JTS_DAGSTER_PG_URL": settings.dagster_url,
+        "DAGSTER_HOME": str(settings.instance.dagster_home),
+        "PYTHONUNBUFFERED": "1",
+    }
+    if settings.file is not None:
+        fixed["JTS_CONFIG"] = settings.file
+    return child_environment(fixed)
+
+
+def store_parts(settings: Settings, need: Collection[str] = STORES) -> tuple[Part, ...]:
+    """Return the stores of some names: embedded servers, or probes of configured ones."""
+    environment = environment_of(settings)
+    home = settings.instance.root
+    socket = settings.instance.redis_socket
+    port = settings.instance.port("clickhouse")
+    known = {
+        "clickhouse": Part(
+            name="clickhouse",
+            argv=_store("clickhouse", settings.hot.dsn, path=home / "hot", port=port),
+            environment=environment,
+            directory=home,
+            probe=lambda: probes.clickhouse(settings.hot_dsn),
+            port=None if settings.hot.dsn else port,
+            url=settings.hot_dsn,
+        ),
+        "postgres": Part(
+            name="postgres",
+            argv=_store(
+                "postgres",
+                settings.postgres.dsn,
+                path=home / "postgres",
+                socket_dir=settings.instance.postgres_socket_directory,
+            ),
+            environment=environment,
+            directory=home,
+            probe=lambda: _databases_answer(settings),
+            url=settings.postgres_dsn,
+        ),
+        "redis": Part(
+            name="redis",
+            argv=_store("redis", settings.redis.dsn, path=home / "redis", socket=socket),
+            environment=environment,
+            directory=home,
+            probe=lambda: probes.redis(settings.redis_dsn),
+            url=settings.redis_dsn,
+        ),
+    }
+    return tuple(known[name] for name in STORES if name in need)
+
+
+def dagster_parts(settings: Settings, *, definitions: str = DEFINITIONS) -> tuple[Part, ...]:
+    """Return code server, web server and daemon; call `prepare_dagster_home` before they start.
+
+    Args:
+        settings: Of the instance.
+        definitions: The module with Dagster's entry point.
+    """
+    environment: Mapping[str, str] = environment_of(settings)
+    home = settings.instance.dagster_home
+    code_port = settings.instance.port("code_server")
+    port = settings.instance.port("dagster")
+    url = f"http://{_HOST}:{port}"
+    workspace = ("-w", str(home / "workspace.yaml"))
+    code_server = Part(
+        name="dagster-code-server",
+        argv=_module(
+            *("dagster", "code-server", "start", "-m", definitions, "-h", _HOST),
+            *("-p", str(code_port), "--location-name", LOCATION),
+            "--use-python-environment-entry-point",
+        ),
+        environment=environment,
+        directory=home,
+        probe=lambda: probes.listens(code_port),
+        parents=("clickhouse", "postgres"),
+        port=code_port,
+        hung_after_s=240.0,
+    )
+    web_server = Part(
+        name="dagster-webserver",
+        argv=_module("dagster_webserver", "-h", _HOST, "-p", str(port), *workspace),
+        environment=environment,
+        directory=home,
+        probe=lambda: probes.dagster_loaded(url, LOCATION),
+        parents=("postgres", "dagster-code-server"),
+        port=port,
+        url=url,
+        hung_after_s=240.0,
+        probe_every_s=5.0,
+    )
+    daemon = Part(
+        name="dagster-daemon",
+        argv=_module("dagster._daemon", "run", *workspace),
+        environment=environment,
+        directory=home,
+        probe=lambda: probes.dagster_daemons(url),
+        # After the web server, so that one process alone creates the tables of a new database.
+        parents=("postgres", "dagster-code-server", "dagster-webserver"),
+        hung_after_s=600.0,
+        probe_every_s=5.0,
+    )
+    return code_server, web_server, daemon
+
+
+def status_part(settings: Settings) -> Part:
+    """Return the server of `/healthz`, `/readyz` and `/metrics` on the gateway's port."""
+    port = settings.instance.port("gateway")
+    url = f"http://{_HOST}:{port}"
+    return Part(
+        name="status",
+        argv=_module("jts_pipelines.cli.status_server", "--port", str(port)),
+        environment=environment_of(settings),
+        directory=settings.instance.root,
+        probe=lambda: probes.answers(f"{url}/healthz"),
+        port=port,
+        url=url,
+    )
+
+
+def all_parts(settings: Settings) -> tuple[Part, ...]:
+    """Return everything that exists, in the order of the table."""
+    parts = (status_part(settings), *store_parts(settings))
+    return parts + dagster_parts(settings) if find_spec(DEFINITIONS) else parts
+
+
+def prepare_dagster_home(settings: Settings) -> None:
+    """Copy `dagster.yaml` into Dagster's home and write the workspace of the code server."""
+    home = settings.instance.dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(_CHECKOUT / "dagster.yaml", home / "dagster.yaml")
+    port = settings.instance.port("code_server")
+    (home / "workspace.yaml").write_text(
+        "# Written by jts; the code server of this instance.\n"
+        "load_from:\n"
+        f"  - grpc_server: {{host: {_HOST}, port: {port}, location_name: {LOCATION}}}\n",
+        encoding="utf-8",
+    )
+
+
+def _databases_answer(settings: Settings) -> str | None:
+    """Probe PostgreSQL; in a new embedded server this creates the databases of JTS and Dagster."""
+    if settings.postgres.dsn:
+        return probes.postgres(settings.postgres_dsn)
+    directory = settings.instance.postgres_socket_directory
+    reason = probes.postgres(socket_dsn(directory, DATABASES[-1]))
+    if reason is None:
+        return None
+    server = socket_dsn(directory, "postgres")
+    return probes.postgres(server) or _create_databases(server)
+
+
+def _create_databases(server: str) -> str | None:
+    import psycopg2
+
+    connection = psycopg2.connect(libpq_url(server))
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT datname FROM pg_database")
+            present = {row[0] for row in cursor.fetchall()}
+            for name in DATABASES:
+                if name not in present:
+                    cursor.execute(f'CREATE DATABASE "{name}"')
+    finally:
+        connection.close()
+    return None
+
+
+def _store(name: str, dsn: str, **options: object) -> tuple[str, ...]:
+    if dsn:
+        return ()
+    words = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
+    return _module(f"storage.embedded.{name}", *words)
+
+
+def _module(name: str, *words: str) -> tuple[str, ...]:
+    # -P: a stray redis.py in the working directory must not take the place of a library.
+    return (sys.executable, "-P", "-m", name, *words)
