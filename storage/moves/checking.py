@@ -1,0 +1,177 @@
+"""Verify and scrub: read copies back from the medium, compare them with their manifests, mend.
+
+`verify` only reports. `scrub` also takes a damaged file out of service (to the quarantine
+folder, for a person to look at) and writes it anew from a tier that holds the same revision.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from storage.errors import ManifestError, StorageError, VerificationError
+from storage.manifest.catalog import Copy, PartitionState, Presence
+from storage.manifest.records import Step, decode, digest, encode
+from storage.moves.context import SIDECAR, MoveContext
+from storage.moves.eviction import settle
+from storage.schema.partitions import Partition
+from storage.schema.tiers import Tier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One copy that was checked.
+
+    Attributes:
+        problem: One line; empty when the copy is what its manifest says.
+        mended: A damaged copy was written anew and verified.
+    """
+
+    partition: Partition
+    tier: Tier
+    manifest_id: str
+    rows: int
+    bytes: int
+    problem: str = ""
+    mended: bool = False
+
+
+def verify(context: MoveContext, dataset: str, only: Partition | None = None) -> Iterator[Finding]:
+    """Read every copy back and compare it with its manifest; the chain itself first.
+
+    Raises:
+        ManifestError: The chain is broken; no copy can be trusted then.
+    """
+    marks = _known_marks(context, dataset)
+    for state, tier, copy in copies(context, dataset):
+        if only is None or state.partition == only:
+            yield _check(context, state, tier, copy, marks)
+
+
+def scrub(context: MoveContext, dataset: str, *, turn: int = 0, of: int = 1) -> Iterator[Finding]:
+    """Verify one share of all copies and mend what is damaged.
+
+    Args:
+        context: The stores.
+        dataset: Which chain.
+        turn: Number of the share, counted up from run to run.
+        of: Into how many shares the copies are divided, by a hash of the partition's name.
+    """
+    marks = _known_marks(context, dataset)
+    for state, tier, copy in copies(context, dataset):
+        share = int(hashlib.sha256(state.partition.name.encode()).hexdigest(), 16) % of
+        if share != turn % of:
+            continue
+        finding = _check(context, state, tier, copy, marks)
+        yield _mend(context, finding) if finding.problem else finding
+
+
+def copies(context: MoveContext, dataset: str) -> Iterator[tuple[PartitionState, Tier, Copy]]:
+    """Yield every copy in warm and cold, ordered by partition."""
+    for state in context.manifests.catalog(dataset):
+        for tier, copy in sorted(state.copies.items(), reverse=True):
+            yield state, tier, copy
+
+
+def _known_marks(context: MoveContext, dataset: str) -> dict[int, str]:
+    records = context.manifests.verify(dataset)
+    return {record.sequence: digest(encode(record)) for record in records}
+
+
+def _check(
+    context: MoveContext, state: PartitionState, tier: Tier, copy: Copy, marks: dict[int, str]
+) -> Finding:
+    problem = ""
+    try:
+        context.load(state.partition, tier, copy)
+        _check_sidecar(context, state.partition, tier, marks)
+    except StorageError as error:
+        problem = str(error)
+    return Finding(
+        partition=state.partition,
+        tier=tier,
+        manifest_id=copy.manifest_id,
+        rows=copy.rows,
+        bytes=copy.bytes,
+        problem=problem,
+    )
+
+
+def _check_sidecar(
+    context: MoveContext, partition: Partition, tier: Tier, marks: dict[int, str]
+) -> None:
+    """Require that the chain knows the record beside the file: it does not after a roll-back."""
+    path = context.folder(partition, tier) / SIDECAR
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    sequence = decode(content).sequence
+    if marks.get(sequence) != digest(content):
+        raise ManifestError(
+            f"{path}: record {sequence:08d} beside the file is not in the chain: "
+            "the chain was rolled back, or the copy belongs to another instance"
+        )
+
+
+def _mend(context: MoveContext, finding: Finding) -> Finding:
+    """Take a damaged file out of service and write it anew from another tier."""
+    partition, tier = finding.partition, finding.tier
+    with context.locked(partition):
+        settle(context, partition)
+        state = context.state(partition)
+        copy = state.copies.get(tier)
+        if copy is None or copy.manifest_id != finding.manifest_id:
+            return finding
+        if _is_whole(context, state, tier, copy):
+            return finding
+        rows = _rows_elsewhere(context, state, tier)
+        _quarantine(context, tier, copy)
+        if rows is None:
+            return finding
+        entry = context.publish_copy(context.write_copy(partition, tier, copy.revision, rows))
+        if entry.sha256 != copy.files[0].sha256:
+            record, _ = context.record(
+                partition, Step.RESTORED, tier, copy.revision, files=(entry,)
+            )
+            context.write_sidecar(record)
+        context.sweep(partition)
+    return replace(finding, mended=True)
+
+
+def _quarantine(context: MoveContext, tier: Tier, copy: Copy) -> None:
+    stamp = context.now().strftime("%Y%m%dT%H%M%S")
+    for entry in copy.files:
+        path = context.path(tier, entry)
+        place = context.volumes.quarantine / "files" / f"{stamp}-{tier}-{path.name}"
+        if path.exists():
+            shutil.copyfile(path, _made(place))
+            path.unlink()
+
+
+def _made(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
+
+
+def _is_whole(context: MoveContext, state: PartitionState, tier: Tier, copy: Copy) -> bool:
+    try:
+        context.load(state.partition, tier, copy)
+    except VerificationError:
+        return False
+    return True
+
+
+def _rows_elsewhere(context: MoveContext, state: PartitionState, damaged: Tier) -> pa.Table | None:
+    """Return the rows of the newest revision from a place that is still whole."""
+    partition = state.partition
+    if state.hot is Presence.PRESENT and context.hot.fence(partition) == state.fence:
+        return context.hot.read(partition)
+    for tier, copy in state.copies.items():
+        if tier is damaged or copy.revision != state.copies[damaged].revision:
+            continue
+        if _is_whole(context, state, tier, copy):
+            return context.load(partition, tier, copy)
+    return None

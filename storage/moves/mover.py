@@ -1,0 +1,152 @@
+"""The moves as one object: what the command line, Dagster and the demo call.
+
+All due moves are planned by age (`policy`), made one by one under the partition's lock, and
+recorded in the chain. Every move may be killed anywhere and run again.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import date, datetime
+from pathlib import Path
+
+from storage.manifest.catalog import PartitionState
+from storage.manifest.chain import Manifests
+from storage.moves import checking, copying, eviction
+from storage.moves.checking import Finding
+from storage.moves.context import MoveContext, Moved, no_step
+from storage.moves.export import export
+from storage.moves.hot_tier import HotTier
+from storage.moves.policy import Action, DueMove, due_moves
+from storage.moves.volumes import Volumes
+from storage.schema.datasets import CANDLES
+from storage.schema.partitions import Partition
+from storage.schema.tiers import Tier, TierSettings
+
+_LONGEST_CHAIN = 8
+"""Moves of one partition in one run: export, copy and two evictions, once more for late rows."""
+
+
+class Mover:
+    """Moves partitions between the tiers.
+
+    Args:
+        hot: The hot tier.
+        manifests: The chains.
+        tiers: Retention, levels and places.
+        home: Data root of the instance.
+        now: The instance clock as an aware `datetime`.
+        today: The calendar day at a venue, on the instance clock; of `now` in UTC when None.
+        step: Called with the name of each step as it is done.
+    """
+
+    def __init__(
+        self,
+        hot: HotTier,
+        manifests: Manifests,
+        tiers: TierSettings,
+        home: Path,
+        *,
+        now: Callable[[], datetime],
+        today: Callable[[str], date] | None = None,
+        step: Callable[[str], None] = no_step,
+    ) -> None:
+        self._context = MoveContext(
+            hot=hot,
+            manifests=manifests,
+            settings=tiers,
+            volumes=Volumes(tiers, home),
+            today=today or (lambda _: now().date()),
+            now=now,
+            step=step,
+        )
+
+    def export(self, partition: Partition, *, correction: str = "") -> Moved:
+        """Publish a closed hot partition as the next revision in warm; see `moves.export`."""
+        return export(self._context, partition, correction=correction)
+
+    def copy(self, partition: Partition) -> Moved:
+        """Publish the newest revision in cold; see `moves.copying`."""
+        return copying.copy_cold(self._context, partition)
+
+    def evict(self, manifest_id: str) -> Moved:
+        """Empty the hottest tier of a partition, given a colder copy; see `moves.eviction`."""
+        return eviction.evict(self._context, manifest_id)
+
+    def restore(self, partition: Partition, to: Tier) -> Moved:
+        """Bring the newest revision back to hot or warm; see `moves.copying`."""
+        return copying.restore(self._context, partition, to)
+
+    def state(self, partition: Partition) -> PartitionState:
+        """Return what the chain says about a partition."""
+        return self._context.state(partition)
+
+    def plan(self, dataset: str = CANDLES.name) -> list[DueMove]:
+        """Return the moves that are due today, in the order in which `archive` makes them."""
+        hot = {found.partition for found in self._context.hot.partitions(dataset)}
+        known = {state.partition for state in self._context.manifests.catalog(dataset)}
+        return [
+            move
+            for partition in sorted(hot | known)
+            for move in self._due(partition, in_hot=partition in hot)
+        ]
+
+    def archive(self, dataset: str = CANDLES.name) -> Iterator[Moved]:
+        """Make the due moves and yield each result; what becomes due by a move follows it."""
+        pending = sorted({move.partition for move in self.plan(dataset)})
+        for partition in pending:
+            yield from self.archive_partition(partition)
+        eviction.empty_trash(self._context)
+
+    def archive_partition(
+        self, partition: Partition, *, only: frozenset[Action] = frozenset(Action)
+    ) -> Iterator[Moved]:
+        """Make the due moves of one partition and yield each result.
+
+        Args:
+            partition: Which one.
+            only: Kinds of moves to make; the others stay due.
+        """
+        for _ in range(_LONGEST_CHAIN):
+            in_hot = self._context.hot.fence(partition).rows > 0
+            due = [move for move in self._due(partition, in_hot=in_hot) if move.action in only]
+            if not due:
+                return
+            yield self._make(due[0])
+
+    def verify(
+        self, partition: Partition | None = None, dataset: str = CANDLES.name
+    ) -> Iterator[Finding]:
+        """Read copies back and compare them with their manifests; see `moves.checking`."""
+        return checking.verify(self._context, dataset, partition)
+
+    def scrub(
+        self, dataset: str = CANDLES.name, *, turn: int = 0, of: int = 1
+    ) -> Iterator[Finding]:
+        """Verify one share of the copies and mend what is damaged; see `moves.checking`."""
+        return checking.scrub(self._context, dataset, turn=turn, of=of)
+
+    def _due(self, partition: Partition, *, in_hot: bool) -> list[DueMove]:
+        state = self._context.state(partition)
+        today = self._context.today(partition.venue)
+        if partition.is_open(today):
+            return []
+        exported = state.revision > 0 and self._context.hot.fence(partition) == state.fence
+        return due_moves(
+            state,
+            in_hot=in_hot,
+            exported=exported,
+            today=today,
+            settings=self._context.settings,
+        )
+
+    def _make(self, move: DueMove) -> Moved:
+        partition = move.partition
+        match move.action:
+            case Action.EXPORT:
+                return self.export(partition)
+            case Action.COPY:
+                return self.copy(partition)
+            case Action.EVICT_HOT:
+                newest = self.state(partition).newest_copy()
+                return self.evict(newest[1].manifest_id if newest else "")
+            case Action.EVICT_WARM:
+                return self.evict(self.state(partition).copies[Tier.COLD].manifest_id)
