@@ -44,6 +44,7 @@ _EXIT_CODES: tuple[tuple[str, str, int], ...] = (
 )
 _PATH_ERRORS = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 _DEVICE_ERRORS = frozenset({errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT})
+_PIPE_COLUMNS = 200
 _PASSWORD = re.compile(r"(://[^\s:/@]*):[^\s/]+@")
 
 
@@ -93,7 +94,9 @@ def emit(
     else:
         from rich.console import Console
 
-        Console(file=sys.stdout, highlight=False).print(table())
+        # A pipe has no width; cut cells would be lost there.
+        width = None if sys.stdout.isatty() else _PIPE_COLUMNS
+        Console(file=sys.stdout, highlight=False, width=width).print(table())
 
 
 def note(text: str) -> None:

@@ -5,8 +5,11 @@ home, start the embedded servers that they need, and stop them at their end. Mea
 command on the same home waits.
 """
 
+import contextlib
 import os
+import shutil
 import socket
+import stat
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -30,7 +33,9 @@ from jts_pipelines.cli.record import (
 from jts_pipelines.cli.supervisor import Supervisor, turns
 from jts_trading.config.instance import InstanceSettings
 from jts_trading.config.settings import Settings
+from jts_trading.ports.clock import write_clock
 from storage.embedded.private import DirectoryOwnedError, own_directory
+from storage.errors import StorageError
 
 READY_SECONDS = 60.0
 READY_SECONDS_DAGSTER = 180.0
@@ -53,17 +58,21 @@ class Endpoints:
 
 
 @contextmanager
-def owned_home(instance: InstanceSettings) -> Iterator[None]:
-    """Be the one owner of a home; end first what a killed owner left running.
+def owned_home(settings: Settings) -> Iterator[None]:
+    """Be the one owner of a home and start its clock; end first what a killed owner left running.
 
     Raises:
         DirectoryOwnedError: Another process owns it (exit code 3).
     """
+    instance = settings.instance
+    instance.root.mkdir(parents=True, exist_ok=True)
     owner = own_directory(instance.run_directory, f"the instance in {instance.root}")
     try:
         left = end_leftovers(instance)
         if left:
             console.note(f"jts: ended what an earlier run left: {', '.join(left)}")
+        write_clock(instance.run_directory, settings.clock)
+        _make_socket_directory(instance.socket_directory)
         yield
     finally:
         owner.release()
@@ -110,7 +119,7 @@ def running_instance(settings: Settings) -> Iterator[tuple[Settings, Supervisor]
         CommandError: A port is taken (exit code 2) or a part does not get ready (exit code 5).
         DirectoryOwnedError: `jts up` or another command uses this home (exit code 3).
     """
-    with owned_home(settings.instance):
+    with owned_home(settings):
         parts = tuple(part for part in all_parts(settings) if part.name != "status")
         require_free_ports(parts)
         prepare_dagster_home(settings)
@@ -144,7 +153,13 @@ def supervised(
     finally:
         stop.set()
         thread.join()
-        remove_record(instance)
+        forget(instance)
+
+
+def forget(instance: InstanceSettings) -> None:
+    """Remove the record and the sockets after everything ended."""
+    remove_record(instance)
+    shutil.rmtree(instance.socket_directory, ignore_errors=True)
 
 
 class Keeper:
@@ -182,6 +197,16 @@ class Lifelog:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with self._file.open("ab") as file:
             file.write(msgspec.json.encode(line) + b"\n")
+
+
+def _make_socket_directory(path: Path) -> None:
+    """Make the directory above the sockets: PostgreSQL's own user may pass it, nobody list it."""
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=0o711)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise StorageError(f"{path}: not a directory of this user; remove it")
+    path.chmod(0o711)
 
 
 def require_free_ports(parts: Collection[Part]) -> None:
@@ -231,7 +256,7 @@ def _own_or_share(stack: ExitStack, settings: Settings) -> bool:
         if record is not None and record.is_lasting and record.is_alive:
             return True
         try:
-            stack.enter_context(owned_home(settings.instance))
+            stack.enter_context(owned_home(settings))
         except DirectoryOwnedError:
             if time.monotonic() > deadline:
                 raise

@@ -14,12 +14,10 @@ from jts_pipelines.cli import probes
 from jts_pipelines.cli.part import Part
 from jts_trading.config.settings import Settings
 from jts_trading.config.source import child_environment
-from storage.embedded.dsn import libpq_url, socket_dsn
 
 STORES = ("clickhouse", "postgres", "redis")
 LOCATION = "jts_pipelines"
 DEFINITIONS = "jts_pipelines.definitions"
-DATABASES = ("jts", "dagster")
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _HOST = "127.0.0.1"
@@ -67,7 +65,7 @@ def store_parts(settings: Settings, need: Collection[str] = STORES) -> tuple[Par
             ),
             environment=environment,
             directory=home,
-            probe=lambda: _databases_answer(settings),
+            probe=lambda: probes.postgres(settings.postgres_dsn),
             url=settings.postgres_dsn,
         ),
         "redis": Part(
@@ -168,35 +166,6 @@ def prepare_dagster_home(settings: Settings) -> None:
         f"  - grpc_server: {{host: {_HOST}, port: {port}, location_name: {LOCATION}}}\n",
         encoding="utf-8",
     )
-
-
-def _databases_answer(settings: Settings) -> str | None:
-    """Probe PostgreSQL; in a new embedded server this creates the databases of JTS and Dagster."""
-    if settings.postgres.dsn:
-        return probes.postgres(settings.postgres_dsn)
-    directory = settings.instance.postgres_socket_directory
-    reason = probes.postgres(socket_dsn(directory, DATABASES[-1]))
-    if reason is None:
-        return None
-    server = socket_dsn(directory, "postgres")
-    return probes.postgres(server) or _create_databases(server)
-
-
-def _create_databases(server: str) -> str | None:
-    import psycopg2
-
-    connection = psycopg2.connect(libpq_url(server))
-    connection.autocommit = True
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT datname FROM pg_database")
-            present = {row[0] for row in cursor.fetchall()}
-            for name in DATABASES:
-                if name not in present:
-                    cursor.execute(f'CREATE DATABASE "{name}"')
-    finally:
-        connection.close()
-    return None
 
 
 def _store(name: str, dsn: str, **options: object) -> tuple[str, ...]:

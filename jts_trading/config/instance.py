@@ -67,7 +67,7 @@ class InstanceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     @property
     def redis_socket(self) -> Path:
         """Unix socket of the embedded Redis."""
-        return self.socket_directory / "redis.sock"
+        return self.socket_directory / "redis" / "redis.sock"
 
     @property
     def run_directory(self) -> Path:
