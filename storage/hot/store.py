@@ -1,9 +1,9 @@
 # ruff: noqa: S608 - names come from storage.schema and partition ids, values are parameters
 """The hot tier: market rows in ClickHouse, read by partition and loaded in stages.
 
-Rows come in only through `loads` (see `hot.loads`) and go out only through `drop_partition`,
-which `storage.moves` alone may call. Every read sees one row per key, the one with the highest
-revision.
+New rows come in only through `loads` (see `hot.loads`); whole partitions go out and come back only
+through `transit` (see `hot.transit`), which `storage.moves` alone may use. Every read sees one row
+per key, the one with the highest revision.
 """
 
 import ast
@@ -53,7 +53,7 @@ class HotStore:
         dsn: `http://user:password@host:8123/database`; the server is first asked when needed.
 
     Attributes:
-        loads: The only way for rows to come in.
+        loads: The way for new rows to come in.
         transit: Partitions on their way out or back; for `storage.moves` alone.
 
     Raises:
@@ -178,20 +178,6 @@ class HotStore:
             f" WHERE {where} {_PER_PARTITION}"
         )
         return summary_of_answer(self.query_arrow(sql, parameters), dataset, partition.venue)
-
-    def drop_partition(self, partition: Partition) -> None:
-        """Delete the rows of a partition from this tier; only `storage.moves` may call it."""
-        where, parameters = _inside(partition)
-        found = self.query_arrow(
-            f"SELECT DISTINCT _partition_id AS id FROM {partition.dataset} WHERE {where}",
-            parameters,
-        )
-        for partition_id in found["id"].to_pylist():
-            # An archived partition may be larger than the server's guard against slips of hand.
-            self._connection.command(
-                f"ALTER TABLE {partition.dataset} DROP PARTITION ID '{partition_id}'"
-                " SETTINGS max_partition_size_to_drop = 0"
-            )
 
     def close(self) -> None:
         """Give the connections back."""

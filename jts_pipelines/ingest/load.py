@@ -1,0 +1,372 @@
+"""One file into the hot tier: read, judge, sort, match, publish.
+
+The road of a row: `sources` (batches) -> `rows` (types, calendar, reasons) -> `spill` (order of
+partitions, mixed scales) -> `matching` (duplicates, conflicts, corrections) -> staging table ->
+published with all others of the file. Refused rows are in the quarantine file before anything is
+published. A killed load leaves nothing visible; the next load on the same home cleans up after
+it, or completes it if it was already being published.
+"""
+
+import hashlib
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import msgspec
+import polars as pl
+import pyarrow as pa
+
+from jts_pipelines.ingest.mapping import resolve_columns
+from jts_pipelines.ingest.matching import Matched, match
+from jts_pipelines.ingest.quarantine import Quarantine
+from jts_pipelines.ingest.report import IngestReport, decode_report, encode_report
+from jts_pipelines.ingest.rows import RowReader, SessionCalendar
+from jts_pipelines.ingest.sources import Source, open_source
+from jts_pipelines.ingest.spill import PERIOD_DAY, Spill
+from jts_pipelines.ingest.stored import HotRows, StoredRows
+from jts_trading.domain.sessions import calendar_for
+from storage.errors import InputError, StorageError
+from storage.hot.loads import LoadRecord, LoadState, OpenLoad
+from storage.hot.store import HotStore
+from storage.manifest.locks import exclusive
+from storage.quality.reasons import Doubt, Reason
+from storage.schema.arrow import file_schema
+from storage.schema.datasets import CANDLES, DATASETS, INTERVALS, PRICE_SCALE
+from storage.schema.partitions import Partition, is_monthly, partition_of
+
+__all__ = ["BATCH_ROWS", "IngestOptions", "IngestReport", "Progress", "ingest_file", "recover"]
+
+BATCH_ROWS = 131_072
+LOCK_WAIT_SECONDS = 600.0
+Progress = Callable[[str, int, int | None], None]
+
+# Daily moves beyond the band of +-30 %, with room for the rounding of limits to ticks.
+_JUMP_LIMITS = {"KRX": 0.305, "NXT": 0.305}
+_NS_PER_MS = 1_000_000
+_CODE_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestOptions:
+    """How the rows of a file are to be read.
+
+    Attributes:
+        venue: KRX, NXT, US, UPBIT or BINANCE.
+        interval: 1m, 5m, 1h, 1d ...
+        dataset: The only one so far is `candles`.
+        mapping: Field -> column where the names do not say it.
+        broker: Source of the rows where the file has no such column.
+        symbol: Of all rows where the file has no such column.
+        timezone: IANA zone of times that name none.
+        correct: Why other values for stored keys replace them; None to refuse such rows.
+    """
+
+    venue: str
+    interval: str
+    dataset: str = CANDLES.name
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    broker: str | None = None
+    symbol: str | None = None
+    timezone: str | None = None
+    correct: str | None = None
+
+    def digest(self) -> str:
+        """Return the SHA-256 of everything here that decides what the rows become."""
+        content = msgspec.json.encode(self, order="sorted") + str(_CODE_VERSION).encode()
+        return hashlib.sha256(content).hexdigest()
+
+
+def ingest_file(
+    path: Path,
+    options: IngestOptions,
+    *,
+    hot: HotStore,
+    home: Path,
+    received_at_ns: int,
+    stored: StoredRows | None = None,
+    calendar: SessionCalendar | None = None,
+    batch_rows: int = BATCH_ROWS,
+    progress: Progress | None = None,
+) -> IngestReport:
+    """Load one file; run again on the same file, it reports the first time and loads nothing.
+
+    Args:
+        path: A Parquet or CSV file.
+        options: How to read it.
+        hot: Where its rows go.
+        home: Data root of the instance: lock, scratch space and quarantine lie there.
+        received_at_ns: Instance time of the load, UTC ns.
+        stored: What other tiers hold; only the hot tier when None.
+        calendar: Of the venue; the one of `jts_trading.domain` when None.
+        batch_rows: Rows in memory at a time, besides one partition.
+        progress: Called with the phase, rows done and rows in all, if known.
+
+    Raises:
+        InputError: The file or an option cannot be used; nothing was loaded.
+        StorageError: The store failed; what was not published is dropped by the next load.
+    """
+    _check(options)
+    started = time.monotonic()
+    source = open_source(path)
+    calendar = calendar or calendar_for(options.venue)
+    with exclusive(home / "run" / "ingest.lock", wait_seconds=LOCK_WAIT_SECONDS):
+        hot.ensure_schema()
+        hot.loads.recover(str(home))
+        earlier = hot.loads.published(source.digest, options.digest())
+        if earlier is not None:
+            return msgspec.structs.replace(decode_report(earlier.report), already=True)
+        load = _Load(
+            source=source,
+            options=options,
+            hot=hot,
+            home=home,
+            received_at_ns=received_at_ns,
+            stored=stored or HotRows(hot),
+            calendar=calendar,
+            batch_rows=batch_rows,
+            progress=progress or _silent,
+            started=started,
+        )
+        return load.run()
+
+
+def recover(hot: HotStore, home: Path) -> list[LoadRecord]:
+    """Finish or drop what a killed load left, unless a load is running now.
+
+    Raises:
+        StorageError: The store failed, or a load holds the lock.
+    """
+    with exclusive(home / "run" / "ingest.lock", wait_seconds=0):
+        hot.ensure_schema()
+        return hot.loads.recover(str(home))
+
+
+@dataclass(slots=True, kw_only=True)
+class _Load:
+    """One file on its way; every row of it ends in exactly one of the counters."""
+
+    source: Source
+    options: IngestOptions
+    hot: HotStore
+    home: Path
+    received_at_ns: int
+    stored: StoredRows
+    calendar: SessionCalendar
+    batch_rows: int
+    progress: Progress
+    started: float
+    read: int = 0
+    accepted: int = 0
+    corrected: int = 0
+    duplicates: int = 0
+    symbols: set[str] = field(default_factory=set)
+    days: list[date] = field(default_factory=list)
+    statuses: Counter[str] = field(default_factory=Counter)
+    doubts: Counter[str] = field(default_factory=Counter)
+    partitions: list[str] = field(default_factory=list)
+
+    def run(self) -> IngestReport:
+        """Stage, quarantine and publish the rows.
+
+        Raises:
+            InputError: The file cannot be used; the load is dropped.
+            StorageError: The store failed, or rows were lost on the way.
+        """
+        opened = self.hot.loads.open(self._record(), DATASETS[self.options.dataset])
+        scratch_root = self.home / "run"
+        try:
+            with tempfile.TemporaryDirectory(prefix="ingest-", dir=scratch_root) as scratch:
+                quarantine = self._quarantine()
+                spill = Spill(Path(scratch))
+                self._judge(spill, quarantine)
+                self._stage(spill, quarantine, opened)
+            kept = quarantine.write(self.source, self.batch_rows)
+            self._require_conserved(quarantine.rows)
+            report = self._report(quarantine, kept)
+        except BaseException:
+            opened.abandon()
+            raise
+        opened.publish(encode_report(report))
+        return report
+
+    @property
+    def _ingest_id(self) -> str:
+        content = f"{self.source.digest}{self.options.digest()}{self.received_at_ns}"
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    def _record(self) -> LoadRecord:
+        return LoadRecord(
+            ingest_id=self._ingest_id,
+            owner=str(self.home),
+            dataset=self.options.dataset,
+            venue=self.options.venue,
+            state=LoadState.LOADING,
+            path=str(self.source.path),
+            file_digest=self.source.digest,
+            options_digest=self.options.digest(),
+            received_at_ms=self.received_at_ns // _NS_PER_MS,
+        )
+
+    def _quarantine(self) -> Quarantine:
+        return Quarantine(
+            self.home / "quarantine",
+            dataset=self.options.dataset,
+            venue=self.options.venue,
+            interval=self.options.interval,
+            ingest_id=self._ingest_id,
+        )
+
+    def _reader(self) -> RowReader:
+        options = self.options
+        given = {"symbol"} if options.symbol else set[str]()
+        columns = resolve_columns(
+            str(self.source.path), self.source.columns, dict(options.mapping), given
+        )
+        return RowReader(
+            path=str(self.source.path),
+            columns=columns,
+            venue=options.venue,
+            interval=options.interval,
+            broker=options.broker or "file",
+            symbol=options.symbol,
+            calendar=self.calendar,
+            timezone=options.timezone,
+            ingest_id=self._ingest_id,
+            received_at_ms=self.received_at_ns // _NS_PER_MS,
+        )
+
+    def _judge(self, spill: Spill, quarantine: Quarantine) -> None:
+        reader = self._reader()
+        for batch in self.source.batches(self.batch_rows):
+            self.read += batch.height
+            judged = reader.judge(batch)
+            good = pl.col("reasons").list.len() == 0
+            quarantine.add(judged.filter(~good))
+            accepted = judged.filter(good)
+            if accepted.height:
+                spill.append(_with_period(reader.typed(accepted), self.options.interval))
+            self.progress("read", self.read, self.source.rows)
+
+    def _stage(self, spill: Spill, quarantine: Quarantine, opened: OpenLoad) -> None:
+        quarantine.add(_refused(spill.sort(), Reason.MIXED_SCALE))
+        known = self.stored.partitions(
+            self.options.dataset, self.options.venue, self.options.interval
+        )
+        for rows in _gathered(self._matched(spill, known, quarantine), self.batch_rows):
+            opened.append(rows.cast(file_schema(CANDLES, self.options.venue)))
+            self.progress("load", self.accepted, None)
+
+    def _matched(
+        self, spill: Spill, known: set[Partition], quarantine: Quarantine
+    ) -> Iterator[pa.Table]:
+        names = file_schema(CANDLES, self.options.venue).names
+        for rows in spill.partitions(self.batch_rows):
+            partition = self._partition(rows[PERIOD_DAY][0])
+            matched = match(
+                rows,
+                self.stored.rows(partition) if partition in known else None,
+                partition,
+                is_correction=self.options.correct is not None,
+                jump_limit=_JUMP_LIMITS.get(self.options.venue),
+            )
+            self._count(matched, partition, quarantine)
+            if matched.accepted.height:
+                yield matched.accepted.select(names).to_arrow()
+
+    def _partition(self, day: date) -> Partition:
+        options = self.options
+        return partition_of(options.dataset, options.venue, options.interval, day)
+
+    def _count(self, matched: Matched, partition: Partition, quarantine: Quarantine) -> None:
+        quarantine.add(matched.refused.select("row", reasons=pl.concat_list(pl.col("reason"))))
+        self.duplicates += matched.duplicates
+        self.corrected += matched.corrected
+        rows = matched.accepted
+        if not rows.height:
+            return
+        self.accepted += rows.height
+        self.partitions.append(partition.key)
+        self.symbols.update(rows["symbol"].unique().to_list())
+        self.statuses.update(dict(rows["status"].value_counts().iter_rows()))
+        self.doubts.update(dict(rows["quality"].value_counts().iter_rows()))
+        days = rows["trade_date"].sort()
+        self.days += [days[0], days[-1]]
+
+    def _require_conserved(self, quarantined: int) -> None:
+        kept = self.accepted + quarantined + self.duplicates
+        if kept != self.read:
+            raise StorageError(
+                f"{self.source.path}: read {self.read} rows, but accepted {self.accepted} +"
+                f" quarantined {quarantined} + duplicates {self.duplicates} = {kept}"
+            )
+
+    def _report(self, quarantine: Quarantine, kept: Path | None) -> IngestReport:
+        seconds = time.monotonic() - self.started
+        return IngestReport(
+            path=str(self.source.path),
+            ingest_id=self._ingest_id,
+            dataset=self.options.dataset,
+            venue=self.options.venue,
+            interval=self.options.interval,
+            rows=self.read,
+            accepted=self.accepted,
+            corrected=self.corrected,
+            quarantined=quarantine.rows,
+            duplicates=self.duplicates,
+            reasons=quarantine.reasons(),
+            doubts={name: n for name, n in self.doubts.items() if name != Doubt.OK.value},
+            statuses=dict(self.statuses),
+            symbols=len(self.symbols),
+            first_day=min(self.days, default=None),
+            last_day=max(self.days, default=None),
+            partitions=sorted(self.partitions),
+            quarantine_file=str(kept) if kept else "",
+            seconds=round(seconds, 3),
+            rows_per_second=round(self.read / seconds, 1),
+        )
+
+
+def _check(options: IngestOptions) -> None:
+    accepted: dict[str, tuple[str, Collection[str]]] = {
+        "dataset": (options.dataset, DATASETS),
+        "venue": (options.venue, PRICE_SCALE),
+        "interval": (options.interval, INTERVALS),
+    }
+    for name, (value, known) in accepted.items():
+        if value not in known:
+            raise InputError(f"unknown {name} {value!r}; known: {', '.join(known)}")
+
+
+def _with_period(rows: pa.Table, interval: str) -> pa.Table:
+    days = pl.Series(rows["trade_date"])
+    period = days.dt.month_start() if is_monthly(interval) else days
+    return rows.append_column(PERIOD_DAY, period.to_arrow())
+
+
+def _refused(rows: list[int], reason: Reason) -> pl.DataFrame:
+    return pl.DataFrame(
+        {"row": rows, "reasons": [[reason.value]] * len(rows)},
+        schema={"row": pl.Int64, "reasons": pl.List(pl.String)},
+    )
+
+
+def _gathered(parts: Iterator[pa.Table], batch_rows: int) -> Iterator[pa.Table]:
+    """Join whole partitions until a batch is full: many in an insert, each in one part."""
+    held: list[pa.Table] = []
+    rows = 0
+    for part in parts:
+        held.append(part)
+        rows += part.num_rows
+        if rows >= batch_rows:
+            yield pa.concat_tables(held)
+            held, rows = [], 0
+    if held:
+        yield pa.concat_tables(held)
+
+
+def _silent(_phase: str, _done: int, _total: int | None) -> None:
+    """Show nothing."""

@@ -1,0 +1,119 @@
+"""Files as batches of rows: Parquet by pyarrow with its page checksums verified, CSV as text.
+
+Rows are numbered from 1 in file order (the header of a CSV is not a row), so that a row in
+quarantine can be found again.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storage.errors import InputError
+
+ROW = "__row"
+_DIGEST_BYTES = 1 << 20
+_FORMATS = (".parquet", ".pq", ".csv")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A readable file.
+
+    Attributes:
+        path: Where it is.
+        columns: Its column names, in order.
+        rows: Number of rows when the file says so; None for CSV.
+        digest: SHA-256 of its bytes.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: int | None
+    digest: str
+
+    def batches(self, batch_rows: int) -> Iterator[pl.DataFrame]:
+        """Yield the rows in order, with their number in the column `ROW`.
+
+        Raises:
+            InputError: The file is damaged or not what its name says.
+        """
+        first = 1
+        reader = _csv_batches if self.path.suffix.lower() == ".csv" else _parquet_batches
+        for batch in reader(self.path, batch_rows):
+            yield batch.with_row_index(ROW, offset=first).with_columns(pl.col(ROW).cast(pl.Int64))
+            first += batch.height
+
+
+def open_source(path: Path) -> Source:
+    """Look at a file before anything is loaded from it.
+
+    Raises:
+        InputError: It is missing, empty, truncated, or of no known format.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    if path.suffix.lower() not in _FORMATS:
+        raise InputError(f"{path}: unknown format; accepted: {', '.join(_FORMATS)}")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty (0 bytes)")
+    columns, rows = _look(path)
+    if len(set(columns)) != len(columns):
+        twice = sorted({name for name in columns if columns.count(name) > 1})
+        raise InputError(f"{path}: columns named twice: {', '.join(twice)}")
+    if rows == 0:
+        raise InputError(f"{path}: the file has columns but no rows")
+    return Source(path, tuple(columns), rows, _digest(path))
+
+
+def _look(path: Path) -> tuple[list[str], int | None]:
+    if path.suffix.lower() != ".csv":
+        with _parquet(path) as file:
+            return file.schema_arrow.names, file.metadata.num_rows
+    try:
+        head = pl.read_csv(path, infer_schema=False, n_rows=1)
+    except pl.exceptions.PolarsError as error:
+        raise InputError(f"{path}: not a readable CSV file: {_one_line(error)}") from error
+    return head.columns, None if head.height else 0
+
+
+def _parquet(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: not a readable Parquet file: {_one_line(error)}") from error
+
+
+def _parquet_batches(path: Path, batch_rows: int) -> Iterator[pl.DataFrame]:
+    with _parquet(path) as file:
+        try:
+            for batch in file.iter_batches(batch_size=batch_rows):
+                frame = pl.from_arrow(batch)
+                yield frame if isinstance(frame, pl.DataFrame) else frame.to_frame()
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{path}: damaged Parquet file: {_one_line(error)}") from error
+
+
+def _csv_batches(path: Path, batch_rows: int) -> Iterator[pl.DataFrame]:
+    lazy = pl.scan_csv(path, infer_schema=False)
+    batches = lazy.collect_batches(chunk_size=batch_rows, maintain_order=True)
+    try:
+        yield from batches
+    except pl.exceptions.PolarsError as error:
+        raise InputError(f"{path}: not a readable CSV file: {_one_line(error)}") from error
+
+
+def _digest(path: Path) -> str:
+    total = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_DIGEST_BYTES):
+            total.update(block)
+    return total.hexdigest()
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
