@@ -1,19 +1,17 @@
 """`python -m storage.embedded.clickhouse`: the owner process of the embedded ClickHouse engine."""
 
 import os
-import sys
 import threading
 from pathlib import Path
 
 import click
 
+from storage.embedded.foreground import leave_on_errors
 from storage.embedded.lifetime import StopRequest
-from storage.embedded.private import DirectoryOwnedError, own_directory
+from storage.embedded.private import own_directory
 from storage.errors import StorageError
 
 STOP_SECONDS = 5.0
-EXIT_NOT_THE_OWNER = 3
-EXIT_STORAGE = 5
 
 
 def serve(path: Path, host: str, port: int, password: str, parent_pid: int | None) -> None:
@@ -39,7 +37,6 @@ def serve(path: Path, host: str, port: int, password: str, parent_pid: int | Non
         listener = threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True)
         listener.start()
         click.echo(f"clickhouse {engine.version} ready on http://{host}:{server.server_port}")
-        sys.stdout.flush()
         stop.wait()
         server.is_stopping = True
         server.shutdown()
@@ -70,14 +67,8 @@ def main(
     """Serve the embedded ClickHouse engine over HTTP; SIGTERM stops it."""
     os.umask(0o077)
     password = password_file.read_text(encoding="utf-8").strip() if password_file else ""
-    try:
+    with leave_on_errors():
         serve(path, host, port, password, parent_pid)
-    except DirectoryOwnedError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(EXIT_NOT_THE_OWNER)
-    except StorageError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(EXIT_STORAGE)
 
 
 if __name__ == "__main__":
