@@ -15,6 +15,7 @@ from urllib.parse import quote, quote_plus
 MASK = "***"
 # A shorter value is masked only where it stands alone: it may be part of ordinary words.
 _SUBSTRING_LENGTH_MIN = 6
+_QUOTING_DEPTH = 3
 _CREDENTIALS_IN_URL = re.compile(r"(?<=://)([^\s/:@\"']*):([^\s/@\"']+)@")
 _SECRET_NAME = re.compile(
     r"secret|passw|passphrase|token|api_?key|app_?key|access_?key|private_?key|authorization"
@@ -92,19 +93,22 @@ def is_secret_name(name: str) -> bool:
 
 
 def _spellings(value: str) -> set[str]:
-    encoded = value.encode()
-    return {
+    encoded = value.encode(errors="surrogatepass")
+    spellings = {
         value,
-        quote(value, safe=""),
-        quote_plus(value),
-        json.dumps(value)[1:-1],
-        json.dumps(value, ensure_ascii=False)[1:-1],
+        quote(encoded, safe=""),
+        quote_plus(encoded),
         repr(value)[1:-1],
-        json.dumps(repr(value)[1:-1])[1:-1],
         base64.b64encode(encoded).decode(),
         base64.urlsafe_b64encode(encoded).decode().rstrip("="),
         encoded.hex(),
     }
+    # A log line quotes the body of a request that quotes a document; most values stay the same.
+    for _ in range(_QUOTING_DEPTH):
+        spellings |= {json.dumps(text)[1:-1] for text in spellings} | {
+            json.dumps(text, ensure_ascii=False)[1:-1] for text in spellings
+        }
+    return spellings
 
 
 def _as_pattern(value: str) -> str:
