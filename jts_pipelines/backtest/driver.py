@@ -1,0 +1,297 @@
+"""The second compiled pass: one portfolio over time, in whole won.
+
+Theory of operation. All instruments are walked together in the order of time. At each instant
+`simulate` (1) fills orders that wait, sales first, at the open; (2) marks positions to the close;
+(3) decides exits, then entries, on the close. Orders of one instant are taken in order of
+instrument id. An instrument has at most one waiting order, and takes no new decision while one
+waits, except that an exit rule cancels a waiting entry.
+
+This module is read as text: `kernel_text` joins it to the sizing functions that live uses, and
+numba compiles the result; so it may only use their names, numpy and whole numbers. Invariant: cash
+changes in `_buy` and `_sell` only, by exactly what the fill says.
+"""
+
+import numpy as np
+
+from jts_pipelines.backtest.columns import Desk, Ints
+from jts_trading.strategy.sizing import (
+    QUANTITY_KELLY,
+    affordable_quantity,
+    buying_cost,
+    capped_quantity,
+    commission_of,
+    exit_quantity,
+    kelly_entry_share,
+    share_of,
+    wanted_quantity,
+)
+from jts_trading.strategy.stops import (
+    is_daily_loss_reached,
+    is_profit_taken,
+    is_stop_loss_hit,
+    is_trailing_stop_hit,
+)
+
+# The account: one row.
+CASH, RESERVED, VALUE, DAY_START, HELD = 0, 1, 2, 3, 4
+TRADES, CLOSED, WON, PROFIT, LOSS = 5, 6, 7, 8, 9
+# What became of decisions that led to no order or no fill.
+DROPPED, REDUCED, BLOCKED_BY_LOSS, WITHOUT_EDGE, CANCELLED, BLOCKED_BY_RISK = (
+    10,
+    11,
+    12,
+    13,
+    14,
+    15,
+)
+ACCOUNT_COLUMNS = 16
+
+# The book: one row per instrument.
+QUANTITY, ENTRY, PEAK, MARK, SIDE, WANTED, HELD_BACK, REASON = 0, 1, 2, 3, 4, 5, 6, 7
+DECIDED, TRADE, TRADE_CASH, LEFT_AT, BARS_SINCE, HAS_LEFT = 8, 9, 10, 11, 12, 13
+BOOK_COLUMNS = 14
+
+BUY, SELL = 1, -1
+
+# A fill: one row.
+FILL_ROW, FILL_SIDE, FILL_QUANTITY, FILL_PRICE, FILL_COMMISSION = 0, 1, 2, 3, 4
+FILL_STT, FILL_RST, FILL_REASON, FILL_DECIDED, FILL_TRADE = 5, 6, 7, 8, 9
+FILL_COLUMNS = 10
+
+# Reasons below are rule numbers.
+REASON_STOP_LOSS, REASON_TRAILING_STOP, REASON_TAKE_PROFIT = 100, 101, 102
+
+
+def simulate(desk: Desk) -> Ints:
+    """Run the portfolio over all bars; returns the fills and changes account, book, sessions."""
+    market, account = desk.market, desk.account
+    fills = np.empty((1024, FILL_COLUMNS), np.int64)
+    count, start, session = 0, 0, -1
+    while start < len(market.order):
+        first = market.order[start]
+        end = start + 1
+        while end < len(market.order) and market.stamp[market.order[end]] == market.stamp[first]:
+            end += 1
+        if market.session[first] != session:
+            session = market.session[first]
+            account[DAY_START] = account[CASH] + account[VALUE]
+        rows = market.order[start:end]
+        if count + len(rows) > len(fills):
+            larger = np.empty((2 * len(fills) + len(rows), FILL_COLUMNS), np.int64)
+            larger[:count] = fills[:count]
+            fills = larger
+        count = fill_orders(desk, rows, fills, count)
+        mark_positions(desk, rows)
+        decide_exits(desk, rows)
+        decide_entries(desk, rows)
+        desk.sessions[session, 0] = account[CASH]
+        desk.sessions[session, 1] = account[VALUE]
+        start = end
+    return fills[:count].copy()
+
+
+def fill_orders(desk: Desk, rows: Ints, fills: Ints, count: int) -> int:
+    """Fill what waits at the open of these bars, sales before purchases; returns the count."""
+    market, book = desk.market, desk.book
+    for row in rows:
+        if market.can_sell[row] and book[market.instrument[row], SIDE] == SELL:
+            _sell(desk, row, fills[count])
+            count += 1
+    for row in rows:
+        waits = market.can_buy[row] and book[market.instrument[row], SIDE] == BUY
+        if waits and _buy(desk, row, fills[count]):
+            count += 1
+    return count
+
+
+def _sell(desk: Desk, row: int, fill: Ints) -> None:
+    market, costs, account = desk.market, desk.costs, desk.account
+    instrument, session = market.instrument[row], market.session[row]
+    order = desk.book[instrument]
+    price, quantity = market.open[row], min(order[WANTED], order[QUANTITY])
+    gross, kind = price * quantity, costs.cost_class[instrument]
+    commission = commission_of(gross, fee_of(desk, row))
+    stt = share_of(gross, costs.stt_ppm[session, kind])
+    rst = share_of(gross, costs.rst_ppm[session, kind])
+    account[CASH] += gross - commission - stt - rst
+    account[VALUE] -= quantity * order[MARK]
+    order[TRADE_CASH] += gross - commission - stt - rst
+    order[QUANTITY] -= quantity
+    fill[FILL_SIDE], fill[FILL_QUANTITY], fill[FILL_PRICE] = SELL, quantity, price
+    fill[FILL_COMMISSION], fill[FILL_STT], fill[FILL_RST] = commission, stt, rst
+    _note(fill, order, row)
+    order[SIDE] = 0
+    if order[QUANTITY] == 0:
+        order[LEFT_AT], order[HAS_LEFT], order[BARS_SINCE] = market.stamp[row], 1, 0
+        _close_trade(account, order[TRADE_CASH])
+
+
+def _close_trade(account: Ints, net: int) -> None:
+    account[HELD] -= 1
+    account[CLOSED] += 1
+    if net > 0:
+        account[WON] += 1
+        account[PROFIT] += net
+    else:
+        account[LOSS] -= net
+
+
+def _buy(desk: Desk, row: int, fill: Ints) -> bool:
+    market, account = desk.market, desk.account
+    order = desk.book[market.instrument[row]]
+    price, fee = market.open[row], fee_of(desk, row)
+    account[RESERVED] -= order[HELD_BACK]
+    free = account[CASH] - account[RESERVED]
+    quantity = affordable_quantity(order[WANTED], price, market.lot[row], free, fee)
+    order[SIDE] = 0
+    if quantity == 0:
+        account[HELD] -= 1
+        account[DROPPED] += 1
+        return False
+    if quantity < order[WANTED]:
+        account[REDUCED] += 1
+    cost = buying_cost(quantity, price, fee)
+    account[CASH] -= cost
+    account[VALUE] += quantity * price
+    account[TRADES] += 1
+    order[QUANTITY], order[ENTRY], order[MARK], order[PEAK] = quantity, price, price, 0
+    order[TRADE], order[TRADE_CASH] = account[TRADES], -cost
+    fill[FILL_SIDE], fill[FILL_QUANTITY], fill[FILL_PRICE] = BUY, quantity, price
+    fill[FILL_COMMISSION] = cost - quantity * price
+    fill[FILL_STT], fill[FILL_RST] = 0, 0
+    _note(fill, order, row)
+    return True
+
+
+def _note(fill: Ints, order: Ints, row: int) -> None:
+    fill[FILL_ROW], fill[FILL_TRADE] = row, order[TRADE]
+    fill[FILL_REASON], fill[FILL_DECIDED] = order[REASON], order[DECIDED]
+
+
+def fee_of(desk: Desk, row: int) -> tuple[int, int]:
+    """Return the commission, as the sizing functions take it, of a trade on this bar."""
+    market, costs = desk.market, desk.costs
+    kind = costs.cost_class[market.instrument[row]]
+    return costs.commission_nano[market.session[row], kind], costs.commission_unit
+
+
+def mark_positions(desk: Desk, rows: Ints) -> None:
+    """Mark positions to the closes of these bars; what did not trade keeps its last mark."""
+    market = desk.market
+    for row in rows:
+        if market.is_traded[row]:
+            held = desk.book[market.instrument[row]]
+            close = market.close[row]
+            held[BARS_SINCE] += 1
+            if held[QUANTITY] > 0:
+                desk.account[VALUE] += held[QUANTITY] * (close - held[MARK])
+                held[PEAK] = max(held[PEAK], close)
+            held[MARK] = close
+
+
+def decide_exits(desk: Desk, rows: Ints) -> None:
+    """Order the exits that the risk block or an exit rule asks for on the close of these bars."""
+    market, rules, account = desk.market, desk.rules, desk.account
+    equity = account[CASH] + account[VALUE]
+    for row in rows:
+        held = desk.book[market.instrument[row]]
+        if not market.is_traded[row]:
+            continue
+        if held[SIDE] == BUY and market.fired[row] & rules.exits != 0:
+            held[SIDE] = 0
+            account[RESERVED] -= held[HELD_BACK]
+            account[HELD] -= 1
+            account[CANCELLED] += 1
+        elif held[QUANTITY] > 0 and held[SIDE] == 0:
+            reason = exit_reason(desk, row)
+            if reason >= 0:
+                quantity = _leaving(desk, row, reason, equity)
+                if quantity > 0:
+                    held[SIDE], held[WANTED] = SELL, quantity
+                    held[REASON], held[DECIDED] = reason, row
+
+
+def _leaving(desk: Desk, row: int, reason: int, equity: int) -> int:
+    market, rules = desk.market, desk.rules
+    held: int = desk.book[market.instrument[row], QUANTITY]
+    if reason >= REASON_STOP_LOSS:
+        return held
+    kind = rules.kind[reason]
+    wanted = wanted_quantity(kind, rules.amount[reason], equity, market.close[row], 0)
+    return exit_quantity(kind, wanted, held, market.lot[row])
+
+
+def exit_reason(desk: Desk, row: int) -> int:
+    """Return why the position of this bar's instrument is to be left, or -1."""
+    market, rules = desk.market, desk.rules
+    held = desk.book[market.instrument[row]]
+    close = market.close[row]
+    if is_stop_loss_hit(close, held[ENTRY], rules.stop_loss_ppm):
+        return REASON_STOP_LOSS
+    if is_trailing_stop_hit(close, held[PEAK], rules.trailing_stop_ppm):
+        return REASON_TRAILING_STOP
+    if is_profit_taken(close, held[ENTRY], rules.take_profit_ppm):
+        return REASON_TAKE_PROFIT
+    return first_rule(market.fired[row] & rules.exits)
+
+
+def first_rule(fired: int) -> int:
+    """Return the number of the first rule in a mask, or -1."""
+    for rule in range(63):
+        if fired >> rule & 1 == 1:
+            return rule
+    return -1
+
+
+def decide_entries(desk: Desk, rows: Ints) -> None:
+    """Order the entries whose rules fired on the close of these bars, while flat."""
+    market, rules, account = desk.market, desk.rules, desk.account
+    equity = account[CASH] + account[VALUE]
+    is_lost = is_daily_loss_reached(equity, account[DAY_START], rules.daily_loss_ppm)
+    for row in rows:
+        held = desk.book[market.instrument[row]]
+        rule = first_rule(market.fired[row] & rules.entries)
+        if rule < 0 or held[QUANTITY] > 0 or held[SIDE] != 0:
+            continue
+        if is_lost:
+            account[BLOCKED_BY_LOSS] += 1
+        elif is_resting(desk, row):
+            account[BLOCKED_BY_RISK] += 1
+        else:
+            _order_entry(desk, row, rule, equity)
+
+
+def is_resting(desk: Desk, row: int) -> bool:
+    """Return whether `max_positions` or `cooldown` forbids an entry on this bar."""
+    rules, held = desk.rules, desk.book[desk.market.instrument[row]]
+    if 0 < rules.positions_max <= desk.account[HELD]:
+        return True
+    if held[HAS_LEFT] == 0:
+        return False
+    since_ms: int = desk.market.stamp[row] - held[LEFT_AT]
+    return since_ms < rules.cooldown_ms or bool(held[BARS_SINCE] <= rules.cooldown_bars)
+
+
+def _order_entry(desk: Desk, row: int, rule: int, equity: int) -> None:
+    market, rules, account = desk.market, desk.rules, desk.account
+    order = desk.book[market.instrument[row]]
+    kind, amount, close = rules.kind[rule], rules.amount[rule], market.close[row]
+    if kind == QUANTITY_KELLY:
+        record = (account[CLOSED], account[WON], account[PROFIT], account[LOSS])
+        amount = kelly_entry_share(record, rules.kelly)
+        if amount == 0:
+            account[WITHOUT_EDGE] += 1
+            return
+    free, lot, fee = account[CASH] - account[RESERVED], market.lot[row], fee_of(desk, row)
+    wanted = wanted_quantity(kind, amount, equity, close, free)
+    wanted = capped_quantity(wanted, equity, close, rules.max_position_ppm, lot)
+    quantity = affordable_quantity(wanted, market.reserve[row], lot, free, fee)
+    if quantity == 0:
+        account[DROPPED] += 1
+        return
+    if quantity < wanted:
+        account[REDUCED] += 1
+    order[SIDE], order[WANTED], order[REASON], order[DECIDED] = BUY, quantity, rule, row
+    order[HELD_BACK] = buying_cost(quantity, market.reserve[row], fee)
+    account[RESERVED] += order[HELD_BACK]
+    account[HELD] += 1

@@ -1,0 +1,129 @@
+"""Time frames: bars of the interval that a strategy decides on, and when coarser ones close.
+
+Hours of KRX start at the open of the session, days are sessions. A coarser bar is closed for the
+first traded bar that starts at or after its end, so it is never seen before it is complete.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+
+from jts_pipelines.backtest.bar_table import BarTable
+from jts_pipelines.backtest.columns import Ints
+from jts_trading.dsl.plan import Timeframe
+from storage.errors import InputError
+from storage.schema.datasets import INTERVALS
+
+DAY_SECONDS = 86_400
+WEEK_SECONDS = 7 * DAY_SECONDS
+_EPOCH = date(1970, 1, 1)
+# 1970-01-01 was a Thursday: weeks start on Monday.
+_THURSDAY = 3
+
+SessionOpen = Callable[[date], int]
+"""Return the instant (UTC ms) at which a session's continuous trading opens."""
+
+
+def at_interval(bars: BarTable, given: str, wanted: str, session_open: SessionOpen) -> BarTable:
+    """Return the bars of the wanted interval, gathered from finer ones where necessary.
+
+    Bars in which nothing traded do not contribute; an interval without trades has no bar.
+
+    Raises:
+        InputError: The given bars are coarser than the wanted ones, or do not divide them.
+    """
+    if given == wanted:
+        return bars
+    fine, coarse = INTERVALS[given], INTERVALS.get(wanted, 0)
+    if coarse < fine or coarse % fine:
+        raise InputError(f"the strategy decides on {wanted} bars; bars of {given} were given")
+    traded = bars.is_traded
+    bucket = buckets(bars, coarse, session_open)
+    gathered = (
+        pl.DataFrame(
+            {
+                "instrument": bars.instrument[traded],
+                "day": bars.day[traded],
+                "bucket": bucket[traded],
+                "stamp": bars.stamp[traded],
+                "open": bars.open[traded],
+                "high": bars.high[traded],
+                "low": bars.low[traded],
+                "close": bars.close[traded],
+                "volume": bars.volume[traded],
+            }
+        )
+        .group_by("instrument", "day", "bucket", maintain_order=True)
+        .agg(
+            pl.first("stamp", "open"),
+            pl.max("high"),
+            pl.min("low"),
+            pl.last("close"),
+            pl.sum("volume"),
+        )
+    )
+    if gathered.height == 0:
+        raise InputError("nothing traded in these bars")
+    columns = {name: gathered[name].to_numpy() for name in gathered.columns if name != "bucket"}
+    columns["stamp"] = _starts(columns["day"], gathered["bucket"].to_numpy(), coarse, session_open)
+    present = np.unique(columns["instrument"])
+    instrument = np.searchsorted(present, columns.pop("instrument")).astype(np.int64)
+    starts = np.flatnonzero(np.diff(instrument, prepend=-1))
+    return BarTable(
+        symbols=tuple(bars.symbols[at] for at in present),
+        instrument=instrument,
+        offsets=np.append(starts, gathered.height).astype(np.int64),
+        is_traded=np.ones(gathered.height, np.bool_),
+        **columns,
+    )
+
+
+def frames_closed(bars: BarTable, frames: Sequence[Timeframe], session_open: SessionOpen) -> Ints:
+    """Return for each bar the bits of the frames whose pending bar closed before it."""
+    closed = np.zeros(bars.rows, np.int64)
+    traded = np.flatnonzero(bars.is_traded)
+    same = np.zeros(len(traded), np.bool_)
+    same[1:] = bars.instrument[traded][1:] == bars.instrument[traded][:-1]
+    for bit, frame in enumerate(frames):
+        period = period_numbers(bars, frame, session_open)[traded]
+        changed = np.zeros(len(traded), np.bool_)
+        changed[1:] = period[1:] != period[:-1]
+        closed[traded] |= (same & changed).astype(np.int64) << bit
+    return closed
+
+
+def period_numbers(bars: BarTable, frame: Timeframe, session_open: SessionOpen) -> Ints:
+    """Return for each bar a number of the frame's period that it belongs to.
+
+    Raises:
+        InputError: A frame above one day that is not one week.
+    """
+    if frame.seconds == WEEK_SECONDS:
+        return (bars.day + _THURSDAY) // 7
+    if frame.seconds > DAY_SECONDS:
+        raise InputError(f"time frame {frame.interval} is not known; accepted: up to 1d, and 1w")
+    return bars.day * DAY_SECONDS + buckets(bars, frame.seconds, session_open)
+
+
+def buckets(bars: BarTable, seconds: int, session_open: SessionOpen) -> Ints:
+    """Return the number of each bar's interval inside its session, counted from the open."""
+    if seconds >= DAY_SECONDS:
+        return np.zeros(bars.rows, np.int64)
+    return (bars.stamp - _opens(bars.day, session_open)) // (seconds * 1000)
+
+
+def day_of(number: int) -> date:
+    """Return the date of a day number."""
+    return _EPOCH + timedelta(days=int(number))
+
+
+def _opens(days: Ints, session_open: SessionOpen) -> Ints:
+    unique, index = np.unique(days, return_inverse=True)
+    return np.array([session_open(day_of(day)) for day in unique], np.int64)[index]
+
+
+def _starts(days: Ints, bucket: Ints, seconds: int, session_open: SessionOpen) -> Ints:
+    opens = _opens(days, session_open)
+    return opens if seconds >= DAY_SECONDS else opens + bucket * seconds * 1000

@@ -1,0 +1,253 @@
+"""What a backtest found, as tables that people and scripts read, and the sums that must hold."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import polars as pl
+
+from jts_pipelines.backtest import driver
+from jts_pipelines.backtest.bar_table import BarTable
+from jts_pipelines.backtest.columns import Desk, Ints
+from jts_pipelines.backtest.instruments import Instruments
+from jts_trading.dsl.plan import Plan
+
+Metric = float | int | None
+
+_RISK_REASONS = {
+    driver.REASON_STOP_LOSS: "stop_loss",
+    driver.REASON_TRAILING_STOP: "trailing_stop",
+    driver.REASON_TAKE_PROFIT: "take_profit",
+}
+
+
+class ConservationError(RuntimeError):
+    """The money of a run does not add up: a defect of the engine, never of its input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Warmup:
+    """Bars that a time frame needs before a condition can be true, and the most there were."""
+
+    frame: str
+    needed: int
+    available: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What went in and what became of it.
+
+    Attributes:
+        bars: Rows that the strategy could see (after gathering to its base interval).
+        traded_bars: Those in which something traded.
+        entries_fired, exits_fired: Bars on which an entry or exit rule was true.
+        dropped: Entries that cash could not pay for one lot of.
+        reduced: Orders made smaller because cash could not pay for all of it.
+        cancelled: Waiting entries that an exit rule cancelled.
+        blocked_by_loss, blocked_by_risk: Entries refused by `daily_loss_limit`; by
+            `max_positions` or `cooldown`.
+        without_edge: Kelly entries refused because closed trades showed no edge.
+        waiting: Orders that no bar filled before the end.
+    """
+
+    interval: str
+    first_day: date
+    last_day: date
+    sessions: int
+    instruments: int
+    bars: int
+    traded_bars: int
+    entries_fired: int
+    exits_fired: int
+    dropped: int
+    reduced: int
+    cancelled: int
+    blocked_by_loss: int
+    blocked_by_risk: int
+    without_edge: int
+    waiting: int
+    warmup: tuple[Warmup, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """What identifies a run: equal digests mean equal results, to the won."""
+
+    data: str
+    code: str
+    params: str
+    config: str
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestResult:
+    """One finished backtest.
+
+    Attributes:
+        strategy: Name in the text.
+        text: The normalised text.
+        fills: One row per fill, in the order of time: time (label of the bar), session,
+            instrument, name, side, quantity, price, commission, tax, stt, rst, reason,
+            decided_at (label of the decision bar), trade; money in won.
+        trades: One row per round trip in the order of entry; `status` is closed or open, and an
+            open one is valued at its last close.
+        equity: One row per session: session, cash, positions, equity, drawdown.
+        metrics: By name; `metrics.DEFINITIONS` says what each means.
+        seconds: By phase: prepare, compile, signals, portfolio, total.
+    """
+
+    strategy: str
+    text: str
+    config: Mapping[str, object]
+    params: Mapping[str, str]
+    start_cash: int
+    fills: pl.DataFrame
+    trades: pl.DataFrame
+    equity: pl.DataFrame
+    metrics: Mapping[str, Metric]
+    warnings: tuple[str, ...]
+    facts: Facts
+    digests: Digests
+    seconds: Mapping[str, float]
+
+    @property
+    def final_equity(self) -> int:
+        """Cash and positions after the last bar, in won."""
+        return int(self.equity["equity"][-1])
+
+    @property
+    def closed_trades(self) -> int:
+        """Number of finished round trips."""
+        return int((self.trades["status"] == "closed").sum())
+
+
+def fill_table(fills: Ints, bars: BarTable, plan: Plan, instruments: Instruments) -> pl.DataFrame:
+    """Return the fills of a run as a table."""
+    row, decided = fills[:, driver.FILL_ROW], fills[:, driver.FILL_DECIDED]
+    symbols = [bars.symbols[at] for at in bars.instrument[row]]
+    reasons = reason_texts(plan)
+    stt, rst = fills[:, driver.FILL_STT], fills[:, driver.FILL_RST]
+    is_buy = fills[:, driver.FILL_SIDE] == driver.BUY
+    return pl.DataFrame(
+        {
+            "time": _stamps(bars.stamp[row]),
+            "session": _days(bars.day[row]),
+            "instrument": [f"KRX:{symbol}" for symbol in symbols],
+            "name": [instruments.name_of(symbol) for symbol in symbols],
+            "side": ["buy" if buys else "sell" for buys in is_buy],
+            "quantity": fills[:, driver.FILL_QUANTITY],
+            "price": fills[:, driver.FILL_PRICE],
+            "commission": fills[:, driver.FILL_COMMISSION],
+            "tax": stt + rst,
+            "stt": stt,
+            "rst": rst,
+            "reason": [reasons[code] for code in fills[:, driver.FILL_REASON].tolist()],
+            "decided_at": _stamps(bars.stamp[decided]),
+            "trade": fills[:, driver.FILL_TRADE],
+            "bar_volume": bars.volume[row],
+        },
+        schema_overrides={"instrument": pl.String, "name": pl.String, "side": pl.String}
+        | {"reason": pl.String},
+    )
+
+
+def reason_texts(plan: Plan) -> dict[int, str]:
+    """Return what the code of a reason means, in the words of the strategy."""
+    rules = {
+        rule.bit: f"{rule.side.replace('_', '.')}: {rule.condition}".removesuffix(": ")
+        for rule in plan.rules
+    }
+    return rules | _RISK_REASONS
+
+
+def trade_table(fills: pl.DataFrame, marks: Mapping[str, int]) -> pl.DataFrame:
+    """Return one row per round trip.
+
+    Args:
+        fills: All fills.
+        marks: Last close by instrument, in won, for what is still held.
+    """
+    is_buy = pl.col("side") == "buy"
+    gross = pl.col("quantity") * pl.col("price")
+    flow = pl.when(is_buy).then(-gross).otherwise(gross) - pl.col("commission") - pl.col("tax")
+    bought, sold = pl.col("quantity").filter(is_buy), pl.col("quantity").filter(~is_buy)
+    trades = (
+        fills.group_by("trade", maintain_order=True)
+        .agg(
+            pl.col("instrument", "name").first(),
+            pl.col("time").first().alias("entered_at"),
+            pl.col("session").first().alias("entry_session"),
+            pl.col("time").filter(~is_buy).last().alias("left_at"),
+            pl.col("session").filter(~is_buy).last().alias("exit_session"),
+            bought.sum().alias("quantity"),
+            sold.sum().alias("sold"),
+            pl.col("price").filter(is_buy).first().alias("entry_price"),
+            (gross.filter(~is_buy).sum() / sold.sum()).alias("exit_price"),
+            (gross.filter(is_buy).sum()).alias("invested"),
+            pl.col("commission").sum(),
+            pl.col("tax").sum(),
+            flow.sum().alias("flow"),
+            pl.col("reason").filter(~is_buy).last().alias("exit_reason"),
+        )
+        .sort("trade")
+    )
+    mark = pl.col("instrument").replace_strict(marks, default=0, return_dtype=pl.Int64)
+    held = pl.col("quantity") - pl.col("sold")
+    return (
+        trades.with_columns(
+            pl.when(held == 0).then(pl.lit("closed")).otherwise(pl.lit("open")).alias("status"),
+            (pl.col("flow") + held * mark).alias("profit"),
+            (pl.col("exit_session") - pl.col("entry_session")).dt.total_days().alias("days_held"),
+        )
+        .with_columns((pl.col("profit") / pl.col("invested")).alias("return"))
+        .drop("flow")
+    )
+
+
+def equity_table(desk: Desk, days: Ints, start_cash: int) -> pl.DataFrame:
+    """Return cash, positions, equity and drawdown at the last bar of each session."""
+    cash, value = desk.sessions[:, 0], desk.sessions[:, 1]
+    equity = cash + value
+    peak = np.maximum.accumulate(np.maximum(equity, start_cash))
+    return pl.DataFrame(
+        {
+            "session": _days(days),
+            "cash": cash,
+            "positions": value,
+            "equity": equity,
+            "drawdown": equity / peak - 1.0,
+        }
+    )
+
+
+def require_conservation(desk: Desk, fills: Ints, start_cash: int) -> None:
+    """Check that no won appeared or vanished.
+
+    Raises:
+        ConservationError: Cash is not the start plus the flows of all fills, positions are not
+            what was bought less what was sold, or their value is not quantity times mark.
+    """
+    side, quantity = fills[:, driver.FILL_SIDE], fills[:, driver.FILL_QUANTITY]
+    gross = quantity * fills[:, driver.FILL_PRICE]
+    costs = fills[:, [driver.FILL_COMMISSION, driver.FILL_STT, driver.FILL_RST]].sum(axis=1)
+    cash = start_cash + int((-side * gross - costs).sum())
+    found = int(desk.account[driver.CASH])
+    if cash != found or found < 0:
+        raise ConservationError(f"cash is {found}, start and fills make {cash}")
+    held = np.zeros(len(desk.book), np.int64)
+    np.add.at(held, desk.market.instrument[fills[:, driver.FILL_ROW]], side * quantity)
+    if (held != desk.book[:, driver.QUANTITY]).any() or (held < 0).any():
+        raise ConservationError("positions are not what was bought less what was sold")
+    value = int((held * desk.book[:, driver.MARK]).sum())
+    if value != int(desk.account[driver.VALUE]):
+        raise ConservationError(f"positions are worth {value}, found {desk.account[driver.VALUE]}")
+
+
+def _stamps(stamps: Ints) -> pl.Series:
+    return pl.Series(stamps).cast(pl.Datetime("ms", "UTC"))
+
+
+def _days(days: Ints) -> pl.Series:
+    return pl.Series(days).cast(pl.Int32).cast(pl.Date)

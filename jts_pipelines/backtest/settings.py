@@ -1,0 +1,97 @@
+"""What a backtest assumes, apart from the strategy and the bars: one frozen, hashable value."""
+
+import hashlib
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+
+import msgspec
+
+from jts_trading.strategy.sizing import MONEY_MAX, PPM
+from storage.errors import InputError
+from storage.schema.datasets import INTERVALS
+
+SUPPORTED_VENUES = ("KRX",)
+
+
+class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Assumptions of one run; `docs/assumptions.md` explains each.
+
+    Attributes:
+        cash: Allocation of the strategy instance in won.
+        venue: Where it trades.
+        interval: Interval of the bars that are handed over.
+        broker: Whose published commission applies.
+        commission_rate: The account's own rate as a decimal fraction (`"0.00015"`); it replaces
+            the published one.
+        commission_unit: Commissions are floored to this many won.
+        unknown_market: Market of instruments that the instruments table does not list.
+        entry_percent: Size of an entry whose text gives no quantity, in percent of equity.
+        kelly_trades_min: Closed trades before Kelly's formula is used.
+        kelly_floor_percent: Size of a Kelly entry until then.
+        kelly_fraction_percent: Share of the full Kelly size that is taken.
+        kelly_cap_percent: Largest size of a Kelly entry.
+        sessions_per_year: For annualised figures.
+    """
+
+    cash: int = 100_000_000
+    venue: str = "KRX"
+    interval: str = "1d"
+    broker: str = "kis"
+    commission_rate: str | None = None
+    commission_unit: int = 1
+    unknown_market: str = "KOSDAQ"
+    entry_percent: str = "5"
+    kelly_trades_min: int = 20
+    kelly_floor_percent: str = "1"
+    kelly_fraction_percent: str = "50"
+    kelly_cap_percent: str = "20"
+    sessions_per_year: int = 252
+
+    def __post_init__(self) -> None:
+        """Check every field.
+
+        Raises:
+            InputError: Names the field, what was found and what is accepted.
+        """
+        if not 0 < self.cash <= MONEY_MAX:
+            raise InputError(f"cash is {self.cash}; accepted: 1 to {MONEY_MAX} won")
+        if self.venue not in SUPPORTED_VENUES:
+            accepted = ", ".join(SUPPORTED_VENUES)
+            raise InputError(
+                f"venue is {self.venue!r}; a backtest has costs and rules for: {accepted}"
+            )
+        if self.interval not in INTERVALS:
+            accepted = ", ".join(INTERVALS)
+            raise InputError(f"interval is {self.interval!r}; accepted: {accepted}")
+        for name in ("commission_unit", "sessions_per_year"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; accepted: 1 and above")
+        if self.kelly_trades_min < 0:
+            raise InputError(f"kelly_trades_min is {self.kelly_trades_min}; accepted: 0 and above")
+        for name in (
+            "entry_percent",
+            "kelly_floor_percent",
+            "kelly_fraction_percent",
+            "kelly_cap_percent",
+        ):
+            self.ppm(name)
+
+    def ppm(self, name: str) -> int:
+        """Return a percentage field in ppm.
+
+        Raises:
+            InputError: It is no percentage from 0 to 100 with at most four decimals.
+        """
+        text = getattr(self, name)
+        try:
+            value = Fraction(Decimal(text)) * PPM / 100
+        except (InvalidOperation, ValueError, OverflowError):
+            value = Fraction(-1)
+        if value.denominator != 1 or not 0 <= value <= PPM:
+            raise InputError(f"{name} is {text!r}; accepted: 0 to 100, at most four decimals")
+        return int(value)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all fields."""
+        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
