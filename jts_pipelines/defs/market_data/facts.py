@@ -39,6 +39,11 @@ GROUP BY trade_date, tier
 ORDER BY trade_date, tier
 """
 
+KNOWN_DAYS = """
+SELECT min(trade_date) AS first, max(trade_date) AS last
+FROM candles WHERE venue = '{venue}' AND interval = '{interval}'
+"""
+
 _SUMS = ("open_sum", "high_sum", "low_sum", "close_sum", "volume_sum")
 _COUNTS = ("halted", "duplicates", "disordered", "unpositive")
 
@@ -94,6 +99,11 @@ def per_day_sql(partitions: Sequence[Partition]) -> str:
     last = max(partition.to_day for partition in partitions)
     one = partitions[0]
     return PER_DAY.format(venue=one.venue, interval=one.interval, first=first, last=last)
+
+
+def known_days_sql(venue: str, interval: str) -> str:
+    """Return the query for the first and last trading day of a family."""
+    return KNOWN_DAYS.format(venue=venue, interval=interval)
 
 
 def fold(

@@ -1,0 +1,25 @@
+"""Dagster's entry: everything that this code location offers.
+
+Loading adds little to importing Dagster: no engine, no column library, no network (a test counts
+the modules). Subjects are listed, not discovered, so that a folder without a row here fails a
+test instead of being loaded by accident.
+"""
+
+import dagster as dg
+
+from jts_pipelines.defs.market_data.definitions import market_data
+from jts_pipelines.defs.operations.definitions import operations
+from jts_pipelines.defs.reference.definitions import reference
+from jts_pipelines.defs.resources import HouseResource
+from jts_pipelines.defs.tiers.definitions import tiers
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Return the definitions of all subjects, run in the process of their run."""
+    shared = dg.Definitions(
+        resources={"house": HouseResource()},
+        # One interpreter per run: a step in a process of its own costs twelve seconds more.
+        executor=dg.in_process_executor,
+    )
+    return dg.Definitions.merge(reference(), market_data(), tiers(), operations(), shared)

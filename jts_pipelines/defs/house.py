@@ -1,0 +1,175 @@
+"""The libraries of one instance, composed: what the assets and the demo call.
+
+Pure of Dagster. Opening a `House` opens nothing; every method that reaches a store makes a
+connection of its own and closes it, so a count never comes from the connection that moved rows.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from jts_pipelines.defs.market_data.facts import (
+    PartitionFacts,
+    fold,
+    known_days_sql,
+    per_day_sql,
+)
+from jts_pipelines.ingest.load import IngestOptions, Progress, ingest_file
+from jts_pipelines.ingest.report import IngestReport
+from jts_trading.config.settings import Settings
+from jts_trading.domain.calendars import Calendar
+from jts_trading.domain.sessions import calendar_for
+from jts_trading.ports.clock import Clock, open_clock, today
+from storage.errors import RefusedError
+from storage.hot.store import HotStore
+from storage.manifest.catalog import Presence
+from storage.manifest.chain import Manifests
+from storage.moves.mover import Mover
+from storage.moves.policy import DueMove
+from storage.schema.partitions import Partition
+from storage.schema.tiers import Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """A mover, and what an asset asks before it moves."""
+
+    mover: Mover
+
+    def copy_in(self, partition: Partition, *tiers: Tier) -> str:
+        """Return the manifest id of the copy in the first of these tiers that has one.
+
+        Raises:
+            RefusedError: None of them has a copy.
+        """
+        copies = self.mover.state(partition).copies
+        for tier in tiers:
+            if tier in copies:
+                return copies[tier].manifest_id
+        wanted = " or ".join(tiers)
+        raise RefusedError(f"{partition.name}: no verified copy in {wanted}; make it first")
+
+    def require_out_of_hot(self, partition: Partition) -> None:
+        """Refuse while the hot tier still serves a partition.
+
+        Raises:
+            RefusedError: It does.
+        """
+        if self.mover.state(partition).hot is not Presence.GONE:
+            raise RefusedError(f"{partition.name}: still served from hot; evict it there first")
+
+    def problems(self, partitions: Sequence[Partition], tier: Tier) -> list[str]:
+        """Open the copies in a tier again; return one line per copy that is missing or wrong."""
+        found = []
+        for partition in partitions:
+            copies = [f for f in self.mover.verify(partition) if f.tier is tier]
+            if not copies and tier not in self.mover.state(partition).copies:
+                found.append(f"{partition.key}: no copy in {tier}")
+            found += [f"{partition.key}: {copy.problem}" for copy in copies if copy.problem]
+        return found
+
+
+class House:
+    """One instance of JTS.
+
+    Args:
+        settings: Its configuration.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @property
+    def root(self) -> Path:
+        """The data root."""
+        return self.settings.instance.root
+
+    @property
+    def clock(self) -> Clock:
+        """The instance clock, as it stands in the home now."""
+        return open_clock(self.settings.instance.run_directory)
+
+    def today(self, venue: str) -> date:
+        """Return the date at a venue on the instance clock."""
+        return today(self.clock, venue)
+
+    def calendar(self, venue: str) -> Calendar:
+        """Return the sessions of a venue."""
+        return calendar_for(venue)
+
+    @contextmanager
+    def moves(self) -> Iterator[Moves]:
+        """Open a mover for the length of the block."""
+        hot = HotStore(self.settings.hot_dsn)
+        try:
+            yield Moves(
+                Mover(
+                    hot,
+                    self._manifests(),
+                    self.settings.tiers,
+                    self.root,
+                    now=self._now,
+                    today=self.today,
+                )
+            )
+        finally:
+            hot.close()
+
+    def plan(self) -> list[DueMove]:
+        """Return the moves that are due on the instance clock."""
+        with self.moves() as moves:
+            return moves.mover.plan()
+
+    def sql(self, query: str) -> pa.Table:
+        """Ask all tiers through a new connection."""
+        with self._lake() as lake:
+            return lake.sql(query)
+
+    def partition_facts(self, partitions: Sequence[Partition]) -> list[PartitionFacts]:
+        """Return what all tiers together serve for some partitions of one family."""
+        return fold(partitions, self.sql(per_day_sql(partitions)).to_pylist())
+
+    def known_days(self, venue: str, interval: str) -> tuple[date, date] | None:
+        """Return the first and last day on which any tier serves a family; None without rows."""
+        found = self.sql(known_days_sql(venue, interval)).to_pylist()[0]
+        return None if found["first"] is None else (found["first"], found["last"])
+
+    def ingest(
+        self, path: Path, venue: str, interval: str, *, progress: Progress | None = None
+    ) -> IngestReport:
+        """Load one file into the hot tier.
+
+        Raises:
+            InputError: The file cannot be used; nothing was loaded.
+            StorageError: The store failed.
+        """
+        hot = HotStore(self.settings.hot_dsn)
+        try:
+            return ingest_file(
+                path,
+                IngestOptions(venue=venue, interval=interval),
+                hot=hot,
+                home=self.root,
+                received_at_ns=self.clock.now_ns(),
+                progress=progress,
+            )
+        finally:
+            hot.close()
+
+    def served_rows(self, partitions: Sequence[Partition]) -> Mapping[str, int]:
+        """Count the rows of some partitions of one family over all tiers, by partition key."""
+        facts = self.partition_facts(partitions)
+        return Counter({fact.partition.key: fact.rows for fact in facts})
+
+    def _now(self) -> datetime:
+        seconds, rest_ns = divmod(self.clock.now_ns(), 1_000_000_000)
+        moment = datetime.fromtimestamp(seconds, UTC)
+        return moment.replace(microsecond=rest_ns // 1000)
+
+    def _manifests(self) -> Manifests:
+        return Manifests(self.settings.tiers.path(self.root, "manifests"))
