@@ -9,9 +9,10 @@ Days outside a calendar's range are an error, never a guess. Nothing here reads 
 """
 
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from jts_trading.domain.calendars import (
     DAY_NS,
@@ -24,6 +25,7 @@ from jts_trading.domain.calendars import (
     date_of,
     midnight_ns,
 )
+from jts_trading.domain.closures import package_sessions
 from jts_trading.domain.instruments import Venue, parse_venue
 from jts_trading.domain.market.loading import default_table
 from jts_trading.domain.market.phases import DayKind, Phase, Timetable, timetable
@@ -94,6 +96,7 @@ def _weekday_closures(calendar: Calendar, start: date, end: date) -> tuple[date,
     return tuple(day for day in days if day.weekday() < 5 and day not in open_days)
 
 
+@lru_cache(maxsize=20_000)
 def timetable_of(venue: str, day: date) -> Timetable:
     """Return the phases of a session of KRX or NXT.
 
@@ -226,28 +229,22 @@ _US_THREE_DAYS_UNTIL = date(2017, 9, 4)
 
 
 def _us_calendar() -> ListedCalendar:
-    import zoneinfo
-
-    import exchange_calendars
-
-    zone = zoneinfo.ZoneInfo("America/New_York")
-    first, last = _US_SPAN
-    source = exchange_calendars.get_calendar("XNYS", start=str(first), end=str(last))
-    opens, closes = (source.schedule[name].astype("int64") for name in ("open", "close"))
-    unit = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": NS_PER_S}[source.schedule["open"].dt.unit]
+    zone = ZoneInfo("America/New_York")
     hours = {
-        at.date(): Hours(start * unit, end * unit, end * unit + _US_AFTER_NS)
-        for at, start, end in zip(source.sessions, opens.tolist(), closes.tolist(), strict=True)
+        at.day: Hours(at.open_ns, at.close_ns, at.close_ns + _US_AFTER_NS)
+        for at in package_sessions("XNYS", *_US_SPAN)
     }
+
+    def local_date(ts_ns: int) -> date:
+        return datetime.fromtimestamp(ts_ns // NS_PER_S, UTC).astimezone(zone).date()
+
     return ListedCalendar(
         Venue.US,
         "America/New_York",
         _US_SPAN,
         tuple(hours),
         hours=hours.__getitem__,
-        local_date=lambda ts_ns: (
-            datetime.fromtimestamp(ts_ns // NS_PER_S, UTC).astimezone(zone).date()
-        ),
+        local_date=local_date,
         settles_after=_us_settles_after,
     )
 
