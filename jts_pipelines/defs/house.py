@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from jts_pipelines.defs.market_data.facts import (
+from jts_pipelines.defs.facts import (
     PartitionFacts,
     fold,
     known_days_sql,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 if TYPE_CHECKING:
-    from jts_pipelines.defs.market_data.facts import PartitionFacts
+    from jts_pipelines.defs.facts import PartitionFacts
 
 BYTES_MAX = 100_000
 

@@ -9,8 +9,8 @@ from types import MappingProxyType
 
 import dagster as dg
 
+from jts_pipelines.defs.facts import PartitionFacts, Verdict, judge
 from jts_pipelines.defs.failures import plain_failures
-from jts_pipelines.defs.market_data.facts import PartitionFacts, Verdict, judge
 from jts_pipelines.defs.market_data.families import OWNERS, Family
 from jts_pipelines.defs.plots import rows_plot
 from jts_pipelines.defs.resources import HouseResource

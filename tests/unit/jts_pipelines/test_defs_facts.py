@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jts_pipelines.defs.market_data.facts import PartitionFacts, Verdict, fold, judge
+from jts_pipelines.defs.facts import PartitionFacts, Verdict, fold, judge
 from jts_trading.domain.sessions import calendar_for
 from storage.schema.partitions import parse_partition
 
