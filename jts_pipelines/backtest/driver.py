@@ -217,7 +217,7 @@ def _leaving(desk: Desk, row: int, reason: int, equity: int) -> int:
     if reason >= REASON_STOP_LOSS:
         return held
     kind = rules.kind[reason]
-    wanted = wanted_quantity(kind, rules.amount[reason], equity, market.close[row], 0)
+    wanted = wanted_quantity(kind, rules.amount[reason], equity, market.close[row])
     return exit_quantity(kind, wanted, held, market.lot[row])
 
 
@@ -283,7 +283,7 @@ def _order_entry(desk: Desk, row: int, rule: int, equity: int) -> None:
             account[WITHOUT_EDGE] += 1
             return
     free, lot, fee = account[CASH] - account[RESERVED], market.lot[row], fee_of(desk, row)
-    wanted = wanted_quantity(kind, amount, equity, close, free)
+    wanted = wanted_quantity(kind, amount, equity, close)
     wanted = capped_quantity(wanted, equity, close, rules.max_position_ppm, lot)
     quantity = affordable_quantity(wanted, market.reserve[row], lot, free, fee)
     if quantity == 0:

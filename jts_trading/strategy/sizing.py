@@ -66,7 +66,7 @@ def affordable_quantity(
     return found
 
 
-def wanted_quantity(kind: int, amount: int, equity: int, price: int, cash: int) -> int:
+def wanted_quantity(kind: int, amount: int, equity: int, price: int) -> int:
     """Return the quantity that a rule asks for, before the position cap, the lot and the cash.
 
     Args:
@@ -74,14 +74,11 @@ def wanted_quantity(kind: int, amount: int, equity: int, price: int, cash: int) 
         amount: Share of equity in ppm (percent, Kelly), a number of shares, or won (money).
         equity: Equity of the strategy instance, marked at the decision bar.
         price: Decision price, above zero.
-        cash: Unreserved cash: what "all" spends on an entry.
     """
     if kind == QUANTITY_SHARES:
         return amount
     if kind == QUANTITY_MONEY:
         return amount // price
-    if kind == QUANTITY_ALL:
-        return max(cash, 0) // price
     return share_of(max(equity, 0), amount) // price
 
 
