@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from jts_pipelines.ingest.mapping import resolve_columns
 from jts_pipelines.ingest.matching import Matched, match
-from jts_pipelines.ingest.quarantine import Quarantine
+from jts_pipelines.ingest.quarantine import Quarantine, quarantine_path
 from jts_pipelines.ingest.report import IngestReport, decode_report, encode_report
 from jts_pipelines.ingest.rows import RowReader, SessionCalendar
 from jts_pipelines.ingest.sources import Source, open_source
@@ -42,6 +42,7 @@ __all__ = ["BATCH_ROWS", "IngestOptions", "IngestReport", "Progress", "ingest_fi
 
 BATCH_ROWS = 131_072
 LOCK_WAIT_SECONDS = 600.0
+QUARANTINE = "quarantine"
 Progress = Callable[[str, int, int | None], None]
 
 # Daily moves beyond the band of +-30 %, with room for the rounding of limits to ticks.
@@ -89,6 +90,7 @@ def ingest_file(
     received_at_ns: int,
     stored: StoredRows | None = None,
     calendar: SessionCalendar | None = None,
+    quarantine: Path | None = None,
     batch_rows: int = BATCH_ROWS,
     progress: Progress | None = None,
 ) -> IngestReport:
@@ -98,10 +100,11 @@ def ingest_file(
         path: A Parquet or CSV file.
         options: How to read it.
         hot: Where its rows go.
-        home: Data root of the instance: lock, scratch space and quarantine lie there.
+        home: Data root of the instance: lock and scratch space lie there.
         received_at_ns: Instance time of the load, UTC ns.
         stored: What other tiers hold; only the hot tier when None.
         calendar: Of the venue; the one of `jts_trading.domain` when None.
+        quarantine: Folder of refused rows; `<home>/quarantine` when None.
         batch_rows: Rows in memory at a time, besides one partition.
         progress: Called with the phase, rows done and rows in all, if known.
 
@@ -114,8 +117,7 @@ def ingest_file(
     source = open_source(path)
     calendar = calendar or calendar_for(options.venue)
     with exclusive(home / "run" / "ingest.lock", wait_seconds=LOCK_WAIT_SECONDS):
-        hot.ensure_schema()
-        hot.loads.recover(str(home))
+        _recover(hot, home, quarantine or home / QUARANTINE)
         earlier = hot.loads.published(source.digest, options.digest())
         if earlier is not None:
             return msgspec.structs.replace(decode_report(earlier.report), already=True)
@@ -124,6 +126,7 @@ def ingest_file(
             options=options,
             hot=hot,
             home=home,
+            quarantine_root=quarantine or home / QUARANTINE,
             received_at_ns=received_at_ns,
             stored=stored or HotRows(hot),
             calendar=calendar,
@@ -134,15 +137,23 @@ def ingest_file(
         return load.run()
 
 
-def recover(hot: HotStore, home: Path) -> list[LoadRecord]:
+def recover(hot: HotStore, home: Path, quarantine: Path | None = None) -> list[LoadRecord]:
     """Finish or drop what a killed load left, unless a load is running now.
 
     Raises:
         StorageError: The store failed, or a load holds the lock.
     """
     with exclusive(home / "run" / "ingest.lock", wait_seconds=0):
-        hot.ensure_schema()
-        return hot.loads.recover(str(home))
+        return _recover(hot, home, quarantine or home / QUARANTINE)
+
+
+def _recover(hot: HotStore, home: Path, quarantine: Path) -> list[LoadRecord]:
+    hot.ensure_schema()
+    found = hot.loads.recover(str(home))
+    for record in found:
+        if record.state is LoadState.LOADING:
+            quarantine_path(quarantine, record.dataset, record.ingest_id).unlink(missing_ok=True)
+    return found
 
 
 @dataclass(slots=True, kw_only=True)
@@ -153,6 +164,7 @@ class _Load:
     options: IngestOptions
     hot: HotStore
     home: Path
+    quarantine_root: Path
     received_at_ns: int
     stored: StoredRows
     calendar: SessionCalendar
@@ -189,6 +201,7 @@ class _Load:
             report = self._report(quarantine, kept)
         except BaseException:
             opened.abandon()
+            self._quarantine().path.unlink(missing_ok=True)
             raise
         opened.publish(encode_report(report))
         return report
@@ -213,7 +226,7 @@ class _Load:
 
     def _quarantine(self) -> Quarantine:
         return Quarantine(
-            self.home / "quarantine",
+            self.quarantine_root,
             dataset=self.options.dataset,
             venue=self.options.venue,
             interval=self.options.interval,

@@ -31,6 +31,11 @@ SCHEMA = pa.schema(
 """One row per refused row, sorted by `row`; `reasons` lists all, comma separated."""
 
 
+def quarantine_path(root: Path, dataset: str, ingest_id: str) -> Path:
+    """Return where the refused rows of a load lie, if it had any."""
+    return root / dataset / f"{ingest_id}.parquet"
+
+
 class Quarantine:
     """The refused rows of one load.
 
@@ -57,7 +62,7 @@ class Quarantine:
     @property
     def path(self) -> Path:
         """Where the file lies once it is written."""
-        return self._root / self._labels["dataset"] / f"{self._labels['ingest_id']}.parquet"
+        return quarantine_path(self._root, self._labels["dataset"], self._labels["ingest_id"])
 
     @property
     def rows(self) -> int:

@@ -19,6 +19,8 @@ from storage.schema.arrow import file_schema
 from storage.schema.datasets import CANDLES, INTERVALS
 from storage.schema.partitions import is_monthly
 
+# The Korean calendar keeps one offset; the summer times of 1987 and 1988 are not in it.
+_CONSTANT_ZONES = {"Asia/Seoul": "Etc/GMT-9"}
 _NS_PER_MS = 1_000_000
 # Sessions begin and end on half hours at the finest, so one question answers for all bars inside.
 _BUCKET_MS = 1_800_000
@@ -145,7 +147,7 @@ class RowReader:
                 self.path,
                 column,
                 interval=self.interval,
-                venue_zone=self.calendar.timezone,
+                venue_zone=_CONSTANT_ZONES.get(self.calendar.timezone, self.calendar.timezone),
                 timezone=self.timezone,
             )
         return self._form.read(column).alias("timestamp")
@@ -198,26 +200,19 @@ class RowReader:
         )
 
     def _with_sessions(self, rows: pl.DataFrame) -> pl.DataFrame:
+        is_daily = is_monthly(self.interval)
         stamp = pl.col("timestamp")
-        readable = pl.when(stamp.abs() < _READABLE_MS).then(stamp)
-        local = (
-            pl.from_epoch(readable, "ms")
-            .dt.replace_time_zone("UTC")
-            .dt.convert_time_zone(self.calendar.timezone)
-        )
-        rows = rows.with_columns(local_midnight=local.dt.time() == pl.time(0, 0))
-        if is_monthly(self.interval):
-            # The zone database knows the Korean summer times of 1987 and 1988.
-            rows = rows.with_columns(trade_date=local.dt.date())
-        else:
-            buckets = rows["timestamp"] // _BUCKET_MS
-            rows = rows.with_columns(trade_date=self._dates(buckets))
-        closes = self._closes(rows["trade_date"])
+        readable = pl.when(stamp.abs() < _READABLE_MS).then(stamp // _BUCKET_MS).alias("bucket")
+        buckets = rows.select(readable)["bucket"]
+        days = self._dates(buckets)
+        begins = (rows["timestamp"] % _BUCKET_MS == 0) & (days != self._dates(buckets - 1))
+        closes = self._closes(days)
         step = INTERVALS[self.interval] * 1_000
-        ends = closes if is_monthly(self.interval) else rows["timestamp"] + step
         return rows.with_columns(
+            trade_date=days,
+            local_midnight=begins if is_daily else pl.lit(value=False),
             is_session=closes.is_not_null(),
-            available_at=ends.alias("available_at"),
+            available_at=closes if is_daily else rows["timestamp"] + step,
         )
 
     def _dates(self, buckets: pl.Series) -> pl.Series:

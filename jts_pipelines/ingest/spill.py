@@ -68,9 +68,12 @@ class Spill:
         if self._writer is None:
             return
         held: list[pl.DataFrame] = []
+        schema = self._writer.schema
+        schema = schema.append(pa.field(PREVIOUS_CLOSE, schema.field("close").type))
         with pq.ParquetFile(self._sorted) as file:
             for batch in file.iter_batches(batch_size=batch_rows):
-                frame = pl.DataFrame(pa.table(batch))
+                # DuckDB knows times with a zone in microseconds only.
+                frame = pl.DataFrame(pa.table(batch).cast(schema))
                 for part in frame.partition_by(PERIOD_DAY, maintain_order=True):
                     if held and held[0][PERIOD_DAY][0] != part[PERIOD_DAY][0]:
                         yield pl.concat(held)

@@ -18,6 +18,7 @@ An owner (one home directory) runs one load at a time: its caller holds a lock, 
 by `recover` belongs to nobody alive.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -277,15 +278,20 @@ class OpenLoad:
             HotStoreError: The server holds something else (nothing became visible), or broke off
                 (the next `recover` completes the load).
         """
-        self._verify()
+        try:
+            self._verify()
+        except HotStoreError:
+            self.abandon()
+            raise
         rows = sum(sent.rows for sent in self._sent)
         record = replace(self.record, rows=rows, report=report)
         self._loads.finish(record)
         return replace(record, state=LoadState.DONE)
 
     def abandon(self) -> None:
-        """Drop the load and its rows."""
-        self._loads.abandon(self.record)
+        """Drop the load and its rows; a store that is gone leaves that to the next `recover`."""
+        with suppress(HotStoreError):
+            self._loads.abandon(self.record)
 
     def _verify(self) -> None:
         staging = _staging(self.record)

@@ -58,7 +58,7 @@ class Doubt(StrEnum):
 
 DOUBT_MEANING: dict[Doubt, str] = {
     Doubt.OK: "nothing found",
-    Doubt.PRICE_JUMP: "close moved beyond the venue's daily limit: split, relisting or bad print",
+    Doubt.PRICE_JUMP: "close moved beyond the daily limit: split, relisting or bad print",
     Doubt.ZERO_VOLUME: "prices moved inside the bar although nothing traded",
     Doubt.DISPUTED: "the file had another row with this key and other values",
 }
