@@ -6,13 +6,14 @@ command on the same home waits.
 """
 
 import contextlib
+import math
 import os
 import shutil
 import socket
 import stat
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from pathlib import Path
 import msgspec
 
 from jts_pipelines.cli import console, procfs
-from jts_pipelines.cli.part import Part
+from jts_pipelines.cli.part import Part, Probe
 from jts_pipelines.cli.parts import STORES, all_parts, prepare_dagster_home, store_parts
 from jts_pipelines.cli.record import (
     Health,
@@ -324,9 +325,9 @@ def _wait_until_answered(parts: Collection[Part]) -> None:
             )
 
 
-def _answer(probe: Callable[[], str | None], deadline: float) -> str | None:
-    reason = probe()
+def _answer(probe: Probe, deadline: float) -> str | None:
+    reason = probe(math.inf)
     while reason is not None and time.monotonic() < deadline:
         time.sleep(0.2)
-        reason = probe()
+        reason = probe(math.inf)
     return reason

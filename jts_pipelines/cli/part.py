@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-Probe = Callable[[], str | None]
+# Takes the seconds since this process of the part started; returns None or the reason why not.
+Probe = Callable[[float], str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

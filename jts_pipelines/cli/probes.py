@@ -10,9 +10,11 @@ import urllib.request
 from typing import Any
 from urllib.parse import urlsplit
 
+from jts_trading.ports.clock import SystemClock
 from storage.embedded.dsn import libpq_url
 
 PROBE_SECONDS = 2.0
+_NS_PER_S = 1_000_000_000
 
 _LOCATIONS = """{ workspaceOrError { __typename ... on Workspace { locationEntries {
   name loadStatus locationOrLoadError { __typename ... on PythonError { message } } } } } }"""
@@ -98,14 +100,22 @@ def dagster_loaded(url: str, location: str) -> str | None:
     return None
 
 
-def dagster_daemons(url: str) -> str | None:
-    """Probe, through the web server, that every required Dagster daemon has a fresh heartbeat."""
+def dagster_daemons(url: str, age_s: float) -> str | None:
+    """Probe, through the web server, that every required Dagster daemon has a fresh heartbeat.
+
+    Args:
+        url: Of the web server.
+        age_s: Seconds since the daemon's process started: an older heartbeat is of an earlier one.
+    """
     document = _ask(url, _DAEMONS)
     if isinstance(document, str):
         return f"unknown: {document}"
-    statuses = document["instance"]["daemonHealth"]["allDaemonStatuses"]
+    since_s = SystemClock().now_ns() / _NS_PER_S - age_s
     silent = [
-        status["daemonType"] for status in statuses if status["required"] and not status["healthy"]
+        status["daemonType"]
+        for status in document["instance"]["daemonHealth"]["allDaemonStatuses"]
+        if status["required"]
+        and not (status["healthy"] and (status["lastHeartbeatTime"] or 0.0) >= since_s)
     ]
     return f"no heartbeat of {', '.join(silent)}" if silent else None
 

@@ -43,6 +43,7 @@ class _Kept:
     was_ready: bool = False
     steady_since: float = 0.0
     answered_at: float = 0.0
+    started_at: float = 0.0
     failures: int = 0
     starts: int = 0
     start_at: float = 0.0
@@ -155,7 +156,7 @@ class Supervisor:
 
     def _start(self, kept: _Kept, now: float) -> None:
         kept.generation += 1
-        kept.was_ready, kept.answered_at = False, now
+        kept.was_ready, kept.answered_at, kept.started_at = False, now, now
         try:
             if kept.part.argv:
                 kept.child = self._spawn(kept.part)
@@ -183,7 +184,7 @@ class Supervisor:
                 continue
             kept.wake.clear()
             try:
-                reason = kept.part.probe()
+                reason = kept.part.probe(time.monotonic() - kept.started_at)
             except Exception as error:  # noqa: BLE001 - a probe that breaks is a part that is not well
                 reason = f"{type(error).__name__}: {error}"
             kept.answer = (generation, reason)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rich.status import Status
 
 SAY_AFTER_S = 180.0
+SAY_EVERY_S = 15.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -102,6 +103,7 @@ class _Screen:
         self._home = str(settings.instance.root)
         self._started = time.monotonic()
         self._is_shown = False
+        self._said_at = self._started
         self._line: Status | None = None
         if sys.stderr.isatty():
             from rich.console import Console
@@ -122,6 +124,9 @@ class _Screen:
             self._print(supervisor, is_ready=is_ready)
         if self._line is not None:
             self._line.update(self._summary(supervisor))
+        elif not is_ready and time.monotonic() - self._said_at > SAY_EVERY_S:
+            self._said_at = time.monotonic()
+            console.note(f"jts: {self._seconds():6.1f} s  {self._summary(supervisor)}")
 
     def stopping(self) -> None:
         """Say that the end began."""
