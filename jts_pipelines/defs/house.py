@@ -27,8 +27,10 @@ from jts_trading.domain.sessions import calendar_for
 from jts_trading.ports.clock import Clock, open_clock, today
 from storage.errors import RefusedError
 from storage.hot.store import HotStore
+from storage.lake.lake import Lake
 from storage.manifest.catalog import Presence
 from storage.manifest.chain import Manifests
+from storage.moves.checking import Finding
 from storage.moves.mover import Mover
 from storage.moves.policy import DueMove
 from storage.schema.partitions import Partition
@@ -64,14 +66,25 @@ class Moves:
             raise RefusedError(f"{partition.name}: still served from hot; evict it there first")
 
     def problems(self, partitions: Sequence[Partition], tier: Tier) -> list[str]:
-        """Open the copies in a tier again; return one line per copy that is missing or wrong."""
+        """Open copies again, by path; return one line per copy that is missing or wrong.
+
+        Args:
+            partitions: Which ones.
+            tier: Where the copy is, or it has moved on from there to a colder tier.
+        """
         found = []
         for partition in partitions:
-            copies = [f for f in self.mover.verify(partition) if f.tier is tier]
-            if not copies and tier not in self.mover.state(partition).copies:
+            copies = self._copies_from(partition, tier)
+            if not copies:
                 found.append(f"{partition.key}: no copy in {tier}")
             found += [f"{partition.key}: {copy.problem}" for copy in copies if copy.problem]
         return found
+
+    def _copies_from(self, partition: Partition, tier: Tier) -> list[Finding]:
+        copies = {found.tier: found for found in self.mover.verify(partition)}
+        if tier in copies:
+            return [copies[tier]]
+        return [copies[Tier.COLD]] if Tier.COLD in copies else []
 
 
 class House:
@@ -125,9 +138,18 @@ class House:
         with self.moves() as moves:
             return moves.mover.plan()
 
+    @contextmanager
+    def lake(self) -> Iterator[Lake]:
+        """Open all tiers for reading, through a new connection, for the length of the block."""
+        hot = HotStore(self.settings.hot_dsn)
+        try:
+            yield Lake(hot, self._manifests(), self.settings.tiers, self.root)
+        finally:
+            hot.close()
+
     def sql(self, query: str) -> pa.Table:
         """Ask all tiers through a new connection."""
-        with self._lake() as lake:
+        with self.lake() as lake:
             return lake.sql(query)
 
     def partition_facts(self, partitions: Sequence[Partition]) -> list[PartitionFacts]:
@@ -149,13 +171,16 @@ class House:
             StorageError: The store failed.
         """
         hot = HotStore(self.settings.hot_dsn)
+        lake = Lake(hot, self._manifests(), self.settings.tiers, self.root)
         try:
+            hot.ensure_schema()
             return ingest_file(
                 path,
                 IngestOptions(venue=venue, interval=interval),
                 hot=hot,
                 home=self.root,
                 received_at_ns=self.clock.now_ns(),
+                stored=lake,
                 progress=progress,
             )
         finally:
