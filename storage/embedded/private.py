@@ -10,6 +10,7 @@ however it dies, and no lock file stays behind. The file `owner.pid` only tells 
 import fcntl
 import os
 import stat
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,13 +25,16 @@ class DirectoryOwnedError(StorageError):
     """Another process owns the directory; a second owner leaves with exit code 3."""
 
 
-def make_private(path: Path, owner: tuple[int, int] | None = None) -> Path:
+def make_private(
+    path: Path, owner: tuple[int, int] | None = None, accepts: Collection[int] = ()
+) -> Path:
     """Create a directory with mode 0700, or tighten an existing one of ours.
 
     Args:
         path: The directory; missing parents are created with mode 0700 too.
         owner: User and group id that shall own it; the running user when None. Only root can give
             a directory to somebody else.
+        accepts: Further user ids whose directory root may take over.
 
     Returns:
         The absolute path.
@@ -50,7 +54,7 @@ def make_private(path: Path, owner: tuple[int, int] | None = None) -> Path:
         raise StorageError(f"{path}: not a directory of ours ({error.strerror})") from error
     try:
         found = os.fstat(handle)
-        if found.st_uid not in {uid, os.geteuid()}:
+        if found.st_uid not in {uid, os.geteuid(), *accepts}:
             raise StorageError(
                 f"{path}: belongs to user {found.st_uid}; expected {uid}, so it is not used"
             )
@@ -93,18 +97,26 @@ class DirectoryOwner:
         self.descriptor = -1
 
 
-def own_directory(path: Path, what: str) -> DirectoryOwner:
+def own_directory(
+    path: Path,
+    what: str,
+    owner: tuple[int, int] | None = None,
+    accepts: Collection[int] = (),
+) -> DirectoryOwner:
     """Become the one owner of a private directory.
 
     Args:
-        path: The directory; created with mode 0700 if it does not exist.
+        path: The directory; created with mode 0700 if it does not exist. It may be a link, so
+            that data can live on another disk.
         what: What the directory is, for the message of a refusal ("ClickHouse data").
+        owner: As for `make_private`.
+        accepts: As for `make_private`.
 
     Raises:
         DirectoryOwnedError: Another process owns it; the message names its pid.
         StorageError: The directory cannot be made private.
     """
-    path = make_private(path)
+    path = make_private(path.resolve(), owner, accepts)
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

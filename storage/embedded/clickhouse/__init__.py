@@ -13,6 +13,7 @@ What differs from a real server:
 * A body is received whole (in memory up to 8 MiB, then in an unlinked file) before the engine sees
   it: a torn upload inserts nothing. A row block of at most about one million rows is atomic, as
   everywhere in ClickHouse.
+* Data go into the engine by `FROM INFILE` of that file, which reports every error.
 * Row formats stream in chunks with bounded memory. Formats with a frame around all rows (JSON,
   Parquet, ...) are written to an unlinked file first.
 * No users, roles, quotas, progress headers, `/play`, or native protocol. One password for user

@@ -28,7 +28,7 @@ def serve(path: Path, host: str, port: int, password: str, parent_pid: int | Non
     from storage.embedded.clickhouse.engine import Engine
     from storage.embedded.clickhouse.server import Access, ClickHouseServer
 
-    engine = Engine(path.absolute())
+    engine = Engine(path.resolve())
     try:
         try:
             server = ClickHouseServer((host, port), engine, Access(password))

@@ -5,17 +5,19 @@ is fetched before the answer is returned, so most errors still become a proper H
 """
 
 import io
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import IO, Any
 
 from storage.embedded.clickhouse.engine import Engine, EngineError, Handle, engine_error
 from storage.embedded.clickhouse.frames import is_arrow, is_joinable, joined
-from storage.embedded.clickhouse.request import Request
-from storage.embedded.clickhouse.statement import output_format
+from storage.embedded.clickhouse.request import ExternalTable, Request
+from storage.embedded.clickhouse.statement import InsertHead, output_format
 
 FILE_CHUNK_BYTES = 1 << 18
 _NO_STREAM = "Streaming query is not supported"
@@ -55,10 +57,11 @@ def run(engine: Engine, request: Request, stack: ExitStack, *, reads_only: bool)
     # The mark lets a request be cancelled by another thread.
     handle.apply({"log_comment": request.query_id, **request.settings})
     for table in request.external:
-        _create_external(handle, table.name, table.structure, table.format, table.content)
+        _create_external(engine, handle, table)
     if request.insert is not None and request.data is not None:
         _refuse_write(reads_only)
-        written = handle.insert(request.sql, request.insert.format, request.data)
+        with _data_file(engine, request.data) as file:
+            written = handle.insert(request.insert, file)
         return Answer(None, iter(()), _written(written, started))
     if not handle.only_reads(request.sql):
         _refuse_write(reads_only)
@@ -73,11 +76,22 @@ def _refuse_write(reads_only: bool) -> None:
         )
 
 
-def _create_external(
-    handle: Handle, name: str, structure: str, input_format: str, content: bytes
-) -> None:
-    handle.query(f"CREATE TEMPORARY TABLE `{name}` ({structure}) ENGINE = Memory")
-    handle.insert(f"INSERT INTO `{name}`", input_format, io.BytesIO(content))
+def _create_external(engine: Engine, handle: Handle, table: ExternalTable) -> None:
+    handle.query(f"CREATE TEMPORARY TABLE `{table.name}` ({table.structure}) ENGINE = Memory")
+    head = InsertHead(f"INSERT INTO `{table.name}`", "", table.format, 0)
+    with _data_file(engine, io.BytesIO(table.content)) as file:
+        handle.insert(head, file)
+
+
+def _data_file(engine: Engine, data: IO[bytes]) -> IO[bytes]:
+    """Copy the rest of a body into a file without a name; data in front of it are no data."""
+    file = tempfile.TemporaryFile(dir=engine.spool)  # noqa: SIM115 - the caller closes it
+    try:
+        shutil.copyfileobj(data, file, FILE_CHUNK_BYTES)
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 def _command(handle: Handle, request: Request, started: int) -> Answer:
@@ -97,13 +111,11 @@ def _command(handle: Handle, request: Request, started: int) -> Answer:
 
 
 def _written(result: Any, started: int) -> dict[str, str]:
-    rows = result.rows_written() if callable(result.rows_written) else result.rows_written
-    size = result.bytes_written() if callable(result.bytes_written) else result.bytes_written
     zeros = dict.fromkeys(("read_rows", "read_bytes", "result_rows", "result_bytes"), "0")
     return {
         **zeros,
-        "written_rows": str(rows),
-        "written_bytes": str(size),
+        "written_rows": str(result.rows_written()),
+        "written_bytes": str(result.bytes_written()),
         "total_rows_to_read": "0",
         "elapsed_ns": str(time.monotonic_ns() - started),
     }

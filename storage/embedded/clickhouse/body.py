@@ -136,12 +136,13 @@ def receive(parts: Iterator[bytes], encoding: str, directory: Path, bytes_max: i
 
 
 def _expand(parts: Iterator[bytes], expander: _Expander, spool: IO[bytes], bytes_max: int) -> None:
-    size = 0
+    size = received = 0
     for part in parts:
+        received += len(part)
         for piece in expander.feed(part):
             size += len(piece)
             if size > bytes_max:
                 raise BodyError(413, f"the body is larger than {bytes_max} bytes")
             spool.write(piece)
-    if size and not expander.is_complete():
+    if received and not expander.is_complete():
         raise BodyError(400, "the compressed body ends too early")

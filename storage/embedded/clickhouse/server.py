@@ -230,7 +230,10 @@ class Exchange(BaseHTTPRequestHandler):
         if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
             yield from self._chunked_parts()
             return
-        left = int(self.headers.get("Content-Length") or 0)
+        try:
+            left = int(self.headers.get("Content-Length") or 0)
+        except ValueError as error:
+            raise BodyError(400, "Content-Length is no number") from error
         while left:
             yield (part := self._read(min(left, READ_BYTES)))
             left -= len(part)

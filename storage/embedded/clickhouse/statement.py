@@ -32,12 +32,14 @@ class InsertHead:
     """The SQL part of an INSERT with data.
 
     Attributes:
-        sql: The statement without its FORMAT clause.
+        sql: The statement up to its table and columns.
+        settings: Its SETTINGS clause, or nothing.
         format: The input format of the data.
         data_offset: Where the data begin, in bytes from the start of the text.
     """
 
     sql: str
+    settings: str
     format: str
     data_offset: int
 
@@ -87,25 +89,31 @@ def insert_head(text: bytes) -> InsertHead | None:
     Returns:
         None if the text is no INSERT, or one whose rows are SQL themselves (VALUES, SELECT, ...).
     """
-    words = _words(text)
+    words = (word for word in _words(text) if word.depth == 0)
     first = next(words, None)
     if first is None or first.upper != b"INSERT":
         return None
+    settings = -1
     for word in words:
-        if word.depth:
-            continue
         if word.upper in _ROWS_FOLLOW:
             return None
+        if word.upper == b"SETTINGS" and settings < 0:
+            settings = word.begin
         if word.upper == b"FORMAT":
-            name = next(words, None)
-            if name is None:
-                return None
-            sql = text[: word.begin].decode("utf-8", errors="replace")
-            label = text[name.begin : name.end].decode("ascii")
-            if label.upper() == "VALUES":
-                return None
-            return InsertHead(sql, label, _skip_to_data(text, name.end))
+            return _head_before(text, word, next(words, None), settings)
     return None
+
+
+def _head_before(text: bytes, word: _Word, name: _Word | None, settings: int) -> InsertHead | None:
+    if name is None or name.upper == b"VALUES":
+        return None
+    middle = settings if settings >= 0 else word.begin
+    return InsertHead(
+        sql=text[:middle].decode("utf-8", errors="replace"),
+        settings=text[middle : word.begin].decode("utf-8", errors="replace"),
+        format=text[name.begin : name.end].decode("ascii"),
+        data_offset=_skip_to_data(text, name.end),
+    )
 
 
 def _skip_to_data(text: bytes, offset: int) -> int:

@@ -11,13 +11,14 @@ from storage.embedded.dsn import libpq_url, socket_dsn
 from storage.embedded.foreground import leave_on_errors
 from storage.embedded.lifetime import StopRequest
 from storage.embedded.native import NativeServer, run_until_stopped
-from storage.embedded.postgres.account import choose_account, give_tree
+from storage.embedded.postgres.account import choose_account, former_uids, give_tree
 from storage.embedded.postgres.cluster import (
     clear_leftovers,
     command,
     create_databases,
     prepare,
     programs,
+    says_ready,
 )
 from storage.embedded.private import make_private, own_directory, require_short_socket
 from storage.embedded.probe import answers_postgres, wait_until
@@ -38,29 +39,32 @@ def serve(path: Path, socket_dir: Path, parent_pid: int | None) -> None:
     """
     stop = StopRequest()
     stop.install(parent_pid)
-    path, socket_dir = path.absolute(), socket_dir.absolute()
+    path, socket_dir = path.resolve(), socket_dir.absolute()
     require_short_socket(socket_dir / SOCKET_NAME)
-    account = choose_account((programs() / "postgres", path / "data", socket_dir / SOCKET_NAME))
-    owner = own_directory(path, "the PostgreSQL cluster")
+    account = choose_account((programs() / "postgres", path, socket_dir))
+    ids, others = (account.uid, account.gid), former_uids()
+    owner = own_directory(path, "the PostgreSQL cluster", ids, others)
     try:
-        make_private(path, (account.uid, account.gid))
-        make_private(socket_dir, (account.uid, account.gid))
+        make_private(socket_dir, ids, others)
         data = prepare(path, account)
         clear_leftovers(data)
         give_tree(data, account)
         server = NativeServer(
             "PostgreSQL", command(data, socket_dir), STOP_SIGNALS, account.enter, path
         )
-        run_until_stopped(server, stop, lambda goes_on: _open(socket_dir, goes_on))
+        run_until_stopped(server, stop, lambda goes_on: _open(data, socket_dir, goes_on))
     finally:
         owner.release()
 
 
-def _open(socket_dir: Path, goes_on: Callable[[], bool]) -> None:
+def _open(data: Path, socket_dir: Path, goes_on: Callable[[], bool]) -> None:
     url = libpq_url(socket_dsn(socket_dir, "postgres"))
-    wait_until(
-        "PostgreSQL", lambda: answers_postgres(url), seconds=READY_SECONDS, is_running=goes_on
-    )
+
+    def is_ready() -> bool:
+        # Asked too early, PostgreSQL writes FATAL lines that worry people.
+        return says_ready(data) and answers_postgres(url)
+
+    wait_until("PostgreSQL", is_ready, seconds=READY_SECONDS, is_running=goes_on)
     create_databases(url, DATABASES)
     click.echo(f"postgres ready on {socket_dsn(socket_dir, 'jts')}")
 

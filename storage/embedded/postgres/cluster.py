@@ -100,6 +100,15 @@ def clear_leftovers(data: Path) -> None:
         pid_file.unlink(missing_ok=True)
 
 
+def says_ready(data: Path) -> bool:
+    """Tell whether the postmaster has written that it takes connections."""
+    try:
+        lines = (data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+    return len(lines) > 7 and lines[7].strip() == "ready"
+
+
 def command(data: Path, socket_dir: Path) -> list[str]:
     """Return the command line of the postmaster."""
     settings = {"unix_socket_directories": str(socket_dir), **SETTINGS}

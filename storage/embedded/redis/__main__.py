@@ -28,7 +28,7 @@ def serve(path: Path, socket: Path, parent_pid: int | None) -> None:
     """
     stop = StopRequest()
     stop.install(parent_pid)
-    path, socket = path.absolute(), require_short_socket(socket.absolute())
+    path, socket = path.resolve(), require_short_socket(socket.absolute())
     program = find_program()
     owner = own_directory(path, "the Redis data")
     try:
