@@ -158,7 +158,6 @@ class Reader:
         return best.select(*columns, TIER)
 
 
-def polars_schema(schema: pa.Schema) -> dict[str, pl.DataType]:
+def polars_schema(schema: pa.Schema) -> pl.Schema:
     """Return the Polars types of an Arrow schema."""
-    frame = pl.DataFrame(pl.from_arrow(schema.empty_table()))
-    return dict(frame.schema)
+    return pl.DataFrame(pl.from_arrow(schema.empty_table())).schema

@@ -235,7 +235,7 @@ class _Session:
         timer.daemon = True
         timer.start()
         try:
-            reader = connection.execute(query).to_arrow_reader(_BATCH_ROWS)
+            reader = connection.sql(query).to_arrow_reader(_BATCH_ROWS)
             return _collected(reader)
         except duckdb.IOException:
             raise
