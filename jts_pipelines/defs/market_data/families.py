@@ -6,7 +6,7 @@ Daily bars are partitioned by month, finer bars by session, in the venue's own t
 including the partition that is open now.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from functools import cache
@@ -78,24 +78,6 @@ def family_of(venue: str, interval: str) -> Family | None:
         if (family.venue, family.interval) == (venue, interval):
             return family
     return None
-
-
-def contiguous(family: Family, keys: Sequence[str]) -> list[tuple[str, str]]:
-    """Group partition keys into ranges without a gap: first and last key of each, ascending.
-
-    A run covers every partition between the two ends of its range, so a gap starts another run.
-    """
-    wanted = set(keys)
-    ranges: list[tuple[str, str]] = []
-    previous_taken = False
-    for key in family.partitions().get_partition_keys():
-        taken = key in wanted
-        if taken and previous_taken:
-            ranges[-1] = (ranges[-1][0], key)
-        elif taken:
-            ranges.append((key, key))
-        previous_taken = taken
-    return ranges
 
 
 @cache

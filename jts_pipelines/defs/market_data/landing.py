@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from jts_pipelines.defs.market_data import inbox
-from jts_pipelines.defs.market_data.families import FAMILIES, Family, contiguous, family_of
+from jts_pipelines.defs.market_data.families import FAMILIES, Family, family_of
 from jts_pipelines.defs.ranges import range_tags
 from jts_pipelines.defs.resources import HouseResource
+from jts_pipelines.defs.spans import contiguous
 from storage.errors import InputError, StorageError
 
 if TYPE_CHECKING:
@@ -117,12 +118,12 @@ def build_landed_partitions(
         run_id = context.dagster_run.run_id
         touched = touched_partitions(context.instance, run_id)
         for family, keys in touched.items():
-            for first, last in contiguous(family, keys):
+            for first, last in contiguous(map(family.partition, keys)):
                 yield dg.RunRequest(
-                    run_key=f"{run_id}:{family.name}:{first}..{last}",
+                    run_key=f"{run_id}:{family.name}:{first.key}..{last.key}",
                     job_name=family.archive_job,
                     asset_selection=[family.key("candles")],
-                    tags=range_tags(first, last),
+                    tags=range_tags(first.key, last.key),
                 )
 
     return landed_partitions

@@ -1,4 +1,4 @@
-"""From the moves that are due to the runs that make them.
+"""From the moves that are due to the runs that make them; pure of Dagster.
 
 Partitions with the same moves and no other partition between them share one run: a run covers a
 range of keys and does its steps in order.
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from jts_pipelines.defs.market_data.families import Family, contiguous
+from jts_pipelines.defs.spans import contiguous
 from storage.moves.policy import Action, DueMove
 from storage.schema.partitions import Partition
 
@@ -38,23 +38,37 @@ class DueRun:
         return f"{self.first}..{self.last}:{'+'.join(self.steps)}"
 
 
-def due_runs(family: Family, moves: Iterable[DueMove]) -> list[DueRun]:
-    """Group the due moves of a family into runs, oldest range first.
+def due_runs(venue: str, interval: str, moves: Iterable[DueMove]) -> list[DueRun]:
+    """Group the due moves of one venue and interval into runs, oldest range first.
 
     Args:
-        family: Moves of other families are left out.
+        venue: Moves of others are left out.
+        interval: As `venue`.
         moves: As `Mover.plan` returned them.
     """
+    by_steps: dict[tuple[str, ...], list[Partition]] = defaultdict(list)
+    for partition, steps in _wanted(venue, interval, moves).items():
+        by_steps[tuple(step for step in STEP_OF.values() if step in steps)].append(partition)
+    return sorted(
+        DueRun(first.key, last.key, steps)
+        for steps, partitions in by_steps.items()
+        for first, last in contiguous(partitions)
+    )
+
+
+def due_steps(venue: str, interval: str, moves: Iterable[DueMove]) -> list[DueRun]:
+    """Group the same moves into runs of one step each, in the order of the asset graph."""
+    wanted = _wanted(venue, interval, moves)
+    return [
+        DueRun(first.key, last.key, (step,))
+        for step in STEP_OF.values()
+        for first, last in contiguous(part for part, steps in wanted.items() if step in steps)
+    ]
+
+
+def _wanted(venue: str, interval: str, moves: Iterable[DueMove]) -> dict[Partition, set[str]]:
     wanted: dict[Partition, set[str]] = defaultdict(set)
     for move in moves:
-        if (move.partition.venue, move.partition.interval) == (family.venue, family.interval):
+        if (move.partition.venue, move.partition.interval) == (venue, interval):
             wanted[move.partition].add(STEP_OF[move.action])
-    by_steps: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for partition, steps in wanted.items():
-        in_order = tuple(step for step in STEP_OF.values() if step in steps)
-        by_steps[in_order].append(partition.key)
-    return sorted(
-        DueRun(first, last, steps)
-        for steps, keys in by_steps.items()
-        for first, last in contiguous(family, keys)
-    )
+    return wanted

@@ -54,7 +54,7 @@ def build_nightly(family: Family, job: "UnresolvedAssetJobDefinition") -> dg.Sch
     ) -> dg.SkipReason | list[dg.RunRequest]:
         opened = house.open()
         today = opened.today(family.venue)
-        runs = due_runs(family, opened.plan())
+        runs = due_runs(family.venue, family.interval, opened.plan())
         if not runs:
             return dg.SkipReason(f"nothing of {family.name} is due on {today} (instance clock)")
         return [_request(family, run, f"{family.name}:{today}:{run.name}") for run in runs]
