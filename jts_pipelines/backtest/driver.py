@@ -62,8 +62,12 @@ FILL_COLUMNS = 10
 REASON_STOP_LOSS, REASON_TRAILING_STOP, REASON_TAKE_PROFIT = 100, 101, 102
 
 
-def simulate(desk: Desk) -> Ints:
-    """Run the portfolio over all bars; returns the fills and changes account, book, sessions."""
+def simulate(desk: Desk) -> tuple[Ints, int]:
+    """Run the portfolio over all bars; changes account, book and sessions of the desk.
+
+    Returns:
+        Rows of fills, of which the first ones are used, and how many are.
+    """
     market, account = desk.market, desk.account
     fills = np.empty((1024, FILL_COLUMNS), np.int64)
     count, start, session = 0, 0, -1
@@ -77,9 +81,7 @@ def simulate(desk: Desk) -> Ints:
             account[DAY_START] = account[CASH] + account[VALUE]
         rows = market.order[start:end]
         if count + len(rows) > len(fills):
-            larger = np.empty((2 * len(fills) + len(rows), FILL_COLUMNS), np.int64)
-            larger[:count] = fills[:count]
-            fills = larger
+            fills = _grown(fills, count, len(rows))
         count = fill_orders(desk, rows, fills, count)
         mark_positions(desk, rows)
         decide_exits(desk, rows)
@@ -87,7 +89,16 @@ def simulate(desk: Desk) -> Ints:
         desk.sessions[session, 0] = account[CASH]
         desk.sessions[session, 1] = account[VALUE]
         start = end
-    return fills[:count].copy()
+    return fills, count
+
+
+def _grown(fills: Ints, count: int, more: int) -> Ints:
+    larger = np.empty((2 * len(fills) + more, FILL_COLUMNS), np.int64)
+    # Written out: numba compiles an assignment of slices with all its error texts.
+    for row in range(count):
+        for column in range(FILL_COLUMNS):
+            larger[row, column] = fills[row, column]
+    return larger
 
 
 def fill_orders(desk: Desk, rows: Ints, fills: Ints, count: int) -> int:

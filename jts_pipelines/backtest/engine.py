@@ -39,6 +39,7 @@ from jts_pipelines.backtest.result import (
     Warmup,
     equity_table,
     fill_table,
+    price_path,
     require_conservation,
     trade_table,
 )
@@ -105,7 +106,8 @@ def run_backtest(
     state = np.zeros(plan.state_size)
     signals.evaluate_rules(_bars(prepared), state, desk.market.fired)
     watch.begin("portfolio")
-    fills = portfolio.simulate(desk)
+    rows, count = portfolio.simulate(desk)
+    fills = rows[:count]
     require_conservation(desk, fills, settings.cash)
     watch.begin("report")
     parts = _Parts(plan, prepared, settings, desk, fills)
@@ -258,6 +260,7 @@ class _Parts:
             fills=fills,
             trades=trades,
             equity=equity,
+            price_path=price_path(fills, bars),
             metrics=compute_metrics(
                 equity,
                 trades,

@@ -94,6 +94,8 @@ class BacktestResult:
         trades: One row per round trip in the order of entry; `status` is closed or open, and an
             open one is valued at its last close.
         equity: One row per session: session, cash, positions, equity, drawdown.
+        price_path: Close by session of the instrument with the most fills; empty without fills.
+            Columns instrument, name, session, close.
         metrics: By name; `metrics.DEFINITIONS` says what each means.
         seconds: By phase: prepare, compile, signals, portfolio, total.
     """
@@ -106,6 +108,7 @@ class BacktestResult:
     fills: pl.DataFrame
     trades: pl.DataFrame
     equity: pl.DataFrame
+    price_path: pl.DataFrame
     metrics: Mapping[str, Metric]
     warnings: tuple[str, ...]
     facts: Facts
@@ -219,6 +222,24 @@ def equity_table(desk: Desk, days: Ints, start_cash: int) -> pl.DataFrame:
             "equity": equity,
             "drawdown": equity / peak - 1.0,
         }
+    )
+
+
+def price_path(fills: pl.DataFrame, bars: BarTable) -> pl.DataFrame:
+    """Return the closes by session of the instrument with the most fills, the first of equals."""
+    schema = {"instrument": pl.String, "name": pl.String, "session": pl.Date, "close": pl.Int64}
+    if fills.height == 0:
+        return pl.DataFrame(schema=schema)
+    counts = fills.group_by("instrument", "name").len()
+    instrument, name, _ = counts.sort("len", "instrument", descending=[True, False]).row(0)
+    at = bars.symbols.index(instrument.removeprefix("KRX:"))
+    rows = np.arange(bars.offsets[at], bars.offsets[at + 1])
+    rows = rows[bars.is_traded[rows]]
+    closes = pl.DataFrame({"session": _days(bars.day[rows]), "close": bars.close[rows]})
+    return (
+        closes.group_by("session", maintain_order=True)
+        .agg(pl.last("close"))
+        .select(pl.lit(instrument).alias("instrument"), pl.lit(name).alias("name"), pl.all())
     )
 
 
