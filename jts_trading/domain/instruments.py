@@ -76,6 +76,9 @@ _MARKETS = {
     "KONEX": Market.KONEX,
     "KNX": Market.KONEX,
 }
+# Rules treat these kinds of share alike.
+_SHARES = ("COMMON", "PREFERRED", "REIT", "SPAC", "DR", "FOREIGN")
+_ASSETS = {**{asset.value: asset for asset in Asset}, **dict.fromkeys(_SHARES, Asset.COMMON)}
 _SOURCE = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 _KOREAN_ISIN = re.compile(r"KR[0-9A-HJ-NP-TV-Z]{9}[0-9]")
@@ -121,6 +124,19 @@ def parse_market(text: str) -> Market:
     except KeyError:
         known = ", ".join(_MARKETS)
         raise InstrumentError(f"market {text!r} is unknown; accepted: {known}") from None
+
+
+def parse_asset(text: str) -> Asset:
+    """Return the kind of instrument that rules know, of a type in a listing of KRX.
+
+    Raises:
+        InstrumentError: The type is not known; UNKNOWN is none either.
+    """
+    try:
+        return _ASSETS[text.strip().upper()]
+    except KeyError:
+        known = ", ".join(_ASSETS)
+        raise InstrumentError(f"asset type {text!r} is unknown; accepted: {known}") from None
 
 
 def check_symbol(venue: Venue, symbol: str) -> str:

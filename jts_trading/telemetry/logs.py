@@ -9,11 +9,14 @@ value can forge a line.
 Only the composition root calls `configure_logging`; a logger is `structlog.get_logger()`.
 """
 
+import contextlib
 import json
 import logging
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from types import TracebackType
 from typing import Any, Literal, TextIO
 
 import msgspec
@@ -42,7 +45,9 @@ class LogHandler(logging.StreamHandler[TextIO]):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging names it
         """Report the failure without the record, whose arguments are not masked."""
-        self.stream.write(f'{{"event": "log_failed", "logger": {json.dumps(record.name)}}}\n')
+        # A closed pipe at the end of a process is no reason to fail where something was logged.
+        with contextlib.suppress(OSError, ValueError):
+            self.stream.write(f'{{"event": "log_failed", "logger": {json.dumps(record.name)}}}\n')
 
 
 def configure_logging(
@@ -88,6 +93,24 @@ def configure_logging(
     root.addHandler(handler)
     root.setLevel(settings.level.upper())
     return handler
+
+
+def log_uncaught() -> None:
+    """Write exceptions that end a thread or the process as masked log lines.
+
+    The interpreter would print them with their texts as they are. Ctrl-C stays silent.
+    """
+
+    def crashed(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
+        if not issubclass(kind, KeyboardInterrupt):
+            structlog.get_logger(__name__).critical("crashed", exc_info=(kind, error, at))
+
+    def thread_crashed(crash: threading.ExceptHookArgs) -> None:
+        if crash.exc_value is not None:
+            crashed(crash.exc_type, crash.exc_value, crash.exc_traceback)
+
+    sys.excepthook = crashed
+    threading.excepthook = thread_crashed
 
 
 def mask_named_fields(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

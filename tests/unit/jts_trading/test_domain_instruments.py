@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jts_trading.domain.instruments import (
+    Asset,
     InstrumentError,
     InstrumentId,
     Market,
@@ -17,6 +18,7 @@ from jts_trading.domain.instruments import (
     is_isin,
     isin_check_digit,
     normalise_symbol,
+    parse_asset,
     parse_instrument_id,
     parse_market,
     parse_venue,
@@ -125,10 +127,26 @@ def test_market_when_the_exchange_names_it_otherwise_then_is_known(name: str, ma
     assert parse_market(name) is market
 
 
+@pytest.mark.parametrize(
+    ("name", "asset"),
+    [
+        ("PREFERRED", Asset.COMMON),
+        ("reit", Asset.COMMON),
+        ("SPAC", Asset.COMMON),
+        ("ETN", Asset.ETN),
+    ],
+)
+def test_asset_when_the_listing_names_its_type_then_is_what_rules_know(name: str, asset: Asset):
+    """Preferred shares, REIT and SPAC follow the rules of common shares."""
+    assert parse_asset(name) is asset
+
+
 def test_names_when_unknown_then_are_refused():
     """Markets, venues and sources are closed sets or short words."""
     with pytest.raises(InstrumentError, match="KOSPI, STK, KOSDAQ"):
         parse_market("NASDAQ")
+    with pytest.raises(InstrumentError, match="COMMON, ETF"):
+        parse_asset("UNKNOWN")
     with pytest.raises(InstrumentError, match="'upbit2' is unknown"):
         parse_venue("upbit2")
     with pytest.raises(InstrumentError, match="kis or yahoo"):

@@ -3,6 +3,8 @@
 import io
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -178,6 +180,47 @@ def test_log_when_a_library_passes_wrong_arguments_then_says_so_without_them(
 
     assert log.only() == {"event": "log_failed", "logger": "library"}
     assert CANARY not in captured.err + captured.out + log.text
+
+
+CRASHING = """
+import sys, threading
+from jts_trading.telemetry.logs import LogSettings, configure_logging, log_uncaught
+from jts_trading.telemetry.secrets import Redactor, Secret
+
+redactor = Redactor()
+redactor.register(Secret(sys.argv[1]))
+configure_logging(LogSettings(), redactor)
+log_uncaught()
+
+def fail():
+    raise RuntimeError(f"refused: {sys.argv[1]}")
+
+thread = threading.Thread(target=fail)
+thread.start()
+thread.join()
+fail()
+"""
+
+
+def test_process_when_it_crashes_then_its_last_words_are_masked():
+    """An exception that nobody catches is a masked log line, in a thread and at the end."""
+    answer = subprocess.run(
+        [sys.executable, "-c", CRASHING, CANARY], capture_output=True, text=True, check=False
+    )
+    lines = [json.loads(line) for line in answer.stderr.splitlines()]
+
+    assert answer.returncode == 1
+    assert [line["event"] for line in lines] == ["crashed", "crashed"]
+    assert all(f"refused: {MASK}" in line["exception"] for line in lines)
+    assert CANARY not in answer.stderr + answer.stdout
+
+
+def test_log_when_the_stream_is_closed_then_logging_does_not_raise(log: Log):
+    """The end of a pipe does not stop the program that logs."""
+    log.stream.close()
+    structlog.get_logger().info("late")
+
+    assert log.stream.closed
 
 
 def test_log_when_a_value_is_deeply_nested_then_ends(log: Log):
