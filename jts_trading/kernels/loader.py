@@ -16,6 +16,7 @@ Only text that this program generated may come here: it is executed.
 
 import ast
 import hashlib
+import importlib
 import importlib.util
 import os
 import platform
@@ -63,15 +64,15 @@ def load(source: str, cache_dir: Path) -> ModuleType:
 
 def kernel_digest(source: str) -> str:
     """Return the digest of a source and of everything else that decides its machine code."""
-    import llvmlite
     import numba
-    from llvmlite import binding
 
+    llvm = importlib.import_module("llvmlite")
+    binding = importlib.import_module("llvmlite.binding")
     identity = (
         _RULES_VERSION,
         KERNEL_OPTIONS,
         numba.__version__,
-        llvmlite.__version__,
+        llvm.__version__,
         platform.python_version(),
         platform.machine(),
         binding.get_host_cpu_name(),
