@@ -15,6 +15,7 @@ import os
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import date, time
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -66,7 +67,7 @@ class ConfigSource:
         Raises:
             ConfigError: A key is unknown, missing or of the wrong type.
         """
-        values = dict(self.values.get(section, {}))
+        values = {key: _plain(value) for key, value in self.values.get(section, {}).items()}
         known = {f.encode_name for f in msgspec.structs.fields(struct_type)}  # type: ignore[arg-type]
         for key in values:
             if key not in known:
@@ -166,9 +167,15 @@ def _read_variable(
         if not isinstance(inner, dict):
             raise ConfigError(f"environment {name}: {key} is not a table")
         table = inner
-    table[keys[-1]] = _as_toml(text)
+    # A directory may be called 2025: the data root is always text.
+    table[keys[-1]] = text if name == "JTS_HOME" else _as_toml(text)
     origins.setdefault(section, f"environment {name}")
     origins[".".join(path)] = f"environment {name}"
+
+
+def _plain(value: Any) -> Any:
+    """Return TOML's dates and times as ISO 8601 text, from which any type of ours is made."""
+    return value.isoformat() if isinstance(value, date | time) else value
 
 
 def _as_toml(text: str) -> Any:

@@ -1,0 +1,110 @@
+"""The `jts` command line: its table of commands, its help, its usage errors."""
+
+import importlib
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+import pytest
+
+from jts_pipelines.cli.__main__ import COMMANDS, jts, main
+
+_PRESENT = [name for name, entry in COMMANDS.items() if find_spec(entry.module)]
+
+
+def _run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-P", "-m", "jts_pipelines.cli", *words]
+    return subprocess.run(argv, capture_output=True, text=True, cwd=cwd, timeout=60, check=False)
+
+
+def _leave(words: list[str]) -> int:
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    code = left.value.code
+    assert isinstance(code, int)
+    return code
+
+
+def test_help_when_asked_then_it_lists_exactly_what_exists(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """No command is promised before its module is there."""
+    assert _leave(["--help"]) == 0
+    lines = capsys.readouterr().out.partition("Commands:")[2].splitlines()
+    listed = [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "]
+    assert [name for name in listed if name in COMMANDS] == _PRESENT
+    assert {"up", "test", "status", "doctor"} <= set(_PRESENT)
+
+
+def test_help_when_asked_then_no_command_and_no_engine_is_imported(tmp_path: Path) -> None:
+    """`jts --help` is quick because it loads nothing that works with data."""
+    program = (
+        "import sys; from jts_pipelines.cli.__main__ import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'pandas', 'polars', 'duckdb', 'dagster', 'chdb', 'numba', 'pyarrow', 'rich'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+    )
+    argv = [sys.executable, "-P", "-c", program]
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert done.stderr == "[]\n"
+
+
+def test_help_when_run_then_it_takes_under_a_third_of_a_second(tmp_path: Path) -> None:
+    """The best of five runs, interpreter included."""
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        assert _run("--help", cwd=tmp_path).returncode == 0
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) < 0.3
+
+
+@pytest.mark.parametrize("name", _PRESENT)
+def test_each_command_when_asked_for_help_then_it_explains_itself(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every listed command loads, is a click command and has help."""
+    module, _, attribute = COMMANDS[name].target.partition(":")
+    assert isinstance(getattr(importlib.import_module(module), attribute), click.Command)
+    assert _leave([name, "--help"]) == 0
+    assert capsys.readouterr().out.startswith(f"Usage: jts {name}")
+
+
+def test_command_when_it_is_unknown_then_the_nearest_is_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A typing error is exit code 2 and one line."""
+    assert _leave(["statsu"]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("jts: no such command: statsu; did you mean status? (known: up")
+    assert (printed.err.count("\n"), printed.out) == (1, "")
+
+
+def test_option_when_it_is_unknown_then_the_nearest_is_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The same for an option of a command."""
+    assert _leave(["doctor", "--jsn"]) == 2
+    line = capsys.readouterr().err
+    assert "--jsn" in line
+    assert "--json" in line
+    assert line.count("\n") == 1
+
+
+def test_jts_when_called_alone_then_it_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """A first-time user sees what there is."""
+    assert _leave([]) == 0
+    assert jts.help is not None
+    assert jts.help in " ".join(capsys.readouterr().out.split())
+
+
+def test_jts_when_a_library_is_shadowed_by_the_directory_then_it_still_runs(
+    tmp_path: Path,
+) -> None:
+    """A stray `click.py` where the user stands does not take the place of the library."""
+    (tmp_path / "click.py").write_text("raise RuntimeError('shadowed')\n", encoding="utf-8")
+    assert _run("--version", cwd=tmp_path).returncode == 0
