@@ -80,9 +80,9 @@ class Ladder:
 
     def with_band(self, low: int, high: int, tick: int) -> "Ladder":
         """Return the ladder with another tick from `low` (inclusive) to `high` (exclusive)."""
-        kept = [(at, step) for at, step in zip(self.lows, self.ticks, strict=True)]
-        inside = [(at, step) for at, step in kept if not low <= at < high]
-        bands = [*inside, (low, tick)]
+        mine = zip(self.lows, self.ticks, strict=True)
+        bands = [(at, step) for at, step in mine if not low <= at < high]
+        bands.append((low, tick))
         if all(at != high for at, _ in bands):
             bands.append((high, self.tick(high)))
         bands.sort()

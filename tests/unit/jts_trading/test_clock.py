@@ -207,3 +207,25 @@ def test_instance_clock_when_speed_is_a_decimal_fraction_then_is_exact(tmp_path:
 
     assert isinstance(clock, InstanceClock)
     assert clock.speed == Fraction(1, 10)
+
+
+def test_write_clock_when_the_file_cannot_be_put_then_leaves_nothing_behind(tmp_path: Path):
+    """A failed start leaves no half-written clock."""
+    (tmp_path / "clock.json" / "in-the-way").mkdir(parents=True)
+    with pytest.raises(OSError, match=r"clock\.json"):
+        write_clock(tmp_path, ClockSettings(epoch=EPOCH))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["clock.json"]
+
+
+def test_instance_clock_when_the_system_has_no_boot_id_then_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Systems without boot id and boot clock name the boot by its instant."""
+    monkeypatch.setattr("jts_trading.ports.clock._BOOT_ID", tmp_path / "absent")
+    monkeypatch.delattr(time, "CLOCK_BOOTTIME", raising=False)
+    write_clock(tmp_path, ClockSettings(epoch=EPOCH, speed=2.0))
+    clock = open_clock(tmp_path)
+
+    assert "boot-" in (tmp_path / "clock.json").read_text()
+    assert 0 <= clock.now_ns() - EPOCH_NS < HOUR_NS

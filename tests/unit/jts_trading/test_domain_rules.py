@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from jts_trading.domain.errors import RuleMissingError
-from jts_trading.domain.market import loading
+from jts_trading.domain.market import corporate, loading
 from jts_trading.domain.market.admission import Admission, OrderFacts, admit
 from jts_trading.domain.market.costs import (
     CommissionProfile,
@@ -16,6 +16,7 @@ from jts_trading.domain.market.costs import (
     floor_share,
     sale_tax,
 )
+from jts_trading.domain.market.ladder import floor_units, parse_ladder
 from jts_trading.domain.market.loading import RuleTableError, default_table, load_table
 from jts_trading.domain.market.prices import (
     daily_limits,
@@ -402,3 +403,25 @@ def test_upbit_when_a_coin_has_its_own_band_then_the_rest_of_the_ladder_stays():
 def test_loader_when_asked_for_the_shipped_table_then_reads_it_once():
     """One table for everybody in a process."""
     assert default_table() is loading.default_table()
+
+
+def test_ladder_when_a_band_ends_inside_another_then_the_other_goes_on_above():
+    """An exception need not end at a bound of the ladder."""
+    ladder = parse_ladder("0:1|1000:10", 0).with_band(2000, 5000, 20)
+
+    assert [ladder.tick(price) for price in (999, 1000, 2000, 4999, 5000)] == [1, 10, 20, 20, 10]
+
+
+def test_ladder_when_a_number_is_not_finite_then_is_refused():
+    """NaN has no band."""
+    for text in ("NaN", "Infinity"):
+        with pytest.raises(ValueError, match="not a number"):
+            floor_units(Decimal(text), 8)
+
+
+def test_reduction_when_the_price_is_appraised_then_the_auction_has_its_range():
+    """The opening-price method takes quotes within 50 to 200 % of the appraised price."""
+    assert corporate.opening_range(2_040) == (1_020, 4_080)
+    assert corporate.opening_range(1_001) == (501, 2_002)
+    with pytest.raises(ValueError, match="not above 0"):
+        corporate.after_share_exchange(1000, 0, 1)
