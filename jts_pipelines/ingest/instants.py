@@ -17,13 +17,14 @@ from storage.errors import InputError
 _DATE_FORMATS = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d")
 _TIME_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y%m%d%H%M")
 _ZONED_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f%:z", "%Y-%m-%d %H:%M:%S%.f%:z")
+_ZULU = "Z$"
 
 # Magnitudes of an instant between 1973 and 2286 in each unit: they do not overlap.
 _UNIT_BOUNDS = {
     "s": (10**8, 10**10),
     "ms": (10**11, 10**13),
     "us": (10**14, 10**16),
-    "ns": (10**17, 10**19),
+    "ns": (10**17, 2**63 - 1),
 }
 _MS_PER = {"s": (1_000, 1), "ms": (1, 1), "us": (1, 1_000), "ns": (1, 1_000_000)}
 _COMPACT_DATES = (19_000_101, 21_001_231)
@@ -67,7 +68,8 @@ class InstantForm:
             return value.cast(pl.Int64, strict=False) * times // by
         if self.form is Form.AWARE:
             if kind == pl.String:
-                value = value.str.to_datetime(self.pattern, time_zone="UTC", strict=False)
+                text = value.str.strip_chars().str.replace(_ZULU, "+00:00")
+                value = text.str.to_datetime(self.pattern, time_zone="UTC", strict=False)
             return value.dt.epoch("ms")
         if kind == pl.String or kind.is_integer():
             text = value.cast(pl.String).str.strip_chars()
@@ -124,8 +126,9 @@ def _form_of_texts(
         texts.str.to_datetime("%Y%m%d%H%M", strict=False).is_not_null()
     ):
         return _form_of_integers(path, texts.cast(pl.Int64, strict=False), interval, venue_zone)
+    offset_texts = texts.str.replace(_ZULU, "+00:00")
     for pattern in _ZONED_FORMATS:
-        zoned = texts.str.to_datetime(pattern, time_zone="UTC", strict=False)
+        zoned = offset_texts.str.to_datetime(pattern, time_zone="UTC", strict=False)
         if _mostly(zoned.is_not_null()):
             return InstantForm(Form.AWARE, pattern=pattern)
     for pattern in _DATE_FORMATS:

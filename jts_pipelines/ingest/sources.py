@@ -4,6 +4,7 @@ Rows are numbered from 1 in file order (the header of a CSV is not a row), so th
 quarantine can be found again.
 """
 
+import codecs
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -74,11 +75,25 @@ def _look(path: Path) -> tuple[list[str], int | None]:
     if path.suffix.lower() != ".csv":
         with _parquet(path) as file:
             return file.schema_arrow.names, file.metadata.num_rows
+    _require_utf8(path)
     try:
         head = pl.read_csv(path, infer_schema=False, n_rows=1)
     except pl.exceptions.PolarsError as error:
         raise InputError(f"{path}: not a readable CSV file: {_one_line(error)}") from error
     return head.columns, None if head.height else 0
+
+
+def _require_utf8(path: Path) -> None:
+    """Look at the beginning only: a wrong encoding shows in the header or the first rows."""
+    with path.open("rb") as file:
+        head = file.read(_DIGEST_BYTES)
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: not UTF-8 at byte {error.start}; convert it first, such as with"
+            " iconv -f CP949 -t UTF-8"
+        ) from error
 
 
 def _parquet(path: Path) -> pq.ParquetFile:

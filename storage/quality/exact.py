@@ -22,8 +22,10 @@ def units(value: pl.Expr, scale: int) -> pl.Expr:
         value: Float64, finite.
         scale: Decimal places, 0 to 8.
     """
-    candidates = [_at_step(value, step, scale) for step in _STEPS if step <= scale]
-    return pl.coalesce([*candidates, _beyond_precision(value, scale)])
+    steps = [scale, *(step for step in _STEPS if step < scale)]
+    return pl.coalesce(
+        [*(_at_step(value, step, scale) for step in steps), _beyond_precision(value, scale)]
+    )
 
 
 def as_decimal(series: pl.Series, kind: pa.DataType) -> pa.Array:
