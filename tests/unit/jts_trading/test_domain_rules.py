@@ -407,9 +407,11 @@ def test_loader_when_asked_for_the_shipped_table_then_reads_it_once():
 
 def test_ladder_when_a_band_ends_inside_another_then_the_other_goes_on_above():
     """An exception need not end at a bound of the ladder."""
-    ladder = parse_ladder("0:1|1000:10", 0).with_band(2000, 5000, 20)
+    ladder = parse_ladder("0:10|1000:100", 0).with_band(0, 500, 5)
 
-    assert [ladder.tick(price) for price in (999, 1000, 2000, 4999, 5000)] == [1, 10, 20, 20, 10]
+    assert [ladder.tick(price) for price in (0, 499, 500, 999, 1000)] == [5, 5, 10, 10, 100]
+    with pytest.raises(ValueError, match="tick 10 from 500 does not continue tick 20"):
+        parse_ladder("0:10|1000:100", 0).with_band(100, 500, 20)
 
 
 def test_ladder_when_a_number_is_not_finite_then_is_refused():
