@@ -34,7 +34,7 @@ def plan_doubts(plan: Plan, facts: Facts, kelly_trades_min: int, closed: int) ->
     shorts = short_rules(plan)
     if shorts:
         found.append(f"short-selling is off: {shorts} rules were left out")
-    if uses_kelly(plan) and closed < kelly_trades_min:
+    if uses_kelly(plan) and 0 < closed < kelly_trades_min:
         found.append(
             f"Kelly's formula was never used: {closed} closed trades, {kelly_trades_min} are "
             "needed; every entry had the configured floor size"

@@ -1,0 +1,274 @@
+"""A backtest as others ask for it: what to run over which stored bars, and what it leaves behind.
+
+`run_from_lake` serves the command line and the Dagster asset alike; `write_artifacts` and
+`document` give both the same files and the same answer.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+from jts_pipelines.backtest.bar_table import REQUIRED
+from jts_pipelines.backtest.engine import run_backtest
+from jts_pipelines.backtest.result import BacktestResult
+from jts_pipelines.backtest.settings import BacktestSettings
+from jts_trading.domain.sessions import calendar_for
+from jts_trading.dsl.compiler import compile_strategy
+from storage.errors import InputError
+
+FILL_COLUMNS = ("time", "instrument", "side", "quantity", "price", "commission", "tax", "reason")
+"""The first columns of a file of fills, in this order; more follow."""
+
+_COLUMNS = (*REQUIRED, "status", "trade_date", "broker")
+
+
+class BarLake(Protocol):
+    """What a backtest asks of the lake."""
+
+    def scan(
+        self,
+        dataset: str = ...,
+        *,
+        venue: str | None = None,
+        interval: str | None = None,
+        symbols: Sequence[str] | None = None,
+        start: date | None = None,
+        end: date | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pl.LazyFrame:
+        """Return the stored rows of a dataset."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BacktestRequest:
+    """One run that was asked for.
+
+    Attributes:
+        text: The strategy.
+        file: How errors name it.
+        from_day, to_day: First and last session, inclusive; None is as far as there are bars.
+        symbols: The venue's own spelling; None takes all that have bars.
+        params: Values of parameters that replace those in the text, as they would be written.
+        bar_broker: Takes only rows of this source, where several have the same bars.
+        settings: Assumptions.
+    """
+
+    text: str
+    file: str = "<strategy>"
+    from_day: date | None = None
+    to_day: date | None = None
+    symbols: tuple[str, ...] | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+    bar_broker: str | None = None
+    settings: BacktestSettings = field(default_factory=BacktestSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Artifacts:
+    """Files of a run."""
+
+    trades_file: Path
+    equity_file: Path
+
+
+def run_from_lake(
+    lake: BarLake,
+    request: BacktestRequest,
+    *,
+    cache_dir: Path,
+    instruments: pl.DataFrame | None = None,
+    on_phase: Callable[[str], None] = lambda _: None,
+) -> BacktestResult:
+    """Run a request over the bars of the lake.
+
+    Args:
+        lake: All tiers.
+        request: What to run.
+        cache_dir: Where compiled code is kept: `$JTS_HOME/cache/kernels`.
+        instruments: See `engine.run_backtest`.
+        on_phase: Told the phases load, prepare, compile, signals, portfolio, report.
+
+    Raises:
+        StrategyError: The text is refused.
+        InputError: No bars, or bars that cannot be used.
+        StorageError: A tier is not there or a file is damaged.
+    """
+    plan = compile_strategy(request.text, file=request.file, params=request.params)
+    on_phase("load")
+    rows = lake.scan(
+        "candles",
+        venue=request.settings.venue,
+        interval=request.settings.interval,
+        symbols=request.symbols,
+        start=request.from_day,
+        end=request.to_day,
+        columns=_COLUMNS,
+    ).collect()
+    bars = _wanted(rows, request)
+    return run_backtest(
+        plan,
+        bars,
+        request.settings,
+        cache_dir=cache_dir,
+        instruments=instruments,
+        on_phase=on_phase,
+    )
+
+
+def run_from_file(
+    path: Path,
+    request: BacktestRequest,
+    *,
+    cache_dir: Path,
+    instruments: pl.DataFrame | None = None,
+    on_phase: Callable[[str], None] = lambda _: None,
+) -> BacktestResult:
+    """Run a request over a Parquet or CSV file of bars, which no tier needs to know.
+
+    Zeros as open, high and low mean that nothing traded, as most feeds write a halt.
+
+    Raises:
+        StrategyError: The text is refused.
+        InputError: The file cannot be read, or has no bars that can be used.
+    """
+    plan = compile_strategy(request.text, file=request.file, params=request.params)
+    on_phase("load")
+    frame = read_table(path)
+    if "interval" in frame.columns:
+        frame = frame.filter(pl.col("interval") == request.settings.interval)
+    if request.symbols is not None and "symbol" in frame.columns:
+        frame = frame.filter(pl.col("symbol").is_in(request.symbols))
+    return run_backtest(
+        plan,
+        _between(_wanted(frame, request), request),
+        request.settings,
+        cache_dir=cache_dir,
+        instruments=instruments,
+        on_phase=on_phase,
+    )
+
+
+def read_table(path: Path) -> pl.DataFrame:
+    """Read a Parquet or CSV file; symbols stay text.
+
+    Raises:
+        InputError: It is not there, not whole, or of another kind.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        if path.suffix == ".parquet":
+            return pl.read_parquet(path)
+        if path.suffix == ".csv":
+            texts = dict.fromkeys(("symbol", "ticker", "Code"), pl.String)
+            return pl.read_csv(path, try_parse_dates=True, schema_overrides=texts)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    raise InputError(f"{path}: accepted are .parquet and .csv")
+
+
+def write_artifacts(
+    result: BacktestResult,
+    directory: Path,
+    *,
+    trades_file: Path | None = None,
+    equity_file: Path | None = None,
+) -> Artifacts:
+    """Write fills and equity path; a name that ends in .csv gets CSV, any other Parquet.
+
+    Args:
+        result: A finished run.
+        directory: Where files without a name of their own go; made if it does not exist.
+        trades_file: One row per fill, `FILL_COLUMNS` first.
+        equity_file: One row per session.
+    """
+    fills = result.fills.select(*FILL_COLUMNS, pl.exclude(*FILL_COLUMNS))
+    artifacts = Artifacts(
+        trades_file or directory / "fills.parquet", equity_file or directory / "equity.parquet"
+    )
+    _write(fills, artifacts.trades_file)
+    _write(result.equity, artifacts.equity_file)
+    return artifacts
+
+
+def run_id(result: BacktestResult) -> str:
+    """Return a short name of a run: equal inputs and program, equal name."""
+    joined = "\0".join(asdict(result.digests).values())
+    return hashlib.sha256(joined.encode()).hexdigest()[:12]
+
+
+def document(
+    result: BacktestResult, artifacts: Artifacts, tearsheet: Path | None
+) -> dict[str, object]:
+    """Return what `jts backtest --json` prints; `trades` counts closed round trips."""
+    facts = result.facts
+    return {
+        "strategy": result.strategy,
+        "run": run_id(result),
+        "config": dict(result.config) | {"params": dict(result.params)},
+        "period": {"from": facts.first_day, "to": facts.last_day, "sessions": facts.sessions},
+        "instruments": facts.instruments,
+        "bars": facts.bars,
+        "data_digest": result.digests.data,
+        "code_digest": result.digests.code,
+        "params_digest": result.digests.params,
+        "config_digest": result.digests.config,
+        "trades": result.closed_trades,
+        "fills": result.fills.height,
+        "final_equity": result.final_equity,
+        "metrics": dict(result.metrics),
+        "warmup": [asdict(need) for need in facts.warmup],
+        "warnings": list(result.warnings),
+        "seconds": result.seconds["total"],
+        "phases": dict(result.seconds),
+        "tearsheet": None if tearsheet is None else str(tearsheet),
+        "trades_file": str(artifacts.trades_file),
+        "equity_file": str(artifacts.equity_file),
+    }
+
+
+def _wanted(frame: pl.DataFrame, request: BacktestRequest) -> pl.DataFrame:
+    if request.bar_broker is not None and "broker" in frame.columns:
+        frame = frame.filter(pl.col("broker") == request.bar_broker)
+    if frame.height == 0:
+        settings = request.settings
+        period = f"{request.from_day or 'the first'} to {request.to_day or 'the last day'}"
+        who = "" if request.symbols is None else f" of {', '.join(request.symbols[:5])}"
+        raise InputError(f"no {settings.interval} bars{who} at {settings.venue} for {period}")
+    return frame
+
+
+def _between(frame: pl.DataFrame, request: BacktestRequest) -> pl.DataFrame:
+    """Cut a file to the sessions asked for; without a column of sessions, by start and end."""
+    if request.from_day is None and request.to_day is None:
+        return frame
+    day = next((name for name in ("trade_date", "session_date") if name in frame.columns), None)
+    if day is None:
+        if "timestamp" not in frame.columns:
+            return frame
+        calendar = calendar_for(request.settings.venue)
+        stamps = frame["timestamp"].dt.epoch("ms")
+        known = {at: calendar.session_date(at * 1_000_000) for at in stamps.unique()}
+        days = stamps.replace_strict(known, return_dtype=pl.Date)
+    else:
+        days = frame[day]
+    inside = pl.Series([True]).new_from_index(0, frame.height)
+    if request.from_day is not None:
+        inside &= days >= request.from_day
+    if request.to_day is not None:
+        inside &= days <= request.to_day
+    return _wanted(frame.filter(inside), request)
+
+
+def _write(frame: pl.DataFrame, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".csv":
+        frame.write_csv(path)
+    else:
+        frame.write_parquet(path, compression="zstd")
