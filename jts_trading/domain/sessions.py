@@ -40,6 +40,7 @@ __all__ = [
     "ex_date",
     "krx_closures",
     "last_cum_date",
+    "local_date",
     "phases_at",
     "timetable_of",
 ]
@@ -67,6 +68,21 @@ def _calendar(venue: Venue) -> Calendar:
             return ContinuousCalendar(venue)
         case Venue.US:
             return _us_calendar()
+
+
+def local_date(venue: str, ts_ns: int) -> date:
+    """Return the date in a venue's zone of an instant (UTC ns), without building its calendar.
+
+    Raises:
+        InstrumentError: The venue is unknown.
+    """
+    match parse_venue(venue):
+        case Venue.KRX | Venue.NXT:
+            return _korean_date(ts_ns)
+        case Venue.UPBIT | Venue.BINANCE:
+            return date_of(ts_ns)
+        case Venue.US:
+            return _us_date(ts_ns)
 
 
 def krx_closures(start: date, end: date) -> tuple[date, ...]:
@@ -229,24 +245,24 @@ _US_THREE_DAYS_UNTIL = date(2017, 9, 4)
 
 
 def _us_calendar() -> ListedCalendar:
-    zone = ZoneInfo("America/New_York")
     hours = {
         at.day: Hours(at.open_ns, at.close_ns, at.close_ns + _US_AFTER_NS)
         for at in package_sessions("XNYS", *_US_SPAN)
     }
-
-    def local_date(ts_ns: int) -> date:
-        return datetime.fromtimestamp(ts_ns // NS_PER_S, UTC).astimezone(zone).date()
-
     return ListedCalendar(
         Venue.US,
         "America/New_York",
         _US_SPAN,
         tuple(hours),
         hours=hours.__getitem__,
-        local_date=local_date,
+        local_date=_us_date,
         settles_after=_us_settles_after,
     )
+
+
+def _us_date(ts_ns: int) -> date:
+    at = datetime.fromtimestamp(ts_ns // NS_PER_S, UTC)
+    return at.astimezone(ZoneInfo("America/New_York")).date()
 
 
 def _us_settles_after(day: date) -> int:

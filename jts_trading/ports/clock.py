@@ -29,7 +29,7 @@ import msgspec
 from jts_trading.config.instance import ClockSettings
 from jts_trading.config.source import ConfigError
 from jts_trading.domain.clock import AffineClock
-from jts_trading.domain.sessions import calendar_for
+from jts_trading.domain.sessions import local_date
 
 FILE_NAME = "clock.json"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -191,7 +191,7 @@ def today(clock: Clock, venue: str) -> date:
     Raises:
         InstrumentError: The venue is unknown.
     """
-    return calendar_for(venue).session_date(clock.now_ns())
+    return local_date(venue, clock.now_ns())
 
 
 def _anchor_in_this_boot(file: ClockFile) -> int:

@@ -20,6 +20,7 @@ from jts_trading.domain.sessions import (
     closures,
     day_kind,
     krx_closures,
+    local_date,
     phases_at,
     timetable_of,
 )
@@ -230,7 +231,11 @@ def test_us_when_asked_then_follows_new_york():
 def test_calendar_when_asked_twice_then_is_the_same_object(venue: Venue):
     """Calendars are built once, and name their venue and zone."""
     calendar: Calendar = calendar_for(venue.lower())
+    instants = [_at("2024-06-03T00:00:00+00:00") + hour * HOUR_NS for hour in range(24)]
 
+    assert [local_date(venue, at) for at in instants] == [
+        calendar.session_date(at) for at in instants
+    ]
     assert calendar is calendar_for(venue)
     assert calendar.venue is venue
     assert calendar.timezone in {"Asia/Seoul", "UTC", "America/New_York"}
