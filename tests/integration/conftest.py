@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -55,6 +56,29 @@ class RunningServer:
         self.stop()
 
 
+def open_to_others(root: Path) -> list[str]:
+    """Return what below a directory anybody else could read, write or enter."""
+    return [
+        f"{path} {stat.filemode(path.lstat().st_mode)}"
+        for path in (root, *root.rglob("*"))
+        if path.lstat().st_mode & 0o077
+    ]
+
+
+@pytest.fixture
+def find_open() -> Callable[[Path], list[str]]:
+    """The function that lists what is open to others below a directory."""
+    return open_to_others
+
+
+@pytest.fixture
+def mortal() -> Iterator[subprocess.Popen[bytes]]:
+    """A process to be named as the supervisor of a server, and to be killed."""
+    with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) as popen:
+        yield popen
+        popen.kill()
+
+
 def launch(name: str, log: Path, *options: str) -> RunningServer:
     """Start `python -m storage.embedded.<name>` and wait for the line that says where it is."""
     with log.open("a", encoding="utf-8") as stderr:
@@ -64,6 +88,8 @@ def launch(name: str, log: Path, *options: str) -> RunningServer:
             stderr=stderr,
             text=True,
             start_new_session=True,
+            # The most careless parent: privacy must not depend on its umask.
+            umask=0,
         )
     assert popen.stdout is not None
     line = popen.stdout.readline()

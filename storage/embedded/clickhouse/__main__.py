@@ -24,31 +24,39 @@ def serve(path: Path, host: str, port: int, password: str, parent_pid: int | Non
     stop = StopRequest()
     stop.install(parent_pid)
     owner = own_directory(path, "the ClickHouse data")
-    # Imported late: a second owner is refused before it pays for the engine.
-    from storage.embedded.clickhouse.engine import Engine
-    from storage.embedded.clickhouse.server import Access, ClickHouseServer
-
-    engine = Engine(path.resolve())
     try:
-        try:
-            server = ClickHouseServer((host, port), engine, Access(password))
-        except OSError as error:
-            raise StorageError(f"ClickHouse HTTP {host}:{port}: {error.strerror}") from error
-        listener = threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True)
-        listener.start()
-        click.echo(f"clickhouse {engine.version} ready on http://{host}:{server.server_port}")
-        stop.wait()
-        server.is_stopping = True
-        server.shutdown()
-        server.server_close()
-        is_idle = server.cancel_all(STOP_SECONDS)
-        if is_idle:
-            engine.close()
+        is_idle = _serve_owned(path.resolve(), (host, port), password, stop)
     finally:
         owner.release()
     if not is_idle:
         # Acknowledged rows are on disk; a query that cannot be cancelled must not keep us.
         os._exit(0)
+
+
+def _serve_owned(path: Path, address: tuple[str, int], password: str, stop: StopRequest) -> bool:
+    """Answer until the stop is requested; False if a query could not be cancelled then."""
+    # Imported late: a second owner is refused before it pays for the engine.
+    from storage.embedded.clickhouse.engine import Engine
+    from storage.embedded.clickhouse.server import Access, ClickHouseServer
+
+    host, port = address
+    try:
+        server = ClickHouseServer(address, Access(password))
+    except OSError as error:
+        raise StorageError(f"ClickHouse HTTP {host}:{port}: {error.strerror}") from error
+    engine = Engine(path)
+    server.attach(engine)
+    listener = threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True)
+    listener.start()
+    click.echo(f"clickhouse {engine.version} ready on http://{host}:{server.server_port}")
+    stop.wait()
+    server.is_stopping = True
+    server.shutdown()
+    server.server_close()
+    is_idle = server.cancel_all(STOP_SECONDS)
+    if is_idle:
+        engine.close()
+    return is_idle
 
 
 @click.command()

@@ -5,6 +5,7 @@ is fetched before the answer is returned, so most errors still become a proper H
 """
 
 import io
+import re
 import shutil
 import tempfile
 import time
@@ -20,6 +21,8 @@ from storage.embedded.clickhouse.request import ExternalTable, Request
 from storage.embedded.clickhouse.statement import InsertHead, output_format
 
 FILE_CHUNK_BYTES = 1 << 18
+# Totals follow the rows only when the engine writes the answer itself.
+_TOTALS = re.compile(r"\bWITH\s+TOTALS\b", re.IGNORECASE)
 _NO_STREAM = "Streaming query is not supported"
 
 
@@ -124,7 +127,7 @@ def _written(result: Any, started: int) -> dict[str, str]:
 def _rows(engine: Engine, handle: Handle, request: Request, stack: ExitStack) -> Answer:
     clause = output_format(request.sql.encode())
     output = clause.name if clause else request.output
-    if not is_joinable(output):
+    if not is_joinable(output) or _TOTALS.search(request.sql):
         return _rows_by_file(engine, handle, request.sql, output, stack)
     blocks = handle.stream(request.sql, output)
     stack.callback(_close, blocks)

@@ -8,7 +8,7 @@ so handles of several threads work in parallel.
 
 import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -201,12 +201,10 @@ class Engine:
         """Return a new name for a file that the engine writes an answer into."""
         return self.spool / uuid.uuid4().hex
 
-    def cancel(self, condition: str, wait: Callable[[], None] | None = None) -> None:
+    def cancel(self, condition: str) -> None:
         """Cancel the running queries for which a condition on `system.processes` holds."""
         with self.handle() as handle, suppress(EngineError):
             handle.query(f"KILL QUERY WHERE {condition} ASYNC")
-        if wait is not None:
-            wait()
 
     def close(self) -> None:
         """Close the engine; parts in memory are flushed."""

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from storage.embedded.clickhouse.answer import Answer, run
 from storage.embedded.clickhouse.body import ACCEPTED_ENCODINGS, READ_BYTES, BodyError, receive
+from storage.embedded.clickhouse.departures import Departures
 from storage.embedded.clickhouse.engine import Engine, EngineError, engine_error, quote
 from storage.embedded.clickhouse.request import read_request, url_parameters
 
@@ -84,14 +85,31 @@ class ClickHouseServer(ThreadingHTTPServer):
     request_queue_size = 128
     address_family = socket.AF_INET
 
-    def __init__(self, address: tuple[str, int], engine: Engine, access: Access) -> None:
-        self.engine = engine
+    engine: Engine
+
+    def __init__(self, address: tuple[str, int], access: Access) -> None:
+        """Take the port; connections are accepted after `attach`.
+
+        Raises:
+            OSError: The port is taken.
+        """
         self.access = access
         self.is_stopping = False
         self._slots = threading.BoundedSemaphore(CONNECTIONS_MAX)
         self._running: set[str] = set()
         self._idle = threading.Condition()
-        super().__init__(address, Exchange)
+        self.departures = Departures(self._cancel_read)
+        super().__init__(address, Exchange, bind_and_activate=False)
+        try:
+            self.server_bind()
+        except OSError:
+            self.server_close()
+            raise
+
+    def attach(self, engine: Engine) -> None:
+        """Accept connections and answer them from this engine."""
+        self.engine = engine
+        self.server_activate()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Answer a connection in a thread of its own, or close it if there are too many."""
@@ -122,6 +140,9 @@ class ClickHouseServer(ThreadingHTTPServer):
         with self._idle:
             self._running.discard(query_id)
             self._idle.notify_all()
+
+    def _cancel_read(self, mark: str) -> None:
+        self.engine.cancel(f"Settings['log_comment'] = {quote(mark)} AND query_kind = 'Select'")
 
     def cancel_all(self, seconds: float) -> bool:
         """Cancel the running requests and wait for their end; False if some are left."""
@@ -207,6 +228,9 @@ class Exchange(BaseHTTPRequestHandler):
         stack.callback(spool.close)
         self._unread = False
         request = read_request(parameters, headers, spool, mark)
+        if parameters.get("cancel_http_readonly_queries_on_client_close") == "1":
+            self.server.departures.watch(mark, self.connection)
+            stack.callback(self.server.departures.forget, mark)
         answer = run(self.server.engine, request, stack, reads_only=reads_only)
         self._send_answer(answer, query_id)
 
