@@ -1,0 +1,164 @@
+"""`jts strategy`: check a strategy text, explain what it compiles to, start a new one."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jts_pipelines.cli import console
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+    from jts_trading.dsl.plan import Plan
+
+set_option = click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Replace the value of a parameter of the text.",
+)
+file_argument = click.argument("file", type=click.Path(path_type=Path))
+
+
+@click.group()
+def strategy() -> None:
+    """Check, explain and start strategy texts."""
+
+
+@strategy.command()
+@file_argument
+@set_option
+@console.json_option
+def check(file: Path, *, assignments: tuple[str, ...], as_json: bool) -> None:
+    """Check a strategy text without running it.
+
+    FILE is the text; - reads it from stdin.
+    """
+    from jts_trading.dsl.errors import StrategyError
+
+    try:
+        plan = read_plan(file, assignments)
+    except StrategyError as error:
+        if as_json:
+            console.emit(_refusal(error), as_json=True)
+        elif error.place.excerpt:
+            # The line with its caret is the report of a check; stderr keeps to one line.
+            click.echo(error.render().partition("\n")[2])
+        raise
+    document = {
+        "ok": True,
+        "name": plan.name,
+        "digest": plan.digest,
+        "rules": len(plan.rules),
+        "needs": list(plan.needs),
+        "base_interval": plan.base_interval,
+        "warmup_bars": plan.warmup_bars,
+        "state_size": plan.state_size,
+    }
+    if as_json:
+        console.emit(document, as_json=True)
+        return
+    warmup = ", ".join(f"{bars} {frame} bars" for frame, bars in plan.warmup_bars.items())
+    click.echo(f"{file}: {plan.name} is sound: {len(plan.rules)} rules, warm-up {warmup or 0}")
+
+
+@strategy.command()
+@file_argument
+@set_option
+@console.json_option
+def explain(file: Path, *, assignments: tuple[str, ...], as_json: bool) -> None:
+    """Show plan, warm-up, state and generated source of a strategy.
+
+    FILE is the text; - reads it from stdin.
+    """
+    from jts_trading.dsl.explain import explain as explained
+
+    plan = read_plan(file, assignments)
+    console.emit(explained(plan), as_json=as_json, table=lambda: _tables(plan))
+
+
+@strategy.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--name", help="Name of the strategy; the file's name when left out.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+def new(file: Path, *, name: str | None, force: bool) -> None:
+    """Write a commented strategy to start from into FILE."""
+    from jts_trading.dsl.compiler import compile_strategy
+    from jts_trading.dsl.template import template
+
+    text = template(name or file.stem)
+    compile_strategy(text, file=str(file))
+    try:
+        with file.open("w" if force else "x", encoding="utf-8") as written:
+            written.write(text)
+    except FileExistsError as error:
+        message = f"{file} exists; --force replaces it"
+        raise console.CommandError(message, console.BAD_USAGE) from error
+    click.echo(f"{file}: written; check it with: jts strategy check {file}")
+
+
+def read_plan(file: Path, assignments: tuple[str, ...]) -> "Plan":
+    """Compile the text of a file with parameters as given on the command line.
+
+    Raises:
+        CommandError: An assignment is not NAME=VALUE.
+        StrategyError: The text is refused.
+    """
+    from jts_trading.dsl.compiler import compile_strategy
+    from jts_trading.dsl.grammar import TEXT_BYTES_MAX
+
+    params: dict[str, str] = {}
+    for assignment in assignments:
+        name, sign, value = assignment.partition("=")
+        if not sign or not name or name in params:
+            message = f"--set {assignment}: expected NAME=VALUE, each name once"
+            raise console.CommandError(message, console.BAD_USAGE)
+        params[name] = value
+    is_stdin = str(file) == "-"
+    with click.open_file(str(file), "rb") as opened:
+        # One byte more than is accepted is enough to refuse a text by its size.
+        text = opened.read(TEXT_BYTES_MAX + 1)
+    return compile_strategy(text, file="<stdin>" if is_stdin else str(file), params=params)
+
+
+def _refusal(error: Any) -> dict[str, Any]:
+    return {
+        "ok": False,
+        "file": error.place.file,
+        "line": error.line,
+        "column": error.column,
+        "message": error.message,
+        "hint": error.hint,
+    }
+
+
+def _tables(plan: "Plan") -> "Group":
+    from rich.console import Group
+    from rich.syntax import Syntax
+    from rich.table import Table
+    from rich.text import Text
+
+    from jts_trading.dsl.explain import explain_risk, explain_rule
+
+    facts = Table("fact", "value", title=plan.name)
+    for name, value in (
+        ("digest", plan.digest),
+        ("base time frame", plan.base_interval or "as the bars"),
+        ("higher time frames", ", ".join(f"{t.name} {t.interval}" for t in plan.timeframes)),
+        ("reads", ", ".join(plan.needs)),
+        ("warm-up", ", ".join(f"{n} {f} bars" for f, n in plan.warmup_bars.items())),
+        ("state", f"{plan.state_size} numbers per instrument"),
+        ("risk", ", ".join(f"{k} {v}" for k, v in explain_risk(plan.risk).items())),
+    ):
+        facts.add_row(name, Text(value or "-"))
+    nodes = Table("node", "time frame", "computes", "slots", title="plan")
+    for node in plan.nodes:
+        nodes.add_row(f"#{node.number}", node.frame, Text(node.text), str(node.slots))
+    rules = Table("bit", "side", "when", "order", title="rules")
+    for rule in plan.rules:
+        told = explain_rule(rule)
+        order = f"{told['action']} {told['quantity']} ({told['type']})"
+        rules.add_row(str(rule.bit), told["side"], Text(told["when"]), Text(order))
+    return Group(facts, nodes, rules, Syntax(plan.source, "python", background_color="default"))
