@@ -34,6 +34,18 @@ def exclusive(path: Path, *, wait_seconds: float = LOCK_WAIT_SECONDS) -> Iterato
         os.close(descriptor)
 
 
+@contextmanager
+def unfinished_marked(path: Path, *, wait_seconds: float = LOCK_WAIT_SECONDS) -> Iterator[None]:
+    """Hold a lock file as `exclusive`; it stays non-empty unless the block ends well.
+
+    So a lock file with content that nobody holds tells of work that was killed or failed.
+    """
+    with exclusive(path, wait_seconds=wait_seconds):
+        path.write_bytes(b"unfinished\n")
+        yield
+        path.write_bytes(b"")
+
+
 def _acquire(descriptor: int, path: Path, wait_seconds: float) -> None:
     deadline = time.monotonic() + wait_seconds
     while True:

@@ -21,18 +21,19 @@ from storage.manifest.durable import (
     set_aside,
     temporary_name,
 )
-from storage.manifest.locks import exclusive
+from storage.manifest.locks import unfinished_marked
 from storage.manifest.records import Fence, FileEntry, Record, Step, digest, encode
 from storage.moves.hot_tier import HotTier
 from storage.moves.volumes import Volumes
 from storage.parquet.files import partition_folder, read_back, read_verified, write_rows
 from storage.schema.arrow import file_schema
 from storage.schema.datasets import DATASETS
-from storage.schema.partitions import Partition
+from storage.schema.partitions import Partition, parse_partition
 from storage.schema.tiers import Tier, TierSettings
 
 SIDECAR = "_manifest.json"
 TRASH = ".trash"
+_LOCK = ".lock"
 WRITER = "jts/1"
 
 
@@ -102,9 +103,20 @@ class MoveContext:
     @contextmanager
     def locked(self, partition: Partition) -> Iterator[None]:
         """Hold the partition's lock: one move at a time, over all processes of the instance."""
-        name = f"{partition.venue}_{partition.interval}_{partition.key}.lock"
-        with exclusive(safe_path(self.manifests.root, f"{partition.dataset}/locks/{name}")):
+        name = f"{partition.venue}_{partition.interval}_{partition.key}{_LOCK}"
+        with unfinished_marked(self._locks(partition.dataset) / name):
             yield
+
+    def unfinished(self, dataset: str) -> list[Partition]:
+        """Return the partitions of which a move was killed or failed, sorted."""
+        folder = self._locks(dataset)
+        if not folder.is_dir():
+            return []
+        names = [path.stem for path in folder.iterdir() if path.stat().st_size]
+        return sorted(parse_partition(dataset, *name.split("_")) for name in names)
+
+    def _locks(self, dataset: str) -> Path:
+        return safe_path(self.manifests.root, f"{dataset}/locks")
 
     def require_closed(self, partition: Partition) -> None:
         """Refuse a partition that can still receive rows of a session.
@@ -181,14 +193,14 @@ class MoveContext:
         temporary = temporary_name(folder / f"part-r{revision:04d}.parquet")
         level = self.settings.warm_level if tier is Tier.WARM else self.settings.cold_level
         dataset = DATASETS[partition.dataset]
-        write_rows(
-            temporary,
-            rows,
-            dataset,
-            partition.venue,
-            level=level,
-            group_rows=self.settings.row_group_rows,
-        )
+        group_rows = self.settings.row_group_rows
+        try:
+            write_rows(
+                temporary, rows, dataset, partition.venue, level=level, group_rows=group_rows
+            )
+        except Exception:
+            temporary.unlink(missing_ok=True)
+            raise
         self.step(f"{tier}:written")
         return Draft(partition, tier, revision, temporary, rows)
 

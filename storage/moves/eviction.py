@@ -82,6 +82,14 @@ def settle(context: MoveContext, partition: Partition) -> None:
         context.hot.transit.discard(partition)
 
 
+def tidy(context: MoveContext, dataset: str) -> None:
+    """Finish or clear away what moves that were killed or failed have left."""
+    for partition in context.unfinished(dataset):
+        with context.locked(partition):
+            settle(context, partition)
+            context.sweep(partition)
+
+
 def empty_trash(context: MoveContext) -> int:
     """Delete for good what was set aside `TRASH_DAYS` ago; return the number of days emptied."""
     today = context.now().date()

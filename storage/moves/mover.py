@@ -90,7 +90,11 @@ class Mover:
         ]
 
     def archive(self, dataset: str = CANDLES.name) -> Iterator[Moved]:
-        """Make the due moves and yield each result; what becomes due by a move follows it."""
+        """Make the due moves and yield each result; what becomes due by a move follows it.
+
+        First, what killed or failed moves have left is finished or cleared away.
+        """
+        eviction.tidy(self._context, dataset)
         pending = sorted({move.partition for move in self.plan(dataset)})
         for partition in pending:
             yield from self.archive_partition(partition)
