@@ -1,0 +1,296 @@
+"""Market rules spread over bars: limits, hours, costs, time frames."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jts_pipelines.backtest.bar_table import BarTable, read_bars
+from jts_pipelines.backtest.frames import at_interval, frames_closed
+from jts_pipelines.backtest.instruments import read_instruments
+from jts_pipelines.backtest.market import (
+    cost_columns,
+    ends_session,
+    market_columns,
+    previous_session_close,
+    price_limits,
+)
+from jts_pipelines.backtest.settings import BacktestSettings
+from jts_trading.domain.market.loading import default_table
+from jts_trading.domain.market.prices import daily_limits
+from jts_trading.domain.sessions import calendar_for
+from jts_trading.dsl.plan import Timeframe
+from storage.errors import InputError
+
+CALENDAR = calendar_for("KRX")
+LISTING = pl.DataFrame(
+    {
+        "symbol": ["005930", "037550"],
+        "market": ["KOSPI", "KOSDAQ GLOBAL"],
+        "name": ["삼성전자", "b"],
+    }
+)
+
+
+def session_open(day: date) -> int:
+    """Return the open of a session, UTC ms."""
+    return CALENDAR.open_close_ns(day)[0] // 1_000_000
+
+
+def daily(rows: list[tuple[str, date, int, int, int, int, int]]) -> BarTable:
+    """Return daily bars of (symbol, day, open, high, low, close, volume)."""
+    frame = pl.DataFrame(
+        rows,
+        schema=["symbol", "trade_date", "open", "high", "low", "close", "volume"],
+        orient="row",
+    )
+    at = pl.col("trade_date").cast(pl.Datetime("ms")).dt.replace_time_zone("Asia/Seoul")
+    return read_bars(
+        frame.with_columns(at.dt.convert_time_zone("UTC").alias("timestamp")), CALENDAR
+    )
+
+
+def minutes(symbol: str, starts: list[datetime], closes: list[int]) -> BarTable:
+    """Return minute bars whose four prices are equal."""
+    frame = pl.DataFrame({"symbol": symbol, "timestamp": starts, "close": closes, "volume": 5})
+    prices = [pl.col("close").alias(name) for name in ("open", "high", "low")]
+    kind = pl.Datetime("ms", "UTC")
+    return read_bars(frame.with_columns(*prices, pl.col("timestamp").cast(kind)), CALENDAR)
+
+
+def at(day: date, hour: int, minute: int) -> datetime:
+    """Return a time of day in Seoul."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(
+        hours=hour - 9, minutes=minute
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    day=st.sampled_from(
+        [
+            date(2014, 6, 3),
+            date(2015, 6, 12),
+            date(2015, 6, 16),
+            date(2023, 1, 20),
+            date(2023, 1, 26),
+            date(2025, 6, 13),
+        ]
+    ),
+    closes=st.lists(st.integers(1, 900_000), min_size=1, max_size=20),
+    market=st.sampled_from(["KOSPI", "KOSDAQ"]),
+)
+def test_price_limits_over_columns_are_those_of_the_rule_table(
+    day: date, closes: list[int], market: str
+) -> None:
+    """The vectorised limits equal `daily_limits`, at every ladder and rate of the past."""
+    before = CALENDAR.previous_session(day)
+    symbols = [f"{number:06d}" for number in range(len(closes))]
+    bars = daily(
+        [(s, before, c, c, c, c, 1) for s, c in zip(symbols, closes, strict=True)]
+        + [(s, day, c, c, c, c, 1) for s, c in zip(symbols, closes, strict=True)]
+    )
+    everything = np.ones(bars.rows, np.bool_)
+
+    found = price_limits(bars, read_instruments(None, market), default_table(), everything)
+
+    for number, close in enumerate(closes):
+        expected = daily_limits(default_table(), day, close, market=market, asset="COMMON")
+        row = 2 * number + 1
+        assert (expected.reference, expected.upper, expected.lower) == (
+            found.reference[row],
+            found.upper[row],
+            found.lower[row],
+        )
+
+
+def test_previous_session_close_over_halts_is_the_last_trade_before_the_session() -> None:
+    """Halted days and bars of the same session are no base; the first session has none."""
+    day = date(2024, 5, 2)
+    later = CALENDAR.offset(day, 1)
+    last = CALENDAR.offset(day, 2)
+    bars = daily(
+        [
+            ("005930", day, 100, 100, 100, 101, 5),
+            ("005930", later, 0, 0, 0, 101, 0),
+            ("005930", last, 103, 103, 103, 103, 5),
+            ("037550", last, 7, 7, 7, 7, 5),
+        ]
+    )
+
+    assert previous_session_close(bars).tolist() == [0, 101, 101, 0]
+
+
+def test_market_columns_at_locked_limits_let_only_the_other_side_fill() -> None:
+    """A bar that stood at its limit all day takes no buy above and no sale below."""
+    days = [date(2024, 5, 2), date(2024, 5, 3), date(2024, 5, 7)]
+    bars = daily(
+        [
+            ("005930", days[0], 10_000, 10_000, 10_000, 10_000, 5),
+            ("005930", days[1], 13_000, 13_000, 13_000, 13_000, 5),
+            ("005930", days[2], 9_100, 9_100, 9_100, 9_100, 5),
+        ]
+    )
+    limits = price_limits(
+        bars, read_instruments(LISTING, "KOSDAQ"), default_table(), np.ones(3, np.bool_)
+    )
+
+    market = market_columns(bars, limits, np.arange(3), np.zeros(3, np.int64))
+
+    assert market.can_buy.tolist() == [True, False, True]
+    assert market.can_sell.tolist() == [True, True, False]
+
+
+def test_market_columns_after_an_unadjusted_split_trade_again_the_next_session() -> None:
+    """A base that is wrong by more than the band stops trading for its session, not for ever."""
+    days = CALENDAR.sessions(date(2024, 4, 16), date(2024, 4, 18))
+    bars = daily(
+        [
+            ("001465", days[0], 200_000, 200_000, 200_000, 200_000, 5),
+            ("001465", days[1], 20_000, 20_100, 17_000, 17_200, 5),
+            ("001465", days[2], 17_300, 17_500, 17_000, 17_400, 5),
+        ]
+    )
+    limits = price_limits(
+        bars, read_instruments(None, "KOSPI"), default_table(), np.ones(3, np.bool_)
+    )
+
+    market = market_columns(bars, limits, np.arange(3), np.zeros(3, np.int64))
+
+    assert market.can_buy.tolist() == [True, False, True]
+    assert market.can_sell.tolist() == [True, False, True]
+
+
+def test_reserve_inside_a_session_is_its_upper_limit_and_after_it_the_next_one() -> None:
+    """A buy decided at noon is an order of today, one decided on the last bar of tomorrow."""
+    first, second = date(2024, 5, 2), date(2024, 5, 3)
+    starts = [at(first, 15, 29), at(second, 9, 0), at(second, 15, 29)]
+    bars = minutes("005930", starts, [10_000, 10_500, 11_000])
+    is_last = ends_session(bars, "1m", CALENDAR)
+
+    found = price_limits(bars, read_instruments(LISTING, "KOSDAQ"), default_table(), is_last)
+
+    assert is_last.tolist() == [True, False, True]
+    assert found.reserve.tolist() == [13_000, 13_000, 14_300]
+
+
+def test_cost_columns_around_new_year_switch_by_settlement_date() -> None:
+    """Vectors X18 to X21: trades of 2024-12-27 settle in 2025 and pay the rates of 2025."""
+    days = (date(2024, 12, 26), date(2024, 12, 27))
+
+    costs = cost_columns(
+        ("005930", "037550"),
+        days,
+        instruments=read_instruments(LISTING, "KOSPI"),
+        settings=BacktestSettings(),
+        table=default_table(),
+        calendar=CALENDAR,
+    )
+
+    kospi, kosdaq = costs.cost_class.tolist()
+    assert costs.stt_ppm[:, kospi].tolist() == [300, 0]
+    assert costs.rst_ppm[:, kospi].tolist() == [1500, 1500]
+    assert costs.stt_ppm[:, kosdaq].tolist() == [1800, 1500]
+    assert costs.rst_ppm[:, kosdaq].tolist() == [0, 0]
+    assert set(costs.commission_nano.ravel().tolist()) == {140_527}
+
+
+def test_cost_columns_with_an_own_rate_use_it() -> None:
+    """The account's contract replaces the published commission."""
+    costs = cost_columns(
+        ("005930",),
+        (date(2024, 12, 26),),
+        instruments=read_instruments(None, "KOSPI"),
+        settings=BacktestSettings(commission_rate="0.00015"),
+        table=default_table(),
+        calendar=CALENDAR,
+    )
+
+    assert costs.commission_nano.tolist() == [[150_000]]
+
+
+def test_at_interval_hours_of_krx_start_at_the_open_of_the_session() -> None:
+    """On an exam day the session opens at ten, and so does its first hour."""
+    exam = date(2024, 11, 14)
+    starts = [at(exam, 10, 0), at(exam, 10, 59), at(exam, 11, 0), at(exam, 16, 29)]
+    bars = minutes("005930", starts, [100, 110, 90, 95])
+
+    found = at_interval(bars, "1m", "1h", session_open)
+
+    assert found.stamp.tolist() == [
+        int(at(exam, hour, 0).timestamp() * 1000) for hour in (10, 11, 16)
+    ]
+    assert (found.open.tolist(), found.close.tolist()) == ([100, 90, 95], [110, 90, 95])
+    assert (found.high.tolist(), found.low.tolist()) == ([110, 90, 95], [100, 90, 95])
+    assert found.volume.tolist() == [10, 5, 5]
+
+
+def test_at_interval_coarser_than_given_only_is_refused() -> None:
+    """Hours cannot be made from days."""
+    bars = daily([("005930", date(2024, 5, 2), 1, 1, 1, 1, 1)])
+
+    with pytest.raises(InputError, match="decides on 1h bars; bars of 1d were given"):
+        at_interval(bars, "1d", "1h", session_open)
+
+
+def test_frames_closed_shows_a_day_on_the_first_bar_of_the_next_session() -> None:
+    """A coarser bar is not visible before it is complete, and a halted bar closes nothing."""
+    first, second = date(2024, 5, 2), date(2024, 5, 3)
+    starts = [at(first, 14, 0), at(first, 15, 0), at(second, 9, 0), at(second, 10, 0)]
+    bars = minutes("005930", starts, [1, 2, 3, 4])
+    bars.is_traded[2] = False
+
+    found = frames_closed(bars, [Timeframe("daily", "1d", 86_400)], session_open)
+
+    assert found.tolist() == [0, 0, 0, 1]
+
+
+def test_read_bars_of_one_key_from_two_brokers_is_refused() -> None:
+    """Two rows for one bar are a question for a person, not an average."""
+    rows = [("005930", date(2024, 5, 2), 1, 1, 1, 1, 1)] * 2
+
+    with pytest.raises(InputError, match="005930 has two bars at 2024-05-01 15:00 UTC"):
+        daily(rows)
+
+
+def test_read_bars_with_fractions_of_a_won_is_refused() -> None:
+    """Prices of KRX are whole won; a fraction means adjusted or foreign prices."""
+    frame = pl.DataFrame(
+        {
+            "symbol": ["005930"],
+            "timestamp": [at(date(2024, 5, 2), 0, 0)],
+            "open": [1.0],
+            "high": [1.5],
+            "low": [1.0],
+            "close": [1.0],
+            "volume": [1.0],
+        }
+    )
+
+    with pytest.raises(InputError, match=r"high of 005930 at 2024-05-01 15:00 UTC is 1\.5"):
+        read_bars(frame, CALENDAR)
+
+
+def test_read_bars_of_halted_rows_keeps_them_without_a_trade() -> None:
+    """A halted session stays in the data and never trades, however the feed writes it."""
+    day = date(2024, 5, 2)
+    bars = daily(
+        [
+            ("005930", day, 0, 0, 0, 100, 0),
+            ("005930", CALENDAR.offset(day, 1), 100, 100, 100, 100, 0),
+            ("005930", CALENDAR.offset(day, 2), 100, 100, 100, 100, 3),
+        ]
+    )
+
+    assert bars.is_traded.tolist() == [False, False, True]
+
+
+def test_read_instruments_with_an_unknown_market_names_it() -> None:
+    """A market that has no rules is refused, with those that have."""
+    table = pl.DataFrame({"Code": ["005930"], "Market": ["NYSE"]})
+
+    with pytest.raises(InputError, match="market of 005930 is 'NYSE'; accepted: KOSPI"):
+        read_instruments(table, "KOSDAQ")
