@@ -39,9 +39,11 @@ from storage.schema.tiers import Tier
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """A mover, and what an asset asks before it moves."""
+    """A mover with its stores, and what an asset asks before it moves."""
 
     mover: Mover
+    hot: HotStore
+    manifests: Manifests
 
     def copy_in(self, partition: Partition, *tiers: Tier) -> str:
         """Return the manifest id of the copy in the first of these tiers that has one.
@@ -120,16 +122,11 @@ class House:
         """Open a mover for the length of the block."""
         hot = HotStore(self.settings.hot_dsn)
         try:
-            yield Moves(
-                Mover(
-                    hot,
-                    self._manifests(),
-                    self.settings.tiers,
-                    self.root,
-                    now=self._now,
-                    today=self.today,
-                )
+            manifests = self._manifests()
+            mover = Mover(
+                hot, manifests, self.settings.tiers, self.root, now=self._now, today=self.today
             )
+            yield Moves(mover, hot, manifests)
         finally:
             hot.close()
 
@@ -179,6 +176,7 @@ class House:
                 IngestOptions(venue=venue, interval=interval),
                 hot=hot,
                 home=self.root,
+                quarantine=self.settings.tiers.path(self.root, "quarantine"),
                 received_at_ns=self.clock.now_ns(),
                 stored=lake,
                 progress=progress,

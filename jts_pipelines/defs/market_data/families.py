@@ -62,7 +62,8 @@ class Family:
 
     def tags(self, tier: str) -> Mapping[str, str]:
         """Return the tags of an asset that lives in a tier."""
-        return {"venue": self.venue, "interval": self.interval, "tier": tier}
+        # Dagster stores tags as plain text; a member of an enumeration would not do.
+        return {"venue": self.venue, "interval": self.interval, "tier": str(tier)}
 
 
 FAMILIES: tuple[Family, ...] = (
