@@ -90,31 +90,38 @@ def _expanded(paths: tuple[str, ...]) -> list[Path]:
 
 def _load_all(paths: list[Path], options: "IngestOptions") -> list["IngestReport"]:
     from jts_pipelines.cli.instance import running_stores
-    from jts_pipelines.ingest.load import ingest_file
-    from jts_pipelines.ingest.sources import open_source
+    from jts_pipelines.ingest.load import ingest_file, inspect
     from jts_trading.config.settings import load_settings
     from jts_trading.ports.clock import open_clock
     from storage.hot.store import HotStore
+    from storage.lake.lake import Lake
+    from storage.manifest.chain import Manifests
 
     settings = load_settings()
     for path in paths:
-        open_source(path)
+        inspect(path, options)
     root = settings.instance.root
     clock = open_clock(settings.instance.run_directory)
     with running_stores(settings) as stores, console.progress() as bars:
         hot = HotStore(stores.hot)
-        return [
-            ingest_file(
-                path,
-                options,
-                hot=hot,
-                home=root,
-                quarantine=settings.tiers.path(root, "quarantine"),
-                received_at_ns=clock.now_ns(),
-                progress=_shown(bars, path),
-            )
-            for path in paths
-        ]
+        try:
+            hot.ensure_schema()
+            manifests = Manifests(settings.tiers.path(root, "manifests"))
+            return [
+                ingest_file(
+                    path,
+                    options,
+                    hot=hot,
+                    home=root,
+                    stored=Lake(hot, manifests, settings.tiers, root),
+                    quarantine=settings.tiers.path(root, "quarantine"),
+                    received_at_ns=clock.now_ns(),
+                    progress=_shown(bars, path),
+                )
+                for path in paths
+            ]
+        finally:
+            hot.close()
 
 
 def _shown(bars: console.Bars, path: Path) -> Callable[[str, int, int | None], None]:

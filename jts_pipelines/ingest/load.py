@@ -11,7 +11,7 @@ import hashlib
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -20,25 +20,33 @@ import msgspec
 import polars as pl
 import pyarrow as pa
 
-from jts_pipelines.ingest.mapping import resolve_columns
 from jts_pipelines.ingest.matching import Matched, match
+from jts_pipelines.ingest.options import IngestOptions, columns_of, inspect
 from jts_pipelines.ingest.quarantine import Quarantine, quarantine_path
 from jts_pipelines.ingest.report import IngestReport, decode_report, encode_report
 from jts_pipelines.ingest.rows import RowReader, SessionCalendar
-from jts_pipelines.ingest.sources import Source, open_source
+from jts_pipelines.ingest.sources import Source
 from jts_pipelines.ingest.spill import PERIOD_DAY, Spill
 from jts_pipelines.ingest.stored import HotRows, StoredRows
 from jts_trading.domain.sessions import calendar_for
-from storage.errors import InputError, StorageError
+from storage.errors import StorageError
 from storage.hot.loads import LoadRecord, LoadState, OpenLoad
 from storage.hot.store import HotStore
 from storage.manifest.locks import exclusive
 from storage.quality.reasons import Doubt, Reason
 from storage.schema.arrow import file_schema
-from storage.schema.datasets import CANDLES, DATASETS, INTERVALS, PRICE_SCALE
+from storage.schema.datasets import CANDLES, DATASETS
 from storage.schema.partitions import Partition, is_monthly, partition_of
 
-__all__ = ["BATCH_ROWS", "IngestOptions", "IngestReport", "Progress", "ingest_file", "recover"]
+__all__ = [
+    "BATCH_ROWS",
+    "IngestOptions",
+    "IngestReport",
+    "Progress",
+    "ingest_file",
+    "inspect",
+    "recover",
+]
 
 BATCH_ROWS = 131_072
 LOCK_WAIT_SECONDS = 600.0
@@ -48,37 +56,6 @@ Progress = Callable[[str, int, int | None], None]
 # Daily moves beyond the band of +-30 %, with room for the rounding of limits to ticks.
 _JUMP_LIMITS = {"KRX": 0.305, "NXT": 0.305}
 _NS_PER_MS = 1_000_000
-_CODE_VERSION = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IngestOptions:
-    """How the rows of a file are to be read.
-
-    Attributes:
-        venue: KRX, NXT, US, UPBIT or BINANCE.
-        interval: 1m, 5m, 1h, 1d ...
-        dataset: The only one so far is `candles`.
-        mapping: Field -> column where the names do not say it.
-        broker: Source of the rows where the file has no such column.
-        symbol: Of all rows where the file has no such column.
-        timezone: IANA zone of times that name none.
-        correct: Why other values for stored keys replace them; None to refuse such rows.
-    """
-
-    venue: str
-    interval: str
-    dataset: str = CANDLES.name
-    mapping: Mapping[str, str] = field(default_factory=dict)
-    broker: str | None = None
-    symbol: str | None = None
-    timezone: str | None = None
-    correct: str | None = None
-
-    def digest(self) -> str:
-        """Return the SHA-256 of everything here that decides what the rows become."""
-        content = msgspec.json.encode(self, order="sorted") + str(_CODE_VERSION).encode()
-        return hashlib.sha256(content).hexdigest()
 
 
 def ingest_file(
@@ -112,9 +89,8 @@ def ingest_file(
         InputError: The file or an option cannot be used; nothing was loaded.
         StorageError: The store failed; what was not published is dropped by the next load.
     """
-    _check(options)
     started = time.monotonic()
-    source = open_source(path)
+    source = inspect(path, options)
     calendar = calendar or calendar_for(options.venue)
     with exclusive(home / "run" / "ingest.lock", wait_seconds=LOCK_WAIT_SECONDS):
         _recover(hot, home, quarantine or home / QUARANTINE)
@@ -235,13 +211,9 @@ class _Load:
 
     def _reader(self) -> RowReader:
         options = self.options
-        given = {"symbol"} if options.symbol else set[str]()
-        columns = resolve_columns(
-            str(self.source.path), self.source.columns, dict(options.mapping), given
-        )
         return RowReader(
             path=str(self.source.path),
-            columns=columns,
+            columns=columns_of(self.source, options),
             venue=options.venue,
             interval=options.interval,
             broker=options.broker or "file",
@@ -282,7 +254,6 @@ class _Load:
             matched = match(
                 rows,
                 self.stored.rows(partition) if partition in known else None,
-                partition,
                 is_correction=self.options.correct is not None,
                 jump_limit=_JUMP_LIMITS.get(self.options.venue),
             )
@@ -341,17 +312,6 @@ class _Load:
             seconds=round(seconds, 3),
             rows_per_second=round(self.read / seconds, 1),
         )
-
-
-def _check(options: IngestOptions) -> None:
-    accepted: dict[str, tuple[str, Collection[str]]] = {
-        "dataset": (options.dataset, DATASETS),
-        "venue": (options.venue, PRICE_SCALE),
-        "interval": (options.interval, INTERVALS),
-    }
-    for name, (value, known) in accepted.items():
-        if value not in known:
-            raise InputError(f"unknown {name} {value!r}; known: {', '.join(known)}")
 
 
 def _with_period(rows: pa.Table, interval: str) -> pa.Table:

@@ -3,7 +3,8 @@
 A key is (symbol, timestamp, broker); venue and interval are the partition's. Of rows with one key
 the first of the file counts. A later one that repeats it in every value is a duplicate; one that
 differs is refused, and the first is marked as disputed. Against a stored row the same holds,
-unless the load is a correction: then the new row becomes the next revision.
+unless the load is a correction: then the new row becomes the next revision, which readers prefer
+wherever the older one stands, and the next export of the partition takes in.
 """
 
 from dataclasses import dataclass
@@ -12,14 +13,11 @@ import polars as pl
 import pyarrow as pa
 
 from jts_pipelines.ingest.spill import PREVIOUS_CLOSE
-from storage.errors import InputError
 from storage.quality.candles import NUMBERS
 from storage.quality.reasons import Doubt, Reason
-from storage.schema.partitions import Partition
 
 KEY = ("symbol", "timestamp", "broker")
 VALUES = (*NUMBERS, "status")
-_HOT = "hot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,6 @@ class Matched:
 def match(
     rows: pl.DataFrame,
     stored: pa.Table | None,
-    partition: Partition,
     *,
     is_correction: bool,
     jump_limit: float | None,
@@ -52,12 +49,8 @@ def match(
     Args:
         rows: Sorted by key and row number.
         stored: The stored rows of the partition; None when there are none.
-        partition: For messages.
         is_correction: Store other values for a stored key as its next revision.
         jump_limit: Relative change of the close that is marked; None for no limit.
-
-    Raises:
-        InputError: A correction concerns rows that have left the hot tier.
     """
     inside = _within_file(rows)
     firsts = inside.filter(pl.col("verdict") == "first")
@@ -65,8 +58,6 @@ def match(
     if stored is None:
         judged = firsts.with_columns(fate=pl.lit("new"))
     conflicts = judged.filter(pl.col("fate") == "conflict")
-    if is_correction and stored is not None:
-        _require_hot(conflicts, partition)
     kept = judged.filter(pl.col("fate").is_in(["new", "conflict"] if is_correction else ["new"]))
     refused = [_refusals(inside.filter(pl.col("verdict") == "differs"), Reason.DUPLICATE_CONFLICT)]
     if not is_correction:
@@ -96,11 +87,9 @@ def _within_file(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _against_stored(firsts: pl.DataFrame, stored: pa.Table) -> pl.DataFrame:
     known = pl.DataFrame(stored)
-    if "tier" not in known.columns:
-        known = known.with_columns(tier=pl.lit(_HOT))
     known = known.select(
         *KEY,
-        *(pl.col(name).alias(f"stored_{name}") for name in (*VALUES, "revision", "tier")),
+        *(pl.col(name).alias(f"stored_{name}") for name in (*VALUES, "revision")),
     )
     joined = firsts.join(known, on=list(KEY), how="left", maintain_order="left", validate="1:1")
     same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"stored_{name}")) for name in VALUES)
@@ -112,16 +101,6 @@ def _against_stored(firsts: pl.DataFrame, stored: pa.Table) -> pl.DataFrame:
         .then(pl.lit("stored"))
         .otherwise(pl.lit("conflict")),
     )
-
-
-def _require_hot(conflicts: pl.DataFrame, partition: Partition) -> None:
-    away = conflicts.filter(pl.col("stored_tier") != _HOT)
-    if away.height:
-        raise InputError(
-            f"correction of {away.height} rows in {partition.name}: they are in the"
-            f" {away['stored_tier'][0]} tier; bring the partition back with `jts storage restore`"
-            " first"
-        )
 
 
 def _refusals(rows: pl.DataFrame, reason: Reason) -> pl.DataFrame:

@@ -1,4 +1,7 @@
-"""What is already stored, in whichever tier, as far as a load needs to know it."""
+"""What is already stored, in whichever tier, as far as a load needs to know it.
+
+`storage.lake.lake.Lake` knows the rows of every tier and is what commands pass.
+"""
 
 from typing import Protocol
 
@@ -9,7 +12,7 @@ from storage.schema.partitions import Partition
 
 
 class StoredRows(Protocol):
-    """Rows of every tier; `lake.scan` knows them, a hot store alone those that never left it."""
+    """Rows of every tier."""
 
     def partitions(self, dataset: str, venue: str, interval: str) -> set[Partition]:
         """Return the partitions that have rows in any tier."""
@@ -18,8 +21,8 @@ class StoredRows(Protocol):
     def rows(self, partition: Partition) -> pa.Table:
         """Return the valid rows of a partition, from every tier that serves some.
 
-        Columns at least `symbol`, `timestamp`, `broker`, `revision`, `status` and the prices and
-        volume; with a column `tier`, rows outside `hot` cannot be corrected in place.
+        Columns at least `symbol`, `timestamp`, `broker`, `revision`, `status`, the prices, the
+        quotes and the volume.
         """
         ...
 

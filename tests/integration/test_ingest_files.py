@@ -10,15 +10,17 @@ from typing import Any
 import clickhouse_connect
 import msgspec
 import polars as pl
-import pyarrow as pa
 import pytest
 
 from jts_pipelines.ingest.generated import write_generated
 from jts_pipelines.ingest.load import IngestOptions, IngestReport, ingest_file
-from jts_pipelines.ingest.stored import HotRows
 from storage.errors import InputError, StorageError
 from storage.hot.store import HotStore
-from storage.schema.partitions import Partition, partition_of
+from storage.lake.lake import Lake
+from storage.manifest.chain import Manifests
+from storage.moves.mover import Mover
+from storage.schema.partitions import partition_of
+from storage.schema.tiers import default_settings
 
 pytestmark = pytest.mark.integration
 
@@ -206,33 +208,80 @@ def test_ingest_when_load_is_a_correction_then_the_new_value_is_served(
     assert closes(hot) == [("2024-01-02", 110), ("2024-01-03", 111)]
 
 
-class WarmRows(HotRows):
-    """A store whose rows have all left the hot tier."""
+class Tiers:
+    """Hot and warm of one home, on a day when January 2024 has long been in warm."""
 
-    def rows(self, partition: Partition) -> pa.Table:
-        """Return the rows as a lake would show them."""
-        rows = super().rows(partition)
-        return rows.append_column("tier", pa.repeat("warm", rows.num_rows))
-
-
-def test_ingest_when_stored_rows_are_in_files_then_they_count_as_stored(
-    hot: HotStore, home: Path, tmp_path: Path
-) -> None:
-    """Evicted rows are duplicates too, and correcting them asks for a restore."""
-    ingest(written(panel({}), tmp_path / "one.parquet"), hot, home)
-    path = written(panel({"close": 111.0}), tmp_path / "two.parquet")
-
-    with pytest.raises(InputError, match="in the warm tier; bring the partition back"):
-        ingest_file(
-            path,
-            replace(DAILY, correct="x"),
-            hot=hot,
-            home=home,
-            received_at_ns=RECEIVED_AT_NS,
-            stored=WarmRows(hot),
+    def __init__(self, hot: HotStore, home: Path) -> None:
+        hot.ensure_schema()
+        manifests = Manifests(home / "manifests")
+        self.lake = Lake(hot, manifests, default_settings(), home)
+        self.mover = Mover(
+            hot,
+            manifests,
+            default_settings(),
+            home,
+            now=lambda: datetime(2024, 3, 1, tzinfo=UTC),
+            today=lambda _: date(2024, 3, 1),
         )
 
-    assert closes(hot) == [("2024-01-02", 110)]
+    def archive(self) -> None:
+        """Make every move that is due."""
+        list(self.mover.archive())
+
+    def closes(self) -> list[tuple[date, int, str]]:
+        """Return date, close and serving tier of every row."""
+        frame = self.lake.read(columns=["trade_date", "close"], with_tier=True)
+        rows = frame.sort("trade_date").with_columns(pl.col("close").cast(pl.Int64))
+        return rows.select("trade_date", "close", "tier").rows()
+
+
+def test_ingest_when_rows_have_left_hot_then_they_still_count_as_stored(
+    hot: HotStore, home: Path, tmp_path: Path
+) -> None:
+    """Evicted rows are duplicates or conflicts like any others, and are never stored twice."""
+    tiers = Tiers(hot, home)
+    ingest(written(panel({}, {}), tmp_path / "one.parquet"), hot, home)
+    tiers.archive()
+    assert hot.partitions() == []
+
+    report = ingest_file(
+        written(panel({}, {"close": 111.0}, {}), tmp_path / "two.parquet"),
+        DAILY,
+        hot=hot,
+        home=home,
+        received_at_ns=RECEIVED_AT_NS,
+        stored=tiers.lake,
+    )
+
+    assert (report.accepted, report.duplicates) == (1, 1)
+    assert report.reasons == {"conflicts_with_stored": 1}
+    assert tiers.closes() == [
+        (date(2024, 1, 2), 110, "warm"),
+        (date(2024, 1, 3), 110, "warm"),
+        (date(2024, 1, 4), 110, "hot"),
+    ]
+
+
+def test_ingest_when_corrected_rows_have_left_hot_then_the_correction_is_served(
+    hot: HotStore, home: Path, tmp_path: Path
+) -> None:
+    """A correction is served from hot until the next archival takes it into the files."""
+    tiers = Tiers(hot, home)
+    ingest(written(panel({}, {}), tmp_path / "one.parquet"), hot, home)
+    tiers.archive()
+
+    ingest_file(
+        written(panel({}, {"close": 111.0}), tmp_path / "two.parquet"),
+        replace(DAILY, correct="vendor fixed the close"),
+        hot=hot,
+        home=home,
+        received_at_ns=RECEIVED_AT_NS,
+        stored=tiers.lake,
+    )
+
+    assert tiers.closes() == [(date(2024, 1, 2), 110, "warm"), (date(2024, 1, 3), 111, "hot")]
+    tiers.archive()
+    assert tiers.closes() == [(date(2024, 1, 2), 110, "warm"), (date(2024, 1, 3), 111, "warm")]
 
 
 def test_ingest_when_csv_is_korean_then_it_needs_only_a_symbol(

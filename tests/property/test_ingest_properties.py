@@ -1,6 +1,5 @@
 """What holds for any numbers: exact units, conservation, the same verdict in any order."""
 
-from datetime import date
 from decimal import Decimal
 
 import polars as pl
@@ -10,9 +9,6 @@ from hypothesis import strategies as st
 
 from jts_pipelines.ingest.matching import match
 from storage.quality.exact import as_decimal, units
-from storage.schema.partitions import Partition
-
-PARTITION = Partition("candles", "KRX", "1d", date(2024, 1, 1), date(2024, 1, 31))
 
 
 @given(
@@ -74,7 +70,7 @@ def test_match_when_rows_are_any_then_none_is_lost_and_keys_are_unique(
     stored = frame(old, revision=4).unique(["symbol", "timestamp"], keep="first")
     rows = frame(new)
 
-    found = match(rows, stored.to_arrow(), PARTITION, is_correction=is_correction, jump_limit=None)
+    found = match(rows, stored.to_arrow(), is_correction=is_correction, jump_limit=None)
 
     assert found.accepted.height + found.refused.height + found.duplicates == rows.height
     key = ["symbol", "timestamp", "broker"]

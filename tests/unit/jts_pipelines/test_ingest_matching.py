@@ -1,16 +1,12 @@
 """Duplicates are counted, conflicts refused, corrections become the next revision."""
 
-from datetime import date
 from typing import Any
 
 import polars as pl
 import pytest
 
 from jts_pipelines.ingest.matching import Matched, match
-from storage.errors import InputError
-from storage.schema.partitions import Partition
 
-PARTITION = Partition("candles", "KRX", "1d", date(2024, 1, 1), date(2024, 1, 31))
 BAR: dict[str, Any] = {
     "symbol": "005930",
     "timestamp": 1,
@@ -41,7 +37,7 @@ def matched(
 ) -> Matched:
     """Match rows against stored ones."""
     table = None if stored is None else stored.to_arrow()
-    return match(rows, table, PARTITION, is_correction=is_correction, jump_limit=0.305)
+    return match(rows, table, is_correction=is_correction, jump_limit=0.305)
 
 
 def test_match_when_row_is_repeated_then_it_is_a_duplicate() -> None:
@@ -90,14 +86,6 @@ def test_match_when_load_is_a_correction_then_revision_grows() -> None:
 
     assert found.accepted.select("close", "revision").rows() == [(12, 4)]
     assert found.corrected == 1
-
-
-def test_match_when_corrected_row_left_hot_then_restore_is_asked_for() -> None:
-    """A row in a file cannot be superseded from the hot tier."""
-    stored = bars({}).with_columns(tier=pl.lit("warm"))
-
-    with pytest.raises(InputError, match="in the warm tier; bring the partition back"):
-        matched(bars({"close": 12}), stored, is_correction=True)
 
 
 @pytest.mark.parametrize(("previous", "quality"), [(11, "ok"), (None, "ok"), (5, "price_jump")])
