@@ -160,5 +160,5 @@ def _tables(plan: "Plan") -> "Group":
     for rule in plan.rules:
         told = explain_rule(rule)
         order = f"{told['action']} {told['quantity']} ({told['type']})"
-        rules.add_row(str(rule.bit), told["side"], Text(told["when"]), Text(order))
+        rules.add_row(str(rule.bit), told["side"], Text(told["condition"]), Text(order))
     return Group(facts, nodes, rules, Syntax(plan.source, "python", background_color="default"))

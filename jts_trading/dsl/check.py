@@ -17,7 +17,7 @@ from jts_trading.dsl.resolve import Resolver
 from jts_trading.dsl.settings import check_params, check_risk, check_sources, check_timeframes
 from jts_trading.dsl.values import KIND_OF_MEASURE, Bundle, Fixed, Kind
 
-_NAME = re.compile(r"[A-Za-z0-9_가-힣][A-Za-z0-9_가-힣 .-]{0,63}")
+_NAME = re.compile(r"[A-Za-z0-9가-힣][A-Za-z0-9_가-힣 .-]{0,63}")
 
 
 def check(strategy: s.Strategy, source: SourceText, overrides: Mapping[str, str]) -> Program:

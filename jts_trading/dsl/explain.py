@@ -3,6 +3,7 @@
 from fractions import Fraction
 from typing import Any
 
+from jts_trading.dsl.grammar import Block
 from jts_trading.dsl.normal import decimal_text
 from jts_trading.dsl.plan import ENGINE_VERSION, Plan, QuantityKind, RiskBlock, Rule
 
@@ -22,14 +23,14 @@ def explain(plan: Plan, *, with_source: bool = True) -> Document:
         "digest": plan.digest,
         "engine_version": ENGINE_VERSION,
         "base": {"name": plan.base_name, "interval": plan.base_interval},
-        "timeframes": [
+        str(Block.TIMEFRAMES): [
             {"bit": bit, "name": t.name, "interval": t.interval}
             for bit, t in enumerate(plan.timeframes)
         ],
         "needs": list(plan.needs),
         "warmup_bars": plan.warmup_bars,
         "state_size": plan.state_size,
-        "params": [
+        str(Block.PARAMS): [
             {
                 "name": p.name,
                 "measure": p.measure,
@@ -38,8 +39,10 @@ def explain(plan: Plan, *, with_source: bool = True) -> Document:
             for p in plan.params
         ],
         "rules": [explain_rule(rule) for rule in plan.rules],
-        "risk_management": explain_risk(plan.risk),
-        "sources": [{"name": s.name, "first": s.first, "last": s.last} for s in plan.sources],
+        str(Block.RISK_MANAGEMENT): explain_risk(plan.risk),
+        str(Block.SOURCES): [
+            {"name": s.name, "first": s.first, "last": s.last} for s in plan.sources
+        ],
         "plan": [
             {"node": n.number, "timeframe": n.frame, "computes": n.text, "slots": n.slots}
             for n in plan.nodes
@@ -56,7 +59,7 @@ def explain_rule(rule: Rule) -> Document:
     return {
         "bit": rule.bit,
         "side": rule.side,
-        "when": rule.condition,
+        "condition": rule.condition,
         "action": rule.action,
         "quantity": quantity_text(rule),
         "type": rule.order_type,

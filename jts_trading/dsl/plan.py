@@ -20,7 +20,7 @@ from enum import StrEnum
 from fractions import Fraction
 
 from jts_trading.dsl.errors import NeedsError, Place
-from jts_trading.dsl.grammar import ActionName, OrderType, Side
+from jts_trading.dsl.grammar import ALL_QUANTITY, ActionName, OrderType, Side
 
 ENGINE_VERSION = "1"
 
@@ -29,7 +29,7 @@ class QuantityKind(StrEnum):
     """How a quantity is given."""
 
     PERCENT = "percent"  # of the equity of the strategy instance; amount 0.05 is 5%
-    ALL = "all"  # the position of the instance in the instrument
+    ALL = ALL_QUANTITY  # the position of the instance in the instrument
     SHARES = "shares"  # shares, or coins
     MONEY = "money"  # an amount of `currency`
     KELLY = "kelly"  # the Kelly fraction of the closed trades of the instance

@@ -43,5 +43,5 @@ strategy("{name}") {{
 
 def template(name: str) -> str:
     """Return a commented strategy; characters that a name may not have become spaces."""
-    clean = re.sub(r"[^A-Za-z0-9_가-힣.-]+", " ", name).strip(" .-")[:64]
+    clean = re.sub(r"[^A-Za-z0-9_가-힣.-]+", " ", name).strip(" ._-")[:64]
     return _TEMPLATE.format(name=clean or "My strategy")

@@ -136,6 +136,9 @@ def product(left: Value, right: Value) -> tuple[Kind, int]:
         return Kind.DURATION, 0
     if not kinds <= NUMERIC:
         raise KindError(f"cannot multiply {describe(left)} and {describe(right)}")
+    for factor, other in ((left, right), (right, left)):
+        if isinstance(factor, Fixed) and factor.kind is Kind.NUMBER:
+            return other.kind, power  # twice 3% is 6%
     if Kind.NUMBER in kinds:
         return Kind.NUMBER, power
     return (Kind.RATIO if Kind.RATIO in kinds else Kind.PERCENT), power
