@@ -93,7 +93,7 @@ def _arguments(resolver: Resolver, node: s.Action, action: ActionName) -> dict[S
 
 def _quantity(resolver: Resolver, node: s.Expression | None, side: Side) -> Quantity:
     if node is None:
-        return Quantity(QuantityKind.NONE)
+        return Quantity(QuantityKind.NONE if side in ENTRY_SIDES else QuantityKind.ALL)
     if isinstance(node, s.Text) and node.value.strip().lower() == ALL_QUANTITY:
         if side in ENTRY_SIDES:
             raise resolver.refuse(

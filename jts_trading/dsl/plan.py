@@ -33,7 +33,7 @@ class QuantityKind(StrEnum):
     SHARES = "shares"  # shares, or coins
     MONEY = "money"  # an amount of `currency`
     KELLY = "kelly"  # the Kelly fraction of the closed trades of the instance
-    NONE = "none"  # not given: the driver's default (entries) or the whole position (exits)
+    NONE = "none"  # an entry that gives none: the driver's configured size
 
 
 @dataclass(frozen=True, slots=True)

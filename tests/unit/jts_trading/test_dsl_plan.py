@@ -230,6 +230,16 @@ def test_quantities_when_written_differently_then_one_meaning() -> None:
         assert plan.rules[0].quantity == expected
 
 
+def test_quantity_when_not_given_then_exit_closes_and_entry_takes_the_configured_size() -> None:
+    """An exit without a quantity leaves the whole position."""
+    entry = "entry.long { when (close > 1) { buy() } }"
+    plan = compile_strategy(
+        f'strategy("T") {{ {entry} exit.long {{ when (true) {{ close() }} }} }}'
+    )
+
+    assert [rule.quantity.kind for rule in plan.rules] == [QuantityKind.NONE, QuantityKind.ALL]
+
+
 def test_params_when_declared_then_explained_with_range() -> None:
     """A sweep finds name, value, range and step."""
     plan = compile_strategy(strategy("SMA(n) > 1", "params { n = 20 in 5..50 step 5 }"))

@@ -1,0 +1,101 @@
+"""`jts strategy check | explain | new` as a user calls them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from jts_pipelines.cli import console
+from jts_pipelines.cli.strategy import strategy
+from jts_trading.dsl.errors import StrategyError
+
+EXAMPLES = Path(__file__).parents[3] / "examples" / "strategies"
+
+
+def call(*arguments: str, text: str | None = None) -> Result:
+    """Run `jts strategy` with arguments."""
+    return CliRunner().invoke(strategy, list(arguments), input=text)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.jts")), ids=lambda p: p.stem)
+def test_check_when_text_is_sound_then_document_says_so(path: Path) -> None:
+    """The three listings pass."""
+    result = call("check", str(path), "--json")
+
+    document = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert document["ok"] is True
+    assert document["state_size"] > 1
+    assert f"{document['name']} is sound" in call("check", str(path)).stdout
+
+
+def test_check_when_text_is_wrong_then_place_caret_and_usage_error(tmp_path: Path) -> None:
+    """The error that becomes the one line on stderr; line and caret are the report."""
+    path = tmp_path / "x.jts"
+    path.write_text('strategy("T") {\n  entry.long { when (clse > 1) { buy(1) } }\n}')
+
+    result = call("check", str(path))
+
+    assert isinstance(result.exception, StrategyError)
+    assert console.exit_code_of(result.exception) == console.BAD_USAGE
+    assert str(result.exception).startswith(
+        f'{path}:2:22: unknown name "clse"; did you mean close'
+    )
+    line, caret = result.stdout.splitlines()
+    assert caret.index("^") == line.index("clse")
+    document = json.loads(call("check", str(path), "--json").stdout)
+    assert (document["ok"], document["line"], document["column"]) == (False, 2, 22)
+
+
+def test_check_when_read_from_stdin_then_named_so() -> None:
+    """A script pipes a text in."""
+    result = call("check", "-", text="strategy")
+
+    assert str(result.exception).startswith("<stdin>:1:9: end of text, expected")
+
+
+def test_explain_when_asked_for_json_then_plan_and_source() -> None:
+    """Plan, warm-up, state size and source are one document."""
+    result = call("explain", str(EXAMPLES / "multi_timeframe_momentum.jts"), "--json")
+
+    document = json.loads(result.stdout)
+    assert document["warmup_bars"] == {"hourly": 15, "daily": 50}
+    assert document["timeframes"] == [{"bit": 0, "name": "daily", "interval": "1d"}]
+    assert document["risk_management"]["max_position_size"] == "0.2"
+    assert document["rules"][0]["quantity"] == "the Kelly fraction"
+    assert "def step(state" in document["source"]
+    assert document["plan"][1]["computes"] == "SMA(#0, period: 50)"
+
+
+def test_explain_when_read_by_a_person_then_tables_and_source() -> None:
+    """The same for a person."""
+    text = call("explain", str(EXAMPLES / "sma_crossover.jts")).stdout
+
+    for expected in ("SMA_Crossover", "51 base bars", "5 % of equity", "def step(state"):
+        assert expected in text
+
+
+def test_new_when_called_then_text_compiles_and_is_not_replaced(tmp_path: Path) -> None:
+    """The template is sound, takes parameters, and nobody loses a text by it."""
+    path = tmp_path / "mine.jts"
+
+    assert call("new", str(path)).exit_code == 0
+    assert call("check", str(path), "--set", "quick=30").exit_code == 0
+    again = call("new", str(path), "--name", "Other")
+    assert isinstance(again.exception, console.CommandError)
+    assert 'strategy("mine")' in path.read_text(encoding="utf-8")
+    assert call("new", str(path), "--name", "Other", "--force").exit_code == 0
+    assert 'strategy("Other")' in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("assignment", ["quick", "=3", "quick="])
+def test_set_when_malformed_then_usage_error(tmp_path: Path, assignment: str) -> None:
+    """--set wants NAME=VALUE with a value of the declared kind."""
+    path = tmp_path / "mine.jts"
+    call("new", str(path))
+
+    error = call("check", str(path), "--set", assignment).exception
+
+    assert isinstance(error, Exception)
+    assert console.exit_code_of(error) == console.BAD_USAGE
