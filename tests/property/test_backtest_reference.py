@@ -5,6 +5,7 @@ one, and prices every fill through the rule table's own functions.
 """
 
 import math
+import os
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -399,8 +400,9 @@ def backtest(frame: pl.DataFrame, text: str, cash: int, cache: Path) -> Backtest
 
 @pytest.fixture(scope="module")
 def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compiled code, shared by the tests of this file."""
-    return tmp_path_factory.mktemp("kernels")
+    """Compiled code, shared by the tests of a run."""
+    root = tmp_path_factory.getbasetemp()
+    return (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "kernels"
 
 
 QUIET = settings(

@@ -1,0 +1,198 @@
+"""The tear sheet: one file, complete, safe, equal for equal results."""
+
+import os
+import re
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from jts_pipelines.backtest.engine import run_backtest
+from jts_pipelines.backtest.metrics import DEFINITIONS
+from jts_pipelines.backtest.result import BacktestResult
+from jts_pipelines.backtest.settings import BacktestSettings
+from jts_pipelines.reports.sparkline import png_sparkline
+from jts_pipelines.reports.tearsheet import render_tearsheet, write_tearsheet
+from jts_trading.domain.sessions import calendar_for
+from jts_trading.dsl.compiler import compile_strategy
+
+HOSTILE = "<script>alert(1)</script>"
+TEXT = """strategy("Plain") {
+  entry.long { when (close > close[1]) { buy(quantity: "20%", type: "market") } }
+  exit.long { when (close < close[1]) { sell(quantity: "all", type: "market") } }
+}
+"""
+
+
+def bars(closes: list[int]) -> pl.DataFrame:
+    """Return daily bars of two symbols from these closes."""
+    days = calendar_for("KRX").sessions(date(2024, 5, 2), date(2024, 12, 20))[: len(closes)]
+    rows = [
+        {
+            "symbol": symbol,
+            "timestamp": datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(hours=9),
+            "trade_date": day,
+            "open": close,
+            "high": close + 1,
+            "low": close - 1,
+            "close": close,
+            "volume": 500,
+        }
+        for symbol, factor in (("005930", 1), ("000660", 2))
+        for day, close in zip(days, [c * factor for c in closes], strict=True)
+    ]
+    return pl.DataFrame(rows).with_columns(pl.col("timestamp").cast(pl.Datetime("ms", "UTC")))
+
+
+def result_of(closes: list[int], root: Path) -> BacktestResult:
+    """Run the strategy of this file."""
+    listing = pl.DataFrame(
+        {
+            "symbol": ["005930", "000660"],
+            "market": ["KOSPI", "KOSPI"],
+            "name": ["삼성전자", "SK하이닉스 <b>"],
+        }
+    )
+    return run_backtest(
+        compile_strategy(TEXT),
+        bars(closes),
+        BacktestSettings(cash=10_000_000),
+        cache_dir=root,
+        instruments=listing,
+    )
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compiled code, shared by the tests of a run."""
+    root = tmp_path_factory.getbasetemp()
+    return (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "kernels"
+
+
+@pytest.fixture(scope="module")
+def result(kernels: Path) -> BacktestResult:
+    """A run with wins, losses and a hostile name."""
+    found = result_of([10_000 + 61 * (n * n % 17) for n in range(90)], kernels)
+    # The language refuses such a name; the page must not depend on that.
+    return replace(found, strategy=HOSTILE, text=f"# {HOSTILE}\n{found.text}")
+
+
+class Outline(HTMLParser):
+    """What a browser would see of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.heads: list[str] = []
+        self.words: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag and what it refers to."""
+        self.tags.append(tag)
+        self.links += [
+            value or "" for name, value in attrs if name in ("src", "href", "xlink:href")
+        ]
+
+    def handle_data(self, data: str) -> None:
+        """Note text."""
+        self.words.append(data)
+        if self.tags and self.tags[-1] == "h2":
+            self.heads.append(data.strip())
+
+
+def test_tearsheet_shows_every_part(result: BacktestResult) -> None:
+    """Equity, months, trades, price, best and worst, figures, strategy and inputs are there."""
+    outline = Outline(render_tearsheet(result))
+
+    heads = [head for head in outline.heads if head]
+    assert heads[:3] == ["Equity", "Monthly returns", "Trades"]
+    assert "Best and worst trades" in heads
+    assert heads[-2:] == ["Strategy", "What went in"]
+    assert outline.tags.count("svg") == 4
+    words = " ".join(outline.words)
+    assert all(name.replace("_", " ") in words for name in DEFINITIONS if name != "omega")
+    assert result.digests.data in words
+    assert f"{result.final_equity:,}" in words
+    assert "삼성전자" in words
+
+
+def test_tearsheet_needs_no_network_and_runs_no_script(result: BacktestResult) -> None:
+    """One file: no address to load from, no script, and a policy that forbids both."""
+    page = render_tearsheet(result)
+    outline = Outline(page)
+
+    assert "script" not in outline.tags
+    assert all(link.startswith("#") for link in outline.links)
+    assert set(re.findall(r"url\(([^)]*)\)", page)) <= set(re.findall(r"url\((#[^)]*)\)", page))
+    assert "default-src 'none'" in page
+
+
+def test_tearsheet_of_hostile_names_shows_them_as_text(result: BacktestResult) -> None:
+    """What people wrote is text, in the headline, the strategy and the names."""
+    page = render_tearsheet(result)
+
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "SK하이닉스 &lt;b&gt;" in page
+    assert "<script" not in render_tearsheet(result, "<script>x</script>")
+
+
+def test_tearsheet_of_equal_results_is_equal(result: BacktestResult) -> None:
+    """No clock and no chance goes into a page."""
+    assert render_tearsheet(result) == render_tearsheet(result)
+
+
+def test_tearsheet_keeps_references_between_its_charts_apart(result: BacktestResult) -> None:
+    """Several drawings share one page: every id that is referred to exists, none twice unequal."""
+    page = render_tearsheet(result)
+    outline = Outline(page)
+    ids = set(re.findall(r'\sid="([^"]+)"', page))
+
+    assert {link.removeprefix("#") for link in outline.links} <= ids
+    assert set(re.findall(r"url\(#([^)]*)\)", page)) <= ids
+
+
+def test_tearsheet_of_a_run_without_trades_says_so(kernels: Path) -> None:
+    """Nothing to show is shown as such, with the warnings first."""
+    page = render_tearsheet(result_of([10_000] * 5, kernels))
+
+    assert "No trade was closed." in page
+    assert "Read this first" in page
+    assert Outline(page).tags.count("svg") == 1
+
+
+def test_tearsheet_of_one_session_can_be_drawn(kernels: Path) -> None:
+    """The smallest run there is has a page too."""
+    assert "1 session &middot;" in render_tearsheet(result_of([10_000], kernels))
+
+
+def test_write_tearsheet_into_a_new_folder_leaves_one_whole_file(
+    result: BacktestResult, tmp_path: Path
+) -> None:
+    """The folder is made, an older file is replaced, nothing unfinished stays behind."""
+    path = tmp_path / "deep" / "sheet.html"
+
+    assert write_tearsheet(result, path) == path
+    write_tearsheet(result, path)
+
+    assert [file.name for file in path.parent.iterdir()] == ["sheet.html"]
+    assert path.read_text(encoding="utf-8") == render_tearsheet(result)
+
+
+def test_png_sparkline_is_a_small_picture(result: BacktestResult) -> None:
+    """Dagster keeps metadata for ever, so the picture is small."""
+    picture = png_sparkline(result.equity["equity"].to_list(), "equity")
+
+    assert picture.startswith(b"\x89PNG")
+    assert 1_000 < len(picture) < 100_000
+
+
+def test_png_sparkline_of_nothing_is_refused() -> None:
+    """A line over no values is a mistake of the caller."""
+    with pytest.raises(ValueError, match="at least one value"):
+        png_sparkline([])
