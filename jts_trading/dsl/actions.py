@@ -129,7 +129,11 @@ def _fixed_quantity(resolver: Resolver, value: Fixed, at: int) -> Quantity:
         raise resolver.refuse(f"{describe(value)} is no quantity", at, _QUANTITY_HINT)
     if kind is QuantityKind.PERCENT and value.value > 1:
         raise resolver.refuse("a quantity is at most 100% of the equity", at)
-    return Quantity(kind, Decimal(decimal_text(value.value)), value.currency)
+    try:
+        amount = Decimal(decimal_text(value.value))
+    except ValueError as error:
+        raise resolver.refuse(f"the quantity {error}", at, _QUANTITY_HINT) from error
+    return Quantity(kind, amount, value.currency)
 
 
 def _order_type(resolver: Resolver, given: dict[Slot, s.Expression]) -> OrderType:

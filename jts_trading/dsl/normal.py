@@ -84,13 +84,22 @@ def _arguments(arguments: tuple[s.Argument, ...]) -> str:
     )
 
 
+DECIMAL_PLACES_MAX = 64
+
+
 def decimal_text(value: Fraction) -> str:
-    """Return a fraction that was written as a decimal number as one again."""
+    """Return a fraction that was written as a decimal number as one again.
+
+    Raises:
+        ValueError: It has no end as a decimal number.
+    """
     places = 0
     scaled = value
     while scaled.denominator != 1:
         scaled *= 10
         places += 1
+        if places > DECIMAL_PLACES_MAX:
+            raise ValueError(f"{value} has no end as a decimal number")
     digits = str(abs(scaled.numerator)).rjust(places + 1, "0")
     sign = "-" if value < 0 else ""
     return sign + (f"{digits[:-places]}.{digits[-places:]}" if places else digits)

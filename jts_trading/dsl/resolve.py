@@ -31,6 +31,8 @@ from jts_trading.dsl.values import (
     require_alike,
 )
 
+# Constants are folded as fractions, whose digits would double with every square of a square.
+CONSTANT_MAX = 10**40
 _PRICE_COLUMNS = frozenset(COLUMNS) - {"volume"}
 
 
@@ -251,7 +253,10 @@ def _combine(
     if sign == "/" and isinstance(right, Fixed) and right.value == 0:
         raise resolver.refuse("division by zero", at)
     if isinstance(left, Fixed) and isinstance(right, Fixed):
-        return Fixed(_calculate(sign, left.value, right.value), kind)
+        value = _calculate(sign, left.value, right.value)
+        if max(abs(value.numerator), value.denominator) > CONSTANT_MAX:
+            raise resolver.refuse("this constant has too many digits", at)
+        return Fixed(value, kind)
     # Sums take constants in currency; factors stay pure numbers.
     unit = power if sign in _DEEDS else 0
     node = g.Arithmetic(sign, resolver.node_of(left, unit), resolver.node_of(right, unit), frame)

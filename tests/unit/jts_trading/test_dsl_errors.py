@@ -95,6 +95,7 @@ ACTIONS = {
     "buy(quantity: -5%)": ("a quantity is above zero", ""),
     'buy(quantity: "500%")': ("at most 100% of the equity", ""),
     'buy(quantity: "much")': ('"much" is no quantity', '"5%"'),
+    "buy(quantity: 10 / 3)": ("the quantity 10/3 has no end as a decimal number", ""),
     "buy(quantity: close)": ("a quantity is known in advance", ""),
     "buy(quantity: kelly())": ('"kelly(...)" is no quantity', "calculate_kelly_criterion"),
     "buy(quantity: 1, amount: 2)": ('buy has no argument "amount"', "known:"),
@@ -176,6 +177,21 @@ def test_chains_when_long_then_limit_of_parts_ends_them() -> None:
         assert "at most 2,000 parts" in refusal(entry(text)).message
     chain = " + ".join(["close"] * 900)
     assert compile_strategy(entry(chain + " > 1")).rules
+
+
+def test_constants_when_squared_again_and_again_then_refused() -> None:
+    """Folding constants cannot be made to fill the memory."""
+    squares = " ".join(f"a{i} = a{i - 1} * a{i - 1}" for i in range(1, 300))
+    error = refusal(entry("close > 1", before=f"indicators {{ a0 = 99 / 7 {squares} }}"))
+    assert "this constant has too many digits" in error.message
+
+
+def test_nesting_when_just_inside_the_limit_then_accepted() -> None:
+    """Thirty levels are a legal text, on a stack that is in use already."""
+    depth = 30
+    condition = "(" * depth + "close > 1" + ")" * depth
+
+    assert compile_strategy(entry(condition)).rules[0].condition == "close > 1"
 
 
 def test_indicators_when_more_than_64_then_refused() -> None:
