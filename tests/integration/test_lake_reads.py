@@ -1,0 +1,321 @@
+"""The lake over a real hot store and files: every row once, pruned, at its own scale."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import clickhouse_connect
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from storage.errors import HotStoreError, InputError, VerificationError
+from storage.hot.store import HotStore
+from storage.lake.lake import Lake
+from storage.lake.standing import standings, totals
+from storage.manifest.chain import Manifests
+from storage.moves.mover import Mover
+from storage.schema.arrow import file_schema
+from storage.schema.datasets import CANDLES
+from storage.schema.partitions import Partition, partition_of
+from storage.schema.tiers import Tier, default_settings
+
+pytestmark = pytest.mark.integration
+
+FIRST = date(2024, 1, 1)
+TODAY = FIRST + timedelta(days=100)
+OFFSETS = {0: Tier.COLD, 60: Tier.WARM, 99: Tier.HOT}
+MINUTES = 5
+
+
+def bars(venue: str, day: date, price: str) -> pa.Table:
+    """Minute bars of three symbols."""
+    first = datetime(day.year, day.month, day.day, 1, tzinfo=UTC)
+    rows = [
+        {
+            "timestamp": first + timedelta(minutes=minute),
+            "venue": venue,
+            "symbol": symbol,
+            "broker": "paper",
+            "interval": "1m",
+            "open": Decimal(price),
+            "high": Decimal(price),
+            "low": Decimal(price),
+            "close": Decimal(price) * (minute + 1),
+            "volume": Decimal(price),
+            "bid": None,
+            "ask": None,
+            "trade_date": day,
+            "received_at": first,
+            "available_at": first,
+            "revision": 1,
+            "status": "traded",
+            "quality": "ok",
+            "ingest_id": "i1",
+        }
+        for symbol in ("AAA", "BBB", "CCC")
+        for minute in range(MINUTES)
+    ]
+    return pa.Table.from_pylist(rows, schema=file_schema(CANDLES, venue))
+
+
+class Shore:
+    """A lake whose days stand in all three tiers, and what was put into it."""
+
+    def __init__(self, dsn: str, home: Path) -> None:
+        self.hot = HotStore(dsn)
+        self.hot.ensure_schema()
+        self.home = home
+        self.manifests = Manifests(home / "manifests")
+        self.mover = Mover(
+            self.hot,
+            self.manifests,
+            default_settings(),
+            home,
+            now=lambda: datetime.combine(TODAY, datetime.min.time(), UTC),
+            today=lambda _: TODAY,
+        )
+
+    def lake(self) -> Lake:
+        """A new reader."""
+        return Lake(self.hot, Manifests(self.home / "manifests"), default_settings(), self.home)
+
+    def put(self, partition: Partition, rows: pa.Table) -> None:
+        """Bring rows into hot."""
+        self.hot.transit.stage(partition, rows)
+        self.hot.transit.admit(partition)
+
+    def fill(self) -> list[pa.Table]:
+        """Bring two venues in and move what is due; return what was brought."""
+        brought = []
+        for venue, price in (("KRX", "71500"), ("UPBIT", "0.00000123")):
+            for offset in OFFSETS:
+                day = FIRST + timedelta(days=offset)
+                rows = bars(venue, day, price)
+                self.put(partition_of("candles", venue, "1m", day), rows)
+                brought.append(rows)
+        list(self.mover.archive())
+        return brought
+
+
+@pytest.fixture(scope="module")
+def database(clickhouse_url: str) -> Iterator[str]:
+    """A DSN of a database of this module."""
+    name = f"l_{uuid.uuid4().hex[:8]}"
+    with clickhouse_connect.get_client(dsn=clickhouse_url) as admin:
+        admin.command(f"CREATE DATABASE {name}")
+        yield f"{clickhouse_url}/{name}"
+        admin.command(f"DROP DATABASE {name}")
+
+
+@pytest.fixture(scope="module")
+def brought() -> list[pa.Table]:
+    """Filled by `shore`: what stands in its lake."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def shore(
+    database: str, tmp_path_factory: pytest.TempPathFactory, brought: list[pa.Table]
+) -> Shore:
+    """A filled lake, not changed by the tests that share it."""
+    made = Shore(database, tmp_path_factory.mktemp("lake"))
+    brought.extend(made.fill())
+    return made
+
+
+@pytest.fixture
+def own_shore(clickhouse_url: str, tmp_path: Path) -> Iterator[Shore]:
+    """An empty lake of one test."""
+    name = f"o_{uuid.uuid4().hex[:8]}"
+    with clickhouse_connect.get_client(dsn=clickhouse_url) as admin:
+        admin.command(f"CREATE DATABASE {name}")
+        yield Shore(f"{clickhouse_url}/{name}", tmp_path)
+        admin.command(f"DROP DATABASE {name}")
+
+
+def test_rows_of_one_venue_when_read_are_those_that_came_in(
+    shore: Shore, brought: list[pa.Table]
+) -> None:
+    """Whatever the tier: same values, same scale, each row once."""
+    for venue in ("KRX", "UPBIT"):
+        expected = pa.concat_tables(t for t in brought if t["venue"][0].as_py() == venue)
+        frame = shore.lake().read(venue=venue)
+        in_order = ["symbol", "timestamp"]
+
+        assert frame.schema == pl.DataFrame(expected).schema
+        assert frame.equals(pl.DataFrame(expected).sort(in_order))
+
+
+def test_rows_of_two_venues_when_read_together_have_eight_decimals(shore: Shore) -> None:
+    """Mixed scales become one exact type; nothing is rounded."""
+    frame = shore.lake().read(columns=["venue", "close"])
+    sums = dict(frame.group_by("venue").agg(pl.col("close").sum()).iter_rows())
+
+    assert frame.schema["close"] == pl.Decimal(18, 8)
+    assert sums == {
+        "KRX": Decimal(71500) * 15 * 3 * 3,
+        "UPBIT": Decimal("0.00000123") * 15 * 3 * 3,
+    }
+
+
+def test_tier_when_asked_for_names_who_serves(shore: Shore) -> None:
+    """One tier per day, by its age."""
+    frame = shore.lake().read(columns=["venue", "trade_date"], with_tier=True).unique()
+    found = {(venue, (day - FIRST).days): tier for venue, day, tier in frame.iter_rows()}
+
+    assert found == {
+        (venue, offset): tier.value
+        for venue in ("KRX", "UPBIT")
+        for offset, tier in OFFSETS.items()
+    }
+
+
+def test_count_and_partitions_when_all_tiers_hold_rows_agree(shore: Shore) -> None:
+    """Counts by reading and counts by the chain are the same."""
+    lake = shore.lake()
+    found = standings(shore.manifests.catalog("candles"), shore.hot.partitions())
+    by_tier = totals(found)
+
+    assert lake.count() == 6 * 3 * MINUTES
+    assert {t: total.rows for t, total in by_tier.items()} == dict.fromkeys(Tier, 30)
+    assert sum(served.rows for served in lake.summary()) == lake.count()
+    assert len(lake.partitions("candles", "KRX", "1m")) == 3
+
+
+@pytest.mark.parametrize("offset", sorted(OFFSETS))
+def test_scan_when_bounded_returns_exactly_those_rows(shore: Shore, offset: int) -> None:
+    """Symbols, instants and days bound a read, inclusive on both sides."""
+    day = FIRST + timedelta(days=offset)
+    first = datetime(day.year, day.month, day.day, 1, 1, tzinfo=UTC)
+    frame = shore.lake().read(
+        venue="KRX",
+        interval="1m",
+        symbols=["AAA", "ZZZ"],
+        start=first,
+        end=first + timedelta(minutes=2),
+        columns=["symbol", "timestamp"],
+    )
+    days = shore.lake().read(venue="KRX", start=day, end=day, columns=["trade_date"])
+
+    assert frame["symbol"].to_list() == ["AAA"] * 3
+    assert frame["timestamp"].min() == first
+    assert (days.height, days["trade_date"].unique().to_list()) == (15, [day])
+
+
+_PREDICATES = st.one_of(
+    st.sampled_from(["AAA", "BBB", "XXX"]).map(lambda s: pl.col("symbol") == s),
+    st.lists(st.sampled_from(["AAA", "CCC", "XXX"]), max_size=3).map(
+        lambda names: pl.col("symbol").is_in(names)
+    ),
+    st.sampled_from(["KRX", "UPBIT"]).map(lambda v: pl.col("venue") != v),
+    st.integers(-1, 101).map(lambda n: pl.col("trade_date") >= FIRST + timedelta(days=n)),
+    st.integers(-1, 101).map(lambda n: pl.lit(FIRST + timedelta(days=n)) > pl.col("trade_date")),
+    st.integers(0, 6).map(
+        lambda n: pl.col("timestamp") < datetime(2024, 3, 1, 1, n, tzinfo=UTC),
+    ),
+    st.sampled_from([71500, 143000]).map(lambda price: pl.col("close") > price),
+    st.just(pl.col("tier") == "hot"),
+)
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(first=_PREDICATES, second=_PREDICATES, either=st.booleans())
+def test_scan_when_filtered_lazily_equals_filtering_afterwards(
+    shore: Shore, first: pl.Expr, second: pl.Expr, either: bool
+) -> None:
+    """Push-down changes what is fetched, never what is found."""
+    predicate = first | second if either else first & second
+    order = ["venue", "symbol", "timestamp"]
+    pushed = shore.lake().scan(with_tier=True).filter(predicate).collect().sort(order)
+    afterwards = shore.lake().read(with_tier=True).filter(predicate).sort(order)
+
+    assert pushed.equals(afterwards)
+
+
+def test_scan_when_limited_stops(shore: Shore) -> None:
+    """`head` returns so many rows, not more."""
+    assert shore.lake().scan(columns=["symbol"]).head(7).collect().height == 7
+
+
+def test_scan_of_other_days_when_a_file_is_damaged_does_not_open_it(own_shore: Shore) -> None:
+    """Only files that can hold wanted rows are opened; a damaged one is never served."""
+    own_shore.fill()
+    cold = next((own_shore.home / "cold").rglob("*venue=KRX*/**/*.parquet"))
+    content = bytearray(cold.read_bytes())
+    content[100] ^= 1
+    cold.write_bytes(bytes(content))
+    rest = own_shore.lake().read(venue="KRX", start=FIRST + timedelta(days=1))
+
+    assert rest.height == 30
+    with pytest.raises(VerificationError, match="it is not served"):
+        own_shore.lake().read(venue="KRX", start=FIRST, end=FIRST)
+
+
+def test_digest_when_a_file_was_read_before_is_not_computed_again(own_shore: Shore) -> None:
+    """The memory of checked files is kept between processes and follows changes of the file."""
+    own_shore.fill()
+    before = own_shore.lake().read(venue="KRX").height
+    memory = own_shore.home / "cache" / "digests.json"
+    assert memory.exists()
+    cold = next((own_shore.home / "cold").rglob("*venue=KRX*/**/*.parquet"))
+    stat = cold.stat()
+    content = bytearray(cold.read_bytes())
+    content[200] ^= 1
+    cold.write_bytes(bytes(content))
+    os.utime(cold, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+    assert before == 45
+    with pytest.raises(VerificationError):
+        own_shore.lake().read(venue="KRX")
+
+
+def test_hot_partition_when_lost_is_served_by_its_copy(own_shore: Shore) -> None:
+    """A wiped hot store does not hide rows that warm has verified."""
+    own_shore.fill()
+    day = FIRST + timedelta(days=99)
+    own_shore.hot.transit.withdraw(partition_of("candles", "KRX", "1m", day))
+    frame = own_shore.lake().read(venue="KRX", start=day, columns=["symbol"], with_tier=True)
+
+    assert (frame.height, frame["tier"].unique().to_list()) == (15, ["warm"])
+
+
+def test_lake_when_empty_has_columns_and_no_rows(own_shore: Shore) -> None:
+    """Nothing in it is no error."""
+    frame = own_shore.lake().read()
+
+    assert frame.height == 0
+    assert frame.columns == [column.name for column in CANDLES.columns]
+    assert own_shore.lake().count() == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"dataset": "candle"}, "unknown dataset 'candle'; known: candles"),
+        ({"venue": "NYSE"}, "unknown venue 'NYSE'; accepted: KRX"),
+        ({"columns": ["clse"]}, "unknown column 'clse'; known: timestamp"),
+        ({"start": datetime(2024, 1, 1)}, "an instant needs its offset"),  # noqa: DTZ001 - is refused
+    ],
+)
+def test_scan_when_misused_names_what_is_accepted(
+    own_shore: Shore, arguments: dict[str, object], message: str
+) -> None:
+    """One clear line."""
+    with pytest.raises(InputError, match=message):
+        own_shore.lake().scan(**arguments)  # type: ignore[arg-type] - wrong on purpose
+
+
+def test_lake_when_the_hot_store_is_down_says_so(tmp_path: Path) -> None:
+    """A missing tier is an error, not a smaller answer."""
+    hot = HotStore("http://127.0.0.1:9")
+    lake = Lake(hot, Manifests(tmp_path / "manifests"), default_settings(), tmp_path)
+    with pytest.raises(HotStoreError, match=r"127\.0\.0\.1:9"):
+        lake.count()
