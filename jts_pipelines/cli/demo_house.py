@@ -24,6 +24,8 @@ from storage.schema.tiers import Tier
 
 DAILY_FILE = Path("krx/krx_1d_2023-12_2025-06.parquet")
 MINUTE_FILE = Path("krx/krx_1m_creon_005930_2018-01_2018-02.parquet")
+LISTING_FILE = "krx_instruments_2026-08-21.parquet"
+"""Beside the files, if there is one: it says KOSPI or KOSDAQ, which decides taxes."""
 
 _MINUTES_AFTER_CLOSE = 30
 _NS_PER_MINUTE = 60 * 1_000_000_000

@@ -19,6 +19,7 @@ from jts_pipelines.cli import console
 from jts_pipelines.cli.demo_dagster import DagsterClient, Materialized
 from jts_pipelines.cli.demo_house import (
     DAILY_FILE,
+    LISTING_FILE,
     MINUTE_FILE,
     Ledger,
     Source,
@@ -246,15 +247,17 @@ def _research(run: Demo, dagster: DagsterClient, minutes: Source, panel: Source)
 
 
 def _backtest(dagster: DagsterClient, strategy: str, source: Source) -> dict[str, Any]:
+    listing = source.path.with_name(LISTING_FILE)
     config = {
         "strategy": str(_STRATEGIES / strategy),
         "venue": source.venue,
         "interval": source.interval,
+        "instruments": str(listing.absolute()) if listing.is_file() else "",
     }
     run_id = dagster.launch(
         "research",
         ["research/backtest_result", "research/tearsheet"],
-        run_config={"ops": {"research__backtest_result": {"config": config}}},
+        run_config={"ops": {"backtest": {"config": config}}},
     )
     dagster.wait(run_id, timeout_s=RUN_SECONDS)
     for made in dagster.materialized(run_id):

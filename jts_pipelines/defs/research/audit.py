@@ -1,0 +1,59 @@
+"""A second opinion on a finished backtest, from its own tables; pure of Dagster.
+
+The engine checks its sums while it runs. These checks start again from the fills that a person
+would read, so an error in writing the tables down is seen too.
+"""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What the fills of a run add up to.
+
+    Attributes:
+        cash_expected: Starting cash and every fill's cash flow, in won.
+        cash_found: Cash after the last session, in won.
+        sold_short: Fills that sold more than was held.
+        not_positive: Fills whose quantity or price is not above zero.
+    """
+
+    cash_expected: int
+    cash_found: int
+    sold_short: int
+    not_positive: int
+
+    @property
+    def cash_is_conserved(self) -> bool:
+        """Whether cash is where the fills say it is, to the won."""
+        return self.cash_expected == self.cash_found
+
+    @property
+    def fills_are_sane(self) -> bool:
+        """Whether nothing was sold that was not held, and every fill is of something."""
+        return self.sold_short == 0 and self.not_positive == 0
+
+
+def audit(fills: pl.DataFrame, equity: pl.DataFrame, start_cash: int) -> Audit:
+    """Add the fills of a run up again.
+
+    Args:
+        fills: One row per fill in the order of time: instrument, side, quantity, price,
+            commission, tax; money in won.
+        equity: One row per session with `cash`.
+        start_cash: In won.
+    """
+    is_buy = pl.col("side") == "buy"
+    gross = pl.col("quantity") * pl.col("price")
+    signed = pl.when(is_buy).then(pl.col("quantity")).otherwise(-pl.col("quantity"))
+    flow = pl.when(is_buy).then(-gross).otherwise(gross) - pl.col("commission") - pl.col("tax")
+    held = fills.select(held=signed.cum_sum().over("instrument"))
+    empty = (pl.col("quantity") <= 0) | (pl.col("price") <= 0)
+    return Audit(
+        cash_expected=start_cash + int(fills.select(flow.sum()).item() or 0),
+        cash_found=int(equity["cash"][-1]),
+        sold_short=held.filter(pl.col("held") < 0).height,
+        not_positive=fills.filter(empty).height,
+    )

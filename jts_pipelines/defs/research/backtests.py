@@ -1,0 +1,207 @@
+"""A backtest and its tear sheet as assets of the lake.
+
+Both come from one run of the engine: the sheet shows exactly the result beside it. Files go to
+`<home>/reports/backtest-<run>/`, where the name is a digest of everything that decides the result.
+"""
+
+import base64
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import msgspec
+from pydantic import Field
+
+from jts_pipelines.defs.failures import plain_failures
+from jts_pipelines.defs.resources import HouseResource
+from jts_pipelines.defs.results import Materialized
+from storage.errors import InputError
+
+if TYPE_CHECKING:
+    from jts_pipelines.backtest.request import BacktestRequest
+    from jts_pipelines.backtest.result import BacktestResult
+    from jts_pipelines.defs.house import House
+
+OWNERS = ["team:research"]
+RESULT = dg.AssetKey(["research", "backtest_result"])
+TEARSHEET = dg.AssetKey(["research", "tearsheet"])
+
+
+class BacktestConfig(dg.Config):
+    """What to run; a file of a strategy or its text."""
+
+    strategy: str = Field(default="", description="Path of a strategy file.")
+    text: str = Field(default="", description="Text of a strategy, instead of a file.")
+    venue: str = Field(default="KRX", description="Where it trades.")
+    interval: str = Field(default="1d", description="Interval of the stored bars.")
+    from_day: str = Field(default="", description="First session; the first stored one if empty.")
+    to_day: str = Field(default="", description="Last session, inclusive.")
+    symbols: list[str] = Field(default_factory=list, description="All that have bars if empty.")
+    params: dict[str, str] = Field(default_factory=dict, description="Values of parameters.")
+    cash: int = Field(default=100_000_000, description="Starting cash in won.")
+    instruments: str = Field(default="", description="Path of a listing with symbol and market.")
+
+
+@dg.multi_asset(
+    name="backtest",
+    specs=[
+        dg.AssetSpec(
+            RESULT,
+            group_name="research",
+            owners=OWNERS,
+            kinds={"polars", "numba"},
+            tags={"subject": "backtest"},
+            deps=[["krx_1d", "candles"], ["krx_1m", "candles"]],
+            description="Fills, equity and metrics of a strategy over the bars of all tiers.",
+        ),
+        dg.AssetSpec(
+            TEARSHEET,
+            group_name="research",
+            owners=OWNERS,
+            kinds={"html"},
+            tags={"subject": "backtest"},
+            deps=[RESULT],
+            description="One self-contained page: equity, drawdown, trades and all figures.",
+        ),
+    ],
+    check_specs=[
+        dg.AssetCheckSpec(
+            "cash_conserved",
+            asset=RESULT,
+            description="Starting cash and the cash flow of every fill give the final cash.",
+        ),
+        dg.AssetCheckSpec(
+            "fills_sane",
+            asset=RESULT,
+            description="Nothing was sold that was not held; every fill has price and quantity.",
+        ),
+    ],
+    pool="research",
+)
+def backtest(
+    context: dg.AssetExecutionContext, config: BacktestConfig, house: HouseResource
+) -> Iterator[Materialized]:
+    """Run one backtest over the lake and write its files."""
+    with plain_failures():
+        result, document = run_and_write(house.open(), config, context.log.info)
+    yield Materialized(
+        RESULT,
+        metadata={**_numbers(result), "equity": _equity_plot(result)},
+        check_results=_checks(result),
+        data_version=dg.DataVersion(str(document["run"])),
+    )
+    yield Materialized(
+        TEARSHEET,
+        metadata={
+            "page": dg.MetadataValue.path(str(document["tearsheet"])),
+            "fills": dg.MetadataValue.path(str(document["trades_file"])),
+            "document": dg.MetadataValue.path(str(document["document"])),
+            "bytes": Path(str(document["tearsheet"])).stat().st_size,
+        },
+    )
+
+
+def run_and_write(
+    house: "House", config: BacktestConfig, say: Callable[..., None]
+) -> tuple["BacktestResult", dict[str, object]]:
+    """Run a backtest over all tiers and write fills, equity, tear sheet and document.
+
+    Raises:
+        InputError: The configuration or the bars cannot be used.
+        JtsError: The strategy is refused, or no rule covers a day.
+        StorageError: A tier is not there or a file is damaged.
+    """
+    from jts_pipelines.backtest import request as asked
+    from jts_pipelines.reports.tearsheet import write_tearsheet
+
+    listing = asked.read_table(Path(config.instruments)) if config.instruments else None
+    with house.lake() as lake:
+        result = asked.run_from_lake(
+            lake,
+            request_of(config),
+            cache_dir=house.root / "cache" / "kernels",
+            instruments=listing,
+            on_phase=lambda phase: say("backtest: %s", phase),
+        )
+    directory = house.root / "reports" / f"backtest-{asked.run_id(result)}"
+    artifacts = asked.write_artifacts(result, directory)
+    sheet = write_tearsheet(result, directory / "tearsheet.html")
+    document = asked.document(result, artifacts, sheet)
+    kept = directory / "backtest.json"
+    kept.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+    return result, document | {"document": kept}
+
+
+def request_of(config: BacktestConfig) -> "BacktestRequest":
+    """Return the request that a configuration spells.
+
+    Raises:
+        InputError: Neither or both of file and text are given, or a day is no date.
+    """
+    from jts_pipelines.backtest.request import BacktestRequest
+    from jts_pipelines.backtest.settings import BacktestSettings
+
+    if bool(config.strategy) == bool(config.text):
+        raise InputError("backtest: give either `strategy` (a path) or `text`, and not both")
+    path = Path(config.strategy)
+    if config.strategy and not path.is_file():
+        raise InputError(f"{path}: no such strategy file")
+    return BacktestRequest(
+        text=config.text or path.read_text(encoding="utf-8"),
+        file=config.strategy or "<text>",
+        from_day=_day(config.from_day, "from_day"),
+        to_day=_day(config.to_day, "to_day"),
+        symbols=tuple(config.symbols) or None,
+        params=config.params,
+        settings=BacktestSettings(cash=config.cash, venue=config.venue, interval=config.interval),
+    )
+
+
+def _day(text: str, name: str) -> date | None:
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(f"{name} is {text!r}; accepted: a date such as 2024-01-31") from error
+
+
+def _numbers(result: "BacktestResult") -> dict[str, int | float | str]:
+    metrics = {name: value for name, value in result.metrics.items() if value is not None}
+    return {
+        "strategy": result.strategy,
+        "bars": result.facts.bars,
+        "trades": result.closed_trades,
+        "final_equity": result.final_equity,
+        "seconds": round(result.seconds["total"], 3),
+        "data_digest": result.digests.data,
+        "code_digest": result.digests.code,
+        **metrics,
+    }
+
+
+def _equity_plot(result: "BacktestResult") -> dg.MarkdownMetadataValue:
+    from jts_pipelines.reports.sparkline import png_sparkline
+
+    encoded = base64.b64encode(png_sparkline(result.equity["equity"].to_list())).decode()
+    return dg.MetadataValue.md(f"![equity](data:image/png;base64,{encoded})")
+
+
+def _checks(result: "BacktestResult") -> list[dg.AssetCheckResult]:
+    from jts_pipelines.defs.research.audit import audit
+
+    found = audit(result.fills, result.equity, result.start_cash)
+    return [
+        dg.AssetCheckResult(
+            check_name="cash_conserved",
+            passed=found.cash_is_conserved,
+            metadata={"expected": found.cash_expected, "found": found.cash_found},
+        ),
+        dg.AssetCheckResult(
+            check_name="fills_sane",
+            passed=found.fills_are_sane,
+            metadata={"sold_short": found.sold_short, "not_positive": found.not_positive},
+        ),
+    ]
