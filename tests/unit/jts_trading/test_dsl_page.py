@@ -1,0 +1,31 @@
+"""docs/dsl.md says what the language does."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from jts_trading.dsl.compiler import compile_strategy
+from jts_trading.dsl.grammar import NODES_MAX, Block, OrderType, RiskKey
+from jts_trading.dsl.layout import STATE_SLOTS_MAX
+from jts_trading.indicators.catalog import DEFINITIONS
+
+PAGE = (Path(__file__).parents[3] / "docs" / "dsl.md").read_text(encoding="utf-8")
+TEXTS = re.findall(r"^```jts\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda t: t.splitlines()[0][10:30])
+def test_example_of_the_page_when_compiled_then_accepted(text: str) -> None:
+    """Every example of the page is a strategy."""
+    assert compile_strategy(text, file="docs/dsl.md").rules
+
+
+def test_page_when_compared_with_the_grammar_then_complete() -> None:
+    """Blocks, risk settings, order types, indicators with their outputs and limits are named."""
+    names = [*Block, *RiskKey, *OrderType, *DEFINITIONS]
+    names += [p.name for d in DEFINITIONS.values() for p in d.parameters]
+    names += [o.name for d in DEFINITIONS.values() if len(d.outputs) > 1 for o in d.outputs]
+    names += [f"{STATE_SLOTS_MAX:,}", f"{NODES_MAX:,}"]
+
+    assert [name for name in names if name not in PAGE] == []
+    assert len(TEXTS) >= 3
