@@ -93,7 +93,16 @@ def _run(
     request: "BacktestRequest", settings: "Settings", bars: Path | None, listing: Path | None
 ) -> "BacktestResult":
     from jts_pipelines.backtest.request import read_table, run_from_file
+    from jts_trading.dsl.compiler import compile_strategy
+    from jts_trading.dsl.errors import StrategyError
 
+    # A text that is refused must not start a store first.
+    try:
+        compile_strategy(request.text, file=request.file, params=request.params)
+    except StrategyError as error:
+        if error.place.excerpt:
+            console.note(error.render().partition("\n")[2])
+        raise
     cache = settings.instance.root / "cache" / "kernels"
     instruments = None if listing is None else read_table(listing)
     with console.progress() as lines:
@@ -113,13 +122,10 @@ def _run_over_tiers(
 ) -> "BacktestResult":
     from jts_pipelines.backtest.request import run_from_lake
     from jts_pipelines.cli.instance import running_stores
-    from jts_trading.dsl.compiler import compile_strategy
     from storage.hot.store import HotStore
     from storage.lake.lake import Lake
     from storage.manifest.chain import Manifests
 
-    # A text that is refused must not start a store first.
-    compile_strategy(request.text, file=request.file, params=request.params)
     home = settings.instance.root
     with running_stores(settings) as stores:
         hot = HotStore(stores.hot)

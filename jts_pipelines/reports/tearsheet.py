@@ -156,10 +156,11 @@ def render_tearsheet(result: BacktestResult, title: str = "") -> str:
 
 def _header(result: BacktestResult, headline: str) -> str:
     facts = result.facts
+    sessions = _count(facts.sessions, "session")
     params = ", ".join(f"{name} = {value}" for name, value in result.params.items())
     return (
         f"<header><h1>{escape(headline)}</h1><p class='muted'>"
-        f"{facts.first_day} to {facts.last_day} &middot; {_count(facts.sessions, 'session')} &middot; "
+        f"{facts.first_day} to {facts.last_day} &middot; {sessions} &middot; "
         f"{_count(facts.instruments, 'instrument')} of {escape(str(result.config['venue']))} "
         f"&middot; {escape(facts.interval)} bars &middot; "
         f"{result.start_cash:,} won to begin with</p>"

@@ -1,0 +1,178 @@
+"""`jts backtest` as a user runs it: a process of its own, over the tiers and over a file."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from jts_pipelines.ingest.generated import write_generated
+
+pytestmark = pytest.mark.integration
+
+TEXT = """strategy("Cross") {
+  params { fast = 5 in 2..50 step 1 }
+  indicators {
+    quick = SMA(period: fast)
+    slow = SMA(period: 10)
+  }
+  entry.long { when (quick crosses above slow) { buy(quantity: "20%", type: "market") } }
+  exit.long { when (quick crosses below slow) { sell(quantity: "all", type: "market") } }
+}
+"""
+FIELDS = {
+    "config",
+    "data_digest",
+    "code_digest",
+    "metrics",
+    "trades",
+    "final_equity",
+    "bars",
+    "seconds",
+    "tearsheet",
+    "trades_file",
+    "equity_file",
+}
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with generated bars, a strategy and a home, in which kernels are compiled once."""
+    root = tmp_path_factory.mktemp("backtest")
+    write_generated(root, symbols=8, first=date(2024, 1, 2), last=date(2024, 6, 28))
+    (root / "cross.jts").write_text(TEXT, encoding="utf-8")
+    return root
+
+
+@pytest.fixture(scope="module")
+def daily(workplace: Path) -> Path:
+    """The generated daily panel."""
+    return next((workplace / "krx").glob("krx_1d_*.parquet"))
+
+
+def jts(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run one command line in the home of the workplace."""
+    environment = {name: value for name, value in os.environ.items() if "JTS" not in name}
+    return subprocess.run(
+        [sys.executable, "-m", "jts_pipelines.cli", *arguments],
+        env={**environment, "JTS_HOME": str(root / "home")},
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """Return the one JSON document of a command that succeeded."""
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_backtest_over_a_file_writes_document_fills_equity_and_tear_sheet(
+    workplace: Path, daily: Path
+) -> None:
+    """The document of design section 8; its files agree with it."""
+    named = ("--report", str(workplace / "out" / "sheet.html"), "--trades", "out/fills.csv")
+
+    found = answer(jts(workplace, "backtest", "cross.jts", "--bars", str(daily), *named, "--json"))
+
+    assert set(found) >= FIELDS
+    assert found["bars"] == pl.read_parquet(daily).height
+    fills = pl.read_csv(workplace / "out" / "fills.csv")
+    assert fills.columns[:8] == [
+        "time",
+        "instrument",
+        "side",
+        "quantity",
+        "price",
+        "commission",
+        "tax",
+        "reason",
+    ]
+    assert fills.height == found["fills"] > 10
+    equity = pl.read_parquet(found["equity_file"])
+    assert equity["equity"][-1] == found["final_equity"]
+    flow = pl.when(pl.col("side") == "buy").then(-1).otherwise(1) * pl.col("quantity")
+    flows = fills.select((flow * pl.col("price") - pl.col("commission") - pl.col("tax")).sum())
+    assert 100_000_000 + flows.item() == equity["cash"][-1]
+    assert "<svg" in (workplace / "out" / "sheet.html").read_text(encoding="utf-8")
+
+
+def test_backtest_over_the_tiers_sees_the_bars_of_the_file(workplace: Path, daily: Path) -> None:
+    """Ingested bars give the digests and the equity of the file that they came from."""
+    loaded = jts(workplace, "ingest", str(daily), "--venue", "KRX", "--interval", "1d", "--json")
+    assert loaded.returncode == 0, loaded.stderr
+    period = ("--from", "2024-01-02", "--to", "2024-06-28", "--json")
+
+    over_tiers = answer(jts(workplace, "backtest", "cross.jts", *period))
+    over_file = answer(jts(workplace, "backtest", "cross.jts", "--bars", str(daily), *period))
+
+    for field in ("data_digest", "code_digest", "final_equity", "trades", "metrics", "run"):
+        assert over_tiers[field] == over_file[field]
+    assert Path(over_tiers["tearsheet"]).is_file()
+
+
+def test_backtest_with_a_parameter_set_runs_another_strategy(workplace: Path, daily: Path) -> None:
+    """`--set` replaces a value of the text, and the digest of the code says so."""
+    common = ("backtest", "cross.jts", "--bars", str(daily), "--json")
+
+    plain = answer(jts(workplace, *common))
+    changed = answer(jts(workplace, *common, "--set", "fast=3", "--symbols", "005930"))
+
+    assert changed["config"]["params"] == {"fast": "3"}
+    assert changed["instruments"] == 1
+    assert plain["code_digest"] != changed["code_digest"]
+
+
+def test_backtest_for_people_is_a_table_with_warnings(workplace: Path, daily: Path) -> None:
+    """Without --json the figures and what to doubt are printed, and where the tear sheet is."""
+    done = jts(workplace, "backtest", "cross.jts", "--bars", str(daily))
+
+    assert done.returncode == 0, done.stderr
+    assert "final equity" in done.stdout
+    assert "tearsheet.html" in done.stdout.replace("\n", "")
+    assert "not in the instruments table" in done.stdout.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["cross.jts", "--bars", "none.parquet"], "none.parquet: no such file"),
+        (["cross.jts", "--bars", "broken.parquet"], "broken.parquet: cannot be read"),
+        (["cross.jts", "--bars", "DAILY", "--interval", "1w"], "interval is '1w'; accepted: 1m"),
+        (["cross.jts", "--bars", "DAILY", "--venue", "UPBIT"], "has costs and rules for: KRX"),
+        (["cross.jts", "--bars", "DAILY", "--cash", "0"], "cash is 0; accepted: 1 to"),
+        (["cross.jts", "--bars", "DAILY", "--set", "fast"], "accepted: parameter=value"),
+        (["cross.jts", "--bars", "DAILY", "--set", "fats=3"], "fats"),
+        (["cross.jts", "--bars", "DAILY", "--symbols", "999999"], "no 1d bars of 999999 at KRX"),
+        (["cross.jts", "--bars", "DAILY", "--from", "2031-01-01"], "for 2031-01-01 to the last"),
+        (["bad.jts", "--bars", "DAILY"], 'bad.jts:2:30: unknown indicator "SMAA"'),
+    ],
+)
+def test_backtest_of_what_cannot_be_used_is_one_line_and_exit_two(
+    arguments: list[str], message: str, workplace: Path, daily: Path
+) -> None:
+    """What was wrong, where, and what would be accepted."""
+    (workplace / "broken.parquet").write_bytes(daily.read_bytes()[:5_000])
+    (workplace / "bad.jts").write_text(
+        'strategy("Bad") {\n  entry.long { when (close > SMAA(period: 3)) { buy() } }\n}\n',
+        encoding="utf-8",
+    )
+    words = [str(daily) if word == "DAILY" else word for word in arguments]
+
+    done = jts(workplace, "backtest", *words, "--json")
+
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    lines = done.stderr.strip().splitlines()
+    assert lines[-1].startswith("jts: ")
+    assert message in lines[-1]
+    assert len(lines) == (3 if "bad.jts" in arguments else 1)
