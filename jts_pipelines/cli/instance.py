@@ -74,7 +74,10 @@ def owned_home(settings: Settings) -> Iterator[None]:
             console.note(f"jts: ended what an earlier run left: {', '.join(left)}")
         write_clock(instance.run_directory, settings.clock)
         _make_socket_directory(instance.socket_directory)
-        yield
+        try:
+            yield
+        finally:
+            _forget(instance)
     finally:
         owner.release()
 
@@ -154,10 +157,9 @@ def supervised(
     finally:
         stop.set()
         thread.join()
-        forget(instance)
 
 
-def forget(instance: InstanceSettings) -> None:
+def _forget(instance: InstanceSettings) -> None:
     """Remove the record and the sockets after everything ended."""
     remove_record(instance)
     shutil.rmtree(instance.socket_directory, ignore_errors=True)

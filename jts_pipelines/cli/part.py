@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import Signals
 
 # Takes the seconds since this process of the part started; returns None or the reason why not.
 Probe = Callable[[float], str | None]
@@ -23,6 +24,8 @@ class Part:
         port: The loopback port that it will take, or None.
         url: Where a person or a program reaches it; empty if nowhere.
         grace_s: Seconds from SIGTERM to SIGKILL.
+        death_signal: What it gets when the supervisor dies; SIGKILL for a part that has nothing to
+            save and may not end by SIGTERM without its stores.
         hung_after_s: It is killed and started again when its probe has failed that long.
         probe_every_s: Seconds between probes once it is ready.
     """
@@ -36,6 +39,7 @@ class Part:
     port: int | None = None
     url: str = ""
     grace_s: float = 3.0
+    death_signal: Signals = Signals.SIGTERM
     hung_after_s: float = 60.0
     probe_every_s: float = 2.0
 

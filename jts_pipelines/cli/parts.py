@@ -9,6 +9,7 @@ import sys
 from collections.abc import Collection, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from signal import Signals
 
 from jts_pipelines.cli import probes
 from jts_pipelines.cli.part import Part
@@ -93,11 +94,15 @@ def dagster_parts(settings: Settings, *, definitions: str = DEFINITIONS) -> tupl
     port = settings.instance.port("dagster")
     url = f"http://{_HOST}:{port}"
     workspace = ("-w", str(home / "workspace.yaml"))
+    # `dagster code-server start` would put a proxy before the same server: 60 MB more, and the
+    # server outlives a killed proxy. What the proxy adds, a reload of changed code, is here a
+    # restart of this part. Definitions load at the first question, so that an error in them is
+    # shown in the web page and does not end the server.
     code_server = Part(
         name="dagster-code-server",
         argv=_module(
-            *("dagster", "code-server", "start", "-m", definitions, "-h", _HOST),
-            *("-p", str(code_port), "--location-name", LOCATION),
+            *("dagster", "api", "grpc", "--lazy-load-user-code", "-m", definitions),
+            *("-h", _HOST, "-p", str(code_port), "--location-name", LOCATION),
             "--use-python-environment-entry-point",
         ),
         environment=environment,
@@ -105,6 +110,7 @@ def dagster_parts(settings: Settings, *, definitions: str = DEFINITIONS) -> tupl
         probe=lambda _age_s: probes.listens(code_port),
         parents=("clickhouse", "postgres"),
         port=code_port,
+        grace_s=2.0,
         hung_after_s=240.0,
     )
     web_server = Part(
@@ -116,6 +122,8 @@ def dagster_parts(settings: Settings, *, definitions: str = DEFINITIONS) -> tupl
         parents=("postgres", "dagster-code-server"),
         port=port,
         url=url,
+        grace_s=1.0,
+        death_signal=Signals.SIGKILL,
         hung_after_s=240.0,
         probe_every_s=5.0,
     )
@@ -127,6 +135,8 @@ def dagster_parts(settings: Settings, *, definitions: str = DEFINITIONS) -> tupl
         probe=lambda age_s: probes.dagster_daemons(url, age_s),
         # After the web server, so that one process alone creates the tables of a new database.
         parents=("postgres", "dagster-code-server", "dagster-webserver"),
+        grace_s=1.5,
+        death_signal=Signals.SIGKILL,
         hung_after_s=600.0,
         probe_every_s=5.0,
     )

@@ -28,6 +28,7 @@ class Child:
         environment: All of its variables.
         log: Its output is appended here; a log above 16 MiB is moved to `<name>.1` first.
         directory: Its working directory.
+        death_signal: What the kernel sends it when the process that started it dies.
     """
 
     def __init__(
@@ -37,13 +38,15 @@ class Child:
         environment: Mapping[str, str],
         log: Path,
         directory: Path,
+        death_signal: signal.Signals = signal.SIGTERM,
     ) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         if log.exists() and log.stat().st_size > _LOG_BYTES_MAX:
             log.replace(log.with_name(f"{log.name}.1"))
+        shim = (sys.executable, "-I", "-S", str(_SHIM))
         with log.open("ab") as output:
             self._popen = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_SHIM), str(os.getpid()), *argv],
+                [*shim, str(os.getpid()), str(death_signal.value), *argv],
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=output,

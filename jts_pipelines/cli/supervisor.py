@@ -174,6 +174,7 @@ class Supervisor:
             environment=part.environment,
             log=self._log(part),
             directory=part.directory,
+            death_signal=part.death_signal,
         )
 
     def _ask(self, kept: _Kept) -> None:

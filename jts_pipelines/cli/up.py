@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from jts_pipelines.cli import console
-from jts_pipelines.cli.instance import Keeper, Lifelog, forget, owned_home, require_free_ports
+from jts_pipelines.cli.instance import Keeper, Lifelog, owned_home, require_free_ports
 from jts_pipelines.cli.parts import all_parts, prepare_dagster_home
 from jts_pipelines.cli.record import Health, PartRecord
 from jts_pipelines.cli.status import table_of
@@ -68,7 +68,6 @@ def up(as_json: bool) -> int:
         finally:
             screen.stopping()
             killed = supervisor.stop()
-            forget(instance)
             screen.stopped(killed)
     return console.DONE
 

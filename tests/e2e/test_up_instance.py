@@ -1,0 +1,298 @@
+"""`jts up` as a user runs it: real parts, a home and ports of its own."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import clickhouse_connect
+import httpx
+import psycopg2
+import pytest
+import redis
+
+from jts_pipelines.cli import procfs
+from jts_pipelines.cli.parts import STORES
+from jts_trading.config.instance import InstanceSettings
+from storage.embedded.dsn import libpq_url
+
+pytestmark = pytest.mark.e2e
+
+READY_SECONDS = 75
+_PARTS = ("status", *STORES, "dagster-code-server", "dagster-webserver", "dagster-daemon")
+_LOCATIONS = "{ workspaceOrError { ... on Workspace { locationEntries { name loadStatus } } } }"
+
+
+def _wait(is_so: Callable[[], bool], seconds: float) -> float:
+    """Return the seconds until it was so."""
+    started = time.monotonic()
+    while not is_so():
+        if time.monotonic() - started >= seconds:
+            pytest.fail(f"not within {seconds:g} s")
+        time.sleep(0.05)
+    return time.monotonic() - started
+
+
+def _free_base() -> int:
+    for base in range(20_000 + os.getpid() % 500 * 20, 60_000, 20):
+        try:
+            for port in range(base, base + 4):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return base
+    raise AssertionError("no free ports")
+
+
+class Installation:
+    """A home with ports of its own, in which `jts` commands run."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home / "home"
+        self.cwd = home / "cwd"
+        self.cwd.mkdir()
+        self.base = _free_base()
+        self.environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("JTS_")},
+            "JTS_HOME": str(self.home),
+            "JTS_PORT_BASE": str(self.base),
+        }
+
+    def argv(self, *words: str) -> list[str]:
+        """The command line of a jts command."""
+        return [sys.executable, "-P", "-m", "jts_pipelines.cli", *words]
+
+    def run(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        return subprocess.run(
+            self.argv(*words),
+            cwd=self.cwd,
+            env={**self.environ, **environ},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def status(self) -> dict[str, Any]:
+        """Every part by its name, as `jts status --json` says."""
+        document = json.loads(self.run("status", "--json").stdout)
+        return {entry["part"]["name"]: entry["part"] for entry in document["parts"]}
+
+    def sockets(self) -> list[Path]:
+        """The directories of Unix sockets of this home."""
+        directory = InstanceSettings(home=str(self.home)).socket_directory
+        return [directory] if directory.exists() else []
+
+    def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        """Ask the hot store with an unmodified client."""
+        with clickhouse_connect.get_client(host="127.0.0.1", port=self.base + 3) as client:
+            rows: list[tuple[Any, ...]] = client.query(statement).result_rows
+            return rows
+
+    def is_answering_sql(self) -> bool:
+        """True once the hot store answers a query."""
+        try:
+            url = f"http://127.0.0.1:{self.base + 3}/?query=SELECT%201"
+            return httpx.get(url, trust_env=False).text == "1\n"
+        except httpx.HTTPError:
+            return False
+
+    def is_loaded(self) -> bool:
+        """True once Dagster's page has its code location loaded."""
+        try:
+            url = f"http://127.0.0.1:{self.base + 1}"
+            answer = httpx.post(f"{url}/graphql", json={"query": _LOCATIONS}, trust_env=False)
+            entries = answer.json()["data"]["workspaceOrError"]["locationEntries"]
+        except (httpx.HTTPError, ValueError, KeyError):
+            return False
+        return [entry["loadStatus"] for entry in entries] == ["LOADED"]
+
+
+class Up:
+    """A running `jts up --json`."""
+
+    def __init__(self, installation: Installation) -> None:
+        self.installation = installation
+        self.started = time.monotonic()
+        with (installation.cwd.parent / "up.err").open("ab") as errors:
+            self.popen = subprocess.Popen(
+                installation.argv("up", "--json"),
+                cwd=installation.cwd,
+                env=installation.environ,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,
+            )
+        self.sql_seconds = _wait(installation.is_answering_sql, 20)
+        assert self.popen.stdout is not None
+        self.document = json.loads(self.popen.stdout.readline())
+        self.seconds = time.monotonic() - self.started
+
+    def members(self) -> list[tuple[int, int]]:
+        """Pid and start of every process of this instance."""
+        ticks = procfs.started_ticks(self.popen.pid)
+        return [(pid, procfs.started_ticks(pid)) for pid in procfs.family(self.popen.pid, ticks)]
+
+    def end(self, number: int) -> float:
+        """Send a signal to the supervisor; return the seconds until it left."""
+        started = time.monotonic()
+        self.popen.send_signal(number)
+        self.popen.wait(30)
+        if self.popen.stdout is not None:
+            assert self.popen.stdout.read() == ""
+            self.popen.stdout.close()
+        return time.monotonic() - started
+
+
+def _running(members: list[tuple[int, int]]) -> list[int]:
+    return [pid for pid, ticks in members if procfs.is_running(pid, ticks)]
+
+
+def _assert_nothing_is_left(installation: Installation, members: list[tuple[int, int]]) -> None:
+    assert _running(members) == []
+    assert installation.sockets() == []
+    run = installation.home / "run"
+    assert sorted(path.name for path in run.iterdir()) == ["logs"]
+    assert list(installation.cwd.iterdir()) == []
+
+
+@contextmanager
+def _installation() -> Iterator[Installation]:
+    # Directly under /tmp: the paths of sockets must stay short.
+    home = Path(tempfile.mkdtemp(prefix="jt-", dir="/tmp"))
+    try:
+        yield Installation(home)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def up() -> Iterator[Up]:
+    """One instance for the tests that only use it; SIGTERM at the end leaves nothing behind."""
+    with _installation() as installation:
+        running = Up(installation)
+        yield running
+        members = running.members()
+        assert running.end(signal.SIGTERM) < 10
+        assert running.popen.returncode == 0
+        _assert_nothing_is_left(installation, members)
+
+
+def test_up_when_started_then_sql_answers_in_20_s_and_all_parts_in_75_s(up: Up) -> None:
+    """The one document names every part as healthy, and the page of Dagster is loaded."""
+    assert up.document["is_ready"]
+    assert up.seconds < READY_SECONDS
+    states = {part["name"]: part["state"] for part in up.document["parts"]}
+    assert states == dict.fromkeys(_PARTS, "healthy")
+    assert up.document["pid"] == up.popen.pid
+    assert up.installation.is_loaded()
+    page = httpx.get(f"http://127.0.0.1:{up.installation.base + 1}/", trust_env=False)
+    assert page.status_code == 200
+    assert "dagster" in page.text.lower()
+
+
+def test_status_when_it_is_up_then_parts_and_memory_are_shown(up: Up) -> None:
+    """Exit 0, a pid and memory for each part; the same over HTTP."""
+    done = up.installation.run("status", "--json")
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["is_up"], document["pid"]) == (0, True, up.popen.pid)
+    assert all(part["pss_bytes"] > 1_000_000 for part in document["parts"])
+    url = f"http://127.0.0.1:{up.installation.base}"
+    assert httpx.get(f"{url}/readyz", trust_env=False).json() == {"is_ready": True, "reasons": {}}
+    metrics = httpx.get(f"{url}/metrics", trust_env=False).text
+    assert 'jts_part_state{part="postgres",state="healthy"} 1' in metrics
+
+
+def test_up_when_a_second_one_takes_the_home_then_it_leaves_with_3(up: Up) -> None:
+    """The process that owns the home is named, and goes on."""
+    second = up.installation.run("up")
+    assert second.returncode == 3
+    assert f"owned by process {up.popen.pid}" in second.stderr
+    assert (second.stderr.count("\n"), second.stdout) == (1, "")
+
+
+def test_up_when_its_port_is_taken_then_port_part_and_owner_are_named(
+    up: Up, tmp_path: Path
+) -> None:
+    """Another home on the same ports is refused before anything starts."""
+    home = tmp_path / "other"
+    second = up.installation.run("up", JTS_HOME=str(home))
+    owner = up.installation.status()["status"]["pid"]
+    assert second.returncode == 2
+    assert f"port {up.installation.base} of status is held by pid {owner} (" in second.stderr
+    assert not (home / "hot").exists()
+
+
+def test_up_when_each_store_is_killed_then_it_answers_in_15_s_with_its_rows(up: Up) -> None:
+    """What was acknowledged before SIGKILL is there after it, in all three stores."""
+    parts = up.installation.status()
+    up.installation.sql("CREATE TABLE kept (n Int64) ENGINE = MergeTree ORDER BY n")
+    up.installation.sql("INSERT INTO kept VALUES (7)")
+    postgres, bus = libpq_url(parts["postgres"]["url"]), parts["redis"]["url"]
+    with psycopg2.connect(postgres) as session, session.cursor() as cursor:
+        cursor.execute("CREATE TABLE kept AS SELECT 7 AS n")
+    session.close()
+    with redis.Redis.from_url(bus) as client:
+        client.set("kept", 7)
+    for name in STORES:
+        os.kill(parts[name]["pid"], signal.SIGKILL)
+
+    def has_restarted(name: str) -> bool:
+        part = up.installation.status()[name]
+        return part["restarts"] >= 1 and part["state"] == "healthy"
+
+    started = time.monotonic()
+    for name in STORES:
+        _wait(lambda name=name: has_restarted(name), 15 - (time.monotonic() - started))
+    assert up.installation.sql("SELECT n FROM kept") == [(7,)]
+    with psycopg2.connect(postgres) as session, session.cursor() as cursor:
+        cursor.execute("SELECT n FROM kept")
+        assert cursor.fetchall() == [(7,)]
+    session.close()
+    with redis.Redis.from_url(bus) as client:
+        assert client.get("kept") == b"7"
+
+
+@pytest.mark.parametrize("name", ["dagster-webserver", "dagster-code-server"])
+def test_up_when_dagster_is_killed_then_it_is_loaded_again_in_60_s(up: Up, name: str) -> None:
+    """The page answers with its definitions again; nobody has to do anything."""
+    before = up.installation.status()[name]
+    os.kill(before["pid"], signal.SIGKILL)
+
+    def is_back() -> bool:
+        part = up.installation.status()[name]
+        return bool(part["restarts"] > before["restarts"] and part["state"] == "healthy")
+
+    _wait(is_back, 60)
+    _wait(up.installation.is_loaded, 60)
+
+
+def test_up_when_killed_hard_then_its_parts_end_and_the_next_one_recovers() -> None:
+    """SIGKILL to the supervisor ends every part; the next `up` works, and Ctrl-C ends it clean."""
+    with _installation() as installation:
+        first = Up(installation)
+        installation.sql("CREATE TABLE kept (n Int64) ENGINE = MergeTree ORDER BY n")
+        installation.sql("INSERT INTO kept VALUES (7)")
+        members = first.members()
+        first.end(signal.SIGKILL)
+        _wait(lambda: not _running(members), 10)
+        assert installation.run("status").returncode == 1
+        second = Up(installation)
+        assert installation.sql("SELECT n FROM kept") == [(7,)]
+        members = second.members()
+        assert len(members) > len(_PARTS)
+        assert second.end(signal.SIGINT) < 10
+        assert second.popen.returncode == 0
+        _assert_nothing_is_left(installation, members)
