@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 
 _PR_SET_PDEATHSIG = 1
@@ -27,33 +28,44 @@ _POLL_SECONDS = 0.5
 
 
 class StopRequest:
-    """Set once, by SIGTERM or by the end of the supervisor; waited for by the main thread."""
+    """Asked for once, by SIGTERM or by the end of the supervisor; the main thread waits for it.
+
+    The main thread reads from a pipe. The kernel may deliver SIGTERM to any thread, of which the
+    engine has many, and a main thread that waits for a lock would then sleep on: seen under load.
+    Python writes to the wake-up descriptor in whichever thread the signal arrives.
+    """
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._writer, False)
+        self._is_asked = False
 
     def install(self, parent_pid: int | None) -> None:
         """Take SIGTERM, ignore SIGINT and watch the supervisor. Call in the main thread."""
+        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if parent_pid is not None:
             watch_exit(parent_pid, self.ask)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self.ask()
+        self._is_asked = True
 
     def ask(self) -> None:
         """Request the stop; may be called from any thread, and twice."""
-        self._event.set()
+        self._is_asked = True
+        with suppress(BlockingIOError):
+            os.write(self._writer, b"\0")
 
     @property
     def is_asked(self) -> bool:
         """True once somebody asked."""
-        return self._event.is_set()
+        return self._is_asked
 
-    def wait(self, seconds: float | None = None) -> bool:
-        """Wait until the stop is requested; True if it was."""
-        return self._event.wait(seconds)
+    def wait(self) -> None:
+        """Wait until the stop is requested."""
+        while not self._is_asked:
+            os.read(self._reader, 64)
 
 
 def watch_exit(pid: int, on_exit: Callable[[], None]) -> None:

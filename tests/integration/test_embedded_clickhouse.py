@@ -259,6 +259,20 @@ def test_insert_when_the_statement_has_settings_then_they_count(clickhouse_clien
     assert _rows(clickhouse_client) == [(0, "x")]
 
 
+def test_insert_when_its_token_is_repeated_then_it_counts_once(clickhouse_client: Any) -> None:
+    """A retried insert with its token adds nothing, as long as the table keeps tokens."""
+    clickhouse_client.command(f"{TABLE} SETTINGS non_replicated_deduplication_window = 1000")
+
+    for token in ("one", "one", "two"):
+        clickhouse_client.insert_arrow(
+            "t",
+            pa.table({"a": pa.array([1], pa.uint64()), "s": ["x"]}),
+            settings={"insert_deduplication_token": token},
+        )
+
+    assert clickhouse_client.command("SELECT count() FROM t") == 2
+
+
 def test_external_data_when_sent_then_it_can_be_joined(clickhouse_client: Any) -> None:
     """A table that comes with a query exists for that query."""
     external = ExternalData(

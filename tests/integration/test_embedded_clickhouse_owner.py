@@ -101,6 +101,26 @@ def test_owner_when_the_port_is_taken_then_it_is_named(short_home: Path) -> None
     assert len(refused.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize(("host", "says"), [("0.0.0.0", "--password-file"), ("x", "IP address")])  # noqa: S104 - must be refused
+def test_owner_when_the_host_is_unsafe_then_it_is_refused(
+    host: str, says: str, short_home: Path
+) -> None:
+    """Beyond loopback the port needs a password; one line and exit code 2."""
+    options = ("--host", host, *_options(short_home))
+
+    refused = subprocess.run(
+        [sys.executable, "-m", "storage.embedded.clickhouse", *options],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert refused.returncode == 2
+    assert says in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
 def test_owner_when_told_to_stop_in_a_long_query_then_it_leaves_nothing(
     launch_server: Launch, short_home: Path
 ) -> None:

@@ -1,5 +1,7 @@
 """`python -m storage.embedded.clickhouse`: the owner process of the embedded ClickHouse engine."""
 
+import faulthandler
+import ipaddress
 import os
 import threading
 from pathlib import Path
@@ -9,7 +11,7 @@ import click
 from storage.embedded.foreground import leave_on_errors
 from storage.embedded.lifetime import StopRequest
 from storage.embedded.private import own_directory
-from storage.errors import StorageError
+from storage.errors import InputError, StorageError
 
 STOP_SECONDS = 5.0
 
@@ -50,6 +52,8 @@ def _serve_owned(path: Path, address: tuple[str, int], password: str, stop: Stop
     listener.start()
     click.echo(f"clickhouse {engine.version} ready on http://{host}:{server.server_port}")
     stop.wait()
+    # Whatever hangs below, this ends the process, and shows where it hung.
+    faulthandler.dump_traceback_later(STOP_SECONDS + 3, exit=True)
     server.is_stopping = True
     server.shutdown()
     server.server_close()
@@ -76,7 +80,17 @@ def main(
     os.umask(0o077)
     password = password_file.read_text(encoding="utf-8").strip() if password_file else ""
     with leave_on_errors():
+        _require_safe(host, password)
         serve(path, host, port, password, parent_pid)
+
+
+def _require_safe(host: str, password: str) -> None:
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError as error:
+        raise InputError(f"--host {host}: accepted: an IP address such as 127.0.0.1") from error
+    if not is_loopback and not password:
+        raise InputError(f"--host {host} is open to others: give a --password-file")
 
 
 if __name__ == "__main__":

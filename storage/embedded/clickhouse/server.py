@@ -7,6 +7,7 @@ query runs. A stopped server first refuses new requests, then cancels what still
 import base64
 import binascii
 import hmac
+import ipaddress
 import json
 import socket
 import sys
@@ -83,17 +84,22 @@ class ClickHouseServer(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
     request_queue_size = 128
-    address_family = socket.AF_INET
 
     engine: Engine
 
     def __init__(self, address: tuple[str, int], access: Access) -> None:
         """Take the port; connections are accepted after `attach`.
 
+        Args:
+            address: IP address and port; port 0 takes a free one.
+            access: Who may ask.
+
         Raises:
             OSError: The port is taken.
         """
         self.access = access
+        self.is_loopback = ipaddress.ip_address(address[0]).is_loopback
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.is_stopping = False
         self._slots = threading.BoundedSemaphore(CONNECTIONS_MAX)
         self._running: set[str] = set()
@@ -237,8 +243,8 @@ class Exchange(BaseHTTPRequestHandler):
     def _refuse_web_pages(self) -> None:
         """A page in a browser on this machine can reach loopback; it has no business here."""
         host = urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""
-        known = {"localhost", "127.0.0.1", "::1", str(self.server.server_address[0])}
-        if "Origin" in self.headers or (host and host not in known):
+        is_foreign = self.server.is_loopback and host not in {"", "localhost", "127.0.0.1", "::1"}
+        if "Origin" in self.headers or is_foreign:
             raise engine_error(497, f"Requests for {host} or of web pages", "ACCESS_DENIED")
 
     def _parts(self) -> Iterator[bytes]:
