@@ -8,6 +8,7 @@ it, or completes it if it was already being published.
 """
 
 import hashlib
+import shutil
 import tempfile
 import time
 from collections import Counter
@@ -56,6 +57,7 @@ Progress = Callable[[str, int, int | None], None]
 # Daily moves beyond the band of +-30 %, with room for the rounding of limits to ticks.
 _JUMP_LIMITS = {"KRX": 0.305, "NXT": 0.305}
 _NS_PER_MS = 1_000_000
+_SCRATCH = "ingest-"
 
 
 def ingest_file(
@@ -129,6 +131,8 @@ def _recover(hot: HotStore, home: Path, quarantine: Path) -> list[LoadRecord]:
     for record in found:
         if record.state is LoadState.LOADING:
             quarantine_path(quarantine, record.dataset, record.ingest_id).unlink(missing_ok=True)
+    for scratch in (home / "run").glob(f"{_SCRATCH}*"):
+        shutil.rmtree(scratch)
     return found
 
 
@@ -167,7 +171,7 @@ class _Load:
         opened = self.hot.loads.open(self._record(), DATASETS[self.options.dataset])
         scratch_root = self.home / "run"
         try:
-            with tempfile.TemporaryDirectory(prefix="ingest-", dir=scratch_root) as scratch:
+            with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=scratch_root) as scratch:
                 quarantine = self._quarantine()
                 spill = Spill(Path(scratch))
                 self._judge(spill, quarantine)
@@ -241,31 +245,39 @@ class _Load:
         known = self.stored.partitions(
             self.options.dataset, self.options.venue, self.options.interval
         )
-        for rows in _gathered(self._matched(spill, known, quarantine), self.batch_rows):
-            opened.append(rows.cast(file_schema(CANDLES, self.options.venue)))
-            self.progress("load", self.accepted, None)
-
-    def _matched(
-        self, spill: Spill, known: set[Partition], quarantine: Quarantine
-    ) -> Iterator[pa.Table]:
-        names = file_schema(CANDLES, self.options.venue).names
-        for rows in spill.partitions(self.batch_rows):
-            partition = self._partition(rows[PERIOD_DAY][0])
+        for rows in _gathered(spill.partitions(self.batch_rows), self.batch_rows):
             matched = match(
                 rows,
-                self.stored.rows(partition) if partition in known else None,
+                self._stored_rows(rows, known),
                 is_correction=self.options.correct is not None,
                 jump_limit=_JUMP_LIMITS.get(self.options.venue),
             )
-            self._count(matched, partition, quarantine)
+            self._count(matched, quarantine)
             if matched.accepted.height:
-                yield matched.accepted.select(names).to_arrow()
+                schema = file_schema(CANDLES, self.options.venue)
+                opened.append(matched.accepted.select(schema.names).to_arrow().cast(schema))
+            self.progress("load", self.accepted, None)
+
+    def _stored_rows(self, rows: pl.DataFrame, known: set[Partition]) -> pl.DataFrame | None:
+        """Return what is stored of the symbols in the span of some new rows; None if nothing."""
+        partitions = {self._partition(day) for day in rows[PERIOD_DAY].unique().to_list()}
+        overlapping = partitions & known
+        if not overlapping:
+            return None
+        return self.stored.read(
+            self.options.dataset,
+            venue=self.options.venue,
+            interval=self.options.interval,
+            symbols=rows["symbol"].unique().to_list(),
+            start=min(partition.from_day for partition in overlapping),
+            end=max(partition.to_day for partition in overlapping),
+        )
 
     def _partition(self, day: date) -> Partition:
         options = self.options
         return partition_of(options.dataset, options.venue, options.interval, day)
 
-    def _count(self, matched: Matched, partition: Partition, quarantine: Quarantine) -> None:
+    def _count(self, matched: Matched, quarantine: Quarantine) -> None:
         quarantine.add(matched.refused.select("row", reasons=pl.concat_list(pl.col("reason"))))
         self.duplicates += matched.duplicates
         self.corrected += matched.corrected
@@ -273,7 +285,7 @@ class _Load:
         if not rows.height:
             return
         self.accepted += rows.height
-        self.partitions.append(partition.key)
+        self.partitions += [self._partition(day).key for day in rows[PERIOD_DAY].unique()]
         self.symbols.update(rows["symbol"].unique().to_list())
         self.statuses.update(dict(rows["status"].value_counts().iter_rows()))
         self.doubts.update(dict(rows["quality"].value_counts().iter_rows()))
@@ -327,18 +339,18 @@ def _refused(rows: list[int], reason: Reason) -> pl.DataFrame:
     )
 
 
-def _gathered(parts: Iterator[pa.Table], batch_rows: int) -> Iterator[pa.Table]:
+def _gathered(parts: Iterator[pl.DataFrame], batch_rows: int) -> Iterator[pl.DataFrame]:
     """Join whole partitions until a batch is full: many in an insert, each in one part."""
-    held: list[pa.Table] = []
+    held: list[pl.DataFrame] = []
     rows = 0
     for part in parts:
         held.append(part)
-        rows += part.num_rows
+        rows += part.height
         if rows >= batch_rows:
-            yield pa.concat_tables(held)
+            yield pl.concat(held)
             held, rows = [], 0
     if held:
-        yield pa.concat_tables(held)
+        yield pl.concat(held)
 
 
 def _silent(_phase: str, _done: int, _total: int | None) -> None:

@@ -1,8 +1,8 @@
-"""New rows of one partition against each other and against what is stored.
+"""New rows of whole partitions against each other and against what is stored.
 
-A key is (symbol, timestamp, broker); venue and interval are the partition's. Of rows with one key
-the first of the file counts. A later one that repeats it in every value is a duplicate; one that
-differs is refused, and the first is marked as disputed. Against a stored row the same holds,
+A key is (symbol, timestamp, broker); venue and interval are those of the load. Of rows with one
+key the first of the file counts. A later one that repeats it in every value is a duplicate; one
+that differs is refused, and the first is marked as disputed. Against a stored row the same holds,
 unless the load is a correction: then the new row becomes the next revision, which readers prefer
 wherever the older one stands, and the next export of the partition takes in.
 """
@@ -10,7 +10,6 @@ wherever the older one stands, and the next export of the partition takes in.
 from dataclasses import dataclass
 
 import polars as pl
-import pyarrow as pa
 
 from jts_pipelines.ingest.spill import PREVIOUS_CLOSE
 from storage.quality.candles import NUMBERS
@@ -22,7 +21,7 @@ VALUES = (*NUMBERS, "status")
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """What became of the rows of one partition.
+    """What became of some rows.
 
     Attributes:
         accepted: Rows to store, sorted by key.
@@ -39,16 +38,16 @@ class Matched:
 
 def match(
     rows: pl.DataFrame,
-    stored: pa.Table | None,
+    stored: pl.DataFrame | None,
     *,
     is_correction: bool,
     jump_limit: float | None,
 ) -> Matched:
-    """Sort the rows of a partition into new ones, duplicates and conflicts.
+    """Sort the rows of whole partitions into new ones, duplicates and conflicts.
 
     Args:
-        rows: Sorted by key and row number.
-        stored: The stored rows of the partition; None when there are none.
+        rows: With each key in the order of row numbers.
+        stored: The stored rows of these partitions, one per key; None when there are none.
         is_correction: Store other values for a stored key as its next revision.
         jump_limit: Relative change of the close that is marked; None for no limit.
     """
@@ -85,9 +84,8 @@ def _within_file(rows: pl.DataFrame) -> pl.DataFrame:
     ).with_columns(is_disputed=(pl.col("verdict") == "differs").any().over(KEY))
 
 
-def _against_stored(firsts: pl.DataFrame, stored: pa.Table) -> pl.DataFrame:
-    known = pl.DataFrame(stored)
-    known = known.select(
+def _against_stored(firsts: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
+    known = stored.select(
         *KEY,
         *(pl.col(name).alias(f"stored_{name}") for name in (*VALUES, "revision")),
     )

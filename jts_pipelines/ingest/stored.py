@@ -3,11 +3,16 @@
 `storage.lake.lake.Lake` knows the rows of every tier and is what commands pass.
 """
 
+from collections.abc import Sequence
+from datetime import date
 from typing import Protocol
 
+import polars as pl
 import pyarrow as pa
 
 from storage.hot.store import HotStore
+from storage.schema.arrow import file_schema
+from storage.schema.datasets import DATASETS
 from storage.schema.partitions import Partition
 
 
@@ -18,11 +23,19 @@ class StoredRows(Protocol):
         """Return the partitions that have rows in any tier."""
         ...
 
-    def rows(self, partition: Partition) -> pa.Table:
-        """Return the valid rows of a partition, from every tier that serves some.
+    def read(
+        self,
+        dataset: str,
+        *,
+        venue: str,
+        interval: str,
+        symbols: Sequence[str],
+        start: date,
+        end: date,
+    ) -> pl.DataFrame:
+        """Return the valid rows of some symbols and trading days, one per key.
 
-        Columns at least `symbol`, `timestamp`, `broker`, `revision`, `status`, the prices, the
-        quotes and the volume.
+        Columns as in `schema.arrow.file_schema` of the venue.
         """
         ...
 
@@ -45,6 +58,28 @@ class HotRows:
             if (found.partition.venue, found.partition.interval) == (venue, interval)
         }
 
-    def rows(self, partition: Partition) -> pa.Table:
-        """Return the valid rows of a partition in the hot tier."""
-        return self._hot.read(partition)
+    def read(
+        self,
+        dataset: str,
+        *,
+        venue: str,
+        interval: str,
+        symbols: Sequence[str],
+        start: date,
+        end: date,
+    ) -> pl.DataFrame:
+        """Return the valid rows of some symbols and trading days."""
+        batches = self._hot.scan(
+            DATASETS[dataset],
+            venue,
+            where="interval = %(interval)s AND symbol IN %(symbols)s"
+            " AND trade_date BETWEEN %(start)s AND %(end)s",
+            parameters={
+                "interval": interval,
+                "symbols": list(symbols),
+                "start": start.isoformat(),
+                "end": end.isoformat(),
+            },
+        )
+        rows = pa.Table.from_batches(batches, schema=file_schema(DATASETS[dataset], venue))
+        return pl.DataFrame(rows)

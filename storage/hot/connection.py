@@ -19,6 +19,7 @@ from storage.errors import HotStoreError, InputError
 
 Parameters = dict[str, Any]
 
+_PORTS = {"http": 8123, "https": 8443}
 _CONNECT_SECONDS = 5
 _ANSWER_SECONDS = 300
 _MESSAGE_LENGTH = 300
@@ -40,11 +41,11 @@ class HotConnection:
 
     def __init__(self, dsn: str) -> None:
         parts = urlsplit(dsn)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if parts.scheme not in _PORTS or not parts.hostname:
             raise InputError(
                 f"hot DSN {_masked(dsn)!r}: accepted is http://user:password@host:8123/database"
             )
-        self.server = f"{parts.hostname}:{parts.port or 8123}"
+        self.server = f"{parts.hostname}:{parts.port or _PORTS[parts.scheme]}"
         self._dsn = dsn
         self._client: Client | None = None
         self._opening = threading.Lock()

@@ -10,10 +10,12 @@ from datetime import date
 from pathlib import Path
 
 import clickhouse_connect
+import polars as pl
 import pytest
 
 from jts_pipelines.ingest.generated import write_generated
 from jts_pipelines.ingest.load import IngestOptions, ingest_file, recover
+from jts_pipelines.ingest.report import IngestReport
 from storage.errors import StorageError
 from storage.hot.store import HotStore
 
@@ -75,9 +77,21 @@ def dsn(clickhouse_url: str) -> Iterator[str]:
 @pytest.fixture
 def panel(tmp_path: Path) -> Path:
     """Daily bars of six symbols over eight months; one row is bad."""
-    return write_generated(
+    path = write_generated(
         tmp_path, symbols=6, first=date(2024, 1, 2), last=date(2024, 8, 30)
     ).daily
+    frame = pl.read_parquet(path).with_row_index()
+    bad = pl.when(pl.col("index") == 0).then(1.0).otherwise(pl.col("high")).alias("high")
+    frame.with_columns(bad).drop("index").write_parquet(path)
+    return path
+
+
+def require_tidy(hot: HotStore, home: Path, report: IngestReport) -> None:
+    """Nothing is left of a killed load: no table, no scratch files, no second quarantine."""
+    assert leftovers(hot) == []
+    assert [path.name for path in (home / "run").iterdir()] == ["ingest.lock"]
+    kept = [str(path) for path in (home / "quarantine").rglob("*.parquet")]
+    assert kept == [report.quarantine_file]
 
 
 def killed(dsn: str, panel: Path, home: Path, point: tuple[str, str, int]) -> None:
@@ -131,8 +145,8 @@ def test_ingest_when_killed_before_publishing_then_nothing_is_visible(
     report = ingest_file(panel, OPTIONS, hot=hot, home=home, received_at_ns=RECEIVED_AT_NS)
 
     assert not report.already
-    assert visible(hot) == report.accepted == report.rows
-    assert leftovers(hot) == []
+    assert visible(hot) == report.accepted == report.rows - 1
+    require_tidy(hot, home, report)
 
 
 @pytest.mark.parametrize(
@@ -156,8 +170,8 @@ def test_ingest_when_killed_while_publishing_then_the_next_one_completes_it(
     report = ingest_file(panel, OPTIONS, hot=hot, home=home, received_at_ns=RECEIVED_AT_NS)
 
     assert report.already
-    assert visible(hot) == report.accepted == report.rows
-    assert leftovers(hot) == []
+    assert visible(hot) == report.accepted == report.rows - 1
+    require_tidy(hot, home, report)
     assert recover(hot, home) == []
 
 
@@ -181,7 +195,7 @@ def test_ingest_when_another_load_runs_then_recovery_waits_its_turn(
         progress=while_loading,
     )
 
-    assert visible(hot) == report.rows
+    assert visible(hot) == report.accepted
 
 
 def test_ingest_when_server_is_killed_then_the_file_loads_after_its_restart(
@@ -217,8 +231,8 @@ def test_ingest_when_server_is_killed_then_the_file_loads_after_its_restart(
 
         report = ingest_file(panel, OPTIONS, hot=hot, home=home, received_at_ns=RECEIVED_AT_NS)
 
-        assert visible(hot) == report.rows
-        assert leftovers(hot) == []
+        assert visible(hot) == report.accepted
+        require_tidy(hot, home, report)
         hot.close()
     finally:
         second.terminate()

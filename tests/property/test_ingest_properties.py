@@ -70,7 +70,7 @@ def test_match_when_rows_are_any_then_none_is_lost_and_keys_are_unique(
     stored = frame(old, revision=4).unique(["symbol", "timestamp"], keep="first")
     rows = frame(new)
 
-    found = match(rows, stored.to_arrow(), is_correction=is_correction, jump_limit=None)
+    found = match(rows, stored, is_correction=is_correction, jump_limit=None)
 
     assert found.accepted.height + found.refused.height + found.duplicates == rows.height
     key = ["symbol", "timestamp", "broker"]

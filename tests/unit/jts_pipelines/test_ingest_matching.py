@@ -36,8 +36,7 @@ def matched(
     rows: pl.DataFrame, stored: pl.DataFrame | None = None, *, is_correction: bool = False
 ) -> Matched:
     """Match rows against stored ones."""
-    table = None if stored is None else stored.to_arrow()
-    return match(rows, table, is_correction=is_correction, jump_limit=0.305)
+    return match(rows, stored, is_correction=is_correction, jump_limit=0.305)
 
 
 def test_match_when_row_is_repeated_then_it_is_a_duplicate() -> None:
