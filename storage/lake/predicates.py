@@ -41,6 +41,10 @@ def _bounds(node: Any) -> Selection:
             return _bounds(inner)
         case {"Function": {"input": [column, values], "function": {"Boolean": {"IsIn": _}}}}:
             return _membership(_column(column), values)
+        case {"Function": {"input": [column, low, high], "function": {"Boolean": kind}}} if (
+            isinstance(kind, dict) and "IsBetween" in kind
+        ):
+            return _comparison(column, "GtEq", low).narrowed(_comparison(column, "LtEq", high))
         case _:
             return Selection()
 
@@ -83,7 +87,7 @@ def _labels(name: str, values: frozenset[Any]) -> Selection:
 
 def _membership(name: str | None, node: Any) -> Selection:
     match node:
-        case {"Literal": {"Series": content}}:
+        case {"Literal": {"Series": content}} | {"Literal": {"Scalar": {"List": content}}}:
             series = pl.read_ipc_stream(io.BytesIO(bytes(content))).to_series()
         case _:
             return Selection()

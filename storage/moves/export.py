@@ -54,7 +54,7 @@ def export(context: MoveContext, partition: Partition, *, correction: str = "") 
         if newest is not None and _is_contained(state, fence):
             return _unchanged(state)
         context.volumes.require(Tier.WARM, fence.rows * _BYTES_PER_ROW)
-        source = _gather(context, state)
+        source = _gather(context, state, fence)
         _refuse_loss(state, source.rows.num_rows, correction)
         if newest is not None and _same_rows(context, state, source.rows):
             moved = _confirm(context, state, source)
@@ -70,22 +70,23 @@ def _is_contained(state: PartitionState, fence: Fence) -> bool:
     return fence == state.fence or (state.hot is Presence.GONE and fence.rows == 0)
 
 
-def _gather(context: MoveContext, state: PartitionState) -> _Source:
+def _gather(context: MoveContext, state: PartitionState, fence: Fence) -> _Source:
     """Read the hot rows while they stand still; add the file where hot is no longer whole."""
     partition = state.partition
     for _ in range(_ATTEMPTS):
-        fence = context.hot.fence(partition)
         rows = context.hot.read(partition)
-        summary = context.hot.summary(partition)
-        if fence == context.hot.fence(partition):
-            _require_source(partition, summarise(rows, DATASETS[partition.dataset]), summary)
+        after = context.hot.fence(partition)
+        if fence == after:
             break
+        fence = after
     else:
         raise RefusedError(f"{partition.name}: rows kept arriving while it was read; try again")
     newest = state.newest_copy()
     if state.hot is Presence.GONE and newest is not None:
-        tier, copy = newest
-        rows = newest_rows(context.load(partition, tier, copy), rows, DATASETS[partition.dataset])
+        # The file to come holds more than hot does, so what was read is compared here.
+        dataset = DATASETS[partition.dataset]
+        _require_source(partition, summarise(rows, dataset), context.hot.summary(partition))
+        rows = newest_rows(context.load(partition, *newest), rows, dataset)
     return _Source(rows, fence)
 
 
