@@ -87,7 +87,8 @@ def fill_doubts(fills: pl.DataFrame, facts: Facts) -> list[str]:
         found.append(f"{facts.waiting} orders were still waiting for a bar that can trade")
     if facts.reduced or facts.dropped:
         found.append(
-            f"cash was short: {facts.reduced} orders were made smaller, {facts.dropped} dropped"
+            f"cash was short: {facts.reduced:,} orders were made smaller, "
+            f"{facts.dropped:,} dropped"
         )
     return found
 
@@ -121,8 +122,8 @@ def market_doubts(
             instruments.find(s).market for s in bars.symbols if not instruments.find(s).is_known
         )
         found.append(
-            f"{unknown} of {len(bars.symbols)} instruments are not in the instruments table and "
-            f"were taken as {market} shares"
+            f"{unknown:,} of {len(bars.symbols):,} instruments are not in the instruments table "
+            f"and were taken as {market} shares"
         )
     return found
 

@@ -282,10 +282,10 @@ def _facts(result: BacktestResult) -> str:
     )
     config = table(
         ("", ""),
-        [(name.replace("_", " "), str(value)) for name, value in result.config.items()],
+        [(name.replace("_", " "), _setting(value)) for name, value in result.config.items()],
     )
     identity = table(
-        ("Digest", ""),
+        ("", ""),
         [
             (name, Cell(f'<td class="left"><code>{value}</code></td>'))
             for name, value in (
@@ -296,7 +296,7 @@ def _facts(result: BacktestResult) -> str:
             )
         ],
     )
-    return pair(counted, config) + identity
+    return pair(counted, config) + "<h3>Digests</h3>" + identity
 
 
 def show(name: str, value: Metric) -> str:
@@ -308,6 +308,12 @@ def show(name: str, value: Metric) -> str:
     if name in _WON:
         return f"{value:,.0f} won"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+
+
+def _setting(value: object) -> str:
+    if value is None:
+        return "as published"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _tone(value: Metric) -> str:

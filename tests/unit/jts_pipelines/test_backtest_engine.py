@@ -250,6 +250,61 @@ def test_risk_block_cooldown_rests_after_an_exit(kernels: Path) -> None:
     assert rested.facts.blocked_by_risk == 3
 
 
+def test_rules_of_one_bar_act_in_the_order_of_the_text(kernels: Path) -> None:
+    """Of two entries that fire together the first one gives the size."""
+    text = RISE.replace(
+        "  RISK", "  entry.long { when (close > close[1]) { buy(quantity: 7) } }\n"
+    ).replace('buy(quantity: "50%", type: "market")', "buy(quantity: 3)")
+
+    result = run(steps(100, 101, 101), kernels, text=text)
+
+    assert fills_of(result)[0][2] == 3
+
+
+def test_orders_without_a_quantity_take_the_configured_size_and_all(kernels: Path) -> None:
+    """An entry takes `entry_percent` of equity, an exit the whole position."""
+    text = RISE.replace('quantity: "50%", type: "market"', "").replace(
+        'quantity: "all", type: "market"', ""
+    )
+    settings = BacktestSettings(cash=10_000_000, entry_percent="10")
+
+    result = run(steps(100, 100, 101, 101, 100, 100), kernels, text=text, settings=settings)
+
+    assert [(row[1], row[2]) for row in fills_of(result)] == [("buy", 9_900), ("sell", 9_900)]
+
+
+def test_end_of_the_bars_closes_nothing_and_counts_what_waits(kernels: Path) -> None:
+    """A position stays open at its last close; an order without a next bar is counted."""
+    result = run(steps(10_000, 10_100, 10_200, 10_100), kernels)
+
+    assert result.trades.select("status", "profit").row(0) == (
+        "open",
+        495 * (10_100 - 10_200) - result.fills["commission"][0],
+    )
+    assert result.facts.waiting == 1
+    assert "1 positions are still open" in " ".join(result.warnings)
+
+
+def test_daily_frame_decides_on_the_first_hour_after_the_day_closed(kernels: Path) -> None:
+    """A day that is not over is invisible; the next session's first hour sees it."""
+    text = """strategy("Frames") {
+      timeframes { daily = "1d" hourly = "1h" }
+      entry.long { when (daily.close > 10000 and hourly.close > 0) { buy(quantity: 1) } }
+    }"""
+    rows = [
+        flat(day, price) | {"timestamp": datetime(day.year, day.month, day.day, hour, tzinfo=UTC)}
+        for day, price in zip(DAYS, (9_900, 10_100, 9_900), strict=False)
+        for hour in range(6)
+    ]
+    settings = BacktestSettings(cash=10_000_000, interval="1h")
+
+    result = run(rows, kernels, text=text, settings=settings)
+
+    # The second day closed above; its close is known to the first hour of the third session.
+    assert result.fills["decided_at"].to_list() == [rows[12]["timestamp"]]
+    assert result.fills["time"].to_list() == [rows[13]["timestamp"]]
+
+
 def test_exit_rule_while_an_entry_waits_cancels_it(kernels: Path) -> None:
     """An entry that a locked bar kept waiting is taken back when the strategy wants out."""
     text = RISE.replace("close < close[1]", "close > 13000")
