@@ -41,6 +41,8 @@ from storage.errors import StorageError
 READY_SECONDS = 60.0
 READY_SECONDS_DAGSTER = 180.0
 _OWNER_WAIT_SECONDS = 120.0
+# A command does not wait for a store that ended this often: its next end will be the same.
+_RESTARTS_IN_VAIN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,19 +303,20 @@ def _supervise(
 def _wait_until_ready(supervisor: Supervisor, ended: threading.Event, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not supervisor.is_ready():
-        if ended.is_set() or time.monotonic() > deadline:
-            raise console.CommandError(not_ready(supervisor, seconds), console.STORAGE_FAILED)
+        in_vain = any(record.restarts >= _RESTARTS_IN_VAIN for record in supervisor.records())
+        if in_vain or ended.is_set() or time.monotonic() > deadline:
+            raise console.CommandError(_not_ready(supervisor), console.STORAGE_FAILED)
         time.sleep(0.05)
 
 
-def not_ready(supervisor: Supervisor, seconds: float) -> str:
+def _not_ready(supervisor: Supervisor) -> str:
     """Say in one line which parts are not ready and where their logs are."""
     late = [
         f"{record.name}: {record.reason} (log: {record.log})"
         for record in supervisor.records()
         if record.state is not Health.HEALTHY
     ]
-    return f"not ready after {seconds:.0f} s: {'; '.join(late)}"
+    return f"not ready: {'; '.join(late)}"
 
 
 def _wait_until_answered(parts: Collection[Part]) -> None:

@@ -6,7 +6,7 @@ addresses of all stores, so that none of them depends on a working directory.
 
 import shutil
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path
 from signal import Signals
@@ -88,36 +88,43 @@ def dagster_parts(settings: Settings, *, definitions: str = DEFINITIONS) -> tupl
         settings: Of the instance.
         definitions: The module with Dagster's entry point.
     """
-    environment: Mapping[str, str] = environment_of(settings)
-    home = settings.instance.dagster_home
-    code_port = settings.instance.port("code_server")
-    port = settings.instance.port("dagster")
-    url = f"http://{_HOST}:{port}"
-    workspace = ("-w", str(home / "workspace.yaml"))
-    # `dagster code-server start` would put a proxy before the same server: 60 MB more, and the
-    # server outlives a killed proxy. What the proxy adds, a reload of changed code, is here a
-    # restart of this part. Definitions load at the first question, so that an error in them is
-    # shown in the web page and does not end the server.
-    code_server = Part(
+    return _code_server(settings, definitions), _web_server(settings), _daemon(settings)
+
+
+def _code_server(settings: Settings, definitions: str) -> Part:
+    """Return the server of the definitions, from which runs are started.
+
+    `dagster code-server start` would put a proxy before the same server: 60 MB more, and the
+    server outlives a killed proxy. What the proxy adds, a reload of changed code, is here a
+    restart of this part. Definitions load at the first question, so that an error in them is
+    shown in the web page and does not end the server.
+    """
+    port = settings.instance.port("code_server")
+    return Part(
         name="dagster-code-server",
         argv=_module(
             *("dagster", "api", "grpc", "--lazy-load-user-code", "-m", definitions),
-            *("-h", _HOST, "-p", str(code_port), "--location-name", LOCATION),
+            *("-h", _HOST, "-p", str(port), "--location-name", LOCATION),
             "--use-python-environment-entry-point",
         ),
-        environment=environment,
-        directory=home,
-        probe=lambda _age_s: probes.listens(code_port),
+        environment=environment_of(settings),
+        directory=settings.instance.dagster_home,
+        probe=lambda _age_s: probes.listens(port),
         parents=("clickhouse", "postgres"),
-        port=code_port,
+        port=port,
         grace_s=2.0,
         hung_after_s=240.0,
     )
-    web_server = Part(
+
+
+def _web_server(settings: Settings) -> Part:
+    port = settings.instance.port("dagster")
+    url = _dagster_page(settings)
+    return Part(
         name="dagster-webserver",
-        argv=_module("dagster_webserver", "-h", _HOST, "-p", str(port), *workspace),
-        environment=environment,
-        directory=home,
+        argv=_module("dagster_webserver", "-h", _HOST, "-p", str(port), *_workspace(settings)),
+        environment=environment_of(settings),
+        directory=settings.instance.dagster_home,
         probe=lambda _age_s: probes.dagster_loaded(url, LOCATION),
         parents=("postgres", "dagster-code-server"),
         port=port,
@@ -127,11 +134,15 @@ def dagster_parts(settings: Settings, *, definitions: str = DEFINITIONS) -> tupl
         hung_after_s=240.0,
         probe_every_s=5.0,
     )
-    daemon = Part(
+
+
+def _daemon(settings: Settings) -> Part:
+    url = _dagster_page(settings)
+    return Part(
         name="dagster-daemon",
-        argv=_module("dagster._daemon", "run", *workspace),
-        environment=environment,
-        directory=home,
+        argv=_module("dagster._daemon", "run", *_workspace(settings)),
+        environment=environment_of(settings),
+        directory=settings.instance.dagster_home,
         probe=lambda age_s: probes.dagster_daemons(url, age_s),
         # After the web server, so that one process alone creates the tables of a new database.
         parents=("postgres", "dagster-code-server", "dagster-webserver"),
@@ -140,7 +151,14 @@ def dagster_parts(settings: Settings, *, definitions: str = DEFINITIONS) -> tupl
         hung_after_s=600.0,
         probe_every_s=5.0,
     )
-    return code_server, web_server, daemon
+
+
+def _dagster_page(settings: Settings) -> str:
+    return f"http://{_HOST}:{settings.instance.port('dagster')}"
+
+
+def _workspace(settings: Settings) -> tuple[str, str]:
+    return "-w", str(settings.instance.dagster_home / "workspace.yaml")
 
 
 def status_part(settings: Settings) -> Part:
