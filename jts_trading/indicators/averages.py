@@ -8,32 +8,27 @@ from jts_trading.indicators.definition import Definition, Output, State, Unit, p
 def sma_step(state: State, at: int, period: int, x: float) -> float:
     """Return the sum of the last `period` values; null before.
 
-    Slots: values seen (up to `period`), next place in the window, sum, the window. A sum of whole
-    numbers below 2**53 is exact for ever; any other is summed afresh each time the window has
-    turned round, so that rounding cannot pile up.
+    Slots: place, sum, the window. The place counts up to `period` while the window fills, then
+    turns from `period` to twice that, so that one slot says both where and whether it is full. A
+    sum of whole numbers below 2**53 is exact for ever; any other is summed afresh each time the
+    window has turned round, so that rounding cannot pile up.
     """
     if math.isnan(x):
         return math.nan
-    place = int(state[at + 1])
-    slot = at + 3 + place
-    total = state[at + 2] + x - state[slot]
+    place = int(state[at])
+    slot = at + 2 + (place - period if place >= period else place)
+    total = state[at + 1] + x - state[slot]
     state[slot] = x
     place += 1
-    if place == period:
-        place = 0
+    if place == period + period:
+        place = period
         if total != math.floor(total) or abs(total) >= 9007199254740992.0:
             total = 0.0
-            for i in range(at + 3, at + 3 + period):
+            for i in range(at + 2, at + 2 + period):
                 total += state[i]
-    state[at + 1] = place
-    state[at + 2] = total
-    seen = state[at]
-    if seen < period:
-        seen += 1.0
-        state[at] = seen
-        if seen < period:
-            return math.nan
-    return total
+    state[at] = place
+    state[at + 1] = total
+    return total if place >= period else math.nan
 
 
 def ema_step(state: State, at: int, period: int, x: float) -> float:
@@ -90,7 +85,7 @@ AVERAGES = (
         parameters=(period(),),
         outputs=(Output("value", Unit.INPUT, divisor="period"),),
         step=sma_step,
-        state_size=lambda s: 3 + int(s["period"]),
+        state_size=lambda s: 2 + int(s["period"]),
         warmup=lambda s: int(s["period"]),
         is_linear=True,
     ),

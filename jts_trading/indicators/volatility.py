@@ -46,7 +46,7 @@ def bollinger_step(
     if math.isnan(mean):
         return math.nan, math.nan, math.nan
     squares = 0.0
-    for i in range(at + 3, at + 3 + period):
+    for i in range(at + 2, at + 2 + period):
         distance = state[i] - mean
         squares += distance * distance
     width = deviations * math.sqrt(squares / period)
@@ -81,7 +81,7 @@ VOLATILITY = (
             Output("lower", Unit.INPUT),
         ),
         step=bollinger_step,
-        state_size=lambda s: 3 + int(s["period"]),
+        state_size=lambda s: 2 + int(s["period"]),
         warmup=lambda s: int(s["period"]),
         uses=(sma_step,),
     ),

@@ -15,7 +15,7 @@ def avg_volume_step(state: State, at: int, period: int, volume: float) -> float:
     """
     if math.isnan(volume):
         return math.nan
-    before = state[at + 2] if state[at] >= period else math.nan
+    before = state[at + 1] if state[at] >= period else math.nan
     sma_step(state, at, period, volume)
     return before
 
@@ -28,7 +28,7 @@ VOLUME = (
         parameters=(period(20),),
         outputs=(Output("value", Unit.INPUT, divisor="period"),),
         step=avg_volume_step,
-        state_size=lambda s: 3 + int(s["period"]),
+        state_size=lambda s: 2 + int(s["period"]),
         warmup=lambda s: int(s["period"]) + 1,
         uses=(sma_step,),
         is_linear=True,

@@ -256,7 +256,7 @@ def test_sma_when_given_the_numbers_of_the_task_then_101_102_103(
     columns = np.array([closes] * 5, dtype=float)
     out = np.empty((5, 1))
 
-    kernel.run(np.zeros(6), columns, out)
+    kernel.run(np.zeros(5), columns, out)
 
     assert [total / 3 for total in out[2:, 0]] == [101.0, 102.0, 103.0]
     assert np.isnan(out[:2]).all()
@@ -275,7 +275,7 @@ def test_sma_when_values_are_no_whole_numbers_then_rounding_does_not_pile_up(
     kernel = load(driver(DEFINITIONS["SMA"], {"period": 7}), tmp_path)
     out = np.empty((len(values), 1))
 
-    kernel.run(np.zeros(10), columns, out)
+    kernel.run(np.zeros(9), columns, out)
 
     exact = float(sum(Fraction(v) for v in values[-7:]))
     assert out[-1, 0] == pytest.approx(exact, rel=1e-12)

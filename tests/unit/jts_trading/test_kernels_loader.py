@@ -89,7 +89,7 @@ def test_kernel_when_file_was_damaged_then_written_again(tmp_path: Path) -> None
     kernel = load(source(), tmp_path)
 
     assert kernel.__file__ == str(path)
-    assert kernel.STATE_SIZE == 79
+    assert kernel.STATE_SIZE == 77
     assert load(source(), tmp_path) is kernel
 
 
