@@ -10,6 +10,8 @@ from jts_trading.dsl.values import Bound, Fixed
 from jts_trading.dsl.walk import references
 from jts_trading.indicators.catalog import DEFINITIONS
 
+CYCLE_SHOWN = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Frames:
@@ -56,7 +58,12 @@ class Scope:
         if later:
             cycle = _cycle(name, self.strategy.definitions)
             if cycle:
-                return f'"{name}" refers to itself: {" -> ".join(cycle)}', ""
+                shown = (
+                    cycle
+                    if len(cycle) <= CYCLE_SHOWN
+                    else [*cycle[: CYCLE_SHOWN - 2], "...", name]
+                )
+                return f'"{name}" refers to itself: {" -> ".join(shown)}', ""
             line = self.source.place(later[0].at).line
             if later[0].frame and self.frames.numbers.get(later[0].frame, frame) != frame:
                 return f'"{name}" belongs to {later[0].frame}', f"write {later[0].frame}.{name}"

@@ -188,6 +188,48 @@ def test_means_when_they_tie_exactly_then_step_decides_as_fractions_do(
     assert any(bits & 4 for bits in fired)
 
 
+EVERYTHING = """strategy("Everything") {
+  params { n = 3 in 1..9 }
+  timeframes { night = "24h"  hour = "1h"  shift = "4h" }
+  indicators {
+    on night { calm = EMA(period: n)  rising = close > calm  turn = close crosses above calm }
+    on shift {
+      wave = MACD(fast: 2, slow: 5, signal: 3)
+      up = wave.line > wave.signal and not (wave.histogram < wave.histogram[2])
+    }
+    reach = close / night.close - 1
+    pull = EMA(period: 4, source: (high + low) / 2) - SMA(period: 3)
+  }
+  entry.long {
+    when (night.rising and shift.up) { buy(quantity: 1) }
+    when (not night.turn and reach > 1%) { buy(quantity: "2%") }
+    when (volume > avg_volume(period: 5) * 1.5 or price_change(period: 2) < -0.5%) { buy(1) }
+  }
+  exit.long {
+    when (RSI(period: 5) between [30, 70] and -pull >= 2) { sell(quantity: "all") }
+    when (hour.close - ATR(period: 3) * 2 > night.calm[1]) { close() }
+    when (shift.close[1] != close) { close() }
+  }
+}"""
+
+
+@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, 2**32))
+def test_every_kind_of_node_when_compiled_then_machine_code_equals_reference(
+    compiled: Callable, seed: int
+) -> None:
+    """Held truths, outputs, histories and inner sources over three time frames."""
+    market = random_walk(seed, 250)
+    frames = {"hour": 1, "shift": 4, "night": 24}
+    fixed = EVERYTHING.replace("period: n", "period: 3")
+
+    fired = reference.run(EVERYTHING, market, frames, compiled)
+
+    assert fired == reference.run(EVERYTHING, market, frames, reference.interpreted)
+    assert reference.judge(fixed, market, frames) == fired
+    assert all(any(mask >> bit & 1 for mask in fired) for bit in range(6))
+
+
 EXAMPLES = Path(__file__).parents[2] / "examples" / "strategies"
 
 
