@@ -58,6 +58,8 @@ Progress = Callable[[str, int, int | None], None]
 _JUMP_LIMITS = {"KRX": 0.305, "NXT": 0.305}
 _NS_PER_MS = 1_000_000
 _SCRATCH = "ingest-"
+# Rows refused for these may be good on a later day, so the file is looked at again.
+_ONLY_THEN = {Reason.NOT_CLOSED.value, Reason.TIMESTAMP_RANGE.value}
 
 
 def ingest_file(
@@ -98,7 +100,9 @@ def ingest_file(
         _recover(hot, home, quarantine or home / QUARANTINE)
         earlier = hot.loads.published(source.digest, options.digest())
         if earlier is not None:
-            return msgspec.structs.replace(decode_report(earlier.report), already=True)
+            report = decode_report(earlier.report)
+            if not _ONLY_THEN & set(report.reasons):
+                return msgspec.structs.replace(report, already=True)
         load = _Load(
             source=source,
             options=options,

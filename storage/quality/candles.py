@@ -35,7 +35,7 @@ class CandleRules:
     Attributes:
         venue: Decides the scales.
         interval: Of every row.
-        latest_ms: Nothing can be known of a bar that starts after this, UTC ms.
+        latest_ms: Time of the load; nothing is known of bars that end after it, UTC ms.
     """
 
     venue: str
@@ -51,7 +51,7 @@ def validate(rows: pl.DataFrame, rules: CandleRules) -> pl.DataFrame:
             `is_spelled` (the venue spells symbols so), `broker`, `open`, `high`, `low`, `close`,
             `volume`, `bid`, `ask` (Float64), `unreadable` (a value was there but had the wrong
             type), `local_midnight` (the time is 00:00 in the venue's zone), `trade_date` and
-            `session_date` (Date), `is_session`.
+            `session_date` (Date), `is_session`, `available_at` (Int64, UTC ms: end of the bar).
         rules: Scales, interval, latest time.
 
     Returns:
@@ -93,6 +93,7 @@ def _findings(rules: CandleRules) -> dict[Reason, pl.Expr]:
         Reason.TIMESTAMP_UNIT: (stamp.abs() > _FIRST_MS) & (stamp.abs() < _SECOND_AS_MS_BELOW)
         | (stamp > _SECOND_AS_MS_BELOW * 1_000),
         Reason.TIMESTAMP_RANGE: (stamp < _FIRST_MS) | (stamp > rules.latest_ms),
+        Reason.NOT_CLOSED: (stamp <= rules.latest_ms) & (pl.col("available_at") > rules.latest_ms),
         Reason.OFF_INTERVAL: _off_interval(rules.interval),
         Reason.TRADE_DATE_DIFFERS: pl.col("session_date") != pl.col("trade_date"),
         Reason.OFF_SESSION: ~pl.col("is_session"),

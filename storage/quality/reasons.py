@@ -12,6 +12,7 @@ class Reason(StrEnum):
     BAD_SYMBOL = "bad_symbol"
     TIMESTAMP_UNIT = "timestamp_unit"
     TIMESTAMP_RANGE = "timestamp_range"
+    NOT_CLOSED = "not_closed"
     OFF_INTERVAL = "off_interval"
     TRADE_DATE_DIFFERS = "trade_date_differs"
     OFF_SESSION = "off_session"
@@ -32,6 +33,7 @@ MEANING: dict[Reason, str] = {
     Reason.BAD_SYMBOL: "the venue does not spell symbols so",
     Reason.TIMESTAMP_UNIT: "the time only makes sense in another unit, such as seconds for ms",
     Reason.TIMESTAMP_RANGE: "the time is before 1970-01-02 or after the load itself",
+    Reason.NOT_CLOSED: "the bar had not ended when it was loaded",
     Reason.OFF_INTERVAL: "the time is not the start of a bar of this interval",
     Reason.TRADE_DATE_DIFFERS: "the file's session date is not the session of the time",
     Reason.OFF_SESSION: "the venue's calendar has no session on that day",

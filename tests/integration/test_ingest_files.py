@@ -425,6 +425,22 @@ def test_ingest_when_session_date_differs_then_the_row_is_refused(
     assert (report.accepted, report.reasons) == (1, {"trade_date_differs": 1})
 
 
+def test_ingest_when_session_is_still_open_then_its_bar_is_refused(
+    hot: HotStore, home: Path, tmp_path: Path
+) -> None:
+    """A bar is final at the close: one loaded at noon is not one yet, the next day it is."""
+    path = written(panel({}, {}), tmp_path / "f.parquet")
+    noon = int(datetime(2024, 1, 3, 3, tzinfo=UTC).timestamp()) * 1_000_000_000
+
+    early = ingest_file(path, DAILY, hot=hot, home=home, received_at_ns=noon)
+
+    assert (early.accepted, early.reasons) == (1, {"not_closed": 1})
+
+    later = ingest(path, hot, home)
+
+    assert (later.accepted, later.duplicates, later.already) == (1, 1, False)
+
+
 def test_ingest_when_every_row_is_bad_then_the_report_says_so(
     hot: HotStore, home: Path, tmp_path: Path
 ) -> None:

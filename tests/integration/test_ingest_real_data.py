@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ def load(clickhouse_url: str, tmp_path: Path, test_data: Path) -> Iterator[Any]:
                 received_at_ns=RECEIVED_AT_NS,
             )
 
+        loaded.hot = hot  # type: ignore[attr-defined] - tests look at what was stored
         yield loaded
         hot.close()
         admin.command(f"DROP DATABASE {database}")
@@ -90,11 +92,18 @@ def test_yahoo_when_loaded_then_no_dirty_row_passes(load: Any) -> None:
     }  # fmt: skip
 
 
-def test_upbit_when_loaded_then_eight_decimals_are_exact(load: Any) -> None:
-    """Minutes of three pairs, prices in the hundreds of millions of won among them."""
-    report = load("crypto/upbit_1m_2025-09.parquet", "UPBIT", "1m")
+def test_upbit_when_loaded_then_eight_decimals_are_exact(load: Any, test_data: Path) -> None:
+    """Every price and volume is the decimal that the source wrote, to the last place."""
+    name = "crypto/upbit_1m_2025-09.parquet"
+    report = load(name, "UPBIT", "1m")
 
     assert (report.rows, report.accepted, report.quarantined) == (142_797, 142_797, 0)
+    sums = load.hot.query_arrow(
+        "SELECT toString(sum(close)) AS close, toString(sum(volume)) AS volume FROM candles FINAL"
+    ).to_pylist()[0]
+    source = pl.read_parquet(test_data / name)
+    for column in ("close", "volume"):
+        assert Decimal(sums[column]) == sum(Decimal(repr(value)) for value in source[column])
 
 
 def test_us_minutes_when_loaded_then_extended_hours_belong_to_their_day(load: Any) -> None:

@@ -33,6 +33,7 @@ GOOD: dict[str, Any] = {
     "trade_date": date(2023, 12, 5),
     "session_date": None,
     "is_session": True,
+    "available_at": 1_701_757_800_000,
 }
 SCHEMA = {
     "symbol": pl.String,
@@ -73,6 +74,7 @@ def test_validate_when_row_is_good_then_it_is_traded_and_exact() -> None:
         ({"timestamp": 1_701_702_000_000_000}, Reason.TIMESTAMP_UNIT),
         ({"timestamp": 0}, Reason.TIMESTAMP_RANGE),
         ({"timestamp": 1_900_000_000_000}, Reason.TIMESTAMP_RANGE),
+        ({"available_at": 1_800_000_000_001}, Reason.NOT_CLOSED),
         ({"local_midnight": False}, Reason.OFF_INTERVAL),
         ({"session_date": date(2023, 12, 6)}, Reason.TRADE_DATE_DIFFERS),
         ({"is_session": False}, Reason.OFF_SESSION),
