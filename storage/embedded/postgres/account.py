@@ -1,13 +1,13 @@
 """As whom PostgreSQL runs. It refuses to run as root, and its directories shall stay private.
 
-Running as anyone else, we run it as ourselves. Running as root there are two ways:
+Running as anyone else, we run it as ourselves. Running as root there are three ways:
 
 1. A user namespace in which our root is another user. On disk everything still belongs to root,
    so directories of mode 0700 below directories of mode 0700 (a checkout in `/root`) just work,
-   and no user is added to the system. Containers often forbid it.
-2. The system user `pgserver`, added if it is missing. The cluster then belongs to that user, and
-   every directory above the cluster, the socket and the programs must let it pass. None of them is
-   opened up by us: if one is closed, the error names it.
+   no user is added to the system and no capability is left. Containers often forbid it.
+2. The system user `pgserver`, added if it is missing. The cluster then belongs to that user.
+3. If a directory above the cluster, the socket or the programs does not let that user pass, it
+   gets one capability, to pass and to read; we never open a directory for everybody instead.
 """
 
 import ctypes
@@ -26,6 +26,12 @@ from storage.errors import StorageError
 
 SYSTEM_USER = "pgserver"
 _CLONE_NEWUSER = 0x10000000
+_PR_SET_KEEPCAPS = 8
+_PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_RAISE = 2
+_CAPABILITY_VERSION = 0x20080522
+_CAP_DAC_OVERRIDE = 1
+_CAP_DAC_READ_SEARCH = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +104,43 @@ def _works(enter: Callable[[], None]) -> bool:
 
 def _system_account(paths: Iterable[Path]) -> Account:
     entry = _system_user()
-    for path in paths:
-        closed = _closed_for(path, entry)
-        if closed is not None:
-            raise StorageError(
-                f"{closed}: user {SYSTEM_USER} may not pass, and PostgreSQL does not run as root; "
-                "run JTS as another user than root, put it and JTS_HOME below open directories, "
-                "or set postgres.dsn"
-            )
 
     def enter() -> None:
         os.setgroups([])
         os.setgid(entry.pw_gid)
         os.setuid(entry.pw_uid)
 
-    return Account(entry.pw_uid, entry.pw_gid, enter, f"system user {SYSTEM_USER}")
+    closed = next((c for path in paths if (c := _closed_for(path, entry)) is not None), None)
+    if closed is None:
+        return Account(entry.pw_uid, entry.pw_gid, enter, f"system user {SYSTEM_USER}")
+    for capability in (_CAP_DAC_READ_SEARCH, _CAP_DAC_OVERRIDE):
+        passing = _keeping(capability, enter)
+        if _works(passing):
+            text = f"system user {SYSTEM_USER}, let through {closed}"
+            return Account(entry.pw_uid, entry.pw_gid, passing, text)
+    raise StorageError(
+        f"{closed}: user {SYSTEM_USER} may not pass, and PostgreSQL does not run as root; "
+        "run JTS as another user than root, put it and JTS_HOME below open directories, "
+        "or set postgres.dsn"
+    )
+
+
+def _keeping(capability: int, enter: Callable[[], None]) -> Callable[[], None]:
+    """Wrap a change of user so that one capability of root survives it and the exec."""
+    library = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+    bit = 1 << capability
+    # Effective, permitted and inheritable, for capabilities 0 to 31 and then for the others.
+    sets = (ctypes.c_uint32 * 6)(bit, bit, bit, 0, 0, 0)
+
+    def keep() -> None:
+        library.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
+        enter()
+        failed = library.capset(header, sets)
+        if failed or library.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability, 0, 0):
+            raise PermissionError("the capability cannot be kept")
+
+    return keep
 
 
 def _system_user() -> pwd.struct_passwd:

@@ -1,7 +1,9 @@
 """Which native programs run, and what is said when there are none."""
 
 import importlib.util
+import os
 import pwd
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,27 @@ def test_account_when_a_parent_is_closed_then_it_is_named(tmp_path: Path) -> Non
     assert closed is not None
     assert closed == tmp_path / "closed" or closed in tmp_path.parents
     assert account._closed_for(Path("/tmp/x/y"), stranger) is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has a capability to keep")
+def test_account_when_it_is_let_through_then_it_has_one_capability_and_no_more() -> None:
+    """Where no user namespace is allowed, a stranger passes closed directories, nothing else."""
+    stranger = pwd.getpwnam("nobody")
+
+    def become() -> None:
+        os.setgroups([])
+        os.setgid(stranger.pw_gid)
+        os.setuid(stranger.pw_uid)
+
+    shown = subprocess.run(
+        ["cat", "/proc/self/status"],
+        preexec_fn=account._keeping(account._CAP_DAC_READ_SEARCH, become),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+    status = dict(line.split(":\t", 1) for line in shown.splitlines() if ":\t" in line)
+    assert status["Uid"].split() == [str(stranger.pw_uid)] * 4
+    assert int(status["CapEff"], 16) == 1 << account._CAP_DAC_READ_SEARCH
+    assert int(status["CapPrm"], 16) == 1 << account._CAP_DAC_READ_SEARCH
