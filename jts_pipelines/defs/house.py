@@ -28,6 +28,7 @@ from jts_trading.ports.clock import Clock, open_clock, today
 from storage.errors import RefusedError
 from storage.hot.store import HotStore
 from storage.lake.lake import Lake
+from storage.lake.standing import standings
 from storage.manifest.catalog import Presence
 from storage.manifest.chain import Manifests
 from storage.moves.checking import Finding
@@ -152,6 +153,18 @@ class House:
     def partition_facts(self, partitions: Sequence[Partition]) -> list[PartitionFacts]:
         """Return what all tiers together serve for some partitions of one family."""
         return fold(partitions, self.sql(per_day_sql(partitions)).to_pylist())
+
+    def partition_bytes(self, partitions: Sequence[Partition]) -> Mapping[str, int]:
+        """Return the bytes that serve some partitions of one family, by partition key."""
+        with self.moves() as moves:
+            dataset = partitions[0].dataset
+            found = standings(moves.manifests.catalog(dataset), moves.hot.partitions(dataset))
+        wanted = set(partitions)
+        return {
+            standing.partition.key: sum(h.bytes for h in standing.held.values() if h.serves)
+            for standing in found
+            if standing.partition in wanted
+        }
 
     def known_days(self, venue: str, interval: str) -> tuple[date, date] | None:
         """Return the first and last day on which any tier serves a family; None without rows."""

@@ -31,7 +31,6 @@ def build_archive_job(family: Family) -> "UnresolvedAssetJobDefinition":
     return dg.define_asset_job(
         family.archive_job,
         selection=dg.AssetSelection.groups(family.name),
-        partitions_def=family.partitions(),
         description=f"Checks and moves partitions of {family.title}.",
         tags={"jts/lane": "archive"},
     )
