@@ -115,6 +115,13 @@ class Manifests:
         self._catalogs[dataset] = catalog
         return records
 
+    def content(self, dataset: str, sequence: int) -> bytes:
+        """Return the bytes of one record; empty when the chain has none of that number."""
+        try:
+            return self._path(dataset, sequence).read_bytes()
+        except FileNotFoundError:
+            return b""
+
     def _path(self, dataset: str, sequence: int) -> Path:
         return self._root / dataset / f"{sequence:08d}.json"
 

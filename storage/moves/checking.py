@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
 import pyarrow as pa
 
 from storage.errors import ManifestError, StorageError, VerificationError
 from storage.manifest.catalog import Copy, PartitionState, Presence
-from storage.manifest.records import Step, decode, digest, encode
+from storage.manifest.records import Step, decode
 from storage.moves.context import SIDECAR, MoveContext
 from storage.moves.eviction import settle
 from storage.schema.partitions import Partition
@@ -40,15 +41,21 @@ class Finding:
 
 
 def verify(context: MoveContext, dataset: str, only: Partition | None = None) -> Iterator[Finding]:
-    """Read every copy back and compare it with its manifest; the chain itself first.
+    """Read copies back and compare them with their manifests; first the chain itself, whole.
+
+    Args:
+        context: The stores.
+        dataset: Which chain.
+        only: One partition; then the chain is read as far as a catalog needs it.
 
     Raises:
         ManifestError: The chain is broken; no copy can be trusted then.
     """
-    marks = _known_marks(context, dataset)
+    if only is None:
+        context.manifests.verify(dataset)
     for state, tier, copy in copies(context, dataset):
         if only is None or state.partition == only:
-            yield _check(context, state, tier, copy, marks)
+            yield _check(context, state, tier, copy)
 
 
 def scrub(context: MoveContext, dataset: str, *, turn: int = 0, of: int = 1) -> Iterator[Finding]:
@@ -60,12 +67,12 @@ def scrub(context: MoveContext, dataset: str, *, turn: int = 0, of: int = 1) -> 
         turn: Number of the share, counted up from run to run.
         of: Into how many shares the copies are divided, by a hash of the partition's name.
     """
-    marks = _known_marks(context, dataset)
+    context.manifests.verify(dataset)
     for state, tier, copy in copies(context, dataset):
         share = int(hashlib.sha256(state.partition.name.encode()).hexdigest(), 16) % of
         if share != turn % of:
             continue
-        finding = _check(context, state, tier, copy, marks)
+        finding = _check(context, state, tier, copy)
         yield _mend(context, finding) if finding.problem else finding
 
 
@@ -76,18 +83,11 @@ def copies(context: MoveContext, dataset: str) -> Iterator[tuple[PartitionState,
             yield state, tier, copy
 
 
-def _known_marks(context: MoveContext, dataset: str) -> dict[int, str]:
-    records = context.manifests.verify(dataset)
-    return {record.sequence: digest(encode(record)) for record in records}
-
-
-def _check(
-    context: MoveContext, state: PartitionState, tier: Tier, copy: Copy, marks: dict[int, str]
-) -> Finding:
+def _check(context: MoveContext, state: PartitionState, tier: Tier, copy: Copy) -> Finding:
     problem = ""
     try:
         context.load(state.partition, tier, copy)
-        _check_sidecar(context, state.partition, tier, marks)
+        _check_sidecar(context, state.partition, tier)
     except StorageError as error:
         problem = str(error)
     return Finding(
@@ -100,16 +100,17 @@ def _check(
     )
 
 
-def _check_sidecar(
-    context: MoveContext, partition: Partition, tier: Tier, marks: dict[int, str]
-) -> None:
+def _check_sidecar(context: MoveContext, partition: Partition, tier: Tier) -> None:
     """Require that the chain knows the record beside the file: it does not after a roll-back."""
     path = context.folder(partition, tier) / SIDECAR
     if not path.exists():
         return
     content = path.read_bytes()
-    sequence = decode(content).sequence
-    if marks.get(sequence) != digest(content):
+    try:
+        sequence = decode(content).sequence
+    except msgspec.MsgspecError as error:
+        raise ManifestError(f"{path}: not a manifest record: {error}") from error
+    if context.manifests.content(partition.dataset, sequence) != content:
         raise ManifestError(
             f"{path}: record {sequence:08d} beside the file is not in the chain: "
             "the chain was rolled back, or the copy belongs to another instance"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from storage.manifest.catalog import PartitionState
 from storage.manifest.chain import Manifests
+from storage.manifest.records import Fence
 from storage.moves import checking, copying, eviction
 from storage.moves.checking import Finding
 from storage.moves.context import MoveContext, Moved, no_step
@@ -86,7 +87,7 @@ class Mover:
         return [
             move
             for partition in sorted(hot | known)
-            for move in self._due(partition, in_hot=partition in hot)
+            for move in self._due(partition, self._fence(partition) if partition in hot else None)
         ]
 
     def archive(self, dataset: str = CANDLES.name) -> Iterator[Moved]:
@@ -110,8 +111,11 @@ class Mover:
             only: Kinds of moves to make; the others stay due.
         """
         for _ in range(_LONGEST_CHAIN):
-            in_hot = self._context.hot.fence(partition).rows > 0
-            due = [move for move in self._due(partition, in_hot=in_hot) if move.action in only]
+            due = [
+                move
+                for move in self._due(partition, self._fence(partition))
+                if move.action in only
+            ]
             if not due:
                 return
             yield self._make(due[0])
@@ -128,17 +132,20 @@ class Mover:
         """Verify one share of the copies and mend what is damaged; see `moves.checking`."""
         return checking.scrub(self._context, dataset, turn=turn, of=of)
 
-    def _due(self, partition: Partition, *, in_hot: bool) -> list[DueMove]:
+    def _fence(self, partition: Partition) -> Fence | None:
+        """Return what hot holds of a closed partition; an open one is not asked for."""
+        if partition.is_open(self._context.today(partition.venue)):
+            return None
+        fence = self._context.hot.fence(partition)
+        return fence if fence.rows else None
+
+    def _due(self, partition: Partition, fence: Fence | None) -> list[DueMove]:
         state = self._context.state(partition)
-        today = self._context.today(partition.venue)
-        if partition.is_open(today):
-            return []
-        exported = state.revision > 0 and self._context.hot.fence(partition) == state.fence
         return due_moves(
             state,
-            in_hot=in_hot,
-            exported=exported,
-            today=today,
+            in_hot=fence is not None,
+            exported=state.revision > 0 and fence == state.fence,
+            today=self._context.today(partition.venue),
             settings=self._context.settings,
         )
 
