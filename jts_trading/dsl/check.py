@@ -15,7 +15,7 @@ from jts_trading.dsl.plan import Rule
 from jts_trading.dsl.program import CheckedRule, Program
 from jts_trading.dsl.resolve import Resolver
 from jts_trading.dsl.settings import check_params, check_risk, check_sources, check_timeframes
-from jts_trading.dsl.values import KIND_OF_MEASURE, Bundle, Fixed, Kind
+from jts_trading.dsl.values import KIND_OF_MEASURE, Fixed
 
 _NAME = re.compile(r"[A-Za-z0-9가-힣][A-Za-z0-9_가-힣 .-]{0,63}")
 
@@ -65,9 +65,7 @@ def _define(resolver: Resolver, strategy: s.Strategy, taken: dict[str, str]) -> 
             frame = scope.frames.numbers[definition.frame]
         names = by_frame.setdefault(frame, dict(taken))
         check_new_name(scope.source, definition.name, definition.at, names)
-        value = resolver.bound(definition.value, frame)
-        if isinstance(value, Bundle | Fixed) or value.kind is not Kind.TEXT:
-            scope.bind(frame, definition, value)
+        scope.bind(frame, definition, resolver.bound(definition.value, frame))
 
 
 def _rules(resolver: Resolver, strategy: s.Strategy) -> tuple[CheckedRule, ...]:

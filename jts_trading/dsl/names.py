@@ -23,11 +23,6 @@ class Frames:
     numbers: dict[str, int]
     table: tuple[tuple[str, int | None], ...]
 
-    @property
-    def base_seconds(self) -> int | None:
-        """Length of a bar of the base frame."""
-        return self.table[0][1]
-
 
 @dataclass(slots=True)
 class Scope:

@@ -24,7 +24,6 @@ class Kind(StrEnum):
     DURATION = "duration"
     MONEY = "amount of money"
     TRUTH = "condition"
-    TEXT = "text"
 
 
 KIND_OF_MEASURE = {
@@ -105,7 +104,7 @@ def require_alike(left: Value, right: Value, deed: str) -> tuple[Kind, int]:
     """
     power = _power(left, right)
     for value in (left, right):
-        if value.kind in (Kind.TRUTH, Kind.MONEY, Kind.TEXT):
+        if value.kind in (Kind.TRUTH, Kind.MONEY):
             raise KindError(f"cannot {deed} {describe(left)} and {describe(right)}")
     kinds = {left.kind, right.kind}
     if power != _power(right, left):
