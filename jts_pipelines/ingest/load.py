@@ -108,6 +108,7 @@ def ingest_file(
             options=options,
             hot=hot,
             home=home,
+            attempt=hot.loads.attempts(source.digest),
             quarantine_root=quarantine or home / QUARANTINE,
             received_at_ns=received_at_ns,
             stored=stored or HotRows(hot),
@@ -148,6 +149,7 @@ class _Load:
     options: IngestOptions
     hot: HotStore
     home: Path
+    attempt: int
     quarantine_root: Path
     received_at_ns: int
     stored: StoredRows
@@ -192,7 +194,9 @@ class _Load:
 
     @property
     def _ingest_id(self) -> str:
-        content = f"{self.source.digest}{self.options.digest()}{self.received_at_ns}"
+        content = (
+            f"{self.source.digest} {self.options.digest()} {self.received_at_ns} {self.attempt}"
+        )
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def _record(self) -> LoadRecord:

@@ -144,6 +144,10 @@ class StagedLoads:
         )
         return found[-1] if found else None
 
+    def attempts(self, file_digest: str) -> int:
+        """Return how many loads of this very file were begun, so that the next is told apart."""
+        return len(self._read("file_digest = %(file)s", {"file": file_digest}))
+
     def records(self) -> list[LoadRecord]:
         """Return every load, oldest first."""
         return self._read("1", {})

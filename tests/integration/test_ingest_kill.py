@@ -175,6 +175,22 @@ def test_ingest_when_killed_while_publishing_then_the_next_one_completes_it(
     assert recover(hot, home) == []
 
 
+def test_ingest_when_killed_twice_at_one_instant_then_each_attempt_is_its_own(
+    dsn: str, panel: Path, tmp_path: Path
+) -> None:
+    """On a standing clock, too, a load that was dropped is not taken for the one after it."""
+    home = tmp_path / "home"
+    killed(dsn, panel, home, ("after", "candles_load", 2))
+    killed(dsn, panel, home, ("half", "ATTACH PARTITION ALL", 1))
+    hot = HotStore(dsn)
+
+    report = ingest_file(panel, OPTIONS, hot=hot, home=home, received_at_ns=RECEIVED_AT_NS)
+
+    assert report.already
+    assert visible(hot) == report.accepted
+    require_tidy(hot, home, report)
+
+
 def test_ingest_when_another_load_runs_then_recovery_waits_its_turn(
     dsn: str, panel: Path, tmp_path: Path
 ) -> None:
