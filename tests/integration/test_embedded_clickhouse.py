@@ -145,6 +145,27 @@ def test_text_formats_when_many_blocks_then_the_header_comes_once(
     assert lines.count("number") == 1
 
 
+def test_answers_when_blocks_are_not_all_then_nothing_is_lost(clickhouse_client: Any) -> None:
+    """Totals and dictionaries arrive too, and a block without rows ends nothing."""
+    totals = clickhouse_client.raw_query(
+        "SELECT number % 2 AS k, count() FROM numbers(9) GROUP BY k WITH TOTALS ORDER BY k",
+        fmt="TSV",
+    )
+    words = "SELECT toLowCardinality(toString(number)) AS s FROM numbers(200000)"
+    table = clickhouse_client.query_arrow(
+        words, settings={"output_format_arrow_low_cardinality_as_dictionary": 1}
+    )
+    sparse = clickhouse_client.query(
+        "SELECT number FROM numbers(3000000) WHERE number % 1000000 = 999999",
+        settings={"max_block_size": 1000},
+    ).result_rows
+
+    assert totals == b"0\t5\n1\t4\n\n0\t9\n"
+    assert pa.types.is_dictionary(table.schema.field("s").type)
+    assert table["s"].to_pylist() == [str(number) for number in range(200_000)]
+    assert sorted(sparse) == [(999_999,), (1_999_999,), (2_999_999,)]
+
+
 def test_parameters_when_bound_then_they_are_data_not_sql(clickhouse_client: Any) -> None:
     """A bound value is never parsed as SQL, whatever it holds; long ones travel as a form."""
     for text in ("x'; DROP TABLE t; --", "tab\there\nand \\ back", "한글", "y" * 100_000):

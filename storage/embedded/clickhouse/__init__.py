@@ -8,6 +8,8 @@ What differs from a real server:
 * A request has a fresh engine handle: `database` and settings count for that request only.
   `session_id` is accepted and ignored, so `SET`, `USE` and temporary tables do not outlive a
   request. External data (`external_data=`) works, because it needs one request only.
+* Settings of a request reach the engine. A load whose blocks span more than 100 partitions says
+  `max_partitions_per_insert_block=0`; a drop of more than 50 GB `max_partition_size_to_drop=0`.
 * Responses are not compressed: the client sits on the same machine. Request bodies may be
   compressed with zstd, lz4, gzip or deflate, not with brotli.
 * A body is received whole (in memory up to 8 MiB, then in an unlinked file) before the engine sees

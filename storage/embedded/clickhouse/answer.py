@@ -23,6 +23,7 @@ from storage.embedded.clickhouse.statement import InsertHead, output_format
 FILE_CHUNK_BYTES = 1 << 18
 # Totals follow the rows only when the engine writes the answer itself.
 _TOTALS = re.compile(r"\bWITH\s+TOTALS\b", re.IGNORECASE)
+_DICTIONARIES = "output_format_arrow_low_cardinality_as_dictionary"
 _NO_STREAM = "Streaming query is not supported"
 
 
@@ -127,7 +128,7 @@ def _written(result: Any, started: int) -> dict[str, str]:
 def _rows(engine: Engine, handle: Handle, request: Request, stack: ExitStack) -> Answer:
     clause = output_format(request.sql.encode())
     output = clause.name if clause else request.output
-    if not is_joinable(output) or _TOTALS.search(request.sql):
+    if not is_joinable(output) or _needs_the_whole(output, request):
         return _rows_by_file(engine, handle, request.sql, output, stack)
     blocks = handle.stream(request.sql, output)
     stack.callback(_close, blocks)
@@ -144,6 +145,12 @@ def _rows(engine: Engine, handle: Handle, request: Request, stack: ExitStack) ->
         # No block came, so no schema either: the engine writes it when asked for the whole.
         first = handle.query(request.sql, output).bytes()
     return Answer(output, chain((first,) if first else (), chunks))
+
+
+def _needs_the_whole(output: str, request: Request) -> bool:
+    """Tell whether blocks alone would lose something: totals, or dictionaries of an Arrow file."""
+    has_dictionaries = request.settings.get(_DICTIONARIES, "0") not in {"0", "false"}
+    return bool(_TOTALS.search(request.sql)) or (output.lower() == "arrow" and has_dictionaries)
 
 
 def _close(iterator: Iterator[bytes]) -> None:
