@@ -94,7 +94,8 @@ def kernel_text(source: str) -> str:
 def _write_once(path: Path, text: str) -> None:
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    # numba keeps machine code beside the file as pickles: nobody else may write here.
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=".unfinished-", suffix=".py")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
