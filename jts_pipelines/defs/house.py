@@ -134,6 +134,7 @@ class House:
     def plan(self) -> list[DueMove]:
         """Return the moves that are due on the instance clock."""
         with self.moves() as moves:
+            moves.hot.ensure_schema()
             return moves.mover.plan()
 
     @contextmanager
