@@ -329,6 +329,7 @@ class _Load:
             last_day=max(self.days, default=None),
             partitions=sorted(self.partitions),
             quarantine_file=str(kept) if kept else "",
+            correction=self.options.correct or "",
             seconds=round(seconds, 3),
             rows_per_second=round(self.read / seconds, 1),
         )

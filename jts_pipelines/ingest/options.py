@@ -74,6 +74,8 @@ def _check(options: IngestOptions) -> None:
         "venue": (options.venue, PRICE_SCALE),
         "interval": (options.interval, INTERVALS),
     }
+    if options.correct is not None and not options.correct.strip():
+        raise InputError("a correction needs its reason, such as --correct 'vendor fixed a split'")
     for name, (value, known) in accepted.items():
         if value not in known:
             raise InputError(f"unknown {name} {value!r}; known: {', '.join(known)}")

@@ -24,6 +24,7 @@ class IngestReport(msgspec.Struct, frozen=True, kw_only=True):
         last_day: Latest trade date accepted.
         partitions: Keys of the partitions that received rows, sorted.
         quarantine_file: Where the refused rows lie; empty when there are none.
+        correction: Why stored rows were replaced; empty for a load that replaces none.
         already: The same file came before with the same options; nothing was loaded now.
         seconds: Elapsed.
         rows_per_second: Rows read per second.
@@ -47,6 +48,7 @@ class IngestReport(msgspec.Struct, frozen=True, kw_only=True):
     last_day: date | None
     partitions: list[str]
     quarantine_file: str
+    correction: str = ""
     already: bool = False
     seconds: float = 0.0
     rows_per_second: float = 0.0

@@ -14,6 +14,7 @@ import pytest
 
 from jts_pipelines.ingest.generated import write_generated
 from jts_pipelines.ingest.load import IngestOptions, IngestReport, ingest_file
+from jts_pipelines.ingest.report import decode_report
 from storage.errors import InputError, StorageError
 from storage.hot.store import HotStore
 from storage.lake.lake import Lake
@@ -205,6 +206,8 @@ def test_ingest_when_load_is_a_correction_then_the_new_value_is_served(
     )
 
     assert (report.accepted, report.corrected, report.duplicates) == (1, 1, 1)
+    kept = {record.ingest_id: record.report for record in hot.loads.records()}
+    assert decode_report(kept[report.ingest_id]).correction == "vendor fixed the close"
     assert closes(hot) == [("2024-01-02", 110), ("2024-01-03", 111)]
 
 
@@ -358,6 +361,7 @@ def test_ingest_when_batches_differ_then_the_result_is_the_same(
         ({"dataset": "ticks"}, "unknown dataset 'ticks'; known: candles"),
         ({"interval": "1m"}, "row 1 has interval '1d', but it is loaded as 1m"),
         ({"mapping": {"close": "x"}}, "mapping close=x: no such column; found: timestamp"),
+        ({"correct": " "}, "a correction needs its reason"),
         ({"timezone": "Seoul/Asia"}, "unknown time zone 'Seoul/Asia'"),
     ],
 )
