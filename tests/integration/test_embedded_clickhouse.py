@@ -5,6 +5,7 @@ import gzip
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -294,6 +295,24 @@ def test_insert_when_its_token_is_repeated_then_it_counts_once(clickhouse_client
     assert clickhouse_client.command("SELECT count() FROM t") == 2
 
 
+def test_files_when_a_statement_names_them_then_it_is_refused(
+    clickhouse_client: Any, tmp_path: Path
+) -> None:
+    """A statement writes and reads no files of the server by the client's words for its own."""
+    clickhouse_client.command(TABLE)
+    (tmp_path / "in").write_text("1\tx\n")
+
+    for statement in (
+        f"SELECT 1 INTO OUTFILE '{tmp_path}/out' FORMAT CSV",
+        f"INSERT INTO t FROM INFILE '{tmp_path}/in' FORMAT TSV",
+    ):
+        with pytest.raises(DatabaseError, match="NOT_IMPLEMENTED"):
+            clickhouse_client.command(statement)
+
+    assert not (tmp_path / "out").exists()
+    assert clickhouse_client.command("SELECT count() FROM t") == 0
+
+
 def test_external_data_when_sent_then_it_can_be_joined(clickhouse_client: Any) -> None:
     """A table that comes with a query exists for that query."""
     external = ExternalData(
@@ -382,12 +401,27 @@ def test_http_when_spoken_by_hand_then_headers_are_clickhouses(clickhouse_url: s
     assert httpx.get(f"{clickhouse_url}/ping").text == "Ok.\n"
 
 
+def test_http_when_names_carry_more_than_names_then_nothing_is_smuggled(
+    clickhouse_url: str,
+) -> None:
+    """Neither a header nor a statement hides in a query id or a format."""
+    query = {"query": "SELECT 1", "query_id": "x\r\nX-Evil: 1"}
+    answer = httpx.get(clickhouse_url, params=query)
+    smuggled = {"query": "SELECT 1", "default_format": "JSON; CREATE DATABASE smuggled"}
+    refused = httpx.get(clickhouse_url, params=smuggled)
+
+    assert (answer.text, "X-Evil" in answer.headers) == ("1\n", False)
+    assert refused.headers["X-ClickHouse-Exception-Code"] == "73"
+    assert "smuggled" not in httpx.get(clickhouse_url, params={"query": "SHOW DATABASES"}).text
+
+
 @pytest.mark.parametrize(
     ("method", "headers", "status", "code"),
     [
         ("GET", {}, 403, "164"),
         ("POST", {"Origin": "https://page.example"}, 403, "497"),
         ("POST", {"Host": "page.example"}, 403, "497"),
+        ("POST", {"Sec-Fetch-Site": "cross-site"}, 403, "497"),
         ("POST", {"X-ClickHouse-User": "mallory"}, 403, "516"),
         ("POST", {"X-ClickHouse-Key": "wrong"}, 403, "516"),
         ("POST", {"Content-Encoding": "br"}, 415, "36"),

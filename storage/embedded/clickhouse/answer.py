@@ -18,7 +18,7 @@ from typing import IO, Any
 from storage.embedded.clickhouse.engine import Engine, EngineError, Handle, engine_error
 from storage.embedded.clickhouse.frames import is_arrow, is_joinable, joined
 from storage.embedded.clickhouse.request import ExternalTable, Request
-from storage.embedded.clickhouse.statement import InsertHead, output_format
+from storage.embedded.clickhouse.statement import InsertHead, names_local_files, output_format
 
 FILE_CHUNK_BYTES = 1 << 18
 # Totals follow the rows only when the engine writes the answer itself.
@@ -67,6 +67,10 @@ def run(engine: Engine, request: Request, stack: ExitStack, *, reads_only: bool)
         with _data_file(engine, request.data) as file:
             written = handle.insert(request.insert, file)
         return Answer(None, iter(()), _written(written, started))
+    if names_local_files(request.sql.encode()):
+        raise engine_error(
+            48, "INTO OUTFILE and FROM INFILE name files of the client", "NOT_IMPLEMENTED"
+        )
     if not handle.only_reads(request.sql):
         _refuse_write(reads_only)
         return _command(handle, request, started)

@@ -29,6 +29,7 @@ _NOT_SETTINGS = frozenset(
 # An INSERT statement is far shorter than this; the data behind it may have any size.
 HEAD_BYTES_MAX = 1 << 20
 TEXT_BYTES_MAX = 256 << 20
+_FORMAT = re.compile(r"[A-Za-z0-9]+\Z")
 _EXTERNAL = re.compile(r"(?P<table>\w+)_(?P<part>structure|types|format)\Z")
 
 
@@ -80,21 +81,24 @@ def read_request(
         query_id: The mark under which the request runs.
 
     Raises:
-        EngineError: There is no statement, or it is too long.
+        EngineError: There is no statement, it is too long, or the format is no name.
     """
     external: tuple[ExternalTable, ...] = ()
     if headers.get("content-type", "").lower().startswith("multipart/form-data"):
         parameters, external = _read_form(parameters, headers["content-type"], body)
     sql, insert, data = _split(parameters.get("query", ""), body)
     tables = {table.name for table in external}
+    output = (
+        parameters.get("default_format") or headers.get("x-clickhouse-format") or "TabSeparated"
+    )
+    if not _FORMAT.match(output):
+        raise engine_error(73, "Unknown default format", "UNKNOWN_FORMAT")
     return Request(
         sql=sql,
         insert=insert,
         data=data,
         database=parameters.get("database") or headers.get("x-clickhouse-database") or "",
-        output=parameters.get("default_format")
-        or headers.get("x-clickhouse-format")
-        or "TabSeparated",
+        output=output,
         query_id=query_id,
         settings={
             name: value

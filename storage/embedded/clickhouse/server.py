@@ -195,7 +195,10 @@ class Exchange(BaseHTTPRequestHandler):
 
     def _answer(self, *, reads_only: bool) -> None:
         parameters = url_parameters(self.path)
-        query_id = parameters.get("query_id") or str(uuid.uuid4())
+        query_id = parameters.get("query_id", "")
+        if not query_id or not query_id.isascii() or not query_id.isprintable():
+            # It goes into a header, which a line end would split.
+            query_id = str(uuid.uuid4())
         mark = str(uuid.uuid4())
         self.server.enter(mark)
         try:
@@ -244,7 +247,8 @@ class Exchange(BaseHTTPRequestHandler):
         """A page in a browser on this machine can reach loopback; it has no business here."""
         host = urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""
         is_foreign = self.server.is_loopback and host not in {"", "localhost", "127.0.0.1", "::1"}
-        if "Origin" in self.headers or is_foreign:
+        is_page = self.headers.get("Sec-Fetch-Site", "none") in {"cross-site", "same-site"}
+        if "Origin" in self.headers or is_page or is_foreign:
             raise engine_error(497, f"Requests for {host} or of web pages", "ACCESS_DENIED")
 
     def _parts(self) -> Iterator[bytes]:

@@ -23,6 +23,7 @@ _TOKENS = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_LOCAL_FILES = frozenset({(b"INTO", b"OUTFILE"), (b"FROM", b"INFILE")})
 # A query that reads or lists its rows: what follows is SQL to its end.
 _ROWS_FOLLOW = frozenset({b"VALUES", b"SELECT", b"WITH", b"INFILE", b"WATCH"})
 
@@ -144,3 +145,12 @@ def output_format(text: bytes) -> OutputFormat | None:
     if tail and tail[0] != b"SETTINGS":
         return None
     return found
+
+
+def names_local_files(text: bytes) -> bool:
+    """Tell whether a statement has INTO OUTFILE or FROM INFILE.
+
+    With a real server these are files of the client; here they would be files of the server.
+    """
+    words = [word.upper for word in _words(text) if word.depth == 0]
+    return any(pair in _LOCAL_FILES for pair in pairwise(words))
