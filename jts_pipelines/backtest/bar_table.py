@@ -7,18 +7,20 @@ Accepts what `lake.scan` and candle files give: `symbol`, `timestamp`, `open`, `
 
 import hashlib
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
 
 from jts_pipelines.backtest.columns import Flags, Floats, Ints
-from jts_trading.domain.calendars import Calendar
+from jts_trading.domain.calendars import Calendar, CalendarError
 from storage.errors import InputError
 from storage.schema.datasets import Status
 
 PRICES = ("open", "high", "low", "close")
 REQUIRED = ("symbol", "timestamp", *PRICES, "volume")
 _EXACT_MAX = 1 << 53
+_EPOCH = date(1970, 1, 1)
 _TRADED = (Status.TRADED.value, Status.AUCTION.value)
 
 
@@ -70,7 +72,7 @@ def read_bars(frame: pl.DataFrame, calendar: Calendar) -> BarTable:
 
     Raises:
         InputError: A column is missing, a value is not a whole number of won or shares, a key
-            appears twice, or there are no rows.
+            appears twice, a bar lies on a day without a session, or there are no rows.
     """
     missing = [name for name in REQUIRED if name not in frame.columns]
     if missing:
@@ -79,6 +81,7 @@ def read_bars(frame: pl.DataFrame, calendar: Calendar) -> BarTable:
         raise InputError("there are no bars in this period; see `jts sql` for what is stored")
     frame = _with_days(_plain(frame), calendar).sort("symbol", "timestamp")
     _refuse_duplicates(frame)
+    _refuse_other_days(frame, calendar)
     symbols = frame["symbol"].unique().sort()
     instrument = frame["symbol"].rle_id().cast(pl.Int64).to_numpy()
     starts = np.flatnonzero(np.diff(instrument, prepend=-1))
@@ -145,6 +148,19 @@ def _refuse_duplicates(frame: pl.DataFrame) -> None:
             f"{row['symbol']} has two bars at {row['timestamp']:%Y-%m-%d %H:%M} UTC "
             f"(brokers {row['other'] or '?'} and {row['broker'] or '?'}); choose one with --broker"
         )
+
+
+def _refuse_other_days(frame: pl.DataFrame, calendar: Calendar) -> None:
+    for day, symbol in frame.group_by("day").agg(pl.first("symbol")).sort("day").iter_rows():
+        found = _EPOCH + timedelta(days=day)
+        try:
+            is_session = calendar.is_session(found)
+        except CalendarError as error:
+            raise InputError(f"{symbol} has a bar on {found}: {error}") from error
+        if not is_session:
+            raise InputError(
+                f"{symbol} has a bar on {found}, which is no session of {calendar.venue}"
+            )
 
 
 def _whole(frame: pl.DataFrame, name: str) -> Ints:

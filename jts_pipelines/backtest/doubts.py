@@ -140,10 +140,10 @@ def held_over(rows: Ints, desk: Desk, fills: Ints) -> Ints:
 
     Rows are walked with the fills of their instrument; both are few.
     """
-    market = desk.market
+    instrument = desk.bars[:, driver.INSTRUMENT]
     held = []
     for row in rows.tolist():
-        own = fills[market.instrument[fills[:, driver.FILL_ROW]] == market.instrument[row]]
+        own = fills[instrument[fills[:, driver.FILL_ROW]] == instrument[row]]
         before = own[own[:, driver.FILL_ROW] < row]
         quantity = int((before[:, driver.FILL_SIDE] * before[:, driver.FILL_QUANTITY]).sum())
         if quantity > 0:

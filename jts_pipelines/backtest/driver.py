@@ -32,6 +32,21 @@ from jts_trading.strategy.stops import (
     is_trailing_stop_hit,
 )
 
+# The bars of the desk: one row per bar. What each means: `columns.Market`.
+INSTRUMENT, STAMP, SESSION, OPEN, CLOSE, IS_TRADED = 0, 1, 2, 3, 4, 5
+CAN_BUY, CAN_SELL, RESERVE, LOT, FIRED = 6, 7, 8, 9, 10
+BAR_COLUMNS = 11
+
+# The rules of the desk: one row; and the size of each rule. What each means: `columns.Rules`.
+ENTRIES, EXITS, MAX_POSITION, TRAILING_STOP, STOP_LOSS, TAKE_PROFIT = 0, 1, 2, 3, 4, 5
+DAILY_LOSS, POSITIONS_MAX, COOLDOWN_MS, COOLDOWN_BARS = 6, 7, 8, 9
+KELLY_MIN, KELLY_FLOOR, KELLY_FRACTION, KELLY_CAP, COMMISSION_UNIT = 10, 11, 12, 13, 14
+RULE_COLUMNS = 15
+KIND, AMOUNT = 0, 1
+
+# The costs of the desk, by session and class of instrument: `columns.Costs`.
+COMMISSION, STT, RST = 0, 1, 2
+
 # The account: one row.
 CASH, RESERVED, VALUE, DAY_START, HELD = 0, 1, 2, 3, 4
 TRADES, CLOSED, WON, PROFIT, LOSS = 5, 6, 7, 8, 9
@@ -68,18 +83,18 @@ def simulate(desk: Desk) -> tuple[Ints, int]:
     Returns:
         Rows of fills, of which the first ones are used, and how many are.
     """
-    market, account = desk.market, desk.account
+    bars, order, account = desk.bars, desk.order, desk.account
     fills = np.empty((1024, FILL_COLUMNS), np.int64)
     count, start, session = 0, 0, -1
-    while start < len(market.order):
-        first = market.order[start]
+    while start < len(order):
+        first = order[start]
         end = start + 1
-        while end < len(market.order) and market.stamp[market.order[end]] == market.stamp[first]:
+        while end < len(order) and bars[order[end], STAMP] == bars[first, STAMP]:
             end += 1
-        if market.session[first] != session:
-            session = market.session[first]
+        if bars[first, SESSION] != session:
+            session = bars[first, SESSION]
             account[DAY_START] = account[CASH] + account[VALUE]
-        rows = market.order[start:end]
+        rows = order[start:end]
         if count + len(rows) > len(fills):
             fills = _grown(fills, count, len(rows))
         count = fill_orders(desk, rows, fills, count)
@@ -103,27 +118,27 @@ def _grown(fills: Ints, count: int, more: int) -> Ints:
 
 def fill_orders(desk: Desk, rows: Ints, fills: Ints, count: int) -> int:
     """Fill what waits at the open of these bars, sales before purchases; returns the count."""
-    market, book = desk.market, desk.book
+    bars, book = desk.bars, desk.book
     for row in rows:
-        if market.can_sell[row] and book[market.instrument[row], SIDE] == SELL:
+        if bars[row, CAN_SELL] == 1 and book[bars[row, INSTRUMENT], SIDE] == SELL:
             _sell(desk, row, fills[count])
             count += 1
     for row in rows:
-        waits = market.can_buy[row] and book[market.instrument[row], SIDE] == BUY
+        waits = bars[row, CAN_BUY] == 1 and book[bars[row, INSTRUMENT], SIDE] == BUY
         if waits and _buy(desk, row, fills[count]):
             count += 1
     return count
 
 
 def _sell(desk: Desk, row: int, fill: Ints) -> None:
-    market, costs, account = desk.market, desk.costs, desk.account
-    instrument, session = market.instrument[row], market.session[row]
+    bars, account = desk.bars, desk.account
+    instrument, session = bars[row, INSTRUMENT], bars[row, SESSION]
     order = desk.book[instrument]
-    price, quantity = market.open[row], min(order[WANTED], order[QUANTITY])
-    gross, kind = price * quantity, costs.cost_class[instrument]
+    price, quantity = bars[row, OPEN], min(order[WANTED], order[QUANTITY])
+    gross, kind = price * quantity, desk.kinds[instrument]
     commission = commission_of(gross, fee_of(desk, row))
-    stt = share_of(gross, costs.stt_ppm[session, kind])
-    rst = share_of(gross, costs.rst_ppm[session, kind])
+    stt = share_of(gross, desk.costs[session, kind, STT])
+    rst = share_of(gross, desk.costs[session, kind, RST])
     account[CASH] += gross - commission - stt - rst
     account[VALUE] -= quantity * order[MARK]
     order[TRADE_CASH] += gross - commission - stt - rst
@@ -133,7 +148,7 @@ def _sell(desk: Desk, row: int, fill: Ints) -> None:
     _note(fill, order, row)
     order[SIDE] = 0
     if order[QUANTITY] == 0:
-        order[LEFT_AT], order[HAS_LEFT], order[BARS_SINCE] = market.stamp[row], 1, 0
+        order[LEFT_AT], order[HAS_LEFT], order[BARS_SINCE] = bars[row, STAMP], 1, 0
         _close_trade(account, order[TRADE_CASH])
 
 
@@ -148,12 +163,12 @@ def _close_trade(account: Ints, net: int) -> None:
 
 
 def _buy(desk: Desk, row: int, fill: Ints) -> bool:
-    market, account = desk.market, desk.account
-    order = desk.book[market.instrument[row]]
-    price, fee = market.open[row], fee_of(desk, row)
+    bars, account = desk.bars, desk.account
+    order = desk.book[bars[row, INSTRUMENT]]
+    price, fee = bars[row, OPEN], fee_of(desk, row)
     account[RESERVED] -= order[HELD_BACK]
     free = account[CASH] - account[RESERVED]
-    quantity = affordable_quantity(order[WANTED], price, market.lot[row], free, fee)
+    quantity = affordable_quantity(order[WANTED], price, bars[row, LOT], free, fee)
     order[SIDE] = 0
     if quantity == 0:
         account[HELD] -= 1
@@ -181,18 +196,18 @@ def _note(fill: Ints, order: Ints, row: int) -> None:
 
 def fee_of(desk: Desk, row: int) -> tuple[int, int]:
     """Return the commission, as the sizing functions take it, of a trade on this bar."""
-    market, costs = desk.market, desk.costs
-    kind = costs.cost_class[market.instrument[row]]
-    return costs.commission_nano[market.session[row], kind], costs.commission_unit
+    bars = desk.bars
+    kind = desk.kinds[bars[row, INSTRUMENT]]
+    return desk.costs[bars[row, SESSION], kind, COMMISSION], desk.rules[COMMISSION_UNIT]
 
 
 def mark_positions(desk: Desk, rows: Ints) -> None:
     """Mark positions to the closes of these bars; what did not trade keeps its last mark."""
-    market = desk.market
+    bars = desk.bars
     for row in rows:
-        if market.is_traded[row]:
-            held = desk.book[market.instrument[row]]
-            close = market.close[row]
+        if bars[row, IS_TRADED] == 1:
+            held = desk.book[bars[row, INSTRUMENT]]
+            close = bars[row, CLOSE]
             held[BARS_SINCE] += 1
             if held[QUANTITY] > 0:
                 desk.account[VALUE] += held[QUANTITY] * (close - held[MARK])
@@ -202,13 +217,13 @@ def mark_positions(desk: Desk, rows: Ints) -> None:
 
 def decide_exits(desk: Desk, rows: Ints) -> None:
     """Order the exits that the risk block or an exit rule asks for on the close of these bars."""
-    market, rules, account = desk.market, desk.rules, desk.account
+    bars, rules, account = desk.bars, desk.rules, desk.account
     equity = account[CASH] + account[VALUE]
     for row in rows:
-        held = desk.book[market.instrument[row]]
-        if not market.is_traded[row]:
+        held = desk.book[bars[row, INSTRUMENT]]
+        if bars[row, IS_TRADED] == 0:
             continue
-        if held[SIDE] == BUY and market.fired[row] & rules.exits != 0:
+        if held[SIDE] == BUY and bars[row, FIRED] & rules[EXITS] != 0:
             held[SIDE] = 0
             account[RESERVED] -= held[HELD_BACK]
             account[HELD] -= 1
@@ -223,31 +238,33 @@ def decide_exits(desk: Desk, rows: Ints) -> None:
 
 
 def _leaving(desk: Desk, row: int, reason: int, equity: int) -> int:
-    market, rules = desk.market, desk.rules
-    held: int = desk.book[market.instrument[row], QUANTITY]
+    bars = desk.bars
+    held: int = desk.book[bars[row, INSTRUMENT], QUANTITY]
     if reason >= REASON_STOP_LOSS:
         return held
-    kind = rules.kind[reason]
-    wanted = wanted_quantity(kind, rules.amount[reason], equity, market.close[row])
-    return exit_quantity(kind, wanted, held, market.lot[row])
+    kind = desk.sizes[reason, KIND]
+    wanted = wanted_quantity(kind, desk.sizes[reason, AMOUNT], equity, bars[row, CLOSE])
+    return exit_quantity(kind, wanted, held, bars[row, LOT])
 
 
 def exit_reason(desk: Desk, row: int) -> int:
     """Return why the position of this bar's instrument is to be left, or -1."""
-    market, rules = desk.market, desk.rules
-    held = desk.book[market.instrument[row]]
-    close = market.close[row]
-    if is_stop_loss_hit(close, held[ENTRY], rules.stop_loss_ppm):
+    bars, rules = desk.bars, desk.rules
+    held = desk.book[bars[row, INSTRUMENT]]
+    close = bars[row, CLOSE]
+    if is_stop_loss_hit(close, held[ENTRY], rules[STOP_LOSS]):
         return REASON_STOP_LOSS
-    if is_trailing_stop_hit(close, held[PEAK], rules.trailing_stop_ppm):
+    if is_trailing_stop_hit(close, held[PEAK], rules[TRAILING_STOP]):
         return REASON_TRAILING_STOP
-    if is_profit_taken(close, held[ENTRY], rules.take_profit_ppm):
+    if is_profit_taken(close, held[ENTRY], rules[TAKE_PROFIT]):
         return REASON_TAKE_PROFIT
-    return first_rule(market.fired[row] & rules.exits)
+    return first_rule(bars[row, FIRED] & rules[EXITS])
 
 
 def first_rule(fired: int) -> int:
     """Return the number of the first rule in a mask, or -1."""
+    if fired == 0:
+        return -1
     for rule in range(63):
         if fired >> rule & 1 == 1:
             return rule
@@ -256,12 +273,12 @@ def first_rule(fired: int) -> int:
 
 def decide_entries(desk: Desk, rows: Ints) -> None:
     """Order the entries whose rules fired on the close of these bars, while flat."""
-    market, rules, account = desk.market, desk.rules, desk.account
+    bars, rules, account = desk.bars, desk.rules, desk.account
     equity = account[CASH] + account[VALUE]
-    is_lost = is_daily_loss_reached(equity, account[DAY_START], rules.daily_loss_ppm)
+    is_lost = is_daily_loss_reached(equity, account[DAY_START], rules[DAILY_LOSS])
     for row in rows:
-        held = desk.book[market.instrument[row]]
-        rule = first_rule(market.fired[row] & rules.entries)
+        held = desk.book[bars[row, INSTRUMENT]]
+        rule = first_rule(bars[row, FIRED] & rules[ENTRIES])
         if rule < 0 or held[QUANTITY] > 0 or held[SIDE] != 0:
             continue
         if is_lost:
@@ -274,35 +291,37 @@ def decide_entries(desk: Desk, rows: Ints) -> None:
 
 def is_resting(desk: Desk, row: int) -> bool:
     """Return whether `max_positions` or `cooldown` forbids an entry on this bar."""
-    rules, held = desk.rules, desk.book[desk.market.instrument[row]]
-    if 0 < rules.positions_max <= desk.account[HELD]:
+    bars, rules = desk.bars, desk.rules
+    held = desk.book[bars[row, INSTRUMENT]]
+    if 0 < rules[POSITIONS_MAX] <= desk.account[HELD]:
         return True
     if held[HAS_LEFT] == 0:
         return False
-    since_ms: int = desk.market.stamp[row] - held[LEFT_AT]
-    return since_ms < rules.cooldown_ms or bool(held[BARS_SINCE] <= rules.cooldown_bars)
+    since_ms: int = bars[row, STAMP] - held[LEFT_AT]
+    return since_ms < rules[COOLDOWN_MS] or bool(held[BARS_SINCE] <= rules[COOLDOWN_BARS])
 
 
 def _order_entry(desk: Desk, row: int, rule: int, equity: int) -> None:
-    market, rules, account = desk.market, desk.rules, desk.account
-    order = desk.book[market.instrument[row]]
-    kind, amount, close = rules.kind[rule], rules.amount[rule], market.close[row]
+    bars, rules, account = desk.bars, desk.rules, desk.account
+    order = desk.book[bars[row, INSTRUMENT]]
+    kind, amount, close = desk.sizes[rule, KIND], desk.sizes[rule, AMOUNT], bars[row, CLOSE]
     if kind == QUANTITY_KELLY:
         record = (account[CLOSED], account[WON], account[PROFIT], account[LOSS])
-        amount = kelly_entry_share(record, rules.kelly)
+        limits = (rules[KELLY_MIN], rules[KELLY_FLOOR], rules[KELLY_FRACTION], rules[KELLY_CAP])
+        amount = kelly_entry_share(record, limits)
         if amount == 0:
             account[WITHOUT_EDGE] += 1
             return
-    free, lot, fee = account[CASH] - account[RESERVED], market.lot[row], fee_of(desk, row)
+    free, lot, fee = account[CASH] - account[RESERVED], bars[row, LOT], fee_of(desk, row)
     wanted = wanted_quantity(kind, amount, equity, close)
-    wanted = capped_quantity(wanted, equity, close, rules.max_position_ppm, lot)
-    quantity = affordable_quantity(wanted, market.reserve[row], lot, free, fee)
+    wanted = capped_quantity(wanted, equity, close, rules[MAX_POSITION], lot)
+    quantity = affordable_quantity(wanted, bars[row, RESERVE], lot, free, fee)
     if quantity == 0:
         account[DROPPED] += 1
         return
     if quantity < wanted:
         account[REDUCED] += 1
     order[SIDE], order[WANTED], order[REASON], order[DECIDED] = BUY, quantity, rule, row
-    order[HELD_BACK] = buying_cost(quantity, market.reserve[row], fee)
+    order[HELD_BACK] = buying_cost(quantity, bars[row, RESERVE], fee)
     account[RESERVED] += order[HELD_BACK]
     account[HELD] += 1

@@ -20,6 +20,7 @@ import polars as pl
 from jts_pipelines.backtest import doubts, driver
 from jts_pipelines.backtest.bar_table import BarTable, as_floats, read_bars
 from jts_pipelines.backtest.columns import Bars, Desk, Ints, Rules
+from jts_pipelines.backtest.desk import empty_desk, make_desk
 from jts_pipelines.backtest.frames import at_interval, day_of, frames_closed
 from jts_pipelines.backtest.instruments import Instruments, read_instruments
 from jts_pipelines.backtest.kernel_text import portfolio_text, signals_text
@@ -92,7 +93,6 @@ def run_backtest(
         InputError: Bars, settings or orders that cannot be used.
         StrategyError: The strategy reads a column that bars do not have.
         RuleMissingError: The rule table does not cover a market and day.
-        CalendarError: A bar lies on a day that is no session.
         ConservationError: The result does not add up.
     """
     watch = _Watch(on_phase)
@@ -100,12 +100,16 @@ def run_backtest(
     prepared = prepare(plan, bars, settings, instruments)
     watch.begin("compile")
     signals, portfolio = load_kernels(plan, cache_dir)
-    desk = _desk(prepared, settings, np.zeros(prepared.bars.rows, np.int64))
-    _compile(signals, portfolio, plan, prepared, desk)
-    watch.begin("signals")
+    fired = np.zeros(prepared.bars.rows, np.int64)
+    columns = _bars(prepared)
     state = np.zeros(plan.state_size)
-    signals.evaluate_rules(_bars(prepared), state, desk.market.fired)
+    # Called over nothing first: numba compiles, or loads what it compiled before.
+    signals.evaluate_rules(columns._replace(offsets=np.zeros(1, np.int64)), state, fired)
+    portfolio.simulate(empty_desk())
+    watch.begin("signals")
+    signals.evaluate_rules(columns, state, fired)
     watch.begin("portfolio")
+    desk = _desk(prepared, settings, fired)
     rows, count = portfolio.simulate(desk)
     fills = rows[:count]
     require_conservation(desk, fills, settings.cash)
@@ -123,7 +127,7 @@ def prepare(
     """Check bars and orders and lay them out as columns.
 
     Raises:
-        InputError, StrategyError, RuleMissingError, CalendarError: See `run_backtest`.
+        InputError, StrategyError, RuleMissingError: See `run_backtest`.
     """
     plan.require_columns(("open", "high", "low", "close", "volume"))
     rules = order_rules(plan, settings)
@@ -181,33 +185,21 @@ def _bars(prepared: Prepared) -> Bars:
 def _desk(prepared: Prepared, settings: BacktestSettings, fired: Ints) -> Desk:
     bars, days = prepared.bars, prepared.days
     session = np.searchsorted(days, bars.day).astype(np.int64)
-    account = np.zeros(driver.ACCOUNT_COLUMNS, np.int64)
-    account[driver.CASH] = settings.cash
-    return Desk(
-        market=market_columns(bars, prepared.limits, session, fired),
-        rules=prepared.rules,
-        costs=cost_columns(
-            bars.symbols,
-            tuple(day_of(day) for day in days),
-            instruments=prepared.instruments,
-            settings=settings,
-            table=default_table(),
-            calendar=calendar_for(settings.venue),
-        ),
-        account=account,
-        book=np.zeros((len(bars.symbols), driver.BOOK_COLUMNS), np.int64),
-        sessions=np.zeros((len(days), 2), np.int64),
+    costs = cost_columns(
+        bars.symbols,
+        tuple(day_of(day) for day in days),
+        instruments=prepared.instruments,
+        settings=settings,
+        table=default_table(),
+        calendar=calendar_for(settings.venue),
     )
-
-
-def _compile(
-    signals: ModuleType, portfolio: ModuleType, plan: Plan, prepared: Prepared, desk: Desk
-) -> None:
-    """Call both passes over no bars: numba compiles, or loads what it compiled before."""
-    nothing = _bars(prepared)._replace(offsets=np.zeros(1, np.int64))
-    signals.evaluate_rules(nothing, np.zeros(plan.state_size), desk.market.fired)
-    empty = desk.market._replace(order=np.zeros(0, np.int64))
-    portfolio.simulate(desk._replace(market=empty))
+    return make_desk(
+        market_columns(bars, prepared.limits, session, fired),
+        prepared.rules,
+        costs,
+        cash=settings.cash,
+        instruments=len(bars.symbols),
+    )
 
 
 class _Watch:
@@ -285,7 +277,7 @@ class _Parts:
 
     def _facts(self) -> Facts:
         bars, account = self.prepared.bars, self.desk.account
-        fired, rules = self.desk.market.fired, self.desk.rules
+        fired, rules = self.desk.bars[:, driver.FIRED], self.prepared.rules
         return Facts(
             interval=self.prepared.interval,
             first_day=day_of(self.prepared.days[0]),

@@ -258,7 +258,7 @@ def require_conservation(desk: Desk, fills: Ints, start_cash: int) -> None:
     if cash != found or found < 0:
         raise ConservationError(f"cash is {found}, start and fills make {cash}")
     held = np.zeros(len(desk.book), np.int64)
-    np.add.at(held, desk.market.instrument[fills[:, driver.FILL_ROW]], side * quantity)
+    np.add.at(held, desk.bars[fills[:, driver.FILL_ROW], driver.INSTRUMENT], side * quantity)
     if (held != desk.book[:, driver.QUANTITY]).any() or (held < 0).any():
         raise ConservationError("positions are not what was bought less what was sold")
     value = int((held * desk.book[:, driver.MARK]).sum())

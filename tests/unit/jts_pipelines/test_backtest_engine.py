@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from jts_pipelines.backtest import driver
-from jts_pipelines.backtest.columns import Desk, Market
+from jts_pipelines.backtest.columns import Desk
 from jts_pipelines.backtest.engine import run_backtest
 from jts_pipelines.backtest.result import (
     BacktestResult,
@@ -410,9 +410,8 @@ def test_conservation_of_money_that_vanished_is_noticed() -> None:
     account[driver.CASH], account[driver.VALUE] = 10_000 - 1_001, 1_100
     book = np.zeros((1, driver.BOOK_COLUMNS), np.int64)
     book[0, driver.QUANTITY], book[0, driver.MARK] = 10, 110
-    nothing = np.zeros(1, np.int64)
-    market = Market(*[nothing] * len(Market._fields))
-    desk = Desk(market, None, None, account, book, nothing)  # type: ignore[arg-type]  # not read
+    nothing = np.zeros((1, driver.BAR_COLUMNS), np.int64)
+    desk = Desk(*[nothing] * len(Desk._fields))._replace(account=account, book=book)
 
     require_conservation(desk, fill, 10_000)
     account[driver.CASH] += 1

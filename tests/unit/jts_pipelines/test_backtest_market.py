@@ -256,6 +256,19 @@ def test_read_bars_of_one_key_from_two_brokers_is_refused() -> None:
         daily(rows)
 
 
+@pytest.mark.parametrize(
+    ("day", "reason"),
+    [
+        (date(2024, 5, 4), "which is no session of KRX"),  # a Saturday
+        (date(1950, 1, 3), "lies outside the calendar of KRX"),
+    ],
+)
+def test_read_bars_on_a_day_without_a_session_is_refused(day: date, reason: str) -> None:
+    """A bar on a day on which the market was closed belongs to something else."""
+    with pytest.raises(InputError, match=f"005930 has a bar on {day}.*{reason}"):
+        daily([("005930", day, 1, 1, 1, 1, 1)])
+
+
 def test_read_bars_with_fractions_of_a_won_is_refused() -> None:
     """Prices of KRX are whole won; a fraction means adjusted or foreign prices."""
     frame = pl.DataFrame(
