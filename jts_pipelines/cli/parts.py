@@ -102,7 +102,7 @@ def _code_server(settings: Settings, definitions: str) -> Part:
     port = settings.instance.port("code_server")
     return Part(
         name="dagster-code-server",
-        argv=_module(
+        argv=_dagster(
             *("dagster", "api", "grpc", "--lazy-load-user-code", "-m", definitions),
             *("-h", _HOST, "-p", str(port), "--location-name", LOCATION),
             "--use-python-environment-entry-point",
@@ -122,7 +122,7 @@ def _web_server(settings: Settings) -> Part:
     url = _dagster_page(settings)
     return Part(
         name="dagster-webserver",
-        argv=_module("dagster_webserver", "-h", _HOST, "-p", str(port), *_workspace(settings)),
+        argv=_dagster("dagster_webserver", "-h", _HOST, "-p", str(port), *_workspace(settings)),
         environment=environment_of(settings),
         directory=settings.instance.dagster_home,
         probe=lambda _age_s: probes.dagster_loaded(url, LOCATION),
@@ -140,7 +140,7 @@ def _daemon(settings: Settings) -> Part:
     url = _dagster_page(settings)
     return Part(
         name="dagster-daemon",
-        argv=_module("dagster._daemon", "run", *_workspace(settings)),
+        argv=_dagster("dagster._daemon", "run", *_workspace(settings)),
         environment=environment_of(settings),
         directory=settings.instance.dagster_home,
         probe=lambda age_s: probes.dagster_daemons(url, age_s),
@@ -206,3 +206,9 @@ def _store(name: str, dsn: str, **options: object) -> tuple[str, ...]:
 def _module(name: str, *words: str) -> tuple[str, ...]:
     # -P: a stray redis.py in the working directory must not take the place of a library.
     return (sys.executable, "-P", "-m", name, *words)
+
+
+def _dagster(name: str, *words: str) -> tuple[str, ...]:
+    # Without -P: Dagster drops the first entry of sys.path when it imports definitions. It means
+    # the working directory, which is Dagster's home; with -P it would be the user's PYTHONPATH.
+    return (sys.executable, "-m", name, *words)

@@ -20,6 +20,7 @@ from jts_pipelines.cli.supervisor import Supervisor, turns
 from jts_trading.config.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.status import Status
 
 SAY_AFTER_S = 180.0
@@ -113,14 +114,15 @@ class _Screen:
     def tell(self, part: str, event: str) -> None:
         """Print what happened to a part; a start by itself says nothing yet."""
         if not event.startswith("started"):
-            console.note(f"jts: {self._seconds():6.1f} s  {part}: {event}")
+            self._say(f"jts: {self._seconds():6.1f} s  {part}: {event}")
 
     def show(self, supervisor: Supervisor) -> None:
         """Print the table once all is ready, or it took too long; then keep the line current."""
         is_ready = supervisor.is_ready()
         if not self._is_shown and (is_ready or self._seconds() > SAY_AFTER_S):
             self._is_shown = True
-            self._print(supervisor, is_ready=is_ready)
+            with self._line_away():
+                self._print(supervisor, is_ready=is_ready)
         if self._line is not None:
             self._line.update(self._summary(supervisor))
         elif not is_ready and time.monotonic() - self._said_at > SAY_EVERY_S:
@@ -156,12 +158,31 @@ class _Screen:
             )
         sys.stdout.flush()
 
-    def _summary(self, supervisor: Supervisor) -> str:
+    def _say(self, text: str) -> None:
+        """Print above the status line, so that neither cuts the other."""
+        if self._line is None:
+            console.note(text)
+        else:
+            self._line.console.print(console.redacted(text), highlight=False, markup=False)
+
+    @contextmanager
+    def _line_away(self) -> Iterator[None]:
+        if self._line is not None:
+            self._line.stop()
+        yield
+        if self._line is not None:
+            self._line.start()
+
+    def _summary(self, supervisor: Supervisor) -> "RenderableType":
+        from rich.text import Text
+
         records = supervisor.records()
         ill = [part for part in records if part.state is not Health.HEALTHY]
         if not ill:
-            return f"{len(records)} parts healthy; Ctrl-C stops all"
-        return "; ".join(f"{part.name}: {part.reason}" for part in ill)
+            return Text(f"{len(records)} parts healthy; Ctrl-C stops all")
+        reasons = "; ".join(f"{part.name}: {part.reason}" for part in ill)
+        well = f"{len(records) - len(ill)} of {len(records)} parts healthy"
+        return Text(console.redacted(f"{well}; {reasons}"), no_wrap=True, overflow="ellipsis")
 
     def _seconds(self) -> float:
         return time.monotonic() - self._started
