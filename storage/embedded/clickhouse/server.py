@@ -300,7 +300,7 @@ class Exchange(BaseHTTPRequestHandler):
         # Two blocks are looked at: an answer that fits into one has a length, not chunks.
         first, second = next(answer.chunks, b""), next(answer.chunks, None)
         self.send_response(200)
-        self._send_common_headers(query_id, answer.summary)
+        self._send_answer_headers(query_id, answer.summary)
         if answer.format is not None:
             self.send_header("X-ClickHouse-Format", answer.format)
             self.send_header("X-ClickHouse-Exception-Tag", tag)
@@ -329,7 +329,7 @@ class Exchange(BaseHTTPRequestHandler):
             self.wfile.write(chunk)
             self.wfile.write(b"\r\n")
 
-    def _send_common_headers(self, query_id: str, summary: Mapping[str, str]) -> None:
+    def _send_answer_headers(self, query_id: str, summary: Mapping[str, str]) -> None:
         self.send_header("X-ClickHouse-Server-Display-Name", "embedded")
         self.send_header("X-ClickHouse-Query-Id", query_id)
         self.send_header("X-ClickHouse-Timezone", self.server.engine.timezone)
@@ -345,7 +345,7 @@ class Exchange(BaseHTTPRequestHandler):
         content = text.encode()
         with suppress(OSError):
             self.send_response(status or _STATUS.get(error.code, 500))
-            self._send_common_headers(query_id, {})
+            self._send_answer_headers(query_id, {})
             self.send_header("X-ClickHouse-Exception-Code", str(error.code))
             self.send_header("Content-Type", "text/plain; charset=UTF-8")
             self.send_header("Content-Length", str(len(content)))
