@@ -20,7 +20,6 @@ from jts_pipelines.cli.supervisor import Supervisor, turns
 from jts_trading.config.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
     from rich.status import Status
 
 SAY_AFTER_S = 180.0
@@ -124,7 +123,11 @@ class _Screen:
             with self._line_away():
                 self._print(supervisor, is_ready=is_ready)
         if self._line is not None:
-            self._line.update(self._summary(supervisor))
+            from rich.markup import escape
+
+            # Two columns for the spinner: a longer text would break over several lines.
+            text = self._summary(supervisor)[: self._line.console.width - 3]
+            self._line.update(escape(text))
         elif not is_ready and time.monotonic() - self._said_at > SAY_EVERY_S:
             self._said_at = time.monotonic()
             console.note(f"jts: {self._seconds():6.1f} s  {self._summary(supervisor)}")
@@ -173,16 +176,14 @@ class _Screen:
         if self._line is not None:
             self._line.start()
 
-    def _summary(self, supervisor: Supervisor) -> "RenderableType":
-        from rich.text import Text
-
+    def _summary(self, supervisor: Supervisor) -> str:
         records = supervisor.records()
         ill = [part for part in records if part.state is not Health.HEALTHY]
         if not ill:
-            return Text(f"{len(records)} parts healthy; Ctrl-C stops all")
+            return f"{len(records)} parts healthy; Ctrl-C stops all"
         reasons = "; ".join(f"{part.name}: {part.reason}" for part in ill)
         well = f"{len(records) - len(ill)} of {len(records)} parts healthy"
-        return Text(console.redacted(f"{well}; {reasons}"), no_wrap=True, overflow="ellipsis")
+        return console.redacted(f"{well}; {reasons}")
 
     def _seconds(self) -> float:
         return time.monotonic() - self._started
