@@ -288,3 +288,11 @@ def test_keywords_when_searched_then_only_the_grammar_spells_them() -> None:
     }
 
     assert found == set()
+
+
+def test_means_when_compared_then_cross_multiplied_not_divided() -> None:
+    """Sums of 20 and 50 whole prices are compared as 5 and 2 times themselves."""
+    body = listing("sma_crossover").source.partition("def step")[2]
+
+    assert "/" not in body
+    assert (body.count(" * 5.0"), body.count(" * 2.0")) == (2, 2)
