@@ -79,7 +79,11 @@ def read_bars(frame: pl.DataFrame, calendar: Calendar) -> BarTable:
         raise InputError(f"the bars lack {', '.join(missing)}; needed: {', '.join(REQUIRED)}")
     if frame.height == 0:
         raise InputError("there are no bars in this period; see `jts sql` for what is stored")
-    frame = _with_days(_plain(frame), calendar).sort("symbol", "timestamp")
+    try:
+        plain = _plain(frame)
+    except pl.exceptions.PolarsError as error:
+        raise InputError(f"the bars hold values of a wrong type: {error}") from error
+    frame = _with_days(plain, calendar).sort("symbol", "timestamp")
     _refuse_duplicates(frame)
     _refuse_other_days(frame, calendar)
     symbols = frame["symbol"].unique().sort()

@@ -249,15 +249,15 @@ def _between(frame: pl.DataFrame, request: BacktestRequest) -> pl.DataFrame:
     if request.from_day is None and request.to_day is None:
         return frame
     day = next((name for name in ("trade_date", "session_date") if name in frame.columns), None)
-    if day is None:
-        if "timestamp" not in frame.columns:
-            return frame
+    if day is not None and frame.schema[day] == pl.Date:
+        days = frame[day]
+    elif isinstance(frame.schema.get("timestamp"), pl.Datetime):
         calendar = calendar_for(request.settings.venue)
         stamps = frame["timestamp"].dt.epoch("ms")
         known = {at: calendar.session_date(at * 1_000_000) for at in stamps.unique()}
         days = stamps.replace_strict(known, return_dtype=pl.Date)
     else:
-        days = frame[day]
+        return frame  # The run itself refuses it, and says why.
     inside = pl.Series([True]).new_from_index(0, frame.height)
     if request.from_day is not None:
         inside &= days >= request.from_day

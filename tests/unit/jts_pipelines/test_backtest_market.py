@@ -287,6 +287,29 @@ def test_read_bars_with_fractions_of_a_won_is_refused() -> None:
         read_bars(frame, CALENDAR)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (pl.lit("dear").alias("open"), "values of a wrong type"),
+        (pl.lit(None, pl.Float64).alias("close"), "must have a value in every bar"),
+        (pl.lit("2024-05-02").alias("timestamp"), "timestamp is String; accepted: UTC"),
+        (pl.lit(-1.0).alias("volume"), "accepted: whole shares, not negative"),
+        (pl.lit(float("nan")).alias("high"), "high of 005930 .* is nan; accepted: whole won"),
+    ],
+)
+def test_read_bars_of_wrong_values_is_refused_in_one_line(change: pl.Expr, message: str) -> None:
+    """Whatever a file holds, the refusal says what was found and what is accepted."""
+    names = ("open", "high", "low", "close", "volume")
+    good = pl.DataFrame(
+        {"symbol": ["005930"], "timestamp": [at(date(2024, 5, 2), 9, 0)]}
+        | {name: [1.0] for name in names}
+    )
+    assert read_bars(good, CALENDAR).rows == 1
+
+    with pytest.raises(InputError, match=message):
+        read_bars(good.with_columns(change), CALENDAR)
+
+
 def test_read_bars_of_halted_rows_keeps_them_without_a_trade() -> None:
     """A halted session stays in the data and never trades, however the feed writes it."""
     day = date(2024, 5, 2)
