@@ -55,12 +55,6 @@ class Manifests:
         """Folder of the chains."""
         return self._root
 
-    def datasets(self) -> list[str]:
-        """Return the datasets that have a chain."""
-        if not self._root.is_dir():
-            return []
-        return sorted(entry.name for entry in self._root.iterdir() if (entry / _HEAD).exists())
-
     def catalog(self, dataset: str) -> Catalog:
         """Return the newest state of a dataset.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from pathlib import Path
 
+from storage.errors import HotStoreError, StorageError
 from storage.manifest.catalog import PartitionState
 from storage.manifest.chain import Manifests
 from storage.manifest.records import Fence
@@ -93,13 +94,29 @@ class Mover:
     def archive(self, dataset: str = CANDLES.name) -> Iterator[Moved]:
         """Make the due moves and yield each result; what becomes due by a move follows it.
 
-        First, what killed or failed moves have left is finished or cleared away.
+        First, what killed or failed moves have left is finished or cleared away. A partition
+        that cannot be moved does not keep the others.
+
+        Raises:
+            StorageError: Some partitions could not be moved; the first reason is named.
+            HotStoreError: The hot store is not there; nothing else is tried.
         """
         eviction.tidy(self._context, dataset)
         pending = sorted({move.partition for move in self.plan(dataset)})
+        failures: list[StorageError] = []
         for partition in pending:
-            yield from self.archive_partition(partition)
+            try:
+                yield from self.archive_partition(partition)
+            except HotStoreError:
+                raise
+            except StorageError as error:
+                failures.append(error)
         eviction.empty_trash(self._context)
+        if len(failures) == 1:
+            raise failures[0]
+        if failures:
+            missed = f"{len(failures)} of {len(pending)} partitions were not moved"
+            raise StorageError(f"{missed}; first: {failures[0]}")
 
     def archive_partition(
         self, partition: Partition, *, only: frozenset[Action] = frozenset(Action)

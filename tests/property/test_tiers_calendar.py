@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from storage.errors import RefusedError
+from jts_trading.ports.clock import VirtualClock, today
+from storage.errors import RefusedError, VerificationError
 from storage.manifest.chain import Manifests
 from storage.manifest.records import Step
 from storage.moves.memory import MemoryHot
@@ -130,6 +131,9 @@ def test_calendar_of_400_days_moves_every_partition_exactly_once(tmp_path: Path)
         steps[record.partition, record.step, record.tier] += 1
 
     assert set(steps.values()) == {1}
+    kept = [folder.name for folder in (tmp_path / "warm" / ".trash").iterdir()]
+    assert kept
+    assert min(kept) > (world.today - timedelta(days=7)).isoformat()
 
 
 @pytest.mark.parametrize(
@@ -145,6 +149,70 @@ def test_boundary_day_when_archived_serves_from_its_tier(
     list(world.mover().archive())
 
     assert (tier, 3) == world.served(partition_on(FIRST))
+
+
+@pytest.mark.parametrize(
+    ("instant", "tier"),
+    [
+        ("2024-01-08T23:59:59+09:00", Tier.HOT),
+        ("2024-01-09T00:00:01+09:00", Tier.WARM),
+        ("2024-03-31T23:59:59+09:00", Tier.WARM),
+        ("2024-04-01T00:00:01+09:00", Tier.COLD),
+    ],
+)
+def test_boundary_when_the_day_changes_is_midnight_at_the_venue(
+    tmp_path: Path, instant: str, tier: Tier
+) -> None:
+    """A partition of KRX ages at midnight in Seoul on the instance clock, not in UTC."""
+    moment = datetime.fromisoformat(instant)
+    clock = VirtualClock(int(moment.timestamp()) * 1_000_000_000)
+    world = World(tmp_path)
+    world.hot.add(partition_on(FIRST), rows_of(FIRST))
+    world.today = today(clock, "KRX")
+    list(world.mover().archive())
+
+    assert world.served(partition_on(FIRST)) == (tier, 3)
+
+
+@pytest.mark.parametrize("kill", ["hot:staged", "hot:admitted"])
+def test_restore_when_killed_serves_every_row_and_completes(tmp_path: Path, kill: str) -> None:
+    """A restore that died is run again; the files serve until it is recorded."""
+    world = World(tmp_path)
+    partition = partition_on(FIRST)
+    world.hot.add(partition, rows_of(FIRST))
+    world.today = FIRST + timedelta(days=120)
+    list(world.mover().archive())
+
+    def stop(name: str) -> None:
+        if name == kill:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        world.mover(stop).restore(partition, Tier.HOT)
+    between = world.served(partition)
+    again = world.mover().restore(partition, Tier.HOT)
+
+    assert between == (Tier.COLD, 3)
+    assert again.changed
+    assert world.served(partition) == (Tier.HOT, 3)
+
+
+def test_archive_when_one_partition_fails_moves_the_others(tmp_path: Path) -> None:
+    """A damaged copy is named at the end and keeps nobody else."""
+    world = World(tmp_path)
+    for offset in range(3):
+        day = FIRST + timedelta(days=offset)
+        world.hot.add(partition_on(day), rows_of(day))
+    world.today = FIRST + timedelta(days=5)
+    list(world.mover().archive())
+    file = next((tmp_path / "warm").rglob("*period=2024-01-02/*.parquet"))
+    file.write_bytes(file.read_bytes()[:-9])
+    world.today = FIRST + timedelta(days=30)
+    with pytest.raises(VerificationError, match="period=2024-01-02"):
+        list(world.mover().archive())
+
+    tiers = [world.served(partition_on(FIRST + timedelta(days=n)))[0] for n in range(3)]
+    assert tiers == [Tier.WARM, Tier.HOT, Tier.WARM]
 
 
 def test_month_when_its_last_day_is_recent_stays_hot(tmp_path: Path) -> None:
