@@ -39,6 +39,7 @@ COMMANDS = {
     "up": Entry("jts_pipelines.cli.up:up", "Start everything and keep it running."),
     "demo": Entry("jts_pipelines.cli.demo:demo", "Run the main job once, from files to a report."),
     "test": Entry("jts_pipelines.cli.test:test", "Run lint, types, import contracts and tests."),
+    "sample": Entry("jts_pipelines.cli.sample:sample", "Write made-up KRX bars to try things on."),
     "ingest": Entry("jts_pipelines.cli.ingest:ingest", "Load CSV or Parquet into the hot tier."),
     "sql": Entry("jts_pipelines.cli.sql:sql", "Ask one SQL over hot, warm and cold."),
     "storage": Entry("jts_pipelines.cli.storage:storage", "Show, verify and move the tiers."),
