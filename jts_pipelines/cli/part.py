@@ -40,7 +40,7 @@ class Part:
     url: str = ""
     grace_s: float = 3.0
     death_signal: Signals = Signals.SIGTERM
-    hung_after_s: float = 60.0
+    hung_after_s: float = 120.0
     probe_every_s: float = 2.0
 
 

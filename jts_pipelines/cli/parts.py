@@ -4,6 +4,7 @@ Every part is a program of its own, started with the same environment: absolute 
 addresses of all stores, so that none of them depends on a working directory.
 """
 
+import math
 import shutil
 import sys
 from collections.abc import Collection
@@ -15,6 +16,7 @@ from jts_pipelines.cli import probes
 from jts_pipelines.cli.part import Part
 from jts_trading.config.settings import Settings
 from jts_trading.config.source import child_environment
+from storage.embedded.dsn import without_password
 
 STORES = ("clickhouse", "postgres", "redis")
 LOCATION = "jts_pipelines"
@@ -54,7 +56,7 @@ def store_parts(settings: Settings, need: Collection[str] = STORES) -> tuple[Par
             directory=home,
             probe=lambda _age_s: probes.clickhouse(settings.hot_dsn),
             port=None if settings.hot.dsn else port,
-            url=settings.hot_dsn,
+            url=without_password(settings.hot_dsn),
         ),
         "postgres": Part(
             name="postgres",
@@ -67,7 +69,7 @@ def store_parts(settings: Settings, need: Collection[str] = STORES) -> tuple[Par
             environment=environment,
             directory=home,
             probe=lambda _age_s: probes.postgres(settings.postgres_dsn),
-            url=settings.postgres_dsn,
+            url=without_password(settings.postgres_dsn),
         ),
         "redis": Part(
             name="redis",
@@ -75,7 +77,7 @@ def store_parts(settings: Settings, need: Collection[str] = STORES) -> tuple[Par
             environment=environment,
             directory=home,
             probe=lambda _age_s: probes.redis(settings.redis_dsn),
-            url=settings.redis_dsn,
+            url=without_password(settings.redis_dsn),
         ),
     }
     return tuple(known[name] for name in STORES if name in need)
@@ -131,7 +133,8 @@ def _web_server(settings: Settings) -> Part:
         url=url,
         grace_s=1.0,
         death_signal=Signals.SIGKILL,
-        hung_after_s=240.0,
+        # Definitions that fail to load make it unready, and are for a person to read there.
+        hung_after_s=math.inf,
         probe_every_s=5.0,
     )
 

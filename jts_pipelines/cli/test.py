@@ -106,7 +106,7 @@ def stages(pytest_arguments: Sequence[str] = (), *, fast: bool = False) -> tuple
         Stage(name="format", argv=(str(_BIN / "ruff"), "format", "--check", ".")),
         Stage(name="lint", argv=(str(_BIN / "ruff"), "check", ".")),
         Stage(name="types", argv=(sys.executable, "-m", "mypy")),
-        Stage(name="contracts", argv=(str(_BIN / "lint-imports"), "--no-cache")),
+        Stage(name="contracts", argv=(str(_BIN / "lint-imports"), "--no-cache", "--no-logo")),
         Stage(
             name="tests",
             argv=(sys.executable, "-m", "pytest", *_PYTEST, *selection, *pytest_arguments),
