@@ -1,0 +1,106 @@
+"""Sizing in a backtest is the sizing of live: compiled and plain calls agree to the unit."""
+
+import os
+from types import ModuleType
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jts_pipelines.backtest.kernel_text import portfolio_text
+from jts_trading.kernels.loader import load
+from jts_trading.strategy import sizing, stops
+
+MONEY = st.integers(0, sizing.MONEY_MAX)
+PRICES = st.integers(1, 10_000_000)
+PPM = st.integers(0, 1_000_000)
+FEES = st.tuples(st.integers(0, 5_000_000), st.sampled_from((1, 10)))
+COUNTS = st.integers(0, 100_000)
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """The module that a backtest runs."""
+    root = tmp_path_factory.getbasetemp()
+    shared = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    return load(portfolio_text(), shared / "kernels")
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    quantity=st.integers(0, 900_000),
+    price=PRICES,
+    lot=st.sampled_from((1, 10)),
+    cash=MONEY,
+    fee=FEES,
+)
+def test_affordable_quantity_compiled_equals_plain(
+    *, quantity: int, price: int, lot: int, cash: int, fee: tuple[int, int], compiled: ModuleType
+) -> None:
+    """A purchase costs and fits the same in research and live."""
+    plain = sizing.affordable_quantity(quantity, price, lot, cash, fee)
+
+    assert plain == compiled.affordable_quantity(quantity, price, lot, cash, fee)
+    assert sizing.buying_cost(plain, price, fee) == compiled.buying_cost(plain, price, fee)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    kind=st.integers(0, 4),
+    amount=PPM,
+    equity=MONEY,
+    price=PRICES,
+    cap=PPM,
+    held=st.integers(1, 9_999),
+)
+def test_quantities_compiled_equal_plain(
+    *, kind: int, amount: int, equity: int, price: int, cap: int, held: int, compiled: ModuleType
+) -> None:
+    """Entries and exits are sized the same in research and live."""
+    wanted = sizing.wanted_quantity(kind, amount, equity, price)
+
+    assert wanted == compiled.wanted_quantity(kind, amount, equity, price)
+    assert sizing.capped_quantity(wanted, equity, price, cap, 10) == compiled.capped_quantity(
+        wanted, equity, price, cap, 10
+    )
+    assert sizing.exit_quantity(kind, wanted, held, 10) == compiled.exit_quantity(
+        kind, wanted, held, 10
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    closed=COUNTS,
+    won=COUNTS,
+    profit=st.integers(0, 1 << 62),
+    loss=st.integers(0, 1 << 62),
+    limits=st.tuples(COUNTS, PPM, PPM, PPM),
+)
+def test_kelly_compiled_equals_plain(
+    *,
+    closed: int,
+    won: int,
+    profit: int,
+    loss: int,
+    limits: tuple[int, int, int, int],
+    compiled: ModuleType,
+) -> None:
+    """The share is the same for sums of money far beyond what one account can make."""
+    record = (closed, min(won, closed), profit, loss)
+
+    assert sizing.kelly_entry_share(record, limits) == compiled.kelly_entry_share(record, limits)
+
+
+@settings(max_examples=300, deadline=None)
+@given(close=PRICES, entry=PRICES, ppm=PPM, equity=MONEY, start=MONEY)
+def test_stops_compiled_equal_plain(
+    *, close: int, entry: int, ppm: int, equity: int, start: int, compiled: ModuleType
+) -> None:
+    """A stop is hit on the same close in research and live."""
+    for name in ("is_trailing_stop_hit", "is_stop_loss_hit", "is_profit_taken"):
+        assert getattr(stops, name)(close, entry, ppm) == getattr(compiled, name)(
+            close, entry, ppm
+        )
+    assert stops.is_daily_loss_reached(equity, start, ppm) == compiled.is_daily_loss_reached(
+        equity, start, ppm
+    )
