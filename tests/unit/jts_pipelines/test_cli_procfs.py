@@ -136,4 +136,4 @@ def test_owned_home_when_it_is_owned_then_a_second_owner_is_refused_by_pid(tmp_p
         assert exit_code_of(refused.value) == 3
     with owned_home(settings):
         assert settings.instance.socket_directory.stat().st_mode & 0o777 == 0o711
-    settings.instance.socket_directory.rmdir()
+    assert not settings.instance.socket_directory.exists()
