@@ -5,6 +5,7 @@ below its own home and takes free ports. The home of an earlier demo is replaced
 not one is refused.
 """
 
+import os
 import shutil
 import socket
 from pathlib import Path
@@ -18,8 +19,9 @@ from jts_trading.config.source import child_environment, read
 from storage.schema.tiers import Tier
 
 MARKER = ".jts-demo"
-_PORTS = 20
-_FIRST_PORT, _LAST_PORT = 21_000, 60_000
+_PORTS, _PORTS_USED = 20, 4
+# Below the range from which systems take ports for outgoing connections.
+_FIRST_PORT, _LAST_PORT = 20_000, 32_000
 
 
 def demo_settings(out: Path) -> Settings:
@@ -34,7 +36,7 @@ def demo_settings(out: Path) -> Settings:
     """
     overrides = {
         "JTS_HOME": str((out / "home").absolute()),
-        "JTS_PORT_BASE": str(_free_port_base()),
+        "JTS_PORT_BASE": str(_first_free_port()),
         "JTS_HOT__DSN": '""',
         "JTS_POSTGRES__DSN": '""',
         "JTS_REDIS__DSN": '""',
@@ -76,10 +78,13 @@ def fresh_home(settings: Settings) -> None:
     (home / MARKER).write_bytes(msgspec.json.encode({"made_by": "jts demo"}) + b"\n")
 
 
-def _free_port_base() -> int:
-    for base in range(_FIRST_PORT, _LAST_PORT, _PORTS):
-        if all(_is_free(base + offset) for offset in range(4)):
-            return base
+def _first_free_port() -> int:
+    """Return the first of a block of free ports; demos that start together begin apart."""
+    blocks = (_LAST_PORT - _FIRST_PORT) // _PORTS
+    for turn in range(blocks):
+        first = _FIRST_PORT + (os.getpid() + turn) % blocks * _PORTS
+        if all(_is_free(first + offset) for offset in range(_PORTS_USED)):
+            return first
     raise console.CommandError(
         f"no {_PORTS} free ports between {_FIRST_PORT} and {_LAST_PORT}", console.BAD_USAGE
     )

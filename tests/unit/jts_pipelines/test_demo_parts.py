@@ -1,0 +1,176 @@
+"""The parts of `jts demo` that need no instance: its home, its sums, its clock, its document."""
+
+import os
+from datetime import UTC, date, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from jts_pipelines.cli import console
+from jts_pipelines.cli.demo_home import MARKER, demo_settings, fresh_home
+from jts_pipelines.cli.demo_house import Count, Ledger, Source, misplaced, source_of
+from jts_pipelines.cli.demo_memory import MemorySampler
+from jts_pipelines.cli.demo_steps import Demo
+from jts_pipelines.cli.demo_summary import document_of, table_of
+from jts_pipelines.defs.house import House
+from jts_pipelines.ingest.generated import write_generated
+from jts_pipelines.ingest.report import IngestReport
+from storage.lake.standing import Held, Standing
+from storage.schema.partitions import parse_partition
+from storage.schema.tiers import Tier
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No configuration of the developer reaches these tests."""
+    for name in [name for name in os.environ if name.startswith("JTS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def _report(rows: int, quarantined: int = 0, duplicates: int = 0) -> IngestReport:
+    return IngestReport(
+        path="x", ingest_id="1", dataset="candles", venue="KRX", interval="1d", rows=rows,
+        accepted=rows - quarantined - duplicates, corrected=0, quarantined=quarantined,
+        duplicates=duplicates, reasons={"ohlc_order": quarantined}, doubts={}, statuses={},
+        symbols=1, first_day=None, last_day=None, partitions=[], quarantine_file="",
+    )  # fmt: skip
+
+
+def _standing(interval: str, key: str, tier: Tier) -> Standing:
+    held = {tier: Held(rows=10, bytes=100, serves=True)}
+    partition = parse_partition("candles", "KRX", interval, key)
+    return Standing(partition=partition, serving=tier, revision=1, held=held)
+
+
+def test_settings_when_user_has_real_stores_then_demo_keeps_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A configured server is not used: the demo has a home, ports and stores of its own."""
+    monkeypatch.setenv("JTS_HOT__DSN", "http://user:secret@db.example:8123/market")
+    monkeypatch.setenv("JTS_HOME", str(tmp_path / "real"))
+
+    settings = demo_settings(tmp_path / "out")
+
+    assert settings.instance.root == tmp_path / "out" / "home"
+    assert settings.hot.dsn == ""
+    assert settings.hot_dsn == f"http://127.0.0.1:{settings.instance.port('clickhouse')}"
+
+
+def test_settings_when_a_tier_lies_elsewhere_then_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Demo bars must never reach the archive of real ones."""
+    monkeypatch.setenv("JTS_TIERS__COLD", str(tmp_path / "nas"))
+
+    with pytest.raises(console.CommandError, match=r"tiers\.cold is .*nas") as refused:
+        demo_settings(tmp_path / "out")
+
+    assert refused.value.exit_code == console.BAD_USAGE
+
+
+def test_home_when_an_earlier_demo_left_one_then_replaces_it(tmp_path: Path) -> None:
+    """A second demo starts from nothing, without asking."""
+    settings = demo_settings(tmp_path / "out")
+    fresh_home(settings)
+    (settings.instance.root / "warm").mkdir()
+
+    fresh_home(settings)
+
+    assert [path.name for path in settings.instance.root.iterdir()] == [MARKER]
+
+
+def test_source_when_read_then_clock_is_the_evening_of_its_newest_session(tmp_path: Path) -> None:
+    """Ages are counted from the evening on which each file was new."""
+    files = write_generated(tmp_path, symbols=1, last=date(2024, 1, 31))
+
+    panel = source_of(files.daily, "KRX", "1d")
+    minutes = source_of(files.minute, "KRX", "1m")
+
+    assert panel.as_of.isoformat() == "2024-01-31T18:30:00+09:00"
+    assert minutes.as_of.date() == date(2018, 2, 26)
+    assert (panel.family, minutes.family) == ("krx_1d", "krx_1m")
+
+
+def test_misplaced_when_tiers_fit_the_ages_then_is_empty(tmp_path: Path) -> None:
+    """Seven days serve from hot, ninety from warm, what is older from cold."""
+    house = House(demo_settings(tmp_path / "out"))
+    files = write_generated(tmp_path, symbols=1, last=date(2024, 1, 31))
+    minutes = source_of(files.minute, "KRX", "1m")
+    right = [
+        _standing("1m", "2018-02-19", Tier.HOT),
+        _standing("1m", "2018-02-14", Tier.WARM),
+        _standing("1d", "2024-01", Tier.COLD),
+    ]
+    wrong = [_standing("1m", "2018-02-14", Tier.HOT), _standing("1m", "2017-11-27", Tier.WARM)]
+
+    assert misplaced(house, minutes, right) == []
+    assert [text.split(" ")[0] for text in misplaced(house, minutes, wrong)] == [
+        "candles/KRX/1m/2018-02-14",
+        "candles/KRX/1m/2017-11-27",
+    ]
+
+
+def test_conserved_when_any_count_differs_then_is_false() -> None:
+    """One wrong count in the middle is enough, and no count at all proves nothing."""
+    ledger = Ledger(reports=[_report(100, quarantined=3, duplicates=2), _report(10)])
+    assert ledger.expected == 105
+    assert not ledger.conserved
+
+    ledger.counts.append(Count(after="a", expected=105, served=105))
+    assert ledger.conserved
+
+    ledger.counts.append(Count(after="b", expected=105, served=104))
+    ledger.counts.append(Count(after="c", expected=105, served=105))
+    assert not ledger.conserved
+
+
+def test_document_when_rows_were_lost_then_demo_is_not_good(tmp_path: Path) -> None:
+    """The document and the table say it, and the command can end with exit code 1."""
+    run = Demo(settings=demo_settings(tmp_path / "out"), data=None, bars=SimpleNamespace())
+    run.ledger.reports.append(_report(100, quarantined=3))
+    run.ledger.counts.append(Count(after="ingest", expected=97, served=96))
+    run.backtests["sma"] = {"bars": 1, "trades": 2, "final_equity": 3, "seconds": 0.5}
+
+    document = document_of(run, seconds=1.0, peak=2**30)
+
+    shown = Console(width=120, record=True, file=Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - a sink for the length of the test
+    shown.print(table_of(document))
+    shown.file.close()
+    decoded = msgspec.json.decode(document.encoded())
+    assert not document.is_good
+    assert decoded["conserved"] is False
+    assert decoded["ingest"] == {
+        "files": 1, "rows": 100, "quarantined": 3, "duplicates": 0, "reasons": {"ohlc_order": 3}
+    }  # fmt: skip
+    assert decoded["backtest"]["trades"] == 2
+    assert "conserved   NO" in shown.export_text()
+
+
+def test_memory_when_sampled_then_counts_this_process(tmp_path: Path) -> None:
+    """The sum of PSS holds at least the process that asks."""
+    sampler = MemorySampler(tmp_path)
+
+    with sampler:
+        now = sampler.sample()
+
+    assert now is not None
+    assert now > 10_000_000
+    assert sampler.peak_bytes is not None
+
+
+def test_source_when_family_is_named_then_matches_the_asset_keys() -> None:
+    """The demo launches assets by the names that the definitions derive."""
+    from jts_pipelines.defs.market_data.families import FAMILIES
+
+    names = {(family.venue, family.interval): family.name for family in FAMILIES}
+    for (venue, interval), name in names.items():
+        assert Source(Path(), venue, interval, source_time()).family == name
+
+
+def source_time() -> datetime:
+    """An arbitrary aware instant."""
+    return datetime(2024, 1, 31, tzinfo=UTC)
