@@ -21,12 +21,15 @@ class CalendarComparison:
     Attributes:
         sessions: Ours, per year.
         overlay: Sessions of the package that the dated overlay removes, ascending.
-        unknown: Sessions that only ours has, ascending; never right.
+        saturdays: Sessions that only ours has and should: the market was open on Saturdays until
+            1998, which the package does not model.
+        unknown: Other sessions that only ours has, ascending; never right.
         file_is_current: The stored file is what the installed package would write.
     """
 
     sessions: dict[int, int]
     overlay: tuple[date, ...]
+    saturdays: int
     unknown: tuple[date, ...]
     file_is_current: bool
 
@@ -43,11 +46,13 @@ def compare_calendars() -> CalendarComparison:
     package = exchange_calendars.get_calendar("XKRX", start=str(FIRST), end=str(LAST))
     theirs = {at.date() for at in package.sessions}
     ours = set(calendar_for("KRX").sessions(FIRST, LAST))
+    saturdays = {day for day in ours - theirs if day.weekday() == 5 and day.year <= 1998}
     stored = resources.files("jts_trading.domain").joinpath("krx_closures.csv")
     return CalendarComparison(
         sessions=dict(sorted(Counter(day.year for day in ours).items())),
         overlay=tuple(sorted(theirs - ours)),
-        unknown=tuple(sorted(ours - theirs)),
+        saturdays=len(saturdays),
+        unknown=tuple(sorted(ours - theirs - saturdays)),
         file_is_current=stored.read_text(encoding="utf-8") == closures_text(),
     )
 
@@ -76,6 +81,7 @@ def krx_calendar() -> Materialized:
         metadata={
             "sessions": sum(found.sessions.values()),
             "overlay_days": len(found.overlay),
+            "saturday_sessions": found.saturdays,
             "sessions_per_year": dg.MetadataValue.md(f"| year | sessions |\n|---|---|\n{years}"),
         },
         check_results=[
