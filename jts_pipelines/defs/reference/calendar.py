@@ -20,17 +20,17 @@ class CalendarComparison:
 
     Attributes:
         sessions: Ours, per year.
-        overlay: Sessions of the package that the dated overlay removes, ascending.
+        overlay: Days on which the dated rules overrule the package, ascending.
         saturdays: Sessions that only ours has and should: the market was open on Saturdays until
             1998, which the package does not model.
-        unknown: Other sessions that only ours has, ascending; never right.
+        unexplained: Other days on which the two differ, ascending; never right.
         file_is_current: The stored file is what the installed package would write.
     """
 
     sessions: dict[int, int]
     overlay: tuple[date, ...]
     saturdays: int
-    unknown: tuple[date, ...]
+    unexplained: tuple[date, ...]
     file_is_current: bool
 
 
@@ -41,18 +41,21 @@ def compare_calendars() -> CalendarComparison:
     import exchange_calendars
 
     from jts_trading.domain.closures import FIRST, LAST, closures_text
+    from jts_trading.domain.market.loading import default_table
     from jts_trading.domain.sessions import calendar_for
 
     package = exchange_calendars.get_calendar("XKRX", start=str(FIRST), end=str(LAST))
     theirs = {at.date() for at in package.sessions}
     ours = set(calendar_for("KRX").sessions(FIRST, LAST))
     saturdays = {day for day in ours - theirs if day.weekday() == 5 and day.year <= 1998}
+    differing = (ours ^ theirs) - saturdays
+    ruled = {rule.valid_from for rule in default_table().all_of("closed") if rule.valid_from}
     stored = resources.files("jts_trading.domain").joinpath("krx_closures.csv")
     return CalendarComparison(
         sessions=dict(sorted(Counter(day.year for day in ours).items())),
-        overlay=tuple(sorted(theirs - ours)),
+        overlay=tuple(sorted(differing & ruled)),
         saturdays=len(saturdays),
-        unknown=tuple(sorted(ours - theirs - saturdays)),
+        unexplained=tuple(sorted(differing - ruled)),
         file_is_current=stored.read_text(encoding="utf-8") == closures_text(),
     )
 
@@ -69,7 +72,7 @@ def compare_calendars() -> CalendarComparison:
         dg.AssetCheckSpec(
             "calendars_agree",
             asset=["reference", "krx_calendar"],
-            description="The stored file is current; only days of the overlay differ.",
+            description="The stored file is current; only days of the dated rules differ.",
         )
     ],
 )
@@ -87,11 +90,11 @@ def krx_calendar() -> Materialized:
         check_results=[
             dg.AssetCheckResult(
                 check_name="calendars_agree",
-                passed=found.file_is_current and not found.unknown,
+                passed=found.file_is_current and not found.unexplained,
                 metadata={
                     "file_is_current": found.file_is_current,
                     "overlay": ", ".join(map(str, found.overlay)),
-                    "unknown_sessions": ", ".join(map(str, found.unknown)) or "none",
+                    "unexplained": ", ".join(map(str, found.unexplained)) or "none",
                 },
             )
         ],

@@ -41,7 +41,7 @@ def test_picture_when_there_are_thousands_of_days_then_stays_small() -> None:
 # exchange-calendars reads its own schedule in a way that pandas 4 will change.
 @pytest.mark.filterwarnings("ignore:Series.values returning an ndarray")
 def test_calendar_when_materialised_then_agrees_with_the_package() -> None:
-    """The stored sessions are those of the installed exchange-calendars less the overlay."""
+    """The stored sessions are those of the installed exchange-calendars and the dated rules."""
     result: Any = dg.materialize([krx_calendar])
 
     (check,) = result.get_asset_check_evaluations()
