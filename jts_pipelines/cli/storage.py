@@ -127,7 +127,9 @@ def archive(*, as_json: bool) -> None:
 
 @storage.command()
 @click.argument("partition")
-@click.option("--to", type=click.Choice(["hot", "warm"]), required=True, help="Where to.")
+@click.option(
+    "--to", type=click.Choice(["hot", "warm"]), default="hot", show_default=True, help="Where to."
+)
 @console.json_option
 def restore(partition: str, *, to: str, as_json: bool) -> None:
     """Bring PARTITION, such as KRX/1d/2024-01, back to hot or warm."""
