@@ -132,12 +132,13 @@ def test_jts_when_it_is_the_second_start_then_it_only_runs(clone: Clone) -> None
 
 @pytest.mark.parametrize("name", ["requirements.lock", "pyproject.toml"])
 def test_jts_when_the_inputs_changed_then_it_installs_again(clone: Clone, name: str) -> None:
-    """A pull that changes packages or packaging is noticed."""
+    """A pull that changes packages or packaging is noticed; .venv is changed in place."""
     clone.run("status")
     with (clone.root / name).open("a") as file:
         file.write("# changed\n")
     clone.run("status")
     assert clone.calls.count("install") == 2
+    assert clone.calls.count("venv") == 1
 
 
 def test_jts_when_the_clone_was_moved_then_it_installs_again(clone: Clone) -> None:
