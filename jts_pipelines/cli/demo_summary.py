@@ -1,6 +1,7 @@
 """What a demo says at its end: one document for a script, one table for a person."""
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -127,9 +128,17 @@ def table_of(document: DemoDocument) -> "RenderableType":
         f"took        {document.seconds:.1f} s"
         + (f", at most {memory / 2**30:.2f} GiB of memory" if memory else ""),
         *(f"problem     {problem}" for problem in document.problems),
+        *_remarks(document),
         *(f"{name:<34} {path}" for name, path in document.artifacts.items()),
     ]
     return Group(_tier_table(document), _backtest_table(document), "\n".join(lines))
+
+
+def _remarks(document: DemoDocument) -> Iterator[str]:
+    """Yield why a backtest did nothing, if one did nothing: its first warning says so."""
+    for name, found in document.backtests.items():
+        if not found["trades"] and found.get("warnings"):
+            yield f"remark      {name}: {found['warnings'][0]}"
 
 
 def _tier_table(document: DemoDocument) -> "Table":

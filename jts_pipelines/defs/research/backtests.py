@@ -29,11 +29,14 @@ RESULT = dg.AssetKey(["research", "backtest_result"])
 TEARSHEET = dg.AssetKey(["research", "tearsheet"])
 
 
-class BacktestConfig(dg.Config):
-    """What to run; a file of a strategy or its text."""
+_EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "strategies" / "sma_crossover.jts"
 
-    strategy: str = Field(default="", description="Path of a strategy file.")
-    text: str = Field(default="", description="Text of a strategy, instead of a file.")
+
+class BacktestConfig(dg.Config):
+    """What to run; as it stands, the first example over all daily bars of KRX."""
+
+    strategy: str = Field(default=str(_EXAMPLE), description="Path of a strategy file.")
+    text: str = Field(default="", description="Text of a strategy, instead of the file.")
     venue: str = Field(default="KRX", description="Where it trades.")
     interval: str = Field(default="1d", description="Interval of the stored bars.")
     from_day: str = Field(default="", description="First session; the first stored one if empty.")
@@ -138,19 +141,17 @@ def request_of(config: BacktestConfig) -> "BacktestRequest":
     """Return the request that a configuration spells.
 
     Raises:
-        InputError: Neither or both of file and text are given, or a day is no date.
+        InputError: There is no such strategy file, or a day is no date.
     """
     from jts_pipelines.backtest.request import BacktestRequest
     from jts_pipelines.backtest.settings import BacktestSettings
 
-    if bool(config.strategy) == bool(config.text):
-        raise InputError("backtest: give either `strategy` (a path) or `text`, and not both")
     path = Path(config.strategy)
-    if config.strategy and not path.is_file():
+    if not config.text and not path.is_file():
         raise InputError(f"{path}: no such strategy file")
     return BacktestRequest(
         text=config.text or path.read_text(encoding="utf-8"),
-        file=config.strategy or "<text>",
+        file="<text>" if config.text else config.strategy,
         from_day=_day(config.from_day, "from_day"),
         to_day=_day(config.to_day, "to_day"),
         symbols=tuple(config.symbols) or None,

@@ -97,8 +97,6 @@ def test_audit_when_nothing_was_traded_then_cash_is_where_it_was() -> None:
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({}, "either `strategy`"),
-        ({"strategy": "a", "text": "b"}, "not both"),
         ({"strategy": "nowhere.jts"}, "no such strategy file"),
         ({"text": "x", "from_day": "June"}, "from_day is 'June'"),
     ],
@@ -109,6 +107,14 @@ def test_request_when_configuration_cannot_be_used_then_says_what_would(
     """A person who fills in the launchpad wrongly is told in one line."""
     with pytest.raises(InputError, match=re.escape(said)):
         request_of(BacktestConfig(**config))
+
+
+def test_request_when_nothing_is_configured_then_is_the_first_example() -> None:
+    """A click on Materialize needs no form: the first listing runs over all daily bars."""
+    request = request_of(BacktestConfig())
+
+    assert 'strategy("SMA_Crossover")' in request.text
+    assert (request.settings.venue, request.settings.interval) == ("KRX", "1d")
 
 
 def test_failed_runs_when_a_run_fails_then_logs_job_and_reason(
