@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from jts_pipelines.cli.demo_house import Ledger
 from jts_pipelines.defs.house import House
@@ -112,6 +113,25 @@ def test_candles_when_materialised_over_a_range_then_numbers_stand_on_every_part
     checks = result.get_asset_check_evaluations()
     assert len(checks) == 6
     assert all(check.passed for check in checks)
+
+
+@pytest.mark.parametrize("keys", [(FIRST, LAST), ("2024-03", "2024-03")])
+def test_checks_when_a_run_succeeded_then_the_instance_knows_them_as_passed(
+    bench: Bench, keys: tuple[str, str]
+) -> None:
+    """What the asset graph asks for, the latest state of each check, is there and green."""
+    bench.run("krx_1d/candles", keys=keys)
+    check_keys = [
+        dg.AssetCheckKey(dg.AssetKey(["krx_1d", "candles"]), name)
+        for name in ("rows_present", "sessions_covered")
+    ]
+
+    latest = bench.instance.event_log_storage.get_latest_asset_check_execution_by_key(check_keys)
+
+    assert {key.name for key in latest} == {"rows_present", "sessions_covered"}
+    for record in latest.values():
+        assert record.status is AssetCheckExecutionRecordStatus.SUCCEEDED
+        assert record.partition is None
 
 
 def test_candles_when_a_partition_is_empty_then_blocking_check_names_it(bench: Bench) -> None:

@@ -94,7 +94,6 @@ def _eviction_asset(family: Family, tier: Tier, *, deps: tuple[str, ...]) -> dg.
                 asset=key,
                 description="Rows over all tiers are as many after the eviction as before it.",
                 blocking=True,
-                partitions_def=family.partitions(),
             )
         ],
         pool=POOL,
@@ -132,7 +131,6 @@ def _verification(family: Family, tier: Tier) -> dg.AssetChecksDefinition:
         asset=family.key(f"{tier}_candles"),
         name=f"{tier}_verified",
         blocking=True,
-        partitions_def=family.partitions(),
         description=f"Each file in {tier} is opened again by path and equals its manifest.",
         pool=POOL,
     )
