@@ -2,7 +2,8 @@
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
 
@@ -13,9 +14,10 @@ from storage.lake.selection import Selection
 from storage.schema.datasets import Dataset
 from storage.schema.partitions import Partition, partition_of
 
-_PRESENT = """
-SELECT DISTINCT partition FROM system.parts
-WHERE database = currentDatabase() AND table = %(table)s AND active AND rows > 0"""
+_CONTENT = """
+SELECT partition, max(max_block_number) AS newest FROM system.parts
+WHERE database = currentDatabase() AND table = %(table)s AND active AND rows > 0
+GROUP BY partition"""
 
 
 class HotRows(Protocol):
@@ -38,14 +40,35 @@ class HotRows(Protocol):
         ...
 
 
-def present_partitions(hot: HotRows, dataset: Dataset) -> frozenset[Partition]:
-    """Return the partitions that have rows in the hot tier, from its list of parts alone."""
-    answer = hot.query_arrow(_PRESENT, {"table": dataset.name})
-    found = (ast.literal_eval(text) for text in answer["partition"].to_pylist())
-    return frozenset(
-        partition_of(dataset.name, venue, interval, date.fromisoformat(day))
-        for venue, interval, day in found
-    )
+@dataclass(frozen=True, slots=True)
+class HotContent:
+    """What the hot tier holds at one moment, from its list of parts alone.
+
+    Attributes:
+        newest: Number of the newest block of each partition that has rows. Loads and returning
+            partitions raise it; merges keep it.
+    """
+
+    newest: Mapping[Partition, int]
+
+    def has_arrivals_since(self, before: "HotContent", selection: Selection) -> bool:
+        """Return whether rows came into a wanted partition after the other look."""
+        return any(
+            block > before.newest.get(partition, -1)
+            for partition, block in self.newest.items()
+            if selection.covers(partition)
+        )
+
+
+def hot_content(hot: HotRows, dataset: Dataset) -> HotContent:
+    """Return what the hot tier holds now."""
+    answer = hot.query_arrow(_CONTENT, {"table": dataset.name})
+    newest = {}
+    for row in answer.to_pylist():
+        venue, interval, day = ast.literal_eval(row["partition"])
+        partition = partition_of(dataset.name, venue, interval, date.fromisoformat(day))
+        newest[partition] = int(row["newest"])
+    return HotContent(newest)
 
 
 def read_hot(

@@ -19,7 +19,7 @@ from polars.io.plugins import register_io_source
 
 from storage.errors import InputError
 from storage.lake.digests import Digests
-from storage.lake.hot_rows import HotRows, present_partitions
+from storage.lake.hot_rows import HotRows, hot_content
 from storage.lake.predicates import bounds
 from storage.lake.reader import TIER, Reader, polars_schema
 from storage.lake.selection import Selection, select
@@ -151,7 +151,7 @@ class Lake:
         """Return the partitions that have rows in any tier."""
         known = _dataset(dataset)
         selection = select(venue=venue, interval=interval)
-        in_hot = present_partitions(self._reader.hot, known)
+        in_hot = set(hot_content(self._reader.hot, known).newest)
         catalog = self._reader.manifests.catalog(dataset)
         return {part for part in in_hot | set(catalog.states) if selection.covers(part)}
 

@@ -1,12 +1,17 @@
-"""Reads a plan: hot first, then the same plan again or another try, then the files.
+"""Reads a plan: hot first, then the files; what a read sees is one moment of the lake.
 
-Theory of operation. A partition may move while it is read. Evictions are recorded before rows
-leave hot, so a reader that finds its plan unchanged after it has read hot has missed nothing; if
-the plan changed, it reads hot again by the new one. Files are opened afterwards: when one has
-moved on meanwhile, the copy of the same revision in the colder tier holds the same rows.
+Theory of operation. Moves change where rows are, loads change which rows there are.
+
+Moves. A file of a plan keeps its content wherever it goes: replaced or evicted it stands in the
+trash of its tier for days, so a plan's files can be read to the end. Hot rows leave after their
+eviction was recorded, so a reader that finds the chain unchanged about a partition after it has
+read it has missed nothing; else it reads that partition again where it is now.
+
+Loads. Rows that come into hot while partitions are read one after the other would be seen in part
+only. The list of parts, looked at before and after, tells, and the whole read starts again.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,15 +20,17 @@ import pyarrow as pa
 
 from storage.errors import StorageError
 from storage.lake.digests import Digests
-from storage.lake.hot_rows import HotRows, present_partitions, read_hot
+from storage.lake.hot_rows import HotContent, HotRows, hot_content, read_hot
 from storage.lake.plan import FilePart, ReadPlan, file_parts, plan_read
 from storage.lake.selection import Selection
+from storage.manifest.catalog import Catalog, PartitionState
 from storage.manifest.chain import Manifests
-from storage.manifest.durable import safe_path
+from storage.manifest.durable import TRASH, safe_path
 from storage.schema.datasets import Dataset
+from storage.schema.partitions import Partition
 from storage.schema.tiers import Tier, TierSettings
 
-ATTEMPTS = 8
+ATTEMPTS = 20
 
 TIER = "tier"
 """Name of the added column that says which tier served a row."""
@@ -44,10 +51,11 @@ class Reader:
     digests: Digests
     check_digests: bool = True
 
-    def plan(self, dataset: Dataset, selection: Selection) -> ReadPlan:
-        """Return the places of the wanted rows now."""
-        in_hot = present_partitions(self.hot, dataset)
-        return plan_read(self.manifests.catalog(dataset.name), in_hot, selection)
+    def plan(self, dataset: Dataset, selection: Selection) -> tuple[ReadPlan, HotContent]:
+        """Return the places of the wanted rows now, and what hot held just before."""
+        content = hot_content(self.hot, dataset)
+        catalog = self.manifests.catalog(dataset.name)
+        return plan_read(catalog, frozenset(content.newest), selection), content
 
     def frames(
         self, dataset: Dataset, selection: Selection, columns: Sequence[str]
@@ -62,62 +70,53 @@ class Reader:
         Raises:
             StorageError: A tier is not there, a file is damaged, or partitions kept moving.
         """
-        plan, held = self.settled(
-            dataset, selection, lambda plan: self._from_hot(dataset, plan, selection, columns)
-        )
+        plan, held = self._settled(dataset, selection, columns)
         yield from held
         for part in plan.files:
-            yield self.file_frame(dataset, part, selection, columns)
+            yield self.file_frame(part, selection, columns)
 
-    def settled(
-        self,
-        dataset: Dataset,
-        selection: Selection,
-        read: Callable[[ReadPlan], list[pl.DataFrame]],
+    def _settled(
+        self, dataset: Dataset, selection: Selection, columns: Sequence[str]
     ) -> tuple[ReadPlan, list[pl.DataFrame]]:
-        """Read by a plan that was still valid afterwards; return both.
-
-        Raises:
-            StorageError: Partitions kept moving.
-        """
         for _ in range(ATTEMPTS):
-            plan = self.plan(dataset, selection)
-            try:
-                held = read(plan)
-            except FileNotFoundError:
-                continue
-            if self.is_current(dataset, selection, plan):
+            plan, content = self.plan(dataset, selection)
+            held = self.hot_frames(dataset, plan.hot, selection, columns)
+            held += self.blended_frames(dataset, plan, selection, columns)
+            if not held or not self.has_arrivals_since(content, dataset, selection):
                 return plan, held
         raise StorageError(
-            f"{dataset.name}: partitions moved during {ATTEMPTS} attempts to read; try again"
+            f"{dataset.name}: rows came in during {ATTEMPTS} attempts to read; try again"
         )
 
-    def is_current(self, dataset: Dataset, selection: Selection, plan: ReadPlan) -> bool:
-        """Return whether the chain still leads to this plan."""
-        blended = {part.partition for part in plan.blended}
-        in_hot = frozenset(plan.hot) | blended
-        again = plan_read(self.manifests.catalog(dataset.name), in_hot, selection)
-        return again.hot == plan.hot and again.blended == plan.blended
+    def has_arrivals_since(
+        self, content: HotContent, dataset: Dataset, selection: Selection
+    ) -> bool:
+        """Return whether rows came into hot since a plan was made."""
+        return hot_content(self.hot, dataset).has_arrivals_since(content, selection)
 
     def path(self, part: FilePart) -> Path:
-        """Return where a file stands, after its digest was compared.
+        """Return where a file of a plan stands, after its digest was compared.
 
         Raises:
             VerificationError: The file is not the one of its manifest.
-            FileNotFoundError: It is not there any more.
+            FileNotFoundError: It is nowhere.
         """
-        path = safe_path(self.settings.path(self.home, part.tier.value), part.entry.path)
+        root = self.settings.path(self.home, part.tier.value)
+        path = safe_path(root, part.entry.path)
+        if not path.exists():
+            set_aside = sorted((root / TRASH).glob(f"*/{part.entry.path}"))
+            path = set_aside[-1] if set_aside else path
         if self.check_digests:
             self.digests.require(path, part.entry)
         return path
 
     def file_frame(
-        self, dataset: Dataset, part: FilePart, selection: Selection, columns: Sequence[str]
+        self, part: FilePart, selection: Selection, columns: Sequence[str]
     ) -> pl.DataFrame:
-        """Return the wanted rows of one file, wherever its revision stands by now.
+        """Return the wanted rows of one file of a plan, wherever it stands by now.
 
         Raises:
-            StorageError: The revision is gone.
+            StorageError: It is nowhere.
         """
         for _ in range(ATTEMPTS):
             try:
@@ -125,37 +124,92 @@ class Reader:
                 wanted = lazy.filter(*selection.filters()).select(columns)
                 return wanted.with_columns(pl.lit(part.tier.value).alias(TIER)).collect()
             except FileNotFoundError:
-                catalog = self.manifests.catalog(dataset.name)
-                elsewhere = list(file_parts(catalog, part.partition))
-                if not elsewhere or elsewhere[0].revision != part.revision:
-                    break
-                part = elsewhere[0]
+                parts = list(file_parts(self._catalog(part.partition), part.partition))
+                if parts and parts[0].revision == part.revision:
+                    part = parts[0]
         raise StorageError(
-            f"{part.partition.name}: revision {part.revision} was replaced while it was read, "
-            "or its file is missing; try again, then `jts storage verify`"
+            f"{part.partition.name}: the file of revision {part.revision} is missing;"
+            " see `jts storage verify`"
         )
 
-    def _from_hot(
+    def hot_frames(
+        self,
+        dataset: Dataset,
+        partitions: Sequence[Partition],
+        selection: Selection,
+        columns: Sequence[str],
+    ) -> list[pl.DataFrame]:
+        """Return the rows of partitions that hot served, some of which may have left since.
+
+        Raises:
+            StorageError: They kept moving.
+        """
+        for _ in range(ATTEMPTS):
+            served = [part for part in partitions if self._is_hot(part)]
+            frames = read_hot(self.hot, dataset, served, selection, columns) if served else []
+            if all(self._is_hot(part) for part in served):
+                break
+        else:
+            raise _moving(dataset.name)
+        tagged = [frame.with_columns(pl.lit(Tier.HOT.value).alias(TIER)) for frame in frames]
+        return tagged + [
+            self._blend(dataset, partition, selection, columns)
+            for partition in sorted(set(partitions) - set(served))
+        ]
+
+    def blended_frames(
         self, dataset: Dataset, plan: ReadPlan, selection: Selection, columns: Sequence[str]
     ) -> list[pl.DataFrame]:
-        frames = read_hot(self.hot, dataset, plan.hot, selection, columns) if plan.hot else []
-        tagged = [frame.with_columns(pl.lit(Tier.HOT.value).alias(TIER)) for frame in frames]
-        return tagged + [self.blend(dataset, part, selection, columns) for part in plan.blended]
+        """Return the rows of the partitions that stand in files and in hot."""
+        return [
+            self._blend(dataset, partition, selection, columns)
+            for partition in dict.fromkeys(part.partition for part in plan.blended)
+        ]
 
-    def blend(
-        self, dataset: Dataset, part: FilePart, selection: Selection, columns: Sequence[str]
+    def _blend(
+        self, dataset: Dataset, partition: Partition, selection: Selection, columns: Sequence[str]
     ) -> pl.DataFrame:
-        """Return file and hot rows of one partition: per key the highest revision."""
+        """Return file and hot rows of one partition: per key the highest revision.
+
+        Raises:
+            StorageError: It kept moving.
+        """
         needed = list(dict.fromkeys([*columns, *dataset.key, dataset.revision]))
-        stored = self.file_frame(dataset, part, selection, needed)
-        late = read_hot(self.hot, dataset, [part.partition], selection, needed)
-        tagged = [frame.with_columns(pl.lit(Tier.HOT.value).alias(TIER)) for frame in late]
-        # At equal revisions the first of equals stays: the one that a manifest vouches for.
-        both = pl.concat([stored, *tagged]).with_row_index("place")
-        best = both.sort(dataset.revision, "place", descending=[True, False]).unique(
-            subset=list(dataset.key), keep="first", maintain_order=True
-        )
-        return best.select(*columns, TIER)
+        for _ in range(ATTEMPTS):
+            before = self._state(partition)
+            parts = file_parts(self._catalog(partition), partition)
+            stored = [self.file_frame(part, selection, needed) for part in parts]
+            late = read_hot(self.hot, dataset, [partition], selection, needed)
+            if self._state(partition) == before:
+                return _newest(dataset, stored, late).select(*columns, TIER)
+        raise _moving(partition.name)
+
+    def _catalog(self, partition: Partition) -> Catalog:
+        return self.manifests.catalog(partition.dataset)
+
+    def _state(self, partition: Partition) -> PartitionState:
+        return self._catalog(partition).state(partition)
+
+    def _is_hot(self, partition: Partition) -> bool:
+        return self._state(partition).serving() is Tier.HOT
+
+
+def _newest(
+    dataset: Dataset, stored: list[pl.DataFrame], late: list[pl.DataFrame]
+) -> pl.DataFrame:
+    """Return per key the row with the highest revision; of equals the first.
+
+    That is the one of the file, for which a manifest vouches.
+    """
+    tagged = [frame.with_columns(pl.lit(Tier.HOT.value).alias(TIER)) for frame in late]
+    both = pl.concat([*stored, *tagged]).with_row_index("place")
+    return both.sort(dataset.revision, "place", descending=[True, False]).unique(
+        subset=list(dataset.key), keep="first", maintain_order=True
+    )
+
+
+def _moving(what: str) -> StorageError:
+    return StorageError(f"{what}: moved during {ATTEMPTS} attempts to read; try again")
 
 
 def polars_schema(schema: pa.Schema) -> pl.Schema:

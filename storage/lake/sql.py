@@ -21,7 +21,7 @@ import pyarrow as pa
 from polars.io.plugins import register_io_source
 
 from storage.errors import InputError, StorageError
-from storage.lake.hot_rows import read_hot
+from storage.lake.hot_rows import HotContent
 from storage.lake.plan import FilePart, ReadPlan
 from storage.lake.predicates import bounds
 from storage.lake.reader import ATTEMPTS, TIER, Reader, polars_schema
@@ -80,16 +80,17 @@ def run_sql(reader: Reader, query: str, *, timeout_seconds: float = TIMEOUT_SECO
     """
     require_one_select(query)
     for _ in range(ATTEMPTS):
-        plan = reader.plan(CANDLES, Selection())
+        plan, content = reader.plan(CANDLES, Selection())
+        session = _Session(reader, plan, content)
         try:
-            answer = _Session(reader, plan).answer(query, timeout_seconds)
+            answer = session.answer(query, timeout_seconds)
         except (FileNotFoundError, duckdb.IOException) as error:
-            if reader.plan(CANDLES, Selection()) == plan:
+            if reader.plan(CANDLES, Selection())[0] == plan:
                 raise StorageError(f"a file of the lake is not there: {_line(error)}") from error
             continue
-        if reader.is_current(CANDLES, Selection(), plan):
+        if not session.is_torn:
             return answer
-    raise StorageError(f"partitions moved during {ATTEMPTS} attempts to answer; try again")
+    raise StorageError(f"the lake changed during {ATTEMPTS} attempts to answer; try again")
 
 
 def require_one_select(query: str) -> None:
@@ -109,11 +110,17 @@ def require_one_select(query: str) -> None:
 
 
 class _Session:
-    """One DuckDB in memory with the views of one plan; used once."""
+    """One DuckDB in memory with the views of one plan; used once.
 
-    def __init__(self, reader: Reader, plan: ReadPlan) -> None:
+    Attributes:
+        is_torn: Rows came in while hot was read: some are in the answer, others are not.
+    """
+
+    def __init__(self, reader: Reader, plan: ReadPlan, content: HotContent) -> None:
         self._reader = reader
         self._plan = plan
+        self._content = content
+        self.is_torn = False
         self._types = polars_schema(hot_schema(CANDLES))
         self._fetched_rows = 0
         self._fetched_columns: set[str] = set()
@@ -162,10 +169,11 @@ class _Session:
         if self._plan.blended:
             columns = list(self._types)
             frames = [
-                self._reader.blend(CANDLES, part, Selection(), columns).cast(self._types)
-                for part in self._plan.blended
+                frame.cast(self._types)
+                for frame in self._reader.blended_frames(CANDLES, self._plan, Selection(), columns)
             ]
             connection.register("blended_rows", pl.concat(frames).to_arrow())
+            self._notice_arrivals(Selection())
             parts.append("SELECT * FROM blended_rows")
         parts += [
             _files_select(CANDLES, tier, paths) for tier, paths in self._paths_by_shape().items()
@@ -219,7 +227,8 @@ class _Session:
         if not partitions:
             return []
         try:
-            frames = read_hot(self._reader.hot, CANDLES, partitions, selection, columns)
+            frames = self._reader.hot_frames(CANDLES, partitions, selection, columns)
+            self._notice_arrivals(selection)
         except Exception as error:
             # DuckDB would wrap it in an error of its own.
             self._failure = error
@@ -227,6 +236,10 @@ class _Session:
         self._fetched_rows += sum(frame.height for frame in frames)
         self._fetched_columns.update(columns)
         return frames
+
+    def _notice_arrivals(self, selection: Selection) -> None:
+        if self._reader.has_arrivals_since(self._content, CANDLES, selection):
+            self.is_torn = True
 
     def _execute(
         self, connection: duckdb.DuckDBPyConnection, query: str, timeout_seconds: float

@@ -19,6 +19,9 @@ from storage.errors import InputError, ManifestError, StorageError
 TEMPORARY = ".tmp-"
 """Prefix of unfinished files; readers trust only names that a manifest lists."""
 
+TRASH = ".trash"
+"""Folder of a tier for files that no manifest lists any more; readers may still use them."""
+
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._=-]{0,99}")
 _FILE_MODE = 0o600
 

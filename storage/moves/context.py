@@ -14,6 +14,7 @@ from storage.manifest.catalog import Copy, PartitionState
 from storage.manifest.chain import Manifests
 from storage.manifest.durable import (
     TEMPORARY,
+    TRASH,
     atomic_write,
     make_directories,
     publish,
@@ -32,7 +33,6 @@ from storage.schema.partitions import Partition, parse_partition
 from storage.schema.tiers import Tier, TierSettings
 
 SIDECAR = "_manifest.json"
-TRASH = ".trash"
 _LOCK = ".lock"
 WRITER = "jts/1"
 

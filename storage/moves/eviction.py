@@ -11,9 +11,9 @@ For warm: `evicting`, read the cold copy back, `evicted`, and the files go to th
 
 from storage.errors import RefusedError, VerificationError
 from storage.manifest.catalog import Copy, PartitionState, Presence
-from storage.manifest.durable import remove_tree
+from storage.manifest.durable import TRASH, remove_tree
 from storage.manifest.records import Step
-from storage.moves.context import TRASH, MoveContext, Moved
+from storage.moves.context import MoveContext, Moved
 from storage.moves.policy import age_in, eviction_due
 from storage.schema.partitions import Partition
 from storage.schema.tiers import Tier

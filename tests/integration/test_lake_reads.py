@@ -2,10 +2,11 @@
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import clickhouse_connect
 import polars as pl
@@ -21,7 +22,7 @@ from storage.lake.standing import standings, totals
 from storage.manifest.chain import Manifests
 from storage.moves.mover import Mover
 from storage.schema.arrow import file_schema
-from storage.schema.datasets import CANDLES
+from storage.schema.datasets import CANDLES, Dataset
 from storage.schema.partitions import Partition, partition_of
 from storage.schema.tiers import Tier, default_settings
 
@@ -275,6 +276,109 @@ def test_digest_when_a_file_was_read_before_is_not_computed_again(own_shore: Sho
     assert before == 45
     with pytest.raises(VerificationError):
         own_shore.lake().read(venue="KRX")
+
+
+class Interrupted:
+    """A hot store in which something happens just before its rows are read for the first time."""
+
+    def __init__(self, store: HotStore, act: Callable[[], None]) -> None:
+        self._store = store
+        self._acts = [act]
+
+    def query_arrow(self, sql: str, parameters: dict[str, Any] | None = None) -> pa.Table:
+        """Return the answer of the store."""
+        return self._store.query_arrow(sql, parameters)
+
+    def scan(
+        self,
+        dataset: Dataset,
+        venue: str,
+        *,
+        columns: Sequence[str] = (),
+        where: str = "1",
+        parameters: dict[str, Any] | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of the store, after what had to happen."""
+        while self._acts:
+            self._acts.pop()()
+        yield from self._store.scan(
+            dataset, venue, columns=columns, where=where, parameters=parameters
+        )
+
+
+OLD, YOUNG = FIRST, FIRST + timedelta(days=99)
+
+
+def late(day: date) -> pa.Table:
+    """The rows of a fourth symbol."""
+    rows = bars("KRX", day, "100").slice(0, MINUTES)
+    names = pa.array(["DDD"] * MINUTES)
+    return rows.set_column(2, rows.schema.field("symbol"), names)
+
+
+def put_late(shore: Shore, *days: date) -> None:
+    """Bring late rows in."""
+    for day in days:
+        shore.put(partition_of("candles", "KRX", "1m", day), late(day))
+
+
+def archive(shore: Shore) -> None:
+    """Make all moves that are due."""
+    list(shore.mover.archive())
+
+
+def counted(lake: Lake, *, by_sql: bool) -> int:
+    """Count all rows in one of two ways."""
+    if by_sql:
+        return int(lake.sql("SELECT count(symbol) AS rows FROM candles")["rows"][0].as_py())
+    return lake.count()
+
+
+@pytest.mark.parametrize("by_sql", [False, True])
+@pytest.mark.parametrize("has_late_rows", [False, True])
+def test_read_when_rows_come_in_meanwhile_sees_all_of_them_or_none(
+    own_shore: Shore, *, by_sql: bool, has_late_rows: bool
+) -> None:
+    """A load lands in hot and beside an archived day: no reader sees the half of it."""
+    before = sum(rows.num_rows for rows in own_shore.fill())
+    if has_late_rows:
+        own_shore.put(partition_of("candles", "KRX", "1m", OLD), bars("KRX", OLD, "71500"))
+    hot = Interrupted(own_shore.hot, lambda: put_late(own_shore, OLD, YOUNG))
+    lake = Lake(hot, own_shore.manifests, default_settings(), own_shore.home)
+
+    assert counted(lake, by_sql=by_sql) in {before, before + 2 * MINUTES}
+    assert counted(own_shore.lake(), by_sql=by_sql) == before + 2 * MINUTES
+
+
+@pytest.mark.parametrize("by_sql", [False, True])
+def test_read_when_its_file_is_replaced_meanwhile_still_finds_it(
+    own_shore: Shore, *, by_sql: bool
+) -> None:
+    """Late rows become the next revision: who began before reads the replaced file in peace."""
+    before = sum(rows.num_rows for rows in own_shore.fill())
+
+    def replace() -> None:
+        put_late(own_shore, OLD)
+        archive(own_shore)
+
+    hot = Interrupted(own_shore.hot, replace)
+    lake = Lake(hot, Manifests(own_shore.home / "manifests"), default_settings(), own_shore.home)
+
+    assert counted(lake, by_sql=by_sql) in {before, before + MINUTES}
+    assert counted(own_shore.lake(), by_sql=by_sql) == before + MINUTES
+
+
+@pytest.mark.parametrize("by_sql", [False, True])
+def test_read_when_its_rows_leave_hot_meanwhile_finds_them_in_the_file(
+    own_shore: Shore, *, by_sql: bool
+) -> None:
+    """The late rows of a day are merged into its file while they are read."""
+    before = sum(rows.num_rows for rows in own_shore.fill())
+    put_late(own_shore, OLD)
+    hot = Interrupted(own_shore.hot, lambda: archive(own_shore))
+    lake = Lake(hot, Manifests(own_shore.home / "manifests"), default_settings(), own_shore.home)
+
+    assert counted(lake, by_sql=by_sql) == before + MINUTES
 
 
 def test_hot_partition_when_lost_is_served_by_its_copy(own_shore: Shore) -> None:
