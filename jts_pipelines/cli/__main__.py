@@ -119,9 +119,20 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in words[: _position_of_command(words)]
 
     def run() -> Any:
+        # Logs and crash hooks belong to the process; a caller inside another one keeps its own.
+        if arguments is None and _is_work(words):
+            from jts_pipelines.cli.logs import start_logs
+
+            start_logs()
         return jts.main(args=words, prog_name="jts", standalone_mode=False)
 
     sys.exit(console.run_guarded(run, debug=debug, logs=_log_directory))
+
+
+def _is_work(words: list[str]) -> bool:
+    """Return whether a command will run; help and version need no configuration and no logs."""
+    named = words[_position_of_command(words) :]
+    return bool(named) and named[0] in COMMANDS and not {"-h", "--help"} & set(named)
 
 
 def _position_of_command(words: list[str]) -> int:

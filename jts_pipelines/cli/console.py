@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 import msgspec
 
+from jts_trading.telemetry.secrets import MASK, Redactor
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.progress import Progress, TaskID
@@ -30,16 +32,23 @@ INVARIANT_BROKEN = 4
 STORAGE_FAILED = 5
 INTERRUPTED = 130
 
+# Knows the secrets of the configuration once `jts_pipelines.cli.logs` has read it.
+REDACTOR = Redactor()
+
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document on stdout."
 )
 
 # Classes are named, not imported: an error can only come from a module that is loaded already.
+# The first that fits counts, so a class stands above the one that it derives from.
 _EXIT_CODES: tuple[tuple[str, str, int], ...] = (
     ("jts_trading.config.source", "ConfigError", BAD_USAGE),
     ("storage.errors", "InputError", BAD_USAGE),
     ("storage.embedded.private", "DirectoryOwnedError", NOT_LEADER),
     ("storage.errors", "StorageError", STORAGE_FAILED),
+    ("jts_trading.domain.instruments", "InstrumentError", BAD_USAGE),
+    ("jts_trading.domain.calendars", "CalendarError", BAD_USAGE),
+    ("jts_trading.domain.errors", "RuleMissingError", BAD_USAGE),
     ("jts_trading.domain.errors", "JtsError", CHECK_FAILED),
 )
 _PATH_ERRORS = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
@@ -176,8 +185,8 @@ def _is_about_a_strategy(error: Exception) -> bool:
 
 
 def redacted(text: str) -> str:
-    """Replace the password of every URL in a text."""
-    return _PASSWORD.sub(r"\1:***@", text)
+    """Mask the password of every URL in a text, and every secret of the configuration."""
+    return REDACTOR.text(_PASSWORD.sub(rf"\1:{MASK}@", text))
 
 
 class _NoBars:
@@ -239,13 +248,25 @@ def _report(error: Exception, *, debug: bool, logs: Callable[[], Path]) -> int:
 
 def _one_line(error: Exception) -> str:
     if isinstance(error, click.ClickException):
-        text = error.format_message()
+        text = error.format_message() + _way_out(error)
     elif isinstance(error, OSError) and error.filename is not None:
         text = f"{error.filename}: {error.strerror}"
     else:
         text = str(error)
     # A DSL error shows the line and a caret below it; every other message is one line.
     return text if _is_about_a_strategy(error) else " ".join(text.split())
+
+
+def _way_out(error: click.ClickException) -> str:
+    """Return what would be accepted, where click itself only says what is wrong."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is None:
+        return ""
+    if isinstance(error, click.NoSuchCommand) and isinstance(context.command, click.Group):
+        return f" (known: {', '.join(context.command.list_commands(context))})"
+    if isinstance(error, click.MissingParameter | click.NoSuchOption):
+        return f" (see: {context.command_path} --help)"
+    return ""
 
 
 def _keep_traceback(error: Exception, logs: Callable[[], Path]) -> Path:

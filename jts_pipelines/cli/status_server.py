@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import click
 import msgspec
 
+from jts_pipelines.cli.logs import start_logs
 from jts_pipelines.cli.record import Health, InstanceRecord, read_record
 from jts_pipelines.cli.status import measured
 from jts_trading.config.instance import InstanceSettings
@@ -119,6 +120,7 @@ class _Request(BaseHTTPRequestHandler):
 @click.option("--port", required=True, type=click.IntRange(0, 65_535), help="HTTP port.")
 def main(port: int) -> None:
     """Serve /healthz, /readyz and /metrics; SIGTERM stops it."""
+    start_logs()
     with StatusServer(port, load_settings().instance) as server:
         server.serve_forever()
 

@@ -6,7 +6,6 @@ configuration. Sections are checked here as far as they can be without a server.
 
 import math
 from datetime import datetime
-from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -17,6 +16,7 @@ from jts_trading.config.instance import (
     StoreSettings,
     load_instance,
 )
+from jts_trading.config.logs import LoggingSettings
 from jts_trading.config.source import ConfigError, ConfigSource, read
 from storage.embedded.dsn import normalise_dsn, socket_dsn, without_password
 from storage.errors import InputError
@@ -34,18 +34,6 @@ class DagsterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """
 
     dsn: str = ""
-
-
-class LoggingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Section `logging`.
-
-    Attributes:
-        level: The lowest level that is written.
-        format: `json` for one object a line, `text` for people.
-    """
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["json", "text"] = "json"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

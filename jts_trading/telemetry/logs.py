@@ -17,27 +17,19 @@ import threading
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from types import TracebackType
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
 import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from jts_trading.config.logs import LoggingSettings
 from jts_trading.telemetry.secrets import MASK, Redactor, Secret, is_secret_name
 
 _SEPARATORS = {ord(c): f"\\u{ord(c):04x}" for c in "\u0085\u2028\u2029\u007f"}
 _DEPTH_MAX = 12
+_FIRST = ("timestamp", "level", "event")
 _TEXT = (str, bytes, bytearray)
-
-
-class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Section `log`.
-
-    Attributes:
-        level: The least severe level that is written.
-    """
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class LogHandler(logging.StreamHandler[TextIO]):
@@ -51,14 +43,14 @@ class LogHandler(logging.StreamHandler[TextIO]):
 
 
 def configure_logging(
-    settings: LogSettings, redactor: Redactor, stream: TextIO | None = None
+    settings: LoggingSettings, redactor: Redactor, stream: TextIO | None = None
 ) -> LogHandler:
     """Send every log line of the process to one stream.
 
     Calling it again replaces the handler of the earlier call.
 
     Args:
-        settings: Section `log`.
+        settings: Section `logging`.
         redactor: Knows the values to mask; may learn more later.
         stream: Where lines go; stderr when None.
     """
@@ -83,7 +75,7 @@ def configure_logging(
                 structlog.processors.StackInfoRenderer(),
                 structlog.processors.format_exc_info,
                 mask_named_fields,
-                LineRenderer(redactor),
+                LineRenderer(redactor, as_text=settings.format == "text"),
             ],
         )
     )
@@ -133,17 +125,30 @@ def _masked(name: object, value: Any, depth: int) -> Any:
 
 
 class LineRenderer:
-    """The last processor: a dictionary becomes one masked line of JSON.
+    """The last processor: a dictionary becomes one masked line.
 
     Args:
         redactor: Knows the values to mask.
+        as_text: Write `timestamp level event name=value ...` for people instead.
     """
 
-    def __init__(self, redactor: Redactor) -> None:
+    def __init__(self, redactor: Redactor, *, as_text: bool = False) -> None:
         self._redactor = redactor
+        self._write = _as_text if as_text else _as_json
 
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> str:
         """Return the line, without a line break in it."""
-        ordered = {key: event[key] for key in ("timestamp", "level", "event") if key in event}
-        line = json.dumps({**ordered, **event}, ensure_ascii=False, default=repr)
+        ordered = {key: event[key] for key in _FIRST if key in event}
+        line = self._write({**ordered, **event})
         return self._redactor.text(line).translate(_SEPARATORS)
+
+
+def _as_json(event: EventDict) -> str:
+    return json.dumps(event, ensure_ascii=False, default=repr)
+
+
+def _as_text(event: EventDict) -> str:
+    # Fields are quoted as in JSON, so that no value can look like another field or line.
+    first = (str(event[key]) for key in _FIRST if key in event)
+    rest = (f"{key}={_as_json(value)}" for key, value in event.items() if key not in _FIRST)
+    return " ".join((*(json.dumps(text, ensure_ascii=False)[1:-1] for text in first), *rest))

@@ -95,6 +95,24 @@ def test_option_when_it_is_unknown_then_the_nearest_is_named(
     assert line.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "accepted"),
+    [
+        (["storage", "nope"], "(known: archive, "),
+        (["sql"], "(see: jts sql --help)"),
+        (["ingest", "bars.csv"], "(see: jts ingest --help)"),
+    ],
+)
+def test_command_line_when_it_is_incomplete_then_the_line_says_where_to_look(
+    words: list[str], accepted: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What would be accepted stands in the error, for groups of commands too."""
+    assert _leave(words) == 2
+    line = capsys.readouterr().err
+    assert accepted in line
+    assert line.count("\n") == 1
+
+
 def test_jts_when_called_alone_then_it_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
     """A first-time user sees what there is."""
     assert _leave([]) == 0

@@ -10,7 +10,9 @@ import pytest
 
 from jts_pipelines.cli import console
 from jts_trading.config.source import ConfigError
-from jts_trading.domain.errors import TerminalError
+from jts_trading.domain.calendars import CalendarError
+from jts_trading.domain.errors import RuleMissingError, TerminalError
+from jts_trading.domain.instruments import InstrumentError
 from jts_trading.dsl.errors import Place, StrategyError
 from storage.embedded.private import DirectoryOwnedError
 from storage.errors import InputError, ManifestError, RefusedError
@@ -39,6 +41,9 @@ def _missing_file() -> None:
         (ManifestError("chain"), 5),
         (RefusedError("fewer rows"), 5),
         (TerminalError("stop"), 1),
+        (InstrumentError("KRX:00593"), 2),
+        (CalendarError("no session"), 2),
+        (RuleMissingError("no tax in 1950"), 2),
         (OSError(28, "No space left on device", "/x"), 5),
     ],
 )

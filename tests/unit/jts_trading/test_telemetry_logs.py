@@ -12,7 +12,8 @@ import msgspec
 import pytest
 import structlog
 
-from jts_trading.telemetry.logs import LogHandler, LogSettings, configure_logging
+from jts_trading.config.logs import LoggingSettings
+from jts_trading.telemetry.logs import LogHandler, configure_logging
 from jts_trading.telemetry.secrets import MASK, Redactor, Secret
 
 CANARY = "canary-7f3a91c2-value"
@@ -31,7 +32,9 @@ class Log:
     def __init__(self) -> None:
         self.stream = io.StringIO()
         self.redactor = Redactor()
-        self.handler = configure_logging(LogSettings(level="debug"), self.redactor, self.stream)
+        self.handler = configure_logging(
+            LoggingSettings(level="debug"), self.redactor, self.stream
+        )
 
     @property
     def text(self) -> str:
@@ -71,7 +74,7 @@ def test_log_when_an_event_is_written_then_is_one_json_line_in_utc(log: Log):
 def test_log_when_level_is_warning_then_information_is_left_out(log: Log):
     """The level comes from the settings."""
     stream = io.StringIO()
-    configure_logging(LogSettings(level="warning"), log.redactor, stream)
+    configure_logging(LoggingSettings(level="warning"), log.redactor, stream)
     structlog.get_logger().info("quiet")
     structlog.get_logger().warning("loud")
 
@@ -79,9 +82,21 @@ def test_log_when_level_is_warning_then_information_is_left_out(log: Log):
     assert log.text == ""
 
 
+def test_log_when_the_format_is_text_then_one_line_for_people_and_no_secret(log: Log):
+    """The same event reads from left to right; a line break cannot be forged there either."""
+    log.redactor.register(Secret(CANARY))
+    configure_logging(LoggingSettings(format="text"), log.redactor, log.stream)
+    structlog.get_logger("jts.test").info("moved\non", partition="2024-01", text=f"x {CANARY}")
+    (line,) = log.text.splitlines()
+
+    assert " info moved\\non " in line
+    assert 'partition="2024-01"' in line
+    assert f'text="x {MASK}"' in line
+
+
 def test_log_when_configured_twice_then_writes_each_line_once(log: Log):
     """The second call replaces the first."""
-    configure_logging(LogSettings(), log.redactor, log.stream)
+    configure_logging(LoggingSettings(), log.redactor, log.stream)
     structlog.get_logger().info("once")
 
     assert log.only()["event"] == "once"
@@ -184,12 +199,13 @@ def test_log_when_a_library_passes_wrong_arguments_then_says_so_without_them(
 
 CRASHING = """
 import sys, threading
-from jts_trading.telemetry.logs import LogSettings, configure_logging, log_uncaught
+from jts_trading.config.logs import LoggingSettings
+from jts_trading.telemetry.logs import configure_logging, log_uncaught
 from jts_trading.telemetry.secrets import Redactor, Secret
 
 redactor = Redactor()
 redactor.register(Secret(sys.argv[1]))
-configure_logging(LogSettings(), redactor)
+configure_logging(LoggingSettings(), redactor)
 log_uncaught()
 
 def fail():
