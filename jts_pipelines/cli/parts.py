@@ -24,6 +24,7 @@ DEFINITIONS = "jts_pipelines.definitions"
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _HOST = "127.0.0.1"
+_CODE_SERVER_GRACE_S = 2.0
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
@@ -109,12 +110,17 @@ def _code_server(settings: Settings, definitions: str) -> Part:
             *("-h", _HOST, "-p", str(port), "--location-name", LOCATION),
             "--use-python-environment-entry-point",
         ),
-        environment=environment_of(settings),
+        # It waits for questions under way, a minute by default: a sensor that is being evaluated
+        # when everything ends would keep it that long.
+        environment={
+            **environment_of(settings),
+            "DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": str(int(_CODE_SERVER_GRACE_S)),
+        },
         directory=settings.instance.dagster_home,
         probe=lambda _age_s: probes.listens(port),
         parents=("clickhouse", "postgres"),
         port=port,
-        grace_s=2.0,
+        grace_s=_CODE_SERVER_GRACE_S,
         hung_after_s=240.0,
     )
 
