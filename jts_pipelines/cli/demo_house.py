@@ -3,6 +3,7 @@
 Everything here reads through connections of its own. The moves themselves are Dagster's.
 """
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +13,10 @@ from zoneinfo import ZoneInfo
 import msgspec
 import polars as pl
 
-from jts_pipelines.defs.house import House
+from jts_pipelines.backtest.instruments import read_instruments
+from jts_pipelines.backtest.request import read_table
+from jts_pipelines.backtest.settings import BacktestSettings
+from jts_pipelines.defs.house import LISTING, House
 from jts_pipelines.defs.tiers.due import DueRun, due_steps
 from jts_pipelines.ingest.report import IngestReport
 from jts_trading.config.instance import ClockSettings
@@ -24,8 +28,11 @@ from storage.schema.tiers import Tier
 
 DAILY_FILE = Path("krx/krx_1d_2023-12_2025-06.parquet")
 MINUTE_FILE = Path("krx/krx_1m_creon_005930_2018-01_2018-02.parquet")
-LISTING_FILE = "krx_instruments_2026-08-21.parquet"
-"""Beside the files, if there is one: it says KOSPI or KOSDAQ, which decides taxes."""
+LISTING_FILES = (
+    Path("krx/krx_instruments_2026-08-21.parquet"),
+    Path("krx/krx_listing_2026-05.parquet"),
+)
+"""The first that exists says what is called how, and KOSPI or KOSDAQ, which decides taxes."""
 
 _MINUTES_AFTER_CLOSE = 30
 _NS_PER_MINUTE = 60 * 1_000_000_000
@@ -107,6 +114,25 @@ def source_of(path: Path, venue: str, interval: str) -> Source:
     evening_ns = calendar.closed_at_ns(session) + _MINUTES_AFTER_CLOSE * _NS_PER_MINUTE
     evening = datetime.fromtimestamp(evening_ns // 1_000_000_000, UTC)
     return Source(path, venue, interval, evening.astimezone(ZoneInfo(calendar.timezone)))
+
+
+def adopt_listing(house: House, folder: Path) -> Path | None:
+    """Copy the listing of a data folder to where the instance keeps its own.
+
+    Returns:
+        The listing that was copied; None where the folder has none, which is no fault.
+
+    Raises:
+        InputError: It is there and cannot be used.
+    """
+    found = next((folder / name for name in LISTING_FILES if (folder / name).is_file()), None)
+    if found is None:
+        return None
+    read_instruments(read_table(found), BacktestSettings().unknown_market)
+    kept = house.root / LISTING
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(found, kept)
+    return found
 
 
 def set_clock(house: House, moment: datetime) -> None:

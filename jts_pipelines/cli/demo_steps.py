@@ -19,10 +19,10 @@ from jts_pipelines.cli import console
 from jts_pipelines.cli.demo_dagster import DagsterClient, Materialized
 from jts_pipelines.cli.demo_house import (
     DAILY_FILE,
-    LISTING_FILE,
     MINUTE_FILE,
     Ledger,
     Source,
+    adopt_listing,
     due_of,
     misplaced,
     set_clock,
@@ -163,6 +163,7 @@ def _sources(run: Demo) -> tuple[Source, Source]:
     for name in (MINUTE_FILE, DAILY_FILE):
         if not (folder / name).is_file():
             raise console.CommandError(f"{folder / name}: no such file", console.BAD_USAGE)
+    adopt_listing(run.house, folder)
     minutes = source_of(folder / MINUTE_FILE, "KRX", "1m")
     return minutes, source_of(folder / DAILY_FILE, "KRX", "1d")
 
@@ -247,12 +248,10 @@ def _research(run: Demo, dagster: DagsterClient, minutes: Source, panel: Source)
 
 
 def _backtest(dagster: DagsterClient, strategy: str, source: Source) -> dict[str, Any]:
-    listing = source.path.with_name(LISTING_FILE)
     config = {
         "strategy": str(_STRATEGIES / strategy),
         "venue": source.venue,
         "interval": source.interval,
-        "instruments": str(listing.absolute()) if listing.is_file() else "",
     }
     run_id = dagster.launch(
         "research",

@@ -37,6 +37,9 @@ from storage.moves.policy import DueMove
 from storage.schema.partitions import Partition
 from storage.schema.tiers import Tier
 
+LISTING = Path("reference/instruments.parquet")
+"""Where an instance keeps its list of instruments, below its root: symbol, market, name, asset."""
+
 
 @dataclass(frozen=True, slots=True)
 class Moves:
@@ -104,6 +107,12 @@ class House:
     def root(self) -> Path:
         """The data root."""
         return self.settings.instance.root
+
+    @property
+    def listing(self) -> Path | None:
+        """The instance's list of instruments; None where nobody has put one there."""
+        path = self.root / LISTING
+        return path if path.is_file() else None
 
     @property
     def clock(self) -> Clock:

@@ -19,6 +19,7 @@ from jts_trading.domain.sessions import calendar_for
 
 DAILY_NAME = "krx_1d_2023-12_2025-06.parquet"
 MINUTE_NAME = "krx_1m_creon_005930_2018-01_2018-02.parquet"
+LISTING_NAME = "krx_instruments_2026-08-21.parquet"
 DAILY_FIRST = date(2023, 12, 5)
 DAILY_LAST = date(2025, 6, 17)
 MINUTE_FIRST = date(2018, 1, 17)
@@ -26,6 +27,8 @@ MINUTE_LAST = date(2018, 2, 26)
 
 _SEOUL = ZoneInfo("Asia/Seoul")
 _SPECIAL_SYMBOLS = ("005930", "37550L", "36328K", "00088K")
+# "Sample electronics", "sample chemistry": words that no company is called by.
+_NAMES = ("견본전자", "견본화학", "견본제약", "견본건설", "견본금속", "견본식품", "견본통신")
 # Price below which a tick applies (KRX, since 2023-01-25).
 _TICK_BELOW = (2_000, 5_000, 20_000, 50_000, 200_000, 500_000)
 _TICKS = (1, 5, 10, 50, 100, 500, 1_000)
@@ -40,10 +43,11 @@ _Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class GeneratedFiles:
-    """Where the two files were written, below the directory given."""
+    """Where the three files were written, below the directory given."""
 
     daily: Path
     minute: Path
+    listing: Path
 
 
 def write_generated(
@@ -54,7 +58,7 @@ def write_generated(
     first: date = DAILY_FIRST,
     last: date = DAILY_LAST,
 ) -> GeneratedFiles:
-    """Write a daily panel and one symbol's minute bars as the real set has them.
+    """Write a daily panel, one symbol's minute bars and a listing as the real set has them.
 
     Args:
         directory: Gets a folder `krx` with the files.
@@ -65,10 +69,27 @@ def write_generated(
     """
     folder = directory / "krx"
     folder.mkdir(parents=True, exist_ok=True)
-    files = GeneratedFiles(folder / DAILY_NAME, folder / MINUTE_NAME)
+    files = GeneratedFiles(folder / DAILY_NAME, folder / MINUTE_NAME, folder / LISTING_NAME)
     daily_panel(seed=seed, symbols=symbols, first=first, last=last).write_parquet(files.daily)
     minute_bars(seed=seed).write_parquet(files.minute)
+    listing(symbols).write_parquet(files.listing)
     return files
+
+
+def listing(symbols: int) -> pl.DataFrame:
+    """Return ticker, Korean name, market and asset type of the panel's symbols.
+
+    Codes that end in a letter are preferred shares, which only KOSPI has here; of the others every
+    second one is listed on KOSDAQ.
+    """
+    rows = []
+    for at, symbol in enumerate(_symbols(symbols)):
+        is_preferred = not symbol.isdigit()
+        name = f"{_NAMES[at % len(_NAMES)]}{at // len(_NAMES) + 1}"
+        market = "KOSPI" if is_preferred or at % 2 == 0 else "KOSDAQ"
+        suffix, kind = ("우", "PREFERRED") if is_preferred else ("", "COMMON")
+        rows.append((symbol, f"{name}{suffix}", market, kind))
+    return pl.DataFrame(rows, schema=["ticker", "name", "market", "asset_type"], orient="row")
 
 
 def daily_panel(

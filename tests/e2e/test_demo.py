@@ -72,6 +72,8 @@ def test_demo_when_run_without_data_then_everything_adds_up(tmp_path: Path) -> N
     fills = pl.read_parquet(found["trades_file"])
     assert found["strategy"] == "SMA_Crossover"
     assert found["trades"] > 0
+    assert fills["name"].str.starts_with("견본").all()
+    assert not any("instruments table" in warning for warning in found["warnings"])
     assert fills.columns[:8] == [
         "time", "instrument", "side", "quantity", "price", "commission", "tax", "reason"
     ]  # fmt: skip

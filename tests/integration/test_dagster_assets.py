@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import polars as pl
 import pytest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
@@ -17,7 +18,7 @@ from jts_pipelines.defs.ranges import range_tags
 from jts_pipelines.defs.research.definitions import research
 from jts_pipelines.defs.resources import HouseResource
 from jts_pipelines.defs.tiers.definitions import tiers
-from jts_pipelines.ingest.generated import daily_panel
+from jts_pipelines.ingest.generated import daily_panel, listing
 from jts_trading.config.instance import ClockSettings
 from jts_trading.ports.clock import write_clock
 from storage.schema.partitions import parse_partition
@@ -251,6 +252,9 @@ def test_conserved_when_one_row_vanishes_behind_the_back_then_is_false(
 def test_backtest_when_materialised_then_sheet_and_result_are_one_run(bench: Bench) -> None:
     """Result and tear sheet come from the same bars of all tiers, with their own audit."""
     bench.archive()
+    reference = bench.house.root / "reference"
+    reference.mkdir()
+    listing(4).write_parquet(reference / "instruments.parquet")
     strategy = Path(__file__).parents[2] / "examples/strategies/sma_crossover.jts"
     text = strategy.read_text(encoding="utf-8")
 
@@ -264,6 +268,9 @@ def test_backtest_when_materialised_then_sheet_and_result_are_one_run(bench: Ben
     assert result.success
     assert numbers["bars"] > 150
     assert all(check.passed for check in result.get_asset_check_evaluations())
+    fills = pl.read_parquet(pages["fills"])
+    assert fills.height > 0
+    assert set(fills["name"]) <= {"견본전자1", "견본화학1우"}
     assert "<html" in Path(pages["page"]).read_text(encoding="utf-8")
 
 

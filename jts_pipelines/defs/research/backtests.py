@@ -44,7 +44,11 @@ class BacktestConfig(dg.Config):
     symbols: list[str] = Field(default_factory=list, description="All that have bars if empty.")
     params: dict[str, str] = Field(default_factory=dict, description="Values of parameters.")
     cash: int = Field(default=100_000_000, description="Starting cash in won.")
-    instruments: str = Field(default="", description="Path of a listing with symbol and market.")
+    instruments: str = Field(
+        default="",
+        description="Path of a listing with symbol and market; the instance's own one, "
+        "<home>/reference/instruments.parquet, if empty.",
+    )
 
 
 @dg.multi_asset(
@@ -119,7 +123,8 @@ def run_and_write(
     from jts_pipelines.backtest import request as asked
     from jts_pipelines.reports.tearsheet import write_tearsheet
 
-    listing = asked.read_table(Path(config.instruments)) if config.instruments else None
+    listed = Path(config.instruments) if config.instruments else house.listing
+    listing = asked.read_table(listed) if listed else None
     with house.lake() as lake:
         result = asked.run_from_lake(
             lake,

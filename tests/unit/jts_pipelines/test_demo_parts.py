@@ -6,18 +6,30 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import msgspec
+import polars as pl
 import pytest
 from rich.console import Console
 
+from jts_pipelines.backtest.instruments import read_instruments
+from jts_pipelines.backtest.request import read_table
 from jts_pipelines.cli import console
 from jts_pipelines.cli.demo_home import MARKER, demo_settings, fresh_home
-from jts_pipelines.cli.demo_house import Count, Ledger, Source, misplaced, source_of
+from jts_pipelines.cli.demo_house import (
+    LISTING_FILES,
+    Count,
+    Ledger,
+    Source,
+    adopt_listing,
+    misplaced,
+    source_of,
+)
 from jts_pipelines.cli.demo_memory import MemorySampler
 from jts_pipelines.cli.demo_steps import Demo
 from jts_pipelines.cli.demo_summary import document_of, table_of
 from jts_pipelines.defs.house import House
 from jts_pipelines.ingest.generated import write_generated
 from jts_pipelines.ingest.report import IngestReport
+from storage.errors import InputError
 from storage.lake.standing import Held, Standing
 from storage.schema.partitions import parse_partition
 from storage.schema.tiers import Tier
@@ -93,6 +105,55 @@ def test_source_when_read_then_clock_is_the_evening_of_its_newest_session(tmp_pa
     assert panel.as_of.isoformat() == "2024-01-31T18:30:00+09:00"
     assert minutes.as_of.date() == date(2018, 2, 26)
     assert (panel.family, minutes.family) == ("krx_1d", "krx_1m")
+
+
+def test_listing_when_the_data_has_one_then_the_instance_keeps_it(tmp_path: Path) -> None:
+    """Generated bars bring names and markets; every symbol of the panel is listed."""
+    house = House(demo_settings(tmp_path / "out"))
+    files = write_generated(tmp_path, symbols=9, last=date(2024, 1, 31))
+
+    adopted = adopt_listing(house, tmp_path)
+
+    assert adopted == files.listing
+    assert house.listing == house.root / "reference" / "instruments.parquet"
+    listed = read_instruments(read_table(house.listing), "KONEX")
+    found = [listed.find(symbol) for symbol in pl.read_parquet(files.daily)["symbol"].unique()]
+    assert {instrument.market for instrument in found} == {"KOSPI", "KOSDAQ"}
+    assert all(instrument.is_known and instrument.name.startswith("견본") for instrument in found)
+
+
+def test_listing_when_only_the_older_file_exists_then_its_spelling_is_read(tmp_path: Path) -> None:
+    """The second vendor says Code, Name and Market, and splits KOSDAQ into segments."""
+    house = House(demo_settings(tmp_path / "out"))
+    path = tmp_path / LISTING_FILES[1]
+    path.parent.mkdir()
+    rows = {
+        "Code": ["005930", "247540"],
+        "Name": ["가", "나"],
+        "Market": ["KOSPI", "KOSDAQ GLOBAL"],
+    }
+    pl.DataFrame(rows).write_parquet(path)
+
+    adopt_listing(house, tmp_path)
+
+    assert house.listing is not None
+    listed = read_instruments(read_table(house.listing), "KONEX")
+    assert [listed.find(code).market for code in rows["Code"]] == ["KOSPI", "KOSDAQ"]
+
+
+def test_listing_when_missing_or_unusable_then_says_so_before_anything_starts(
+    tmp_path: Path,
+) -> None:
+    """Without a listing defaults apply; one that lacks its columns is refused by name."""
+    house = House(demo_settings(tmp_path / "out"))
+    assert adopt_listing(house, tmp_path) is None
+    assert house.listing is None
+    path = tmp_path / LISTING_FILES[0]
+    path.parent.mkdir()
+    pl.DataFrame({"ticker": ["005930"]}).write_parquet(path)
+
+    with pytest.raises(InputError, match="lacks symbol or market"):
+        adopt_listing(house, tmp_path)
 
 
 def test_misplaced_when_tiers_fit_the_ages_then_is_empty(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from jts_pipelines.ingest.generated import daily_panel, minute_bars, write_generated
+from jts_pipelines.ingest.generated import daily_panel, listing, minute_bars, write_generated
 
 SEED = 7
 
@@ -49,6 +49,18 @@ def test_panel_when_read_then_it_has_a_split_and_odd_codes(panel: pl.DataFrame) 
 
     assert change.filter(pl.col("change") < 0.2).height == 1
     assert "37550L" in panel["symbol"].unique().to_list()
+
+
+def test_listing_when_made_then_covers_the_panel_on_both_markets(panel: pl.DataFrame) -> None:
+    """Every symbol has a name of its own and a market; codes with a letter are preferred."""
+    listed = listing(12)
+    preferred = listed.filter(pl.col("asset_type") == "PREFERRED")
+
+    assert set(listed["ticker"]) == set(panel["symbol"])
+    assert listed["name"].n_unique() == 12
+    assert set(listed["market"]) == {"KOSPI", "KOSDAQ"}
+    assert preferred["ticker"].to_list() == ["37550L", "36328K", "00088K"]
+    assert preferred["name"].str.ends_with("우").all()
 
 
 def test_minutes_when_made_then_sessions_have_381_bars() -> None:
