@@ -92,7 +92,7 @@ def _match_arguments(
     for place, argument in enumerate(node.arguments):
         if not argument.name and place >= len(names):
             raise resolver.refuse(
-                f"{definition.name} takes {len(names)} values: {', '.join(names)}", argument.at
+                f"{definition.name} takes at most {len(names)}: {', '.join(names)}", argument.at
             )
         name = argument.name or names[place]
         if name not in accepted:

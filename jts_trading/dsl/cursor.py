@@ -90,7 +90,7 @@ class Cursor:
         if opened is not None:
             place = self.source.place(opened.at)
             hint = f"it closes the {opened.text} of line {place.line}, column {place.column}"
-        raise self.unexpected(f'"{sign}" {where}', hint)
+        raise self.unexpected(f'"{sign}" {where}'.rstrip(), hint)
 
     def expect_name(self, what: str) -> Token:
         """Take a name.

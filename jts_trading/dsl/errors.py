@@ -9,6 +9,7 @@
 """
 
 import difflib
+import heapq
 import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from jts_trading.domain.errors import TerminalError
 
 EXCERPT_MAX = 100
+COMPARED_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,13 @@ class NeedsError(StrategyError):
 
 def nearest(name: str, known: Collection[str]) -> str:
     """Return a hint with the nearest known name and the list of all, shortened to twelve."""
+    wanted = name.lower()[:64]
     folded = {k.lower(): k for k in known}
-    match = difflib.get_close_matches(name.lower()[:64], list(folded), n=1, cutoff=0.5)
+    # Comparing long names takes a quarter of a millisecond each: only the likeliest are.
+    likely = heapq.nsmallest(
+        COMPARED_MAX, folded, key=lambda k: (k[:1] != wanted[:1], abs(len(k) - len(wanted)))
+    )
+    match = difflib.get_close_matches(wanted, likely, n=1, cutoff=0.5)
     names = sorted(known)
     listed = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
     near = f"did you mean {folded[match[0]]}? " if match else ""

@@ -141,6 +141,7 @@ def _primary(cursor: Cursor) -> Expression:
         return Text(cursor.count_node(token.at), token.text)
     if cursor.is_sign("("):
         cursor.take()
+        cursor.count_node(token.at)
         inner = parse_expression(cursor)
         cursor.expect_sign(")", "after the expression", token)
         return inner

@@ -208,7 +208,7 @@ def _history(resolver: Resolver, node: s.History, frame: int) -> Bound:
         raise resolver.refuse(
             f"[{bars.value}] looks ahead: a bar of the future cannot be read",
             node.bars.at,
-            f"[{-bars.value}] is {-bars.value} bars ago",
+            f"write [{-bars.value}] for a bar of the past",
         )
     if bars.value > HISTORY_MAX:
         raise resolver.refuse(f"history reaches back at most {HISTORY_MAX:,} bars", node.bars.at)

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from jts_trading.dsl.compiler import compile_strategy
-from jts_trading.dsl.errors import NeedsError, StrategyError
+from jts_trading.dsl.errors import NeedsError, StrategyError, nearest
 from jts_trading.dsl.layout import STATE_SLOTS_MAX
 from jts_trading.indicators.definition import PERIOD_MAX
 
@@ -27,7 +27,7 @@ CONDITIONS = {
     "SMMA(20) > 1": (22, 'unknown indicator "SMMA"', "did you mean SMA?"),
     "SMA(length: 20) > 1": (26, 'SMA has no parameter "length"', "known: period, source"),
     "SMA() > 1": (22, 'SMA needs "period"', "SMA(period: 20)"),
-    "SMA(1, 2) > 1": (29, "SMA takes 1 values", ""),
+    "SMA(1, 2) > 1": (29, "SMA takes at most 1: period", ""),
     "SMA(period: 2, period: 3) > 1": (37, '"period" is given twice', ""),
     "SMA(period: 2000000000) > 1": (34, "SMA(period) is 2000000000", "1 to 10000"),
     "SMA(period: 0) > 1": (34, "SMA(period) is 0", "1 to 10000"),
@@ -38,7 +38,7 @@ CONDITIONS = {
     "SMA(period: 5%) > 1": (34, "must be a whole number, found a percentage", ""),
     "MACD(fast: 26, slow: 12) > 1": (22, "fast (26) must be below slow (12)", ""),
     "MACD() > 1": (22, "MACD has several outputs: line, signal, histogram", ""),
-    "close[-1] > 1": (28, "[-1] looks ahead", "[1] is 1 bars ago"),
+    "close[-1] > 1": (28, "[-1] looks ahead", "write [1] for a bar of the past"),
     "close[1.5] > 1": (28, "expected a whole number of bars", ""),
     "close[100000] > 1": (28, "at most 10,000 bars", ""),
     "close": (22, "expected a condition, found a price", ""),
@@ -204,6 +204,34 @@ def test_indicators_when_more_than_64_then_refused() -> None:
     large = " + ".join(f"SMA({PERIOD_MAX - i})" for i in range(3))
     error = refusal(entry(f"{large} > 1"))
     assert f"the limit is {STATE_SLOTS_MAX:,}" in error.message
+
+
+def test_parentheses_when_many_then_they_are_parts() -> None:
+    """A group costs as much as any other part, so groups count towards the limit of parts."""
+    deep = "(" * 28 + "close > 1" + ")" * 28
+    error = refusal(entry(" or ".join([deep] * 450)))
+    assert "at most 2,000 parts" in error.message
+    assert compile_strategy(entry(" or ".join([deep] * 20))).rules
+
+
+def test_nearest_name_when_many_long_ones_are_known_then_few_are_compared() -> None:
+    """Hundreds of long names do not make the search for the nearest one slow."""
+    names = [f"n{i:03d}{'ab' * 29}" for i in range(800)]
+    started = time.perf_counter()
+    hint = nearest("n001" + "ba" * 29, names)
+    seconds = time.perf_counter() - started
+
+    assert hint.startswith("did you mean n")
+    assert seconds < 0.1
+    assert nearest("smaa", [*names, "SMA"]).startswith("did you mean SMA?")
+
+
+def test_missing_brace_when_text_ends_then_message_has_no_gap() -> None:
+    """The end of the text is where the brace is missing; the opening one is named."""
+    error = refusal('strategy("T") {\n  indicators { a = SMA(3) }\n')
+    assert str(error).endswith(
+        ':3:1: end of text, expected "}"; it closes the { of line 1, column 15'
+    )
 
 
 def test_text_when_over_64_kib_then_refused_by_size() -> None:
