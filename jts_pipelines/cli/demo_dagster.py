@@ -4,6 +4,7 @@ The demo drives Dagster from outside: nothing here imports it, so the demo prove
 that the UI takes. Every wait has a deadline.
 """
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -81,6 +82,8 @@ class DagsterClient:
     """
 
     def __init__(self, url: str, *, repository: str = "__repository__") -> None:
+        # One line per question, three questions a second, would bury the progress.
+        logging.getLogger("httpx").setLevel(logging.WARNING)
         self._http = httpx.Client(base_url=url, timeout=60.0)
         self._repository = repository
 

@@ -8,6 +8,7 @@ import yaml
 
 from jts_pipelines.cli import parts
 from jts_pipelines.cli.part import Part, levels
+from jts_pipelines.cli.status import address_of
 from jts_trading.config.settings import Settings, load_settings
 from jts_trading.config.source import read
 
@@ -43,6 +44,21 @@ def test_all_parts_when_stopped_in_turn_then_the_graces_leave_room_in_10_s(tmp_p
     """Even if nothing ends by itself, the levels together take less than the promise."""
     graces = [max(part.grace_s for part in level) for level in levels(_parts(tmp_path))]
     assert sum(graces) <= 8.0
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("http://127.0.0.1:3000", "http://127.0.0.1:3000"),
+        ("unix:///tmp/jts-1/redis/redis.sock", "/tmp/jts-1/redis/redis.sock"),
+        ("postgresql+psycopg2://postgres@/jts?host=/tmp/jts-1/postgres", "/tmp/jts-1/postgres"),
+        ("postgresql+psycopg2://u:canary@db:5432/jts", "postgresql+psycopg2://u:***@db:5432/jts"),
+        ("", ""),
+    ],
+)
+def test_address_when_shown_then_it_is_what_a_person_opens(url: str, address: str) -> None:
+    """A page, a server without its password, or the path that psql and redis-cli take."""
+    assert address_of(url) == address
 
 
 def _parts(home: Path) -> tuple[Part, ...]:
@@ -144,3 +160,4 @@ def test_dagster_yaml_when_parsed_by_dagster_then_it_is_accepted(
     parts.prepare_dagster_home(_settings(tmp_path))
     parsed, _ = dagster_instance_config(str(tmp_path / "dagster"))
     assert parsed["concurrency"]["runs"]["max_concurrent_runs"] == 2
+    assert parsed["run_coordinator"]["config"] == {"dequeue_interval_seconds": 1}
