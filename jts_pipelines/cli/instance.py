@@ -40,6 +40,7 @@ from storage.errors import StorageError
 
 READY_SECONDS = 60.0
 READY_SECONDS_DAGSTER = 180.0
+READY_SECONDS_FOREIGN = 5.0
 _OWNER_WAIT_SECONDS = 120.0
 # A command does not wait for a store that ended this often: its next end will be the same.
 _RESTARTS_IN_VAIN = 3
@@ -110,7 +111,11 @@ def running_stores(
             parts = store_parts(settings, need)
             stack.enter_context(supervised(parts, settings, seconds=READY_SECONDS))
         else:
-            _wait_until_answered(store_parts(settings, need))
+            is_up = _lasting_record(settings.instance) is not None
+            # What `jts up` keeps may be starting again; a server that it does not keep either
+            # answers or has a wrong address.
+            seconds = READY_SECONDS if is_up else READY_SECONDS_FOREIGN
+            _wait_until_answered(store_parts(settings, need), seconds)
         yield Endpoints(settings.hot_dsn, settings.postgres_dsn, settings.redis_dsn)
 
 
@@ -252,13 +257,18 @@ def _is_all_configured(settings: Settings, need: Collection[str]) -> bool:
     return all(dsns[name] for name in need)
 
 
+def _lasting_record(instance: InstanceSettings) -> InstanceRecord | None:
+    """Return the record of the `jts up` that runs in this home, or None."""
+    record = read_record(instance)
+    return record if record is not None and record.is_lasting and record.is_alive else None
+
+
 def _own_or_share(stack: ExitStack, settings: Settings) -> bool:
     """Return True if an instance of this home is up; else own the home on the stack."""
     deadline = time.monotonic() + _OWNER_WAIT_SECONDS
     said = False
     while True:
-        record = read_record(settings.instance)
-        if record is not None and record.is_lasting and record.is_alive:
+        if _lasting_record(settings.instance) is not None:
             return True
         try:
             stack.enter_context(owned_home(settings))
@@ -303,7 +313,9 @@ def _supervise(
 def _wait_until_ready(supervisor: Supervisor, ended: threading.Event, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not supervisor.is_ready():
-        in_vain = any(record.restarts >= _RESTARTS_IN_VAIN for record in supervisor.records())
+        in_vain = supervisor.has_lasting_reason() or any(
+            record.restarts >= _RESTARTS_IN_VAIN for record in supervisor.records()
+        )
         if in_vain or ended.is_set() or time.monotonic() > deadline:
             raise console.CommandError(_not_ready(supervisor), console.STORAGE_FAILED)
         time.sleep(0.05)
@@ -319,8 +331,8 @@ def _not_ready(supervisor: Supervisor) -> str:
     return f"not ready: {'; '.join(late)}"
 
 
-def _wait_until_answered(parts: Collection[Part]) -> None:
-    deadline = time.monotonic() + READY_SECONDS
+def _wait_until_answered(parts: Collection[Part], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
     for part in parts:
         reason = _answer(part.probe, deadline)
         if reason is not None:

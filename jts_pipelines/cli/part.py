@@ -5,6 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from signal import Signals
 
+
+class LastingReason(str):
+    """Why a part is not ready, where waiting will not help: somebody has to change something."""
+
+    __slots__ = ()
+
+
 # Takes the seconds since this process of the part started; returns None or the reason why not.
 Probe = Callable[[float], str | None]
 

@@ -10,6 +10,7 @@ import urllib.request
 from typing import Any
 from urllib.parse import urlsplit
 
+from jts_pipelines.cli.part import LastingReason
 from jts_trading.ports.clock import SystemClock
 from storage.embedded.dsn import libpq_url
 
@@ -17,7 +18,8 @@ PROBE_SECONDS = 2.0
 _NS_PER_S = 1_000_000_000
 
 _LOCATIONS = """{ workspaceOrError { __typename ... on Workspace { locationEntries {
-  name loadStatus locationOrLoadError { __typename ... on PythonError { message } } } } } }"""
+  name loadStatus locationOrLoadError { __typename ... on PythonError {
+    message cause { message } } } } } } }"""
 _DAEMONS = """{ instance { daemonHealth { allDaemonStatuses {
   daemonType required healthy lastHeartbeatTime } } } }"""
 
@@ -83,7 +85,11 @@ def answers(url: str) -> str | None:
 
 
 def dagster_loaded(url: str, location: str) -> str | None:
-    """Probe that Dagster's web server answers and has loaded a code location."""
+    """Probe that Dagster's web server answers and has loaded a code location.
+
+    Returns:
+        A `LastingReason` when the definitions raise: they will again until somebody edits them.
+    """
     answer = _get(f"{url}/server_info")
     if not isinstance(answer, bytes):
         return answer
@@ -96,7 +102,9 @@ def dagster_loaded(url: str, location: str) -> str | None:
         return f"code location {location} is loading"
     found = entry["locationOrLoadError"] or {}
     if found.get("__typename") != "RepositoryLocation":
-        return f"code location {location} failed to load: {_shorten(found.get('message', ''))}"
+        # Dagster's own message only says where; what the definitions raised is its cause.
+        message = (found.get("cause") or found).get("message") or "no reason given"
+        return LastingReason(f"code location {location} failed to load: {_shorten(message)}")
     return None
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 import click
 import msgspec
@@ -84,19 +85,28 @@ def table_of(parts: Sequence[PartRecord], uses: Sequence[PartStatus] = ()) -> "T
 
     table = Table()
     table.add_column("part", no_wrap=True)
-    for title in ("state", "pid", "restarts", "URL"):
+    for title in ("state", "pid", "restarts", "address"):
         table.add_column(title, overflow="fold")
     if uses:
-        table.add_column("memory (PSS)", justify="right")
+        table.add_column("memory", justify="right", no_wrap=True)
     for at, part in enumerate(parts):
         state = Text(part.state.value, style=_STYLES[part.state])
         if part.reason:
             state.append(f": {part.reason}")
         pid = "-" if part.pid is None else str(part.pid)
-        row: list[Text | str] = [state, pid, str(part.restarts), console.redacted(part.url) or "-"]
+        row: list[Text | str] = [state, pid, str(part.restarts), address_of(part.url) or "-"]
         memory: list[Text | str] = [f"{uses[at].pss_bytes / _MIB:.0f} MiB"] if uses else []
         table.add_row(part.name, *row, *memory)
     return table
+
+
+def address_of(url: str) -> str:
+    """Return what a person opens or names to a client: a page, a server, or a socket's path."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return parts.path
+    directory = parse_qs(parts.query).get("host")
+    return directory[0] if directory and not parts.hostname else console.redacted(url)
 
 
 def _measure(part: PartRecord) -> PartStatus:

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jts_pipelines.cli.part import Part, levels
+from jts_pipelines.cli import console
+from jts_pipelines.cli.part import LastingReason, Part, levels
 from jts_pipelines.cli.record import Health, PartRecord
 from jts_pipelines.cli.spawned import Child, stop_together
 
@@ -23,6 +24,8 @@ PAUSE_MAX_S = 30.0
 STEADY_AFTER_S = 30.0
 TURN_S = 0.1
 _PROBE_STARTING_S = 0.25
+_LAST_WORDS_BYTES = 2_048
+_LAST_WORDS_CHARACTERS = 160
 
 Tell = Callable[[str, str], None]
 
@@ -48,6 +51,7 @@ class _Kept:
     starts: int = 0
     start_at: float = 0.0
     last_end: str = ""
+    log_from: int = 0
     wake: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -99,6 +103,10 @@ class Supervisor:
         """Return whether every part does its work."""
         return all(kept.reason is None for kept in self._kept.values())
 
+    def has_lasting_reason(self) -> bool:
+        """Return whether some part is not ready and will not be by waiting."""
+        return any(isinstance(kept.reason, LastingReason) for kept in self._kept.values())
+
     def records(self) -> tuple[PartRecord, ...]:
         """Return how every part is, in start order."""
         return tuple(self._record(kept) for kept in self._kept.values())
@@ -128,7 +136,10 @@ class Supervisor:
         code = kept.child.exit_code() if kept.child is not None else None
         if kept.child is None or code is None:
             return
-        end = f"ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        if code < 0:
+            end = f"ended by signal {-code}"
+        else:
+            end = f"ended with exit code {code}{_last_words(self._log(kept.part), kept.log_from)}"
         self._plan_restart(kept, now, end)
 
     def _plan_restart(self, kept: _Kept, now: float, end: str) -> None:
@@ -159,6 +170,8 @@ class Supervisor:
         kept.was_ready, kept.answered_at, kept.started_at = False, now, now
         try:
             if kept.part.argv:
+                log = self._log(kept.part)
+                kept.log_from = log.stat().st_size if log.exists() else 0
                 kept.child = self._spawn(kept.part)
         except Exception as error:  # noqa: BLE001 - one part that cannot start must not end the others
             self._plan_restart(kept, now, f"could not be started: {' '.join(str(error).split())}")
@@ -204,7 +217,7 @@ class Supervisor:
         return PartRecord(
             name=kept.part.name,
             state=state,
-            reason=reason or "",
+            reason=str(reason or ""),
             pid=kept.child.pid if kept.child is not None else None,
             started_ticks=kept.child.started_ticks if kept.child is not None else 0,
             url=kept.part.url,
@@ -214,6 +227,20 @@ class Supervisor:
 
     def _log(self, part: Part) -> Path:
         return self._logs / f"{part.name}.log"
+
+
+def _last_words(log: Path, start: int) -> str:
+    """Return the last line of a log after a position: why a part ended by itself."""
+    try:
+        size = log.stat().st_size
+        with log.open("rb") as file:
+            # A log that is shorter than it was has been moved away: all of it is new.
+            file.seek(max(size - _LAST_WORDS_BYTES, start if start <= size else 0))
+            lines = file.read().decode(errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    line = console.redacted(" ".join(lines[-1].split())) if lines else ""
+    return f" ({line[:_LAST_WORDS_CHARACTERS]})" if line else ""
 
 
 def turns(supervisor: Supervisor, stop: threading.Event) -> Iterator[None]:

@@ -118,7 +118,8 @@ class _Screen:
     def show(self, supervisor: Supervisor) -> None:
         """Print the table once all is ready, or it took too long; then keep the line current."""
         is_ready = supervisor.is_ready()
-        if not self._is_shown and (is_ready or self._seconds() > SAY_AFTER_S):
+        is_decided = is_ready or supervisor.has_lasting_reason()
+        if not self._is_shown and (is_decided or self._seconds() > SAY_AFTER_S):
             self._is_shown = True
             with self._line_away():
                 self._print(supervisor, is_ready=is_ready)
@@ -155,10 +156,12 @@ class _Screen:
         )
         console.emit(document, as_json=self._as_json, table=lambda: table_of(document.parts))
         if not self._as_json:
-            click.echo(
-                f"home {self._home}; ready after {document.seconds:.0f} s. "
-                f"Stop with Ctrl-C or: kill {document.pid}"
-            )
+            pages = {part.name: part.url for part in document.parts}
+            if "dagster-webserver" in pages:
+                click.echo(f"Dagster: {pages['dagster-webserver']}")
+            word = "ready" if is_ready else "not ready"
+            click.echo(f"Home: {self._home}; {word} after {document.seconds:.0f} s.")
+            click.echo(f"Stop with Ctrl-C or: kill {document.pid}")
         sys.stdout.flush()
 
     def _say(self, text: str) -> None:

@@ -73,7 +73,7 @@ def test_running_stores_when_the_configured_server_is_gone_then_it_is_a_storage_
     short_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exit code 5; the address is named and its password is not."""
-    monkeypatch.setattr(instance_module, "READY_SECONDS", 0.5)
+    monkeypatch.setattr(instance_module, "READY_SECONDS_FOREIGN", 0.5)
     settings = _settings(short_home, JTS_HOT__DSN="http://desk:canary-55@127.0.0.1:1/x")
     with pytest.raises(CommandError) as refused, running_stores(settings):
         pass

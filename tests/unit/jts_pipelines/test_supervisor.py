@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from jts_pipelines.cli import probes, procfs
-from jts_pipelines.cli.part import Part, levels
+from jts_pipelines.cli.part import LastingReason, Part, levels
 from jts_pipelines.cli.record import Health, PartRecord
 from jts_pipelines.cli.spawned import Child, stop_together
 from jts_pipelines.cli.supervisor import PAUSE_MAX_S, Supervisor, pause_s
@@ -181,8 +181,42 @@ def test_turn_when_a_part_keeps_ending_then_the_pauses_double(workshop: Workshop
         return len(ended) == 3
 
     _turn_until(supervisor, has_ended_thrice)
-    assert ended == [f"ended with exit code 5; next start in {s} s" for s in ("0.5", "1", "2")]
+    end = "ended with exit code 5 (cannot)"
+    assert ended == [f"{end}; next start in {s} s" for s in ("0.5", "1", "2")]
     assert "cannot" in (workshop.home / "logs" / "broken.log").read_text()
+
+
+def test_turn_when_a_part_ends_without_a_word_then_older_words_are_not_its_reason(
+    workshop: Workshop,
+) -> None:
+    """The reason is what this process wrote last, never what an earlier one left in the log."""
+    log = workshop.home / "logs" / "silent.log"
+    log.parent.mkdir()
+    log.write_text("all was well yesterday\n")
+    silent = Part(
+        name="silent",
+        argv=(sys.executable, "-c", "import sys; sys.exit(5)"),
+        environment=dict(os.environ),
+        directory=workshop.home,
+        probe=lambda _age_s: "never",
+    )
+    supervisor = workshop.supervise(silent)
+    _turn_until(supervisor, lambda: len(workshop.events) > 1)
+    assert workshop.events[1] == ("silent", "ended with exit code 5; next start in 0.5 s")
+
+
+def test_has_lasting_reason_when_waiting_will_not_help_then_it_is_true(
+    workshop: Workshop,
+) -> None:
+    """A reason that somebody has to remove is told apart from one that may pass."""
+    answers: list[str] = ["port 1: Connection refused"]
+    part = Part(name="web", argv=(), directory=workshop.home, probe=lambda _age_s: answers[0])
+    supervisor = workshop.supervise(part)
+    _turn_until(supervisor, lambda: _record(supervisor, "web").reason == answers[0])
+    assert not supervisor.has_lasting_reason()
+    answers[0] = LastingReason("code location jts failed to load")
+    _turn_until(supervisor, supervisor.has_lasting_reason)
+    assert type(_record(supervisor, "web").reason) is str
 
 
 def test_pause_s_when_failures_grow_then_it_doubles_up_to_its_bound() -> None:
