@@ -37,6 +37,14 @@ TIER = "tier"
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """The lake when a plan was made: what hot held, and just afterwards the chain."""
+
+    content: HotContent
+    catalog: Catalog
+
+
+@dataclass(frozen=True, slots=True)
 class Reader:
     """Reads one dataset over the tiers.
 
@@ -51,11 +59,11 @@ class Reader:
     digests: Digests
     check_digests: bool = True
 
-    def plan(self, dataset: Dataset, selection: Selection) -> tuple[ReadPlan, HotContent]:
-        """Return the places of the wanted rows now, and what hot held just before."""
+    def plan(self, dataset: Dataset, selection: Selection) -> tuple[ReadPlan, Moment]:
+        """Return the places of the wanted rows now, and what that was decided by."""
         content = hot_content(self.hot, dataset)
-        catalog = self.manifests.catalog(dataset.name)
-        return plan_read(catalog, frozenset(content.newest), selection), content
+        moment = Moment(content, self.manifests.catalog(dataset.name))
+        return plan_read(moment.catalog, frozenset(content.newest), selection), moment
 
     def frames(
         self, dataset: Dataset, selection: Selection, columns: Sequence[str]
@@ -79,20 +87,28 @@ class Reader:
         self, dataset: Dataset, selection: Selection, columns: Sequence[str]
     ) -> tuple[ReadPlan, list[pl.DataFrame]]:
         for _ in range(ATTEMPTS):
-            plan, content = self.plan(dataset, selection)
+            plan, moment = self.plan(dataset, selection)
             held = self.hot_frames(dataset, plan.hot, selection, columns)
             held += self.blended_frames(dataset, plan, selection, columns)
-            if not held or not self.has_arrivals_since(content, dataset, selection):
+            if not held or not self.has_arrivals_since(moment, dataset, selection):
                 return plan, held
         raise StorageError(
             f"{dataset.name}: rows came in during {ATTEMPTS} attempts to read; try again"
         )
 
-    def has_arrivals_since(
-        self, content: HotContent, dataset: Dataset, selection: Selection
-    ) -> bool:
-        """Return whether rows came into hot since a plan was made."""
-        return hot_content(self.hot, dataset).has_arrivals_since(content, selection)
+    def has_arrivals_since(self, moment: Moment, dataset: Dataset, selection: Selection) -> bool:
+        """Return whether rows came in since a plan was made.
+
+        They are in hot, or by now in a new revision of a partition of which hot had no rows.
+        """
+        if hot_content(self.hot, dataset).has_arrivals_since(moment.content, selection):
+            return True
+        return any(
+            state.revision > moment.catalog.state(partition).revision
+            and partition not in moment.content.newest
+            and selection.covers(partition)
+            for partition, state in self.manifests.catalog(dataset.name).states.items()
+        )
 
     def path(self, part: FilePart) -> Path:
         """Return where a file of a plan stands, after its digest was compared.

@@ -21,10 +21,9 @@ import pyarrow as pa
 from polars.io.plugins import register_io_source
 
 from storage.errors import InputError, StorageError
-from storage.lake.hot_rows import HotContent
 from storage.lake.plan import FilePart, ReadPlan
 from storage.lake.predicates import bounds
-from storage.lake.reader import ATTEMPTS, TIER, Reader, polars_schema
+from storage.lake.reader import ATTEMPTS, TIER, Moment, Reader, polars_schema
 from storage.lake.selection import Selection
 from storage.schema.arrow import hot_schema
 from storage.schema.datasets import CANDLES, Dataset, Kind
@@ -80,8 +79,8 @@ def run_sql(reader: Reader, query: str, *, timeout_seconds: float = TIMEOUT_SECO
     """
     require_one_select(query)
     for _ in range(ATTEMPTS):
-        plan, content = reader.plan(CANDLES, Selection())
-        session = _Session(reader, plan, content)
+        plan, moment = reader.plan(CANDLES, Selection())
+        session = _Session(reader, plan, moment)
         try:
             answer = session.answer(query, timeout_seconds)
         except (FileNotFoundError, duckdb.IOException) as error:
@@ -116,10 +115,10 @@ class _Session:
         is_torn: Rows came in while hot was read: some are in the answer, others are not.
     """
 
-    def __init__(self, reader: Reader, plan: ReadPlan, content: HotContent) -> None:
+    def __init__(self, reader: Reader, plan: ReadPlan, moment: Moment) -> None:
         self._reader = reader
         self._plan = plan
-        self._content = content
+        self._moment = moment
         self.is_torn = False
         self._types = polars_schema(hot_schema(CANDLES))
         self._fetched_rows = 0
@@ -238,7 +237,7 @@ class _Session:
         return frames
 
     def _notice_arrivals(self, selection: Selection) -> None:
-        if self._reader.has_arrivals_since(self._content, CANDLES, selection):
+        if self._reader.has_arrivals_since(self._moment, CANDLES, selection):
             self.is_torn = True
 
     def _execute(
