@@ -27,8 +27,9 @@ import pyarrow as pa
 
 from storage.errors import HotStoreError
 from storage.hot.connection import HotConnection
-from storage.hot.summary import summary_columns, summary_of_answer, summary_of_rows
+from storage.hot.summary import summary_columns, summary_of_answer
 from storage.manifest.records import Summary
+from storage.manifest.summaries import summarise
 from storage.schema.datasets import Dataset
 
 _INGESTS = """
@@ -194,12 +195,7 @@ class StagedLoads:
         self._close(record)
 
     def _close(self, record: LoadRecord) -> None:
-        missing = self._missing(record)
-        if missing:
-            raise HotStoreError(
-                f"load {record.ingest_id}: {len(missing)} of its partitions are not in"
-                f" {record.dataset} after publishing; the next ingest attaches them"
-            )
+        # What was attached may have left for the archive by now, so it is not looked for here.
         self._write(replace(record, state=LoadState.DONE))
         self._connection.command(f"DROP TABLE IF EXISTS {_staging(record)} SYNC")
 
@@ -269,7 +265,7 @@ class OpenLoad:
         Raises:
             HotStoreError: The server is not there or refused; abandon the load.
         """
-        self._sent.append(summary_of_rows(rows, self._dataset, self.record.venue))
+        self._sent.append(summarise(rows, self._dataset))
         self._connection.insert(_staging(self.record), rows)
 
     def publish(self, report: str) -> LoadRecord:

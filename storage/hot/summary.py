@@ -1,21 +1,18 @@
 """Summaries and fences in ClickHouse SQL, equal to those computed over files.
 
 Counts, time spans and sums of whole units are equal in ClickHouse, DuckDB, Polars and Arrow;
-sums of floats are not. `summary_of_rows` computes over Arrow rows what `summary_columns` lets the
-server compute over its table.
+sums of floats are not. `storage.manifest.summaries` computes over Arrow rows what
+`summary_columns` lets the server compute over its table.
 """
 
 from decimal import Decimal
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from storage.manifest.records import Summary
+from storage.manifest.summaries import SUMMED
 from storage.schema.arrow import file_schema
-from storage.schema.datasets import Dataset, Kind, Status
-
-_SUMMED = {Kind.PRICE, Kind.VOLUME, Kind.COUNT}
-_DIGITS = 38
+from storage.schema.datasets import Dataset, Status
 
 
 def summary_columns(dataset: Dataset) -> str:
@@ -51,25 +48,6 @@ def summary_of_answer(answer: pa.Table, dataset: Dataset, venue: str) -> Summary
     )
 
 
-def summary_of_rows(rows: pa.Table, dataset: Dataset, venue: str) -> Summary:
-    """Return the summary of Arrow rows typed as `file_schema` of the venue."""
-    schema = file_schema(dataset, venue)
-    stamps = rows["timestamp"].cast(pa.int64())
-    statuses = pc.value_counts(rows["status"].combine_chunks()).to_pylist()
-    return Summary(
-        rows=rows.num_rows,
-        min_timestamp_ms=pc.min(stamps).as_py(),
-        max_timestamp_ms=pc.max(stamps).as_py(),
-        symbols=pc.count_distinct(rows["symbol"]).as_py(),
-        sums={
-            name: _units(pc.sum(_wide(rows[name])).as_py(), schema.field(name).type)
-            for name in _summed(dataset)
-        },
-        nulls={name: rows[name].null_count for name in _nullable(dataset)},
-        statuses={entry["values"]: entry["counts"] for entry in statuses},
-    )
-
-
 def row_hash(dataset: Dataset) -> str:
     """Return the expression for the order-independent hash of whole rows."""
     columns = ", ".join(column.name for column in dataset.columns)
@@ -78,21 +56,14 @@ def row_hash(dataset: Dataset) -> str:
 
 
 def _summed(dataset: Dataset) -> list[str]:
-    return [column.name for column in dataset.columns if column.kind in _SUMMED]
+    return [column.name for column in dataset.columns if column.kind in SUMMED]
 
 
 def _nullable(dataset: Dataset) -> list[str]:
     return [column.name for column in dataset.columns if column.nullable]
 
 
-def _wide(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    # The sum of a decimal keeps its precision, which 18 digits would overflow.
-    if pa.types.is_decimal(column.type):
-        return column.cast(pa.decimal128(_DIGITS, column.type.scale))
-    return column
-
-
-def _units(value: str | int | Decimal | None, kind: pa.DataType) -> str:
+def _units(value: str | int | None, kind: pa.DataType) -> str:
     if value is None:
         return "0"
     scale = kind.scale if pa.types.is_decimal(kind) else 0

@@ -56,6 +56,8 @@ def verify(context: MoveContext, dataset: str, only: Partition | None = None) ->
     for state, tier, copy in copies(context, dataset):
         if only is None or state.partition == only:
             yield _check(context, state, tier, copy)
+    if only is None:
+        yield from _unknown(context, dataset)
 
 
 def scrub(context: MoveContext, dataset: str, *, turn: int = 0, of: int = 1) -> Iterator[Finding]:
@@ -98,6 +100,30 @@ def _check(context: MoveContext, state: PartitionState, tier: Tier, copy: Copy) 
         bytes=copy.bytes,
         problem=problem,
     )
+
+
+def _unknown(context: MoveContext, dataset: str) -> Iterator[Finding]:
+    """Yield copies that describe themselves but that the chain never heard of: it lost records."""
+    catalog = context.manifests.catalog(dataset)
+    for tier in (Tier.WARM, Tier.COLD):
+        for path in sorted(context.volumes.root(tier).glob(f"{dataset}/v*/*/*/*/{SIDECAR}")):
+            content = path.read_bytes()
+            try:
+                record = decode(content)
+            except msgspec.MsgspecError:
+                continue
+            known = tier in catalog.state(record.partition).copies
+            if known or context.manifests.content(dataset, record.sequence) == content:
+                continue
+            yield Finding(
+                partition=record.partition,
+                tier=tier,
+                manifest_id=record.manifest_id,
+                rows=record.rows,
+                bytes=record.bytes,
+                problem=f"{path.parent}: {record.rows} rows that no manifest names: the chain lost"
+                f" record {record.sequence:08d}; restore {context.manifests.root / dataset}",
+            )
 
 
 def _check_sidecar(context: MoveContext, partition: Partition, tier: Tier) -> None:

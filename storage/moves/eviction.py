@@ -9,6 +9,8 @@ withdrawn, withdrawn but not recorded, recorded but not discarded, and finishes 
 For warm: `evicting`, read the cold copy back, `evicted`, and the files go to the trash.
 """
 
+from datetime import date
+
 from storage.errors import RefusedError, VerificationError
 from storage.manifest.catalog import Copy, PartitionState, Presence
 from storage.manifest.durable import TRASH, remove_tree
@@ -98,11 +100,19 @@ def empty_trash(context: MoveContext) -> int:
         trash = context.volumes.root(tier) / TRASH
         folders = sorted(trash.iterdir()) if trash.is_dir() else []
         for folder in folders:
-            age = today - today.fromisoformat(folder.name)
-            if age.days >= TRASH_DAYS:
+            set_aside = _day(folder.name)
+            if set_aside is not None and (today - set_aside).days >= TRASH_DAYS:
                 remove_tree(folder)
                 emptied += 1
     return emptied
+
+
+def _day(name: str) -> date | None:
+    """Return the day in a folder's name; a NAS puts folders of its own beside ours."""
+    try:
+        return date.fromisoformat(name)
+    except ValueError:
+        return None
 
 
 def _hottest(context: MoveContext, state: PartitionState) -> Tier | None:

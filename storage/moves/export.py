@@ -22,10 +22,11 @@ _BYTES_PER_ROW = 64
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Rows to publish, and the hot content (fence) that they contain."""
+    """Rows to publish, the hot content (fence) that they contain, and the server's own count."""
 
     rows: pa.Table
     fence: Fence
+    counted: Summary
 
 
 def export(context: MoveContext, partition: Partition, *, correction: str = "") -> Moved:
@@ -75,6 +76,7 @@ def _gather(context: MoveContext, state: PartitionState, fence: Fence) -> _Sourc
     partition = state.partition
     for _ in range(_ATTEMPTS):
         rows = context.hot.read(partition)
+        counted = context.hot.summary(partition)
         after = context.hot.fence(partition)
         if fence == after:
             break
@@ -85,9 +87,9 @@ def _gather(context: MoveContext, state: PartitionState, fence: Fence) -> _Sourc
     if state.hot is Presence.GONE and newest is not None:
         # The file to come holds more than hot does, so what was read is compared here.
         dataset = DATASETS[partition.dataset]
-        _require_source(partition, summarise(rows, dataset), context.hot.summary(partition))
+        _require_source(partition, summarise(rows, dataset), counted)
         rows = newest_rows(context.load(partition, *newest), rows, dataset)
-    return _Source(rows, fence)
+    return _Source(rows, fence, counted)
 
 
 def _require_source(partition: Partition, read: Summary, counted: Summary) -> None:
@@ -130,7 +132,7 @@ def _publish(
     draft = context.write_copy(partition, Tier.WARM, revision, source.rows)
     entry = context.publish_copy(draft)
     if state.hot is Presence.PRESENT:
-        _require_source(partition, entry.summary, context.hot.summary(partition))
+        _require_source(partition, entry.summary, source.counted)
     record, manifest_id = context.record(
         partition,
         Step.PUBLISHED,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from pathlib import Path
 
-from storage.errors import HotStoreError, StorageError
+from storage.errors import HotStoreError, ManifestError, RefusedError, StorageError
 from storage.manifest.catalog import PartitionState
 from storage.manifest.chain import Manifests
 from storage.manifest.records import Fence
@@ -128,14 +128,18 @@ class Mover:
             only: Kinds of moves to make; the others stay due.
         """
         for _ in range(_LONGEST_CHAIN):
-            due = [
-                move
-                for move in self._due(partition, self._fence(partition))
-                if move.action in only
-            ]
+            before = self._standing(partition)
+            due = [move for move in before[1] if move.action in only]
             if not due:
                 return
-            yield self._make(due[0])
+            try:
+                moved = self._make(due[0])
+            except (RefusedError, ManifestError):
+                # A load or another archive came first: what is due now is another question.
+                if self._standing(partition) == before:
+                    raise
+                continue
+            yield moved
 
     def verify(
         self, partition: Partition | None = None, dataset: str = CANDLES.name
@@ -155,6 +159,9 @@ class Mover:
             return None
         fence = self._context.hot.fence(partition)
         return fence if fence.rows else None
+
+    def _standing(self, partition: Partition) -> tuple[PartitionState, list[DueMove]]:
+        return self.state(partition), self._due(partition, self._fence(partition))
 
     def _due(self, partition: Partition, fence: Fence | None) -> list[DueMove]:
         state = self._context.state(partition)

@@ -12,7 +12,7 @@ import pytest
 from storage.errors import HotStoreError, InputError
 from storage.hot.loads import LoadRecord, LoadState
 from storage.hot.store import HotStore
-from storage.hot.summary import summary_of_rows
+from storage.manifest.summaries import summarise
 from storage.schema.arrow import file_schema
 from storage.schema.datasets import CANDLES
 from storage.schema.partitions import Partition, partition_of
@@ -108,7 +108,7 @@ def test_summary_when_computed_by_server_then_it_equals_that_of_the_rows(hot: Ho
     rows = bars(date(2024, 1, 2), date(2024, 1, 3), close=123_456)
     stored(hot, rows)
 
-    assert hot.summary(JANUARY) == summary_of_rows(rows, CANDLES, "KRX")
+    assert hot.summary(JANUARY) == summarise(rows, CANDLES)
     assert hot.summary(JANUARY).nulls["open"] == 1
 
 

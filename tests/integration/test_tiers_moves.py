@@ -14,11 +14,12 @@ import pyarrow as pa
 import pytest
 
 from storage.errors import ManifestError, RefusedError, VerificationError
-from storage.hot.loads import LoadRecord, LoadState
+from storage.hot.connection import HotConnection
+from storage.hot.loads import LoadRecord, LoadState, StagedLoads
 from storage.hot.store import HotStore
 from storage.lake.lake import Lake
 from storage.manifest.chain import Manifests
-from storage.manifest.records import Step
+from storage.manifest.records import Step, Summary
 from storage.moves.context import no_step
 from storage.moves.mover import Mover
 from storage.moves.volumes import Volumes
@@ -255,6 +256,24 @@ def test_evict_when_rows_arrive_in_between_keeps_them(loaded: Tiers) -> None:
 
     assert loaded.lake().count() == ROWS + 1
     assert loaded.hot.rows(PARTITION) == 0
+
+
+def test_archive_when_rows_arrive_in_between_takes_them_along(loaded: Tiers) -> None:
+    """A load that overtakes an eviction is no failure of the archive."""
+    arrivals = [bars(["000300"], minutes=1)]
+
+    def arrive(step: str) -> None:
+        if step == "hot:evicting" and arrivals:
+            loaded.load(arrivals.pop())
+
+    moved = list(loaded.mover(arrive).archive())
+
+    assert [(m.action, m.revision) for m in moved] == [
+        ("export", 1),
+        ("export", 2),
+        ("evict_hot", 2),
+    ]
+    assert (loaded.hot.rows(PARTITION), loaded.lake().count()) == (0, ROWS + 1)
 
 
 def test_late_and_corrected_rows_when_archived_become_the_next_revision(loaded: Tiers) -> None:
@@ -511,6 +530,85 @@ def test_chain_when_rolled_back_with_its_head_is_found_by_the_sidecar(loaded: Ti
 
     assert len(problems) == 1
     assert "the chain was rolled back" in problems[0]
+
+
+def test_chain_when_lost_is_missed_by_the_copies(loaded: Tiers) -> None:
+    """Without its manifests an archive is not "verified: 0", but a finding for each copy."""
+    list(loaded.mover().archive())
+    for path in (loaded.home / "manifests" / "candles").glob("*.json"):
+        path.unlink()
+    problems = [finding.problem for finding in loaded.mover().verify()]
+
+    assert len(problems) == 1
+    assert f"{ROWS} rows that no manifest names" in problems[0]
+
+
+def test_archive_when_a_nas_left_folders_in_the_trash_goes_on(loaded: Tiers) -> None:
+    """Only our own days are emptied."""
+    foreign = loaded.home / "warm" / ".trash" / "@eaDir"
+    foreign.mkdir(parents=True)
+
+    assert [moved.action for moved in loaded.mover().archive()] == ["export", "evict_hot"]
+    assert foreign.is_dir()
+
+
+class Counted(HotStore):
+    """A hot store in which rows arrive just before a partition is counted for the first time."""
+
+    arrive: Callable[[], None] | None = None
+
+    def summary(self, partition: Partition) -> Summary:
+        """Let rows arrive once, then count."""
+        arrive, self.arrive = self.arrive, None
+        if arrive is not None:
+            arrive()
+        return super().summary(partition)
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_export_when_rows_arrive_while_it_counts_includes_them(
+    loaded: Tiers, *, is_late: bool
+) -> None:
+    """A load beside an export is no damage: what was counted is what is published."""
+    if is_late:
+        list(loaded.mover().archive())
+        loaded.load(bars(["000300"], minutes=1))
+    source = loaded.hot
+    counted = Counted(loaded.dsn)
+    counted.arrive = lambda: loaded.load(bars(["000400"], minutes=1))
+    loaded.hot = counted
+    moved = loaded.mover().export(PARTITION)
+    loaded.hot = source
+    counted.close()
+
+    assert moved.rows == ROWS + 1 + is_late
+    assert loaded.lake().count() == ROWS + 1 + is_late
+
+
+class Hurried(StagedLoads):
+    """Loads whose rows are archived in the moment in which they become visible."""
+
+    def __init__(self, connection: HotConnection, archive: Callable[[], object]) -> None:
+        super().__init__(connection)
+        self._archive = archive
+
+    def _close(self, record: LoadRecord) -> None:
+        self._archive()
+        super()._close(record)
+
+
+def test_load_when_its_rows_are_archived_at_once_is_done(loaded: Tiers) -> None:
+    """An archive that overtakes a load must not make it look failed."""
+    list(loaded.mover().archive())
+    source = loaded.hot.loads
+    connection = HotConnection(loaded.dsn)
+    loaded.hot.loads = Hurried(connection, lambda: list(loaded.mover().archive()))
+    loaded.load(bars(["000300"], minutes=1))
+    loaded.hot.loads = source
+    connection.close()
+
+    assert [record.state for record in source.records()] == [LoadState.DONE] * 2
+    assert (loaded.hot.rows(PARTITION), loaded.lake().count()) == (0, ROWS + 1)
 
 
 def test_sidecar_beside_the_file_is_the_published_record(loaded: Tiers) -> None:
