@@ -4,6 +4,8 @@ The client is clickhouse-connect, unmodified. Whatever goes wrong below arrives 
 `HotStoreError` of one line that names the server.
 """
 
+import logging
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,10 +21,16 @@ from storage.errors import HotStoreError, InputError
 
 Parameters = dict[str, Any]
 
+# What goes wrong is raised as one error; the libraries below would log it a second time.
+for _name in ("clickhouse_connect", "urllib3.connectionpool"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
+
 _PORTS = {"http": 8123, "https": 8443}
 _CONNECT_SECONDS = 5
 _ANSWER_SECONDS = 300
 _MESSAGE_LENGTH = 300
+# urllib3 wraps the reason in the address of the query, several lines long.
+_REFUSED = re.compile(r"Max retries exceeded.*\[Errno \d+\] ([\w ]+)")
 
 # Loads go through tables of their own, so a block is inserted whole and at once, whatever number
 # of partitions it touches.
@@ -133,6 +141,9 @@ class HotConnection:
 
 def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())
+    refused = _REFUSED.search(text)
+    if refused:
+        return f"cannot be reached: {refused[1]}"
     return text if len(text) <= _MESSAGE_LENGTH else f"{text[:_MESSAGE_LENGTH]}…"
 
 
