@@ -145,6 +145,8 @@ def _form_of_texts(
 
 
 def _form_of_integers(path: str, values: pl.Series, interval: str, venue_zone: str) -> InstantForm:
+    # The bounds of the units fit no narrower integer; what does not fit this one is no time.
+    values = values.cast(pl.Int64, strict=False)
     low, high = _COMPACT_DATES
     if _mostly(values.is_between(low, high)) and _mostly(
         values.cast(pl.String).str.to_date("%Y%m%d", strict=False).is_not_null()

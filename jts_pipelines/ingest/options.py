@@ -1,6 +1,7 @@
 """How a file is to be read, and what of that can be checked before a store is there."""
 
 import hashlib
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from jts_pipelines.ingest.sources import Source, open_source
 from storage.errors import InputError
 from storage.schema.datasets import CANDLES, DATASETS, INTERVALS, PRICE_SCALE
 
+_BROKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 # Raised when the same options would make other rows of the same file.
 _CODE_VERSION = 1
 
@@ -76,6 +78,10 @@ def _check(options: IngestOptions) -> None:
     }
     if options.correct is not None and not options.correct.strip():
         raise InputError("a correction needs its reason, such as --correct 'vendor fixed a split'")
+    if options.broker is not None and not _BROKER.fullmatch(options.broker):
+        raise InputError(
+            f"broker {options.broker[:40]!r}: accepted are up to 32 letters, digits, _ and -"
+        )
     for name, (value, known) in accepted.items():
         if value not in known:
             raise InputError(f"unknown {name} {value!r}; known: {', '.join(known)}")

@@ -109,7 +109,7 @@ class Quarantine:
             )
             if not found.height:
                 continue
-            original = pl.struct(pl.col(name).cast(pl.String) for name in source.columns)
+            original = pl.struct(_as_text(name, found.schema[name]) for name in source.columns)
             kept = found.select(
                 *(pl.lit(value).alias(name) for name, value in self._labels.items()),
                 file=pl.lit(str(source.path)),
@@ -119,6 +119,13 @@ class Quarantine:
                 original=original.struct.json_encode(),
             )
             yield kept.select(SCHEMA.names).to_arrow().cast(SCHEMA)
+
+
+def _as_text(name: str, kind: pl.DataType) -> pl.Expr:
+    """Return a column as JSON can hold it: lists and structs as they are, all else as text."""
+    if kind == pl.Binary:
+        return pl.col(name).bin.encode("hex")
+    return pl.col(name) if kind.is_nested() else pl.col(name).cast(pl.String)
 
 
 _OPTIONS = {"compression": "zstd", "write_page_checksum": True, "version": "2.6"}

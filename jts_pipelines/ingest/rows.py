@@ -84,6 +84,7 @@ class RowReader:
         Raises:
             InputError: The file as a whole cannot be what it was said to be.
         """
+        self._check_kinds(batch)
         self._check_constants(batch)
         rows = batch.select(
             pl.col(ROW).alias("row"),
@@ -127,6 +128,16 @@ class RowReader:
             else:
                 columns[kind.name] = accepted[kind.name].to_arrow().cast(kind.type)
         return pa.table(columns)
+
+    def _check_kinds(self, batch: pl.DataFrame) -> None:
+        """Refuse columns whose values are not single ones; nothing here reads lists."""
+        for name, column in self.columns.items():
+            kind = batch[column].dtype
+            if kind.is_nested() or kind == pl.Object:
+                raise InputError(
+                    f"{self.path}: column {column!r} for {name} holds {kind}; accepted are single"
+                    " values: text, numbers, times"
+                )
 
     def _check_constants(self, batch: pl.DataFrame) -> None:
         """Refuse a file whose own venue or interval is not the one it was given as."""

@@ -56,8 +56,8 @@ def open_source(path: Path) -> Source:
     Raises:
         InputError: It is missing, empty, truncated, or of no known format.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
+    if not _is_file(path):
+        raise InputError(f"{path}: {_why_not(path)}")
     if path.suffix.lower() not in _FORMATS:
         raise InputError(f"{path}: unknown format; accepted: {', '.join(_FORMATS)}")
     if path.stat().st_size == 0:
@@ -69,6 +69,19 @@ def open_source(path: Path) -> Source:
     if rows == 0:
         raise InputError(f"{path}: the file has columns but no rows")
     return Source(path, tuple(columns), rows, _digest(path))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise InputError(f"{str(path)[:80]}: cannot be looked at: {error.strerror}") from error
+
+
+def _why_not(path: Path) -> str:
+    if path.is_dir():
+        return "a directory; name its files, such as 'DIR/*.parquet'"
+    return "not a plain file" if path.exists() else "no such file"
 
 
 def _look(path: Path) -> tuple[list[str], int | None]:
@@ -131,4 +144,5 @@ def _digest(path: Path) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    # What Polars goes on to advise are arguments that our users cannot give.
+    return " ".join(str(error).split()).partition(" Consider setting")[0][:200]

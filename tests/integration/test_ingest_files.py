@@ -363,6 +363,7 @@ def test_ingest_when_batches_differ_then_the_result_is_the_same(
         ({"mapping": {"close": "x"}}, "mapping close=x: no such column; found: timestamp"),
         ({"correct": " "}, "a correction needs its reason"),
         ({"timezone": "Seoul/Asia"}, "unknown time zone 'Seoul/Asia'"),
+        ({"broker": "../x"}, "broker '../x': accepted are up to 32 letters"),
     ],
 )
 def test_ingest_when_an_option_is_wrong_then_one_line_says_so(
@@ -377,6 +378,34 @@ def test_ingest_when_an_option_is_wrong_then_one_line_says_so(
     assert "\n" not in str(caught.value)
     hot.ensure_schema()
     assert closes(hot) == []
+
+
+@pytest.mark.parametrize("name", ["close", "symbol", "timestamp"])
+def test_ingest_when_a_needed_column_holds_lists_then_one_line_says_so(
+    hot: HotStore, home: Path, tmp_path: Path, name: str
+) -> None:
+    """A file of another shape is refused as a whole."""
+    path = written(
+        panel({}).with_columns(pl.concat_list(name).alias(name)), tmp_path / "f.parquet"
+    )
+
+    with pytest.raises(InputError, match=f"column '{name}' for {name} holds List"):
+        ingest(path, hot, home)
+
+
+def test_ingest_when_a_refused_row_holds_lists_or_bytes_then_quarantine_keeps_them(
+    hot: HotStore, home: Path, tmp_path: Path
+) -> None:
+    """Columns that nobody asked for may be anything."""
+    frame = panel({"close": -1.0}).with_columns(
+        tags=pl.lit(["a", "b"]), raw=pl.lit(b"\xff\x00"), pair=pl.struct("open", "high")
+    )
+    report = ingest(written(frame, tmp_path / "f.parquet"), hot, home)
+    kept = pl.read_parquet(report.quarantine_file)["original"].str.json_decode(
+        pl.Struct({"tags": pl.List(pl.String), "raw": pl.String})
+    )
+
+    assert kept.to_list() == [{"tags": ["a", "b"], "raw": "ff00"}]
 
 
 def test_ingest_when_times_are_naive_then_nothing_is_loaded(

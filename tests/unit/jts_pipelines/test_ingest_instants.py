@@ -110,6 +110,20 @@ def test_read_when_values_are_no_times_then_one_line_says_so(
         read(values)
 
 
+def test_read_when_seconds_are_narrow_integers_then_they_are_read() -> None:
+    """Seconds until 2038 fit in 32 bits, the bounds of the other units do not."""
+    assert read([MS // 1_000], dtype=pl.Int32) == [MS]
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"), [(-5, pl.Int32), (7, pl.UInt8), (2**64 - 1, pl.UInt64)]
+)
+def test_read_when_integers_are_no_times_then_one_line_says_so(value: int, dtype: Any) -> None:
+    """Whatever their width."""
+    with pytest.raises(InputError, match="is no time since 1970"):
+        read([value], dtype=dtype)
+
+
 def test_read_when_zone_is_unknown_then_it_is_named() -> None:
     """A typing error in the zone is no stack trace."""
     with pytest.raises(InputError, match="unknown time zone 'Asia/Soul'"):

@@ -26,6 +26,17 @@ def test_open_when_file_is_missing_then_it_says_so(tmp_path: Path) -> None:
     assert refusal(tmp_path / "none.parquet").endswith("no such file")
 
 
+def test_open_when_path_is_a_directory_then_its_files_are_asked_for(tmp_path: Path) -> None:
+    """It is there, so "no such file" would mislead."""
+    assert "a directory; name its files" in refusal(tmp_path)
+
+
+def test_open_when_name_is_too_long_then_one_line_says_so(tmp_path: Path) -> None:
+    """No system call may surprise."""
+    with pytest.raises(InputError, match="File name too long"):
+        open_source(tmp_path / f"{'x' * 300}.csv")
+
+
 def test_open_when_format_is_unknown_then_accepted_ones_are_named(tmp_path: Path) -> None:
     """Only what can be read is read."""
     path = tmp_path / "bars.xlsx"
