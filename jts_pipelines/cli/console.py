@@ -34,6 +34,8 @@ INTERRUPTED = 130
 
 # Knows the secrets of the configuration once `jts_pipelines.cli.logs` has read it.
 REDACTOR = Redactor()
+# The bars on the terminal now: whatever else is written must go through them, or it cuts them.
+_SHOWN: list["Progress"] = []
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document on stdout."
@@ -109,7 +111,10 @@ def emit(
 
 
 def note(text: str) -> None:
-    """Tell a person something on stderr, outside the result."""
+    """Tell a person something on stderr, outside the result and above the bars."""
+    for shown in _SHOWN[-1:]:
+        shown.console.print(redacted(text), highlight=False, markup=False, soft_wrap=True)
+        return
     click.echo(redacted(text), err=True)
 
 
@@ -135,7 +140,11 @@ def progress() -> Iterator[Bars]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(file=sys.stderr), transient=False) as shown:
-        yield _ShownBars(shown)
+        _SHOWN.append(shown)
+        try:
+            yield _ShownBars(shown)
+        finally:
+            _SHOWN.pop()
 
 
 def run_guarded(run: Callable[[], Any], *, debug: bool, logs: Callable[[], Path]) -> int:

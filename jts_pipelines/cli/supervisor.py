@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import Signals
 
 from jts_pipelines.cli import console
 from jts_pipelines.cli.part import LastingReason, Part, levels
@@ -115,7 +116,7 @@ class Supervisor:
         """End every part, children before parents.
 
         Returns:
-            The names of those that had to be killed.
+            The names of those that had to be killed although they had something to save.
         """
         self._closed.set()
         killed = []
@@ -123,8 +124,10 @@ class Supervisor:
             kept = [self._kept[part.name] for part in level]
             running = {k.child.pid: k.part.name for k in kept if k.child is not None}
             children = [k.child for k in kept if k.child is not None]
+            careless = {part.name for part in level if part.death_signal is Signals.SIGKILL}
             grace_s = max((part.grace_s for part in level), default=0.0)
-            killed += [running[child.pid] for child in stop_together(children, grace_s=grace_s)]
+            late = (running[child.pid] for child in stop_together(children, grace_s=grace_s))
+            killed += [name for name in late if name not in careless]
             for k in kept:
                 k.child, k.last_end = None, "stopped"
         return killed

@@ -1,5 +1,7 @@
 """One line on stderr and an exit code for whatever a command raises."""
 
+import io
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -144,6 +146,27 @@ def test_emit_when_json_is_asked_for_then_stdout_is_one_document(
     """A script reads stdout as it is."""
     console.emit({"rows": 3, "코드": "005930"}, as_json=True)
     assert capsys.readouterr().out == '{"rows":3,"코드":"005930"}\n'
+
+
+def test_note_when_bars_are_shown_then_it_has_lines_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a terminal a note stands above the bars and is not appended to one of them."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with console.progress() as bars:
+        bars.add("moves", total=16)
+        console.note("first month moved")
+    lines = [
+        re.sub(r"\x1b\[[^A-Za-z]*[A-Za-z]", "", line) for line in terminal.getvalue().splitlines()
+    ]
+    assert "first month moved" in [line.strip() for line in lines]
 
 
 def test_progress_when_stderr_is_no_terminal_then_nothing_is_written(
