@@ -6,7 +6,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Protocol
@@ -68,6 +68,15 @@ class BacktestRequest:
     bar_broker: str | None = None
     settings: BacktestSettings = field(default_factory=BacktestSettings)
 
+    def __post_init__(self) -> None:
+        """Check the period.
+
+        Raises:
+            InputError: It ends before it begins.
+        """
+        if self.from_day and self.to_day and self.to_day < self.from_day:
+            raise InputError(f"the period ends on {self.to_day}, before its start {self.from_day}")
+
 
 @dataclass(frozen=True, slots=True)
 class Artifacts:
@@ -111,7 +120,7 @@ def run_from_lake(
         columns=_COLUMNS,
     ).collect()
     bars = _wanted(rows, request)
-    return run_backtest(
+    result = run_backtest(
         plan,
         bars,
         request.settings,
@@ -119,6 +128,7 @@ def run_from_lake(
         instruments=instruments,
         on_phase=on_phase,
     )
+    return _doubted(result, _absent(bars, request))
 
 
 def run_from_file(
@@ -131,7 +141,9 @@ def run_from_file(
 ) -> BacktestResult:
     """Run a request over a Parquet or CSV file of bars, which no tier needs to know.
 
-    Zeros as open, high and low mean that nothing traded, as most feeds write a halt.
+    Zeros as open, high and low mean that nothing traded, as most feeds write a halt. Bars whose
+    high or low does not enclose open and close are left out, as an ingest would: both roads of
+    one file give one result.
 
     Raises:
         StrategyError: The text is refused.
@@ -144,14 +156,17 @@ def run_from_file(
         frame = frame.filter(pl.col("interval") == request.settings.interval)
     if request.symbols is not None and "symbol" in frame.columns:
         frame = frame.filter(pl.col("symbol").is_in(request.symbols))
-    return run_backtest(
+    frame = _between(_wanted(frame, request), request)
+    bars = _wanted(frame.filter(~_is_out_of_order(frame)), request)
+    result = run_backtest(
         plan,
-        _between(_wanted(frame, request), request),
+        bars,
         request.settings,
         cache_dir=cache_dir,
         instruments=instruments,
         on_phase=on_phase,
     )
+    return _doubted(result, _left_out(frame.height - bars.height) + _absent(frame, request))
 
 
 def read_table(path: Path) -> pl.DataFrame:
@@ -187,6 +202,9 @@ def write_artifacts(
         directory: Where files without a name of their own go; made if it does not exist.
         trades_file: One row per fill, `FILL_COLUMNS` first.
         equity_file: One row per session.
+
+    Raises:
+        InputError: A file cannot be written.
     """
     fills = result.fills.select(*FILL_COLUMNS, pl.exclude(*FILL_COLUMNS))
     artifacts = Artifacts(
@@ -244,6 +262,38 @@ def _wanted(frame: pl.DataFrame, request: BacktestRequest) -> pl.DataFrame:
     return frame
 
 
+def _is_out_of_order(frame: pl.DataFrame) -> pl.Series:
+    """Return which rows have four prices of which high or low does not enclose the others."""
+    prices = ("open", "high", "low", "close")
+    if not all(frame.schema.get(name, pl.Null).is_numeric() for name in prices):
+        return pl.Series([False]).new_from_index(0, frame.height)  # The run refuses it, says why.
+    exact = {name: pl.col(name).cast(pl.Float64) for name in prices}
+    is_whole = pl.all_horizontal((exact[n] > 0) & exact[n].is_finite() for n in prices)
+    is_low = exact["high"] < pl.max_horizontal("open", "close", "low")
+    is_high = exact["low"] > pl.min_horizontal("open", "close", "high")
+    found = is_whole & (is_low | is_high)
+    return frame.select(found.fill_null(value=False).alias("found"))["found"]
+
+
+def _left_out(count: int) -> tuple[str, ...]:
+    if count == 0:
+        return ()
+    bars = "1 bar" if count == 1 else f"{count:,} bars"
+    return (f"{bars} of the file left out: high or low does not enclose open and close",)
+
+
+def _absent(bars: pl.DataFrame, request: BacktestRequest) -> tuple[str, ...]:
+    """Return a warning that names the symbols which were asked for and have no bars."""
+    asked = request.symbols or ()
+    present = set(bars["symbol"].unique()) if asked and "symbol" in bars.columns else set(asked)
+    absent = [symbol for symbol in asked if symbol not in present]
+    return (f"no bars of {', '.join(absent)} in this period",) if absent else ()
+
+
+def _doubted(result: BacktestResult, doubts: tuple[str, ...]) -> BacktestResult:
+    return replace(result, warnings=(*doubts, *result.warnings))
+
+
 def _between(frame: pl.DataFrame, request: BacktestRequest) -> pl.DataFrame:
     """Cut a file to the sessions asked for; without a column of sessions, by start and end."""
     if request.from_day is None and request.to_day is None:
@@ -267,8 +317,11 @@ def _between(frame: pl.DataFrame, request: BacktestRequest) -> pl.DataFrame:
 
 
 def _write(frame: pl.DataFrame, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".csv":
-        frame.write_csv(path)
-    else:
-        frame.write_parquet(path, compression="zstd")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".csv":
+            frame.write_csv(path)
+        else:
+            frame.write_parquet(path, compression="zstd")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error}") from error

@@ -6,11 +6,18 @@ from fractions import Fraction
 
 import msgspec
 
-from jts_trading.strategy.sizing import MONEY_MAX, PPM
+from jts_trading.strategy.sizing import MONEY_MAX, NANO, PPM
 from storage.errors import InputError
 from storage.schema.datasets import INTERVALS
 
 SUPPORTED_VENUES = ("KRX",)
+COMMISSION_MAX = Decimal("0.1")
+_PERCENTAGES = (
+    "entry_percent",
+    "kelly_floor_percent",
+    "kelly_fraction_percent",
+    "kelly_cap_percent",
+)
 
 
 class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,13 +75,22 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
                 raise InputError(f"{name} is {getattr(self, name)}; accepted: 1 and above")
         if self.kelly_trades_min < 0:
             raise InputError(f"kelly_trades_min is {self.kelly_trades_min}; accepted: 0 and above")
-        for name in (
-            "entry_percent",
-            "kelly_floor_percent",
-            "kelly_fraction_percent",
-            "kelly_cap_percent",
-        ):
+        for name in _PERCENTAGES:
             self.ppm(name)
+        self._check_commission()
+
+    def _check_commission(self) -> None:
+        if self.commission_rate is None:
+            return
+        try:
+            nano = Fraction(Decimal(self.commission_rate)) * NANO
+        except (InvalidOperation, ValueError, OverflowError):
+            nano = Fraction(-1)
+        if nano.denominator != 1 or not 0 <= nano <= int(COMMISSION_MAX * NANO):
+            raise InputError(
+                f"commission_rate is {self.commission_rate!r}; accepted: a fraction from 0 to "
+                f"{COMMISSION_MAX} with at most nine decimals, such as 0.00015"
+            )
 
     def ppm(self, name: str) -> int:
         """Return a percentage field in ppm.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jts_pipelines.cli import console
+from jts_pipelines.cli.strategy import assigned, show_refusal
 
 if TYPE_CHECKING:
     import polars as pl
@@ -74,14 +75,18 @@ def backtest(
         from_day=from_day.date() if from_day else None,
         to_day=to_day.date() if to_day else None,
         symbols=_symbols(symbols),
-        params=_params(assignments),
+        params=assigned(assignments),
         bar_broker=broker,
         settings=BacktestSettings(
             cash=cash, venue=venue.upper(), interval=interval, commission_rate=commission
         ),
     )
+    if trades is not None and trades.suffix not in (".parquet", ".csv"):
+        raise console.CommandError(
+            f"--trades is {trades}; accepted: .parquet and .csv", console.BAD_USAGE
+        )
     settings = load_settings()
-    result = _run(request, settings, bars, instruments)
+    result = _run(request, settings, bars, instruments, as_json=as_json)
     directory = settings.instance.root / "reports" / f"backtest-{run_id(result)}"
     artifacts = write_artifacts(result, directory, trades_file=trades)
     sheet = write_tearsheet(result, report or directory / "tearsheet.html")
@@ -90,7 +95,12 @@ def backtest(
 
 
 def _run(
-    request: "BacktestRequest", settings: "Settings", bars: Path | None, listing: Path | None
+    request: "BacktestRequest",
+    settings: "Settings",
+    bars: Path | None,
+    listing: Path | None,
+    *,
+    as_json: bool,
 ) -> "BacktestResult":
     from jts_pipelines.backtest.request import read_table, run_from_file
     from jts_trading.dsl.compiler import compile_strategy
@@ -100,8 +110,7 @@ def _run(
     try:
         compile_strategy(request.text, file=request.file, params=request.params)
     except StrategyError as error:
-        if error.place.excerpt:
-            console.note(error.render().partition("\n")[2])
+        show_refusal(error, as_json=as_json)
         raise
     cache = settings.instance.root / "cache" / "kernels"
     instruments = None if listing is None else read_table(listing)
@@ -173,24 +182,12 @@ def _symbols(text: str | None) -> tuple[str, ...] | None:
     return found
 
 
-def _params(assignments: tuple[str, ...]) -> dict[str, str]:
-    found = {}
-    for assignment in assignments:
-        name, equals, value = assignment.partition("=")
-        if not equals or not name.strip() or not value.strip():
-            raise console.CommandError(
-                f"--set is {assignment!r}; accepted: parameter=value", console.BAD_USAGE
-            )
-        found[name.strip()] = value.strip()
-    return found
-
-
 def _table(result: "BacktestResult", sheet: Path) -> "RenderableType":
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    from jts_pipelines.reports.tearsheet import show
+    from jts_pipelines.reports.words import LABELS, show
 
     facts = result.facts
     table = Table(
@@ -198,12 +195,12 @@ def _table(result: "BacktestResult", sheet: Path) -> "RenderableType":
     )
     table.add_column("figure")
     table.add_column("value", justify="right")
-    table.add_row("final equity", f"{result.final_equity:,} won")
+    table.add_row("Final equity", f"{result.final_equity:,} won")
     for name in ("total_return", "cagr", "sharpe", "max_drawdown", "exposure", "trades"):
-        table.add_row(name.replace("_", " "), show(name, result.metrics[name]))
+        table.add_row(LABELS[name], show(name, result.metrics[name]))
     for name in ("win_rate", "profit_factor", "commissions", "taxes"):
-        table.add_row(name.replace("_", " "), show(name, result.metrics[name]))
-    table.add_row("bars, instruments", f"{facts.bars:,}, {facts.instruments:,}")
-    table.add_row("seconds", f"{result.seconds['total']:.2f}")
+        table.add_row(LABELS[name], show(name, result.metrics[name]))
+    table.add_row("Bars, instruments", f"{facts.bars:,}, {facts.instruments:,}")
+    table.add_row("Seconds", f"{result.seconds['total']:.2f}")
     warnings = [Text(f"! {text}", style="yellow") for text in result.warnings]
     return Group(table, *warnings, Text(f"tear sheet: {sheet}", overflow="fold"))

@@ -10,6 +10,7 @@ from jts_pipelines.cli import console
 if TYPE_CHECKING:
     from rich.console import Group
 
+    from jts_trading.dsl.errors import StrategyError
     from jts_trading.dsl.plan import Plan
 
 set_option = click.option(
@@ -41,11 +42,7 @@ def check(file: Path, *, assignments: tuple[str, ...], as_json: bool) -> None:
     try:
         plan = read_plan(file, assignments)
     except StrategyError as error:
-        if as_json:
-            console.emit(_refusal(error), as_json=True)
-        elif error.place.excerpt:
-            # The line with its caret is the report of a check; stderr keeps to one line.
-            click.echo(error.render().partition("\n")[2])
+        show_refusal(error, as_json=as_json)
         raise
     document = {
         "ok": True,
@@ -109,13 +106,7 @@ def read_plan(file: Path, assignments: tuple[str, ...]) -> "Plan":
     from jts_trading.dsl.compiler import compile_strategy
     from jts_trading.dsl.grammar import TEXT_BYTES_MAX
 
-    params: dict[str, str] = {}
-    for assignment in assignments:
-        name, sign, value = assignment.partition("=")
-        if not sign or not name or name in params:
-            message = f"--set {assignment}: expected NAME=VALUE, each name once"
-            raise console.CommandError(message, console.BAD_USAGE)
-        params[name] = value
+    params = assigned(assignments)
     is_stdin = str(file) == "-"
     with click.open_file(str(file), "rb") as opened:
         # One byte more than is accepted is enough to refuse a text by its size.
@@ -123,7 +114,34 @@ def read_plan(file: Path, assignments: tuple[str, ...]) -> "Plan":
     return compile_strategy(text, file="<stdin>" if is_stdin else str(file), params=params)
 
 
-def _refusal(error: Any) -> dict[str, Any]:
+def assigned(assignments: tuple[str, ...]) -> dict[str, str]:
+    """Return the parameters of `--set NAME=VALUE`.
+
+    Raises:
+        CommandError: An assignment is not NAME=VALUE, or a name is given twice.
+    """
+    params: dict[str, str] = {}
+    for assignment in assignments:
+        name, _, value = (part.strip() for part in assignment.partition("="))
+        if not name or not value or name in params:
+            message = f"--set is {assignment!r}; accepted: NAME=VALUE, each name once"
+            raise console.CommandError(message, console.BAD_USAGE)
+        params[name] = value
+    return params
+
+
+def show_refusal(error: "StrategyError", *, as_json: bool) -> None:
+    """Print on stdout where a text is refused: a document, or the line with a caret.
+
+    The error itself is raised on and becomes the one line on stderr.
+    """
+    if as_json:
+        console.emit(_refusal(error), as_json=True)
+    elif error.place.excerpt:
+        click.echo(error.render().partition("\n")[2])
+
+
+def _refusal(error: "StrategyError") -> dict[str, Any]:
     return {
         "ok": False,
         "file": error.place.file,

@@ -137,7 +137,7 @@ def test_backtest_for_people_is_a_table_with_warnings(workplace: Path, daily: Pa
     done = jts(workplace, "backtest", "cross.jts", "--bars", str(daily))
 
     assert done.returncode == 0, done.stderr
-    assert "final equity" in done.stdout
+    assert "Final equity" in done.stdout
     assert "tearsheet.html" in done.stdout.replace("\n", "")
     assert "not in the instruments table" in done.stdout.replace("\n", " ")
 
@@ -150,10 +150,17 @@ def test_backtest_for_people_is_a_table_with_warnings(workplace: Path, daily: Pa
         (["cross.jts", "--bars", "DAILY", "--interval", "1w"], "interval is '1w'; accepted: 1m"),
         (["cross.jts", "--bars", "DAILY", "--venue", "UPBIT"], "has costs and rules for: KRX"),
         (["cross.jts", "--bars", "DAILY", "--cash", "0"], "cash is 0; accepted: 1 to"),
-        (["cross.jts", "--bars", "DAILY", "--set", "fast"], "accepted: parameter=value"),
+        (["cross.jts", "--bars", "DAILY", "--set", "fast"], "accepted: NAME=VALUE"),
         (["cross.jts", "--bars", "DAILY", "--set", "fats=3"], "fats"),
         (["cross.jts", "--bars", "DAILY", "--symbols", "999999"], "no 1d bars of 999999 at KRX"),
         (["cross.jts", "--bars", "DAILY", "--from", "2031-01-01"], "for 2031-01-01 to the last"),
+        (
+            ["cross.jts", "--bars", "DAILY", "--from", "2024-06-01", "--to", "2024-02-01"],
+            "the period ends on 2024-02-01, before its start 2024-06-01",
+        ),
+        (["cross.jts", "--bars", "DAILY", "--commission", "-1"], "commission_rate is '-1'"),
+        (["cross.jts", "--bars", "DAILY", "--trades", "t.txt"], "accepted: .parquet and .csv"),
+        (["cross.jts", "--bars", "DAILY", "--trades", "DAILY/t.csv"], "t.csv: cannot be written"),
         (["bad.jts", "--bars", "DAILY"], 'bad.jts:2:30: unknown indicator "SMAA"'),
     ],
 )
@@ -166,13 +173,48 @@ def test_backtest_of_what_cannot_be_used_is_one_line_and_exit_two(
         'strategy("Bad") {\n  entry.long { when (close > SMAA(period: 3)) { buy() } }\n}\n',
         encoding="utf-8",
     )
-    words = [str(daily) if word == "DAILY" else word for word in arguments]
+    words = [word.replace("DAILY", str(daily)) for word in arguments]
 
     done = jts(workplace, "backtest", *words, "--json")
 
     assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
-    lines = done.stderr.strip().splitlines()
-    assert lines[-1].startswith("jts: ")
-    assert message in lines[-1]
-    assert len(lines) == (3 if "bad.jts" in arguments else 1)
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("jts: ")
+    assert message in line
+    assert done.stdout == "" or json.loads(done.stdout)["message"] in line
+
+
+def test_backtest_of_a_refused_text_for_people_shows_the_line_with_a_caret(
+    workplace: Path, daily: Path
+) -> None:
+    """As `jts strategy check`: the line is the report, the error is one line on stderr."""
+    (workplace / "caret.jts").write_text('strategy("Bad") { entry }', encoding="utf-8")
+
+    done = jts(workplace, "backtest", "caret.jts", "--bars", str(daily))
+
+    assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1)
+    line, caret = done.stdout.splitlines()
+    assert caret.index("^") == line.index("entry")
+
+
+def test_backtest_over_a_file_leaves_out_what_an_ingest_would(
+    workplace: Path, daily: Path
+) -> None:
+    """A bar whose high lies below its close decides and fills nothing, and is counted."""
+    bars = pl.read_parquet(daily)
+    worse = bars.filter(pl.col("volume") > 0)[40]
+    wrong = worse.with_columns(high=pl.col("low") - 1)
+    keys = ["symbol", "timestamp"]
+    pl.concat([bars.join(worse, on=keys, how="anti"), wrong]).write_parquet(
+        workplace / "order.parquet"
+    )
+    bars.join(worse, on=keys, how="anti").write_parquet(workplace / "clean.parquet")
+    common = ("backtest", "cross.jts", "--json", "--bars")
+
+    found = answer(jts(workplace, *common, "order.parquet"))
+    clean = answer(jts(workplace, *common, "clean.parquet", "--symbols", "005930,ABCDEF,XYZ"))
+    whole = answer(jts(workplace, *common, "clean.parquet"))
+
+    assert found["data_digest"] == whole["data_digest"]
+    assert found["warnings"][0].startswith("1 bar of the file left out: high or low does not")
+    assert clean["warnings"][0] == "no bars of ABCDEF, XYZ in this period"

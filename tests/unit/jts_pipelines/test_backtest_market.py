@@ -212,6 +212,13 @@ def test_cost_columns_with_an_own_rate_use_it() -> None:
     assert costs.commission_nano.tolist() == [[150_000]]
 
 
+@pytest.mark.parametrize("rate", ["abc", "", "-1", "nan", "inf", "0.5", "0.0000000001", "1e-12"])
+def test_settings_with_an_impossible_commission_are_refused(rate: str) -> None:
+    """A rate that is no small share is refused before any bar is read."""
+    with pytest.raises(InputError, match=r"commission_rate is .*; accepted: a fraction from 0"):
+        BacktestSettings(commission_rate=rate)
+
+
 def test_at_interval_hours_of_krx_start_at_the_open_of_the_session() -> None:
     """On an exam day the session opens at ten, and so does its first hour."""
     exam = date(2024, 11, 14)

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from jts_pipelines.cli import console
-from jts_pipelines.cli.strategy import strategy
+from jts_pipelines.cli.strategy import assigned, strategy
 from jts_trading.dsl.errors import StrategyError
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "strategies"
@@ -53,6 +53,16 @@ def test_check_when_read_from_stdin_then_named_so() -> None:
     result = call("check", "-", text="strategy")
 
     assert str(result.exception).startswith("<stdin>:1:9: end of text, expected")
+
+
+@pytest.mark.parametrize("assignment", ["a", "=5", "a=", " = "])
+def test_set_when_not_name_and_value_then_usage_error(assignment: str) -> None:
+    """`check` and `backtest` read parameters alike."""
+    with pytest.raises(console.CommandError, match="accepted: NAME=VALUE, each name once"):
+        assigned((assignment,))
+    with pytest.raises(console.CommandError, match="each name once"):
+        assigned(("a=1", "a=2"))
+    assert assigned((" a = 1 ", "b=2%")) == {"a": "1", "b": "2%"}
 
 
 def test_explain_when_asked_for_json_then_plan_and_source() -> None:
