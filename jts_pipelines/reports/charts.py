@@ -11,11 +11,11 @@ import polars as pl
 
 from jts_pipelines.backtest.result import BacktestResult
 from jts_pipelines.reports.style import (
-    BLUE,
     GAIN,
     INK,
     LOSS,
     MUTED,
+    SLATE,
     draw,
     show_dates,
     show_thousands,
@@ -38,16 +38,18 @@ def equity_chart(result: BacktestResult) -> str:
         axes = figure.subplots(3, 1, sharex=True, height_ratios=(3.2, 1, 1.2))
         start = result.start_cash / _MILLION
         axes[0].axhline(start, color=MUTED, lw=0.8, ls=(0, (4, 3)))
-        axes[0].plot(days, worth, color=BLUE, lw=1.6)
-        axes[0].fill_between(days, worth, start, color=BLUE, alpha=0.07, lw=0)
+        axes[0].plot(days, worth, color=SLATE, lw=1.6)
+        axes[0].fill_between(days, worth, start, color=SLATE, alpha=0.07, lw=0)
         axes[0].set_title("Equity, million won (dashed: starting cash)")
-        axes[1].fill_between(days, invested, color=BLUE, alpha=0.25, lw=0)
+        axes[1].fill_between(days, invested, color=SLATE, alpha=0.25, lw=0)
         axes[1].set_ylim(0, max(102.0, float(invested.max())))
         axes[1].set_title("Invested, % of equity; the rest is cash")
         axes[2].fill_between(days, fall, color=LOSS, alpha=0.3, lw=0)
         axes[2].plot(days, fall, color=LOSS, lw=0.8)
         axes[2].set_ylim(min(float(fall.min()) * 1.08, -1.0), 0)
         axes[2].set_title("Drawdown, %")
+        for part in axes:
+            show_thousands(part)
         show_dates(axes[2])
     return _inline(buffer)
 
@@ -71,7 +73,10 @@ def trades_chart(result: BacktestResult) -> str:
             alpha=0.55,
             lw=0,
         )
-        axes.set_title("Return of each closed trade, % (area: money invested)")
+        axes.set_title(
+            "Return of each closed trade, % (red gain, blue loss; area: money invested)"
+        )
+        show_thousands(axes)
         show_dates(axes)
     return _inline(buffer)
 
@@ -92,6 +97,7 @@ def profit_chart(result: BacktestResult) -> str:
         axes.bar(centres, counts, width=np.diff(edges) * 0.92, color=colours, alpha=0.8)
         axes.axvline(float(returns.mean()), color=INK, lw=1.0, ls=(0, (3, 2)))
         axes.set_title(f"Closed trades by return, % (dashed: mean {returns.mean():+.2f} %)")
+        show_thousands(axes)
         axes.grid(visible=False, axis="x")
     return _inline(buffer)
 
@@ -110,7 +116,7 @@ def price_chart(result: BacktestResult) -> str:
             own = fills.filter(pl.col("side") == side)
             days, prices = own["session"].to_numpy(), own["price"].to_numpy()
             axes.scatter(days, prices, marker=mark, s=42, c=colour, label=side, zorder=3)
-        axes.set_title("Close, won; marks are fills")
+        axes.set_title("Close, won; marks are fills: red buys, blue sales")
         axes.legend(loc="upper right", ncols=2)
         show_thousands(axes)
         show_dates(axes)

@@ -4,15 +4,15 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 CSS = """
-:root { --ink:#1b2733; --muted:#66758a; --line:#e3e8ee; --soft:#f6f8fa; --blue:#1f5fa8;
-  --gain:#1d8a6b; --loss:#c2503c; --warn:#8a6212; --warn-soft:#fdf6e3; }
+:root { --ink:#1b2733; --muted:#66758a; --line:#e3e8ee; --soft:#f6f8fa; --head:#1b2733;
+  --gain:#c9282d; --loss:#1f5fb5; --warn:#8a6212; --warn-soft:#fdf6e3; }
 * { box-sizing:border-box; }
 body { margin:0; background:#eef1f4; color:var(--ink); font:14px/1.5 system-ui,-apple-system,
   "Segoe UI",Roboto,"Noto Sans KR","Noto Sans CJK KR","Apple SD Gothic Neo","Malgun Gothic",
   sans-serif; font-variant-numeric:tabular-nums; }
 main { max-width:1120px; margin:0 auto; background:#fff; padding:36px 44px 48px;
   box-shadow:0 0 24px rgba(27,39,51,.07); }
-header { border-bottom:3px solid var(--blue); padding-bottom:18px; margin-bottom:22px; }
+header { border-bottom:3px solid var(--head); padding-bottom:18px; margin-bottom:22px; }
 h1 { font-size:27px; line-height:1.2; margin:0 0 4px; letter-spacing:-.01em;
   overflow-wrap:anywhere; }
 h2 { font-size:16px; margin:34px 0 10px; padding-bottom:5px; border-bottom:1px solid var(--line); }
@@ -35,7 +35,8 @@ th { text-align:right; color:var(--muted); font-weight:600; border-bottom:1px so
   padding:5px 7px; white-space:nowrap; }
 td { text-align:right; border-bottom:1px solid var(--line); padding:4px 7px; }
 th:first-child, td:first-child, .left { text-align:left; }
-td small { color:var(--muted); }
+td small { color:var(--muted); white-space:nowrap; }
+abbr { text-decoration:underline dotted var(--muted); text-underline-offset:3px; cursor:help; }
 .heat td { text-align:center; border:2px solid #fff; border-radius:5px; padding:5px 2px; }
 .heat th { text-align:center; border:0; } .heat td:first-child, .heat th:first-child {
   text-align:left; font-weight:600; }
@@ -45,9 +46,12 @@ code { font:11.5px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace; overflo
 footer { margin-top:34px; color:var(--muted); font-size:12px; border-top:1px solid var(--line);
   padding-top:12px; }
 @media (max-width:760px) { main { padding:22px 16px; } .cards { grid-template-columns:1fr 1fr; }
-  .pair { grid-template-columns:1fr; } .wide { overflow-x:auto; } }
-@media print { body { background:#fff; } main { box-shadow:none; padding:0; }
-  h2, figure, .card { break-inside:avoid; } }
+  .pair { grid-template-columns:1fr; } .wide { overflow-x:auto; }
+  .heat { min-width:620px; } h1 { font-size:22px; } .card b { font-size:18px; } }
+@media print { body { background:#fff; font-size:11px; print-color-adjust:exact;
+  -webkit-print-color-adjust:exact; } main { box-shadow:none; padding:0; max-width:none; }
+  figure, .card, .warnings, tr { break-inside:avoid; } h2, h3 { break-after:avoid; }
+  pre { white-space:pre-wrap; } abbr { text-decoration:none; } }
 """
 
 
@@ -70,10 +74,15 @@ def section(title: str, *parts: str) -> str:
     return f"<section><h2>{escape(title)}</h2>{content}</section>" if content else ""
 
 
-def card(label: str, value: str, tone: str = "") -> str:
-    """Return one figure with its label; the tone is gain, loss or empty."""
+def card(label: str, value: str, *, tone: str = "", hint: str = "") -> str:
+    """Return one figure with its label; the tone is gain, loss or empty, the hint a hover text."""
     figure = f'<b class="{tone}">{escape(value)}</b>'
-    return f'<div class="card">{figure}<span>{escape(label)}</span></div>'
+    return f'<div class="card">{figure}<span>{hinted(label, hint)}</span></div>'
+
+
+def hinted(label: str, hint: str) -> str:
+    """Return a label that explains itself on hover."""
+    return f'<abbr title="{escape(hint)}">{escape(label)}</abbr>' if hint else escape(label)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], style: str = "") -> str:

@@ -9,7 +9,7 @@ from jts_pipelines.reports.style import GAIN, LOSS, MUTED, draw
 def png_sparkline(values: Sequence[float], title: str = "") -> bytes:
     """Return a line over some values as PNG, well below 100 kB.
 
-    The line is green when the last value is not below the first, else red.
+    The line is red, which is up in Korea, when the last value is not below the first, else blue.
 
     Args:
         values: At least one number, in order.

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, MUTED, GRID = "#1b2733", "#66758a", "#e3e8ee"
-BLUE, GAIN, LOSS = "#1f5fa8", "#1d8a6b", "#c2503c"
+# As on every Korean board: red is up, blue is down. Lines without a direction are slate.
+SLATE, GAIN, LOSS = "#3d4f63", "#d03438", "#1f66c1"
 
 _STYLE = {
     "svg.fonttype": "none",
@@ -78,4 +79,4 @@ def show_thousands(axes: "Axes") -> None:
     """Write large numbers with separators beside an axis."""
     from matplotlib.ticker import StrMethodFormatter
 
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))

@@ -14,90 +14,24 @@ import polars as pl
 from jts_pipelines.backtest.metrics import DEFINITIONS
 from jts_pipelines.backtest.result import BacktestResult, Metric
 from jts_pipelines.reports import charts
-from jts_pipelines.reports.page import Cell, card, cell, figure, page, pair, section, table
+from jts_pipelines.reports.page import (
+    Cell,
+    card,
+    cell,
+    figure,
+    hinted,
+    page,
+    pair,
+    section,
+    table,
+)
+from jts_pipelines.reports.words import GROUPS, LABELS, show
 
-_PERCENT = frozenset(
-    {
-        "total_return",
-        "cagr",
-        "volatility",
-        "max_drawdown",
-        "ulcer_index",
-        "exposure",
-        "time_in_market",
-        "best_session",
-        "worst_session",
-        "positive_sessions",
-        "value_at_risk_95",
-        "expected_shortfall_95",
-        "win_rate",
-        "average_return",
-        "cost_share",
-    }
-)
-_WON = frozenset(
-    {
-        "expectancy",
-        "average_win",
-        "average_loss",
-        "largest_win",
-        "largest_loss",
-        "commissions",
-        "taxes",
-    }
-)
-_GROUPS = {
-    "Return and risk": (
-        "total_return",
-        "cagr",
-        "volatility",
-        "sharpe",
-        "sortino",
-        "calmar",
-        "omega",
-        "max_drawdown",
-        "max_drawdown_sessions",
-        "ulcer_index",
-        "recovery_factor",
-    ),
-    "Sessions": (
-        "best_session",
-        "worst_session",
-        "positive_sessions",
-        "skew",
-        "kurtosis",
-        "value_at_risk_95",
-        "expected_shortfall_95",
-        "exposure",
-        "time_in_market",
-        "turnover",
-    ),
-    "Closed trades": (
-        "trades",
-        "open_trades",
-        "win_rate",
-        "profit_factor",
-        "expectancy",
-        "payoff_ratio",
-        "average_return",
-        "average_days_held",
-    ),
-    "Wins, losses, costs": (
-        "average_win",
-        "average_loss",
-        "largest_win",
-        "largest_loss",
-        "longest_winning_run",
-        "longest_losing_run",
-        "commissions",
-        "taxes",
-        "cost_share",
-    ),
-}
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _FOOTER = (
-    "<footer>Prices are raw, money is whole won. Assumptions: docs/assumptions.md. Past results, "
-    "simulated ones all the more, say little about future ones.</footer>"
+    "<footer>Red is a gain, blue a loss, as on Korean boards. Prices are raw, money is whole won. "
+    "Assumptions: docs/assumptions.md. Past results, simulated ones all the more, say little "
+    "about future ones.</footer>"
 )
 _TOP = 8
 _FULL_COLOUR_AT = 0.08
@@ -146,6 +80,7 @@ def render_tearsheet(result: BacktestResult, title: str = "") -> str:
             ),
             _most_traded(result),
             section("Best and worst trades", _top_trades(result)),
+            section("Open positions", _open_trades(result)),
             section("All figures", _figures(result)),
             section("Strategy", f"<pre>{escape(result.text)}</pre>"),
             section("What went in", _facts(result)),
@@ -174,16 +109,22 @@ def _cards(result: BacktestResult) -> str:
     net = result.final_equity - result.start_cash
     costs = int(metrics["commissions"] or 0) + int(metrics["taxes"] or 0)
     cards = (
-        card("Total return", show("total_return", metrics["total_return"]), _tone(net)),
-        card("Final equity, won", f"{result.final_equity:,}", _tone(net)),
-        card("Return a year (CAGR)", show("cagr", metrics["cagr"]), _tone(metrics["cagr"])),
-        card("Largest drawdown", show("max_drawdown", metrics["max_drawdown"])),
-        card("Sharpe ratio", show("sharpe", metrics["sharpe"])),
-        card("Closed trades", f"{metrics['trades']:,}"),
-        card("Winning trades", show("win_rate", metrics["win_rate"])),
-        card("Commission and tax, won", f"{costs:,}"),
+        _card(result, "total_return", is_toned=True),
+        card("Final equity, won", f"{result.final_equity:,}", tone=_tone(net)),
+        _card(result, "cagr", is_toned=True),
+        _card(result, "max_drawdown"),
+        _card(result, "sharpe"),
+        _card(result, "trades"),
+        _card(result, "win_rate"),
+        card("Commissions and taxes, won", f"{costs:,}"),
     )
     return f'<div class="cards">{"".join(cards)}</div>'
+
+
+def _card(result: BacktestResult, name: str, *, is_toned: bool = False) -> str:
+    value = result.metrics[name]
+    tone = _tone(value) if is_toned else ""
+    return card(LABELS[name], show(name, value), tone=tone, hint=DEFINITIONS[name])
 
 
 def _warnings(result: BacktestResult) -> str:
@@ -216,7 +157,7 @@ def _heat(value: float | None) -> Cell:
     if value is None:
         return cell("")
     strength = min(abs(value) / _FULL_COLOUR_AT, 1.0) * 0.55
-    rgb = "29,138,107" if value >= 0 else "194,80,60"
+    rgb = "208,52,56" if value >= 0 else "31,102,193"
     return cell(f"{100 * value:+.1f}", colour=f"rgba({rgb},{strength:.2f})")
 
 
@@ -237,12 +178,26 @@ def _top_trades(result: BacktestResult) -> str:
     return pair("<h3>Best</h3>" + _trade_rows(best), "<h3>Worst</h3>" + _trade_rows(worst))
 
 
+def _open_trades(result: BacktestResult) -> str:
+    held = result.trades.filter(pl.col("status") == "open").sort("profit", "trade")
+    if held.height == 0:
+        return ""
+    shown = held.reverse().head(_TOP), held.head(max(0, min(_TOP, held.height - _TOP)))
+    worth = f"Valued at their last close: {int(held['profit'].sum()):+,} won"
+    lead = f"<p class='muted'>{_count(held.height, 'position')}. {worth} in all.</p>"
+    if shown[1].height == 0:
+        return lead + _trade_rows(shown[0])
+    return lead + pair(
+        "<h3>Best</h3>" + _trade_rows(shown[0]), "<h3>Worst</h3>" + _trade_rows(shown[1])
+    )
+
+
 def _trade_rows(trades: pl.DataFrame) -> str:
     rows = (
         (
             cell(row["name"] or row["instrument"], note=row["instrument"] if row["name"] else ""),
             str(row["entry_session"]),
-            f"{row['days_held']}",
+            "–" if row["days_held"] is None else f"{row['days_held']}",
             cell(f"{100 * row['return']:+.1f}", tone=_tone(row["profit"])),
             cell(f"{row['profit']:+,}", tone=_tone(row["profit"])),
         )
@@ -254,13 +209,13 @@ def _trade_rows(trades: pl.DataFrame) -> str:
 def _figures(result: BacktestResult) -> str:
     blocks = [
         f"<h3>{escape(title)}</h3>" + table(("", ""), [_figure(result, n) for n in names])
-        for title, names in _GROUPS.items()
+        for title, names in GROUPS.items()
     ]
     return pair(blocks[0] + blocks[2], blocks[1] + blocks[3])
 
 
 def _figure(result: BacktestResult, name: str) -> tuple[Cell, str]:
-    label = f'<td title="{escape(DEFINITIONS[name])}">{escape(name.replace("_", " "))}</td>'
+    label = f"<td>{hinted(LABELS[name], DEFINITIONS[name])}</td>"
     return Cell(label), show(name, result.metrics[name])
 
 
@@ -297,17 +252,6 @@ def _facts(result: BacktestResult) -> str:
         ],
     )
     return pair(counted, config) + "<h3>Digests</h3>" + identity
-
-
-def show(name: str, value: Metric) -> str:
-    """Return a figure as people read it: percent, won or a plain number; a dash for None."""
-    if value is None:
-        return "–"
-    if name in _PERCENT:
-        return f"{100 * value:.2f} %"
-    if name in _WON:
-        return f"{value:,.0f} won"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
 
 
 def _setting(value: object) -> str:

@@ -4,6 +4,7 @@ import os
 import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from jts_pipelines.backtest.metrics import DEFINITIONS
 from jts_pipelines.backtest.result import BacktestResult
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.reports.sparkline import png_sparkline
+from jts_pipelines.reports.style import GAIN, LOSS
 from jts_pipelines.reports.tearsheet import render_tearsheet, write_tearsheet
+from jts_pipelines.reports.words import GROUPS, LABELS
 from jts_trading.domain.sessions import calendar_for
 from jts_trading.dsl.compiler import compile_strategy
 
@@ -115,10 +118,44 @@ def test_tearsheet_shows_every_part(result: BacktestResult) -> None:
     assert heads[-2:] == ["Strategy", "What went in"]
     assert outline.tags.count("svg") == 4
     words = " ".join(outline.words)
-    assert all(name.replace("_", " ") in words for name in DEFINITIONS if name != "omega")
+    assert all(LABELS[name] in words for name in DEFINITIONS)
     assert result.digests.data in words
     assert f"{result.final_equity:,}" in words
     assert "삼성전자" in words
+
+
+def test_tearsheet_is_red_for_gains_and_blue_for_losses(result: BacktestResult) -> None:
+    """The convention of Korean boards holds in figures, tables and charts, and is said."""
+    page = render_tearsheet(result)
+
+    for colour, main in ((GAIN, 0), (LOSS, 2)):
+        parts = [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
+        assert max(parts) == parts[main]
+        assert page.count(colour) > 3
+    assert "Red is a gain, blue a loss" in page
+    tone = "gain" if result.final_equity > result.start_cash else "loss"
+    assert f'<b class="{tone}">{result.final_equity:,}</b>' in page
+
+
+def test_tearsheet_explains_each_figure_on_hover(result: BacktestResult) -> None:
+    """Every figure has a readable name, a definition as title, and one place."""
+    page = render_tearsheet(result)
+
+    assert all(f'title="{escape(text)}"' in page for text in DEFINITIONS.values())
+    assert sorted(name for group in GROUPS.values() for name in group) == sorted(DEFINITIONS)
+    assert not [label for label in LABELS.values() if "_" in label]
+
+
+def test_tearsheet_lists_open_positions(kernels: Path) -> None:
+    """What is still held stands in a section of its own with its value at the last close."""
+    found = result_of([10_000, 10_100, 10_200, 10_300], kernels)
+    page = render_tearsheet(found)
+    held = found.trades.filter(pl.col("status") == "open")
+
+    assert held.height == 2
+    assert "Open positions" in Outline(page).heads
+    assert f"{int(held['profit'].sum()):+,} won in all" in page
+    assert "No trade was closed." in page
 
 
 def test_tearsheet_needs_no_network_and_runs_no_script(result: BacktestResult) -> None:
