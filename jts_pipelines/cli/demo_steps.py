@@ -238,10 +238,13 @@ def _tiers(run: Demo) -> tuple[list[Standing], dict[Tier, TierTotals]]:
 
 
 def _research(run: Demo, dagster: DagsterClient, minutes: Source, panel: Source) -> None:
-    """Backtest the first listing on the panel and the second on the minutes, with tear sheets."""
+    """Backtest the second listing on the minutes and the first on the panel, with tear sheets.
+
+    The panel's comes last, because the page of the asset shows the newest result.
+    """
     for name, strategy, source in (
-        ("sma_crossover", "sma_crossover.jts", panel),
         ("multi_timeframe_momentum", "multi_timeframe_momentum.jts", minutes),
+        ("sma_crossover", "sma_crossover.jts", panel),
     ):
         with run.phase(f"backtest_{name}", f"Dagster: backtest {name} and its tear sheet"):
             run.backtests[name] = _backtest(dagster, strategy, source)

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+MAIN_BACKTEST = "sma_crossover"
+"""Which of the backtests stands alone in the document."""
+
+
 class IngestTotals(msgspec.Struct, frozen=True, kw_only=True):
     """All files together; rows = accepted + quarantined + duplicates."""
 
@@ -76,7 +80,6 @@ def document_of(run: Demo, *, seconds: float, peak: int | None) -> DemoDocument:
     reasons: Counter[str] = Counter()
     for report in reports:
         reasons.update(report.reasons)
-    first = next(iter(run.backtests.values()), {})
     return DemoDocument(
         source="generated" if run.is_generated else "files",
         as_of=run.as_of,
@@ -92,7 +95,7 @@ def document_of(run: Demo, *, seconds: float, peak: int | None) -> DemoDocument:
         counts=run.ledger.counts,
         verified=run.verified,
         problems=run.problems,
-        backtest=first,
+        backtest=run.backtests.get(MAIN_BACKTEST, {}),
         backtests=run.backtests,
         phases={name: round(taken, 2) for name, taken in run.phases.items()},
         seconds=round(seconds, 2),

@@ -267,6 +267,8 @@ def test_backtest_when_materialised_then_sheet_and_result_are_one_run(bench: Ben
     pages = _numbers(result, "research/tearsheet")[None]
     assert result.success
     assert numbers["bars"] > 150
+    assert list(numbers)[:5] == ["strategy", "bars", "trades", "final_equity", "equity"]
+    assert numbers["equity"].startswith("![equity](data:image/png;base64,")
     assert all(check.passed for check in result.get_asset_check_evaluations())
     fills = pl.read_parquet(pages["fills"])
     assert fills.height > 0

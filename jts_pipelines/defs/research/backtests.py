@@ -95,7 +95,7 @@ def backtest(
         result, document = run_and_write(house.open(), config, context.log.info)
     yield Materialized(
         RESULT,
-        metadata={**_numbers(result), "equity": _equity_plot(result)},
+        metadata=_shown(result),
         check_results=_checks(result),
         data_version=dg.DataVersion(str(document["run"])),
     )
@@ -174,17 +174,21 @@ def _day(text: str, name: str) -> date | None:
         raise InputError(f"{name} is {text!r}; accepted: a date such as 2024-01-31") from error
 
 
-def _numbers(result: "BacktestResult") -> dict[str, int | float | str]:
+def _shown(result: "BacktestResult") -> dict[str, int | float | str | dg.MarkdownMetadataValue]:
+    """Return figures and picture; what a person looks for first comes first."""
+    doubts = "\n".join(f"* {warning}" for warning in result.warnings)
     metrics = {name: value for name, value in result.metrics.items() if value is not None}
     return {
         "strategy": result.strategy,
         "bars": result.facts.bars,
         "trades": result.closed_trades,
         "final_equity": result.final_equity,
+        "equity": _equity_plot(result),
+        **({"warnings": dg.MetadataValue.md(doubts)} if doubts else {}),
         "seconds": round(result.seconds["total"], 3),
+        **metrics,
         "data_digest": result.digests.data,
         "code_digest": result.digests.code,
-        **metrics,
     }
 
 

@@ -194,7 +194,8 @@ def test_document_when_rows_were_lost_then_demo_is_not_good(tmp_path: Path) -> N
     run = Demo(settings=demo_settings(tmp_path / "out"), data=None, bars=SimpleNamespace())
     run.ledger.reports.append(_report(100, quarantined=3))
     run.ledger.counts.append(Count(after="ingest", expected=97, served=96))
-    run.backtests["sma"] = {"bars": 1, "trades": 2, "final_equity": 3, "seconds": 0.5}
+    run.backtests["other"] = {"bars": 9, "trades": 9, "final_equity": 9, "seconds": 0.5}
+    run.backtests["sma_crossover"] = {"bars": 1, "trades": 2, "final_equity": 3, "seconds": 0.5}
 
     document = document_of(run, seconds=1.0, peak=2**30)
 
