@@ -20,6 +20,8 @@ from storage.schema.datasets import Status
 PRICES = ("open", "high", "low", "close")
 REQUIRED = ("symbol", "timestamp", *PRICES, "volume")
 _EXACT_MAX = 1 << 53
+# Sizes and stops multiply prices by millions inside 64 bits; no share was ever near it.
+PRICE_MAX = 100_000_000_000
 _EPOCH = date(1970, 1, 1)
 _TRADED = (Status.TRADED.value, Status.AUCTION.value)
 
@@ -85,6 +87,7 @@ def read_bars(frame: pl.DataFrame, calendar: Calendar) -> BarTable:
         raise InputError(f"the bars hold values of a wrong type: {error}") from error
     frame = _with_days(plain, calendar).sort("symbol", "timestamp")
     _refuse_duplicates(frame)
+    _refuse_unknown_status(frame)
     _refuse_other_days(frame, calendar)
     symbols = frame["symbol"].unique().sort()
     instrument = frame["symbol"].rle_id().cast(pl.Int64).to_numpy()
@@ -148,9 +151,22 @@ def _refuse_duplicates(frame: pl.DataFrame) -> None:
     twice = frame.with_columns(pl.col("broker").shift(1).alias("other")).filter(same).head(1)
     if twice.height:
         row = twice.row(0, named=True)
+        brokers = row["other"] or "?", row["broker"] or "?"
+        is_choice = brokers[0] != brokers[1]
+        way_out = f"; choose one of {' and '.join(brokers)} with --broker" if is_choice else ""
         raise InputError(
-            f"{row['symbol']} has two bars at {row['timestamp']:%Y-%m-%d %H:%M} UTC "
-            f"(brokers {row['other'] or '?'} and {row['broker'] or '?'}); choose one with --broker"
+            f"{row['symbol']} has two bars at {row['timestamp']:%Y-%m-%d %H:%M} UTC{way_out}"
+        )
+
+
+def _refuse_unknown_status(frame: pl.DataFrame) -> None:
+    known = [status.value for status in Status]
+    wrong = frame.filter(~pl.col("status").is_in(known).fill_null(value=False)).head(1)
+    if wrong.height:
+        row = wrong.row(0, named=True)
+        raise InputError(
+            f"status of {row['symbol']} at {row['timestamp']:%Y-%m-%d %H:%M} UTC is "
+            f"{row['status']!r}; accepted: {', '.join(known)}"
         )
 
 
@@ -169,13 +185,14 @@ def _refuse_other_days(frame: pl.DataFrame, calendar: Calendar) -> None:
 
 def _whole(frame: pl.DataFrame, name: str) -> Ints:
     values = frame[name].to_numpy()
-    is_wrong = ~((values >= 0) & (values < _EXACT_MAX) & (values == np.floor(values)))
+    most = _EXACT_MAX if name == "volume" else PRICE_MAX
+    is_wrong = ~((values >= 0) & (values < most) & (values == np.floor(values)))
     if is_wrong.any():
         at = int(np.argmax(is_wrong))
         symbol, stamp = frame["symbol"][at], frame["timestamp"][at]
         unit = "shares" if name == "volume" else "won"
         raise InputError(
             f"{name} of {symbol} at {stamp:%Y-%m-%d %H:%M} UTC is {values[at]}; "
-            f"accepted: whole {unit}, not negative"
+            f"accepted: whole {unit} from 0 to below {most:,}"
         )
     return values.astype(np.int64)

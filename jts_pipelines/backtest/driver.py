@@ -51,15 +51,12 @@ COMMISSION, STT, RST = 0, 1, 2
 CASH, RESERVED, VALUE, DAY_START, HELD = 0, 1, 2, 3, 4
 TRADES, CLOSED, WON, PROFIT, LOSS = 5, 6, 7, 8, 9
 # What became of decisions that led to no order or no fill.
-DROPPED, REDUCED, BLOCKED_BY_LOSS, WITHOUT_EDGE, CANCELLED, BLOCKED_BY_RISK = (
-    10,
-    11,
-    12,
-    13,
-    14,
-    15,
-)
-ACCOUNT_COLUMNS = 16
+DROPPED, REDUCED, BLOCKED_BY_LOSS = 10, 11, 12
+WITHOUT_EDGE, CANCELLED, BLOCKED_BY_RISK = 13, 14, 15
+# How often a position was worth more than is exact: the run means nothing then.
+BEYOND = 16
+ACCOUNT_COLUMNS = 17
+WORTH_MAX = 1 << 53
 
 # The book: one row per instrument.
 QUANTITY, ENTRY, PEAK, MARK, SIDE, WANTED, HELD_BACK, REASON = 0, 1, 2, 3, 4, 5, 6, 7
@@ -210,6 +207,7 @@ def mark_positions(desk: Desk, rows: Ints) -> None:
             close = bars[row, CLOSE]
             held[BARS_SINCE] += 1
             if held[QUANTITY] > 0:
+                desk.account[BEYOND] += held[QUANTITY] > WORTH_MAX // close
                 desk.account[VALUE] += held[QUANTITY] * (close - held[MARK])
                 held[PEAK] = max(held[PEAK], close)
             held[MARK] = close

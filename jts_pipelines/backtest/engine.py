@@ -49,6 +49,7 @@ from jts_trading.domain.market.loading import default_table
 from jts_trading.domain.sessions import calendar_for
 from jts_trading.dsl.plan import Plan
 from jts_trading.kernels.loader import kernel_digest, load
+from storage.errors import InputError
 
 ENGINE_VERSION = "1"
 
@@ -112,10 +113,19 @@ def run_backtest(
     desk = _desk(prepared, settings, fired)
     rows, count = portfolio.simulate(desk)
     fills = rows[:count]
+    _require_exact(desk)
     require_conservation(desk, fills, settings.cash)
     watch.begin("report")
     parts = _Parts(plan, prepared, settings, desk, fills)
     return parts.result(watch)
+
+
+def _require_exact(desk: Desk) -> None:
+    if desk.account[driver.BEYOND]:
+        raise InputError(
+            f"a position was worth more than {driver.WORTH_MAX:,} won, which is past what is "
+            "counted exactly; look for a jump in the prices of the bars"
+        )
 
 
 def prepare(

@@ -401,6 +401,14 @@ def test_data_digest_changes_with_any_value_that_a_run_reads(kernels: Path) -> N
     assert run(rows, kernels).digests == run(list(reversed(rows)), kernels).digests
 
 
+def test_position_worth_more_than_is_exact_is_refused(kernels: Path) -> None:
+    """A jump of the prices past what 64 bits count ends the run with a reason, not a number."""
+    rows = [*steps(10, 11, 11), flat(DAYS[3], 90_000_000_000)]
+
+    with pytest.raises(InputError, match="a position was worth more than 9,007,199,254,740,992"):
+        run(rows, kernels)
+
+
 def test_conservation_of_money_that_vanished_is_noticed() -> None:
     """The check that every run passes does fail when a won is missing."""
     fill = np.zeros((1, driver.FILL_COLUMNS), np.int64)

@@ -259,8 +259,34 @@ def test_read_bars_of_one_key_from_two_brokers_is_refused() -> None:
     """Two rows for one bar are a question for a person, not an average."""
     rows = [("005930", date(2024, 5, 2), 1, 1, 1, 1, 1)] * 2
 
-    with pytest.raises(InputError, match="005930 has two bars at 2024-05-01 15:00 UTC"):
+    with pytest.raises(InputError, match=r"005930 has two bars at 2024-05-01 15:00 UTC$"):
         daily(rows)
+    frame = pl.DataFrame(
+        {
+            "symbol": "005930",
+            "timestamp": [at(date(2024, 5, 2), 0, 0)] * 2,
+            "broker": ["creon", "kis"],
+        }
+    ).with_columns(pl.lit(1).alias(name) for name in ("open", "high", "low", "close", "volume"))
+    with pytest.raises(InputError, match=r"choose one of (creon and kis|kis and creon) with"):
+        read_bars(frame, CALENDAR)
+
+
+def test_read_bars_of_an_unknown_status_is_refused() -> None:
+    """A status that nobody defined must not read as a halt."""
+    frame = pl.DataFrame(
+        {"symbol": "005930", "timestamp": [at(date(2024, 5, 2), 0, 0)], "status": "open"}
+    ).with_columns(pl.lit(1).alias(name) for name in ("open", "high", "low", "close", "volume"))
+
+    with pytest.raises(InputError, match="is 'open'; accepted: traded, halted"):
+        read_bars(frame, CALENDAR)
+
+
+def test_read_bars_with_a_price_that_no_share_has_is_refused() -> None:
+    """Sizes and stops stay inside 64 bits because prices are bounded."""
+    price = 100_000_000_000
+    with pytest.raises(InputError, match="accepted: whole won from 0 to below 100,000,000,000"):
+        daily([("005930", date(2024, 5, 2), price, price, price, price, 1)])
 
 
 @pytest.mark.parametrize(
@@ -300,7 +326,7 @@ def test_read_bars_with_fractions_of_a_won_is_refused() -> None:
         (pl.lit("dear").alias("open"), "values of a wrong type"),
         (pl.lit(None, pl.Float64).alias("close"), "must have a value in every bar"),
         (pl.lit("2024-05-02").alias("timestamp"), "timestamp is String; accepted: UTC"),
-        (pl.lit(-1.0).alias("volume"), "accepted: whole shares, not negative"),
+        (pl.lit(-1.0).alias("volume"), "accepted: whole shares from 0 to below"),
         (pl.lit(float("nan")).alias("high"), "high of 005930 .* is nan; accepted: whole won"),
     ],
 )
