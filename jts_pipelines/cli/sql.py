@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TABLE_ROWS = 1_000
+LONGEST_SECONDS = 86_400
 # A spreadsheet takes a cell that begins with one of these for a formula: fault list IN33.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -45,8 +46,12 @@ def sql(query: str, *, form: str, as_json: bool, out: Path | None, timeout: floa
     form = "json" if as_json else form
     if form == "parquet" and out is None and sys.stdout.isatty():
         raise console.CommandError("parquet is not for a terminal: name --out", console.BAD_USAGE)
-    if timeout <= 0:
-        raise console.CommandError("--timeout: accepted are seconds above 0", console.BAD_USAGE)
+    if not 0 < timeout <= LONGEST_SECONDS:
+        raise console.CommandError(
+            f"--timeout: accepted are seconds above 0, up to {LONGEST_SECONDS}", console.BAD_USAGE
+        )
+    if out is not None and not out.absolute().parent.is_dir():
+        raise console.CommandError(f"--out {out}: there is no such folder", console.BAD_USAGE)
     require_one_select(query)
     content = _WRITERS[form](_ask(query, timeout))
     if out is None:
@@ -112,6 +117,12 @@ def as_json_rows(table: "pa.Table") -> bytes:
     """Return one JSON array of row objects; decimals are exact numbers, times ISO 8601."""
     encoder = msgspec.json.Encoder(decimal_format="number")
     names = [str(name) for name in table.column_names]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise console.CommandError(
+            f"SQL: columns named twice: {', '.join(twice)}; JSON needs an alias for each",
+            console.BAD_USAGE,
+        )
     columns = [[_trimmed(value) for value in column.to_pylist()] for column in table.columns]
     rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
     return encoder.encode(rows) + b"\n"
@@ -123,7 +134,12 @@ def as_parquet(table: "pa.Table") -> bytes:
     import pyarrow.parquet as pq
 
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    try:
+        pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    except pa.ArrowNotImplementedError as error:
+        raise console.CommandError(
+            f"SQL: Parquet has no such column: {error}; cast it, as to VARCHAR", console.BAD_USAGE
+        ) from error
     return bytes(sink.getvalue())
 
 

@@ -79,6 +79,8 @@ def verify(partition: str | None, *, as_json: bool) -> int:
     only = _parsed(partition) if partition else None
     with _opened() as tiers:
         found = _shown(tiers.mover.verify(only, DATASET), "verify")
+    if only and not found:
+        raise console.CommandError(f"{only.name}: no tier has a copy of it", console.BAD_USAGE)
     return _report(found, as_json=as_json)
 
 

@@ -9,8 +9,9 @@ The statement is a stranger's: it must be exactly one SELECT, files outside the 
 reach, settings are locked, memory and time are bounded (reliability guide S09).
 """
 
-import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ RESULT_BYTES_MAX = 1 << 30
 _MEMORY = "1GB"
 _THREADS = "2"
 _BATCH_ROWS = 100_000
+_WAIT_SECONDS = 0.1
 _QUARANTINE_COLUMNS = (
     "dataset",
     "venue",
@@ -243,12 +245,8 @@ class _Session:
     def _execute(
         self, connection: duckdb.DuckDBPyConnection, query: str, timeout_seconds: float
     ) -> pa.Table:
-        timer = threading.Timer(timeout_seconds, connection.interrupt)
-        timer.daemon = True
-        timer.start()
         try:
-            reader = connection.sql(query).to_arrow_reader(_BATCH_ROWS)
-            return _collected(reader)
+            return _watched(connection, query, timeout_seconds)
         except duckdb.IOException:
             raise
         except (duckdb.Error, pa.ArrowException) as error:
@@ -260,11 +258,29 @@ class _Session:
                     "ask for less, or allow more with --timeout"
                 ) from error
             raise InputError(f"SQL: {_line(error)}") from error
+
+
+def _watched(
+    connection: duckdb.DuckDBPyConnection, query: str, timeout_seconds: float
+) -> pa.Table:
+    """Run a query in a thread of its own: the engine hears no Ctrl-C, who waits for it does."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        running = pool.submit(_collected, connection, query)
+        deadline = time.monotonic() + timeout_seconds
+        try:
+            # In short waits: a signal that another thread got is only seen between two of them.
+            while not running.done() and time.monotonic() < deadline:
+                wait((running,), min(_WAIT_SECONDS, timeout_seconds))
         finally:
-            timer.cancel()
+            while not running.done():
+                # Again and again: the engine forgets what comes before it begins.
+                connection.interrupt()
+                wait((running,), _WAIT_SECONDS)
+        return running.result()
 
 
-def _collected(reader: pa.RecordBatchReader) -> pa.Table:
+def _collected(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
+    reader = connection.sql(query).to_arrow_reader(_BATCH_ROWS)
     batches, held = [], 0
     for batch in reader:
         batches.append(batch)

@@ -3,8 +3,11 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -330,6 +333,43 @@ def test_sql_command_when_it_errs_says_one_line_and_exits_2(
     assert len(ended.stderr.decode().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["SELECT 1 AS a, 2 AS a", "--json"], "columns named twice: a; JSON needs an alias"),
+        (["SELECT INTERVAL 1 DAY AS a", "--format", "parquet"], "Parquet has no such column"),
+        (["SELECT 1", "--timeout", "inf"], "--timeout: accepted are seconds above 0, up to 86400"),
+        (["SELECT 1", "--timeout", "nan"], "--timeout: accepted are seconds above 0, up to 86400"),
+        (["SELECT 1", "--out", "/none/a.csv"], "--out /none/a.csv: there is no such folder"),
+    ],
+)
+def test_sql_command_when_the_answer_cannot_be_written_says_so(
+    desk: Desk, arguments: list[str], text: str
+) -> None:
+    """No column is lost in silence, no limit is dropped."""
+    ended = desk.jts("sql", *arguments)
+
+    assert (ended.returncode, ended.stdout) == (2, b"")
+    assert text in ended.stderr.decode()
+    assert len(ended.stderr.decode().splitlines()) == 1
+
+
+def test_select_when_interrupted_ends_at_once(desk: Desk) -> None:
+    """Ctrl-C does not wait for the time limit."""
+    timer = threading.Timer(1.0, os.kill, [os.getpid(), signal.SIGINT])
+    started = time.monotonic()
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        desk.lake.sql(
+            "SELECT count(*) FROM candles a, candles b, candles c, candles d "
+            "WHERE a.close + b.close > c.close + d.close",
+            timeout_seconds=60,
+        )
+
+    assert time.monotonic() - started < 15
+    assert desk.lake.sql("SELECT 1 AS one")["one"].to_pylist() == [1]
+
+
 def test_storage_commands_tell_move_and_verify(empty_desk: Desk) -> None:
     """Status, archive, verify, restore and scrub as a script uses them."""
     for day in DAYS[:2]:
@@ -340,6 +380,7 @@ def test_storage_commands_tell_move_and_verify(empty_desk: Desk) -> None:
     moved = json.loads(empty_desk.jts("storage", "archive", "--json").stdout)
     after = json.loads(empty_desk.jts("storage", "status", "--json").stdout)
     verified = empty_desk.jts("storage", "verify", "--json")
+    unknown = empty_desk.jts("storage", "verify", "KRX/1m/1999-01-04")
     restored = empty_desk.jts("storage", "restore", "KRX/1m/2024-01-01", "--to", "hot", "--json")
     sized = json.loads(empty_desk.jts("storage", "plan", "--symbols", "1800", "--json").stdout)
     file = next((empty_desk.home / "warm").rglob("*period=2024-03-01/*.parquet"))
@@ -350,6 +391,8 @@ def test_storage_commands_tell_move_and_verify(empty_desk: Desk) -> None:
     assert before["tiers"]["hot"]["rows"] == 400
     assert [move["action"] for move in before["due"]].count("export") == 2
     assert len(moved["moves"]) == 6
+    assert unknown.returncode == 2
+    assert "KRX/1m/1999-01-04: no tier has a copy of it" in unknown.stderr.decode()
     assert {tier: total["rows"] for tier, total in after["tiers"].items()} == {
         "hot": 0,
         "warm": 200,
