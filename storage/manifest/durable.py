@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from storage.errors import InputError, ManifestError, StorageError
+from storage.errors import InputError, ManifestError, StorageError, VerificationError
 
 TEMPORARY = ".tmp-"
 """Prefix of unfinished files; readers trust only names that a manifest lists."""
@@ -31,7 +31,8 @@ def safe_path(root: Path, relative: str) -> Path:
 
     Raises:
         InputError: A part is empty, hidden, too long, climbs, or holds another character than
-            `A-Z a-z 0-9 . _ = -`; or a folder on the way is a symbolic link.
+            `A-Z a-z 0-9 . _ = -`.
+        VerificationError: A part is a symbolic link: a tier has none of its own.
     """
     path = root
     for part in relative.split("/"):
@@ -42,7 +43,7 @@ def safe_path(root: Path, relative: str) -> Path:
             )
         path = path / part
         if path.is_symlink():
-            raise InputError(f"{path}: a symbolic link inside a tier is refused")
+            raise VerificationError(f"{path}: a symbolic link inside a tier is refused")
     return path
 
 

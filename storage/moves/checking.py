@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from storage.errors import ManifestError, StorageError, VerificationError
 from storage.manifest.catalog import Copy, PartitionState, Presence
+from storage.manifest.durable import safe_path
 from storage.manifest.records import Step, decode
 from storage.moves.context import SIDECAR, MoveContext
 from storage.moves.eviction import settle
@@ -171,9 +172,12 @@ def _mend(context: MoveContext, finding: Finding) -> Finding:
 def _quarantine(context: MoveContext, tier: Tier, copy: Copy) -> None:
     stamp = context.now().strftime("%Y%m%dT%H%M%S")
     for entry in copy.files:
-        path = context.path(tier, entry)
+        folder, _, name = entry.path.rpartition("/")
+        path = safe_path(context.volumes.root(tier), folder) / name
         place = context.volumes.quarantine / "files" / f"{stamp}-{tier}-{path.name}"
-        if path.exists():
+        if path.is_symlink():
+            path.unlink()
+        elif path.exists():
             shutil.copyfile(path, _made(place))
             path.unlink()
 

@@ -345,6 +345,22 @@ def test_damaged_file_when_read_is_refused_and_scrub_mends_it(loaded: Tiers) -> 
     assert len(list((loaded.home / "quarantine" / "files").iterdir())) == 1
 
 
+def test_file_when_it_became_a_link_is_a_finding_and_scrub_mends_it(loaded: Tiers) -> None:
+    """A tier holds plain files: what a link leads to is nobody's copy."""
+    loaded.mover().export(PARTITION)
+    (path,) = loaded.files(Tier.WARM)
+    elsewhere = path.rename(loaded.home / "elsewhere.parquet")
+    path.symlink_to(elsewhere)
+
+    (finding,) = loaded.mover().verify()
+    (mended,) = loaded.mover().scrub("candles")
+
+    assert "symbolic link" in finding.problem
+    assert mended.mended
+    assert elsewhere.exists()
+    assert [found.problem for found in loaded.mover().verify()] == [""]
+
+
 def test_damaged_last_copy_when_scrubbed_is_reported_and_not_served(loaded: Tiers) -> None:
     """Without another copy there is nothing to mend with: reported, kept for a person."""
     list(loaded.mover().archive())

@@ -183,5 +183,5 @@ def test_path_when_a_folder_is_a_link_is_refused(tmp_path: Path) -> None:
     """A symbolic link inside a tier leads nowhere."""
     (tmp_path / "venue=KRX").symlink_to("/etc")
 
-    with pytest.raises(InputError, match="symbolic link"):
+    with pytest.raises(VerificationError, match="symbolic link"):
         safe_path(tmp_path, "venue=KRX/passwd")
