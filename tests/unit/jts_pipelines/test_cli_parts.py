@@ -144,6 +144,8 @@ def test_dagster_yaml_when_read_then_only_crashes_are_retried_and_nothing_is_sen
 ) -> None:
     """A lost run is noticed and run again; a failed asset is not; telemetry is off."""
     assert dagster_yaml["run_monitoring"]["enabled"] is True
+    assert dagster_yaml["run_monitoring"]["free_slots_after_run_end_seconds"] > 0
+    assert dagster_yaml["run_retries"]["max_retries"] == 1
     assert dagster_yaml["run_retries"]["retry_on_asset_or_op_failure"] is False
     assert dagster_yaml["telemetry"] == {"enabled": False}
     threads = [dagster_yaml[name]["use_threads"] for name in ("sensors", "schedules", "backfills")]
