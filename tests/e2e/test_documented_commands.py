@@ -37,6 +37,7 @@ RUN_ELSEWHERE = {
 READERS_WORDS = {
     "QUERY": "SELECT count(*) FROM candles",
     "OUT.html": "var/out.html",
+    "DIR": "var/made-up",
 }
 
 
@@ -114,6 +115,8 @@ def instance(reader: Reader) -> Iterator[subprocess.Popen[str]]:
         while reader.run("./jts status").returncode != 0:
             assert up.poll() is None, "jts up ended"
             assert time.monotonic() < deadline, f"jts up not ready within {READY_SECONDS} s"
+            # Asking without a pause takes the processor from what shall get ready.
+            time.sleep(0.5)
         yield up
     finally:
         up.send_signal(signal.SIGTERM)
