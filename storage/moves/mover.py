@@ -134,6 +134,9 @@ class Mover:
                 return
             try:
                 moved = self._make(due[0])
+            except OSError as error:
+                what = f"{due[0].action} of {partition.name}"
+                raise StorageError(f"{what}: {error.strerror or error}") from error
             except (RefusedError, ManifestError):
                 # A load or another archive came first: what is due now is another question.
                 if self._standing(partition) == before:

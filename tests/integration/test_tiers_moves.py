@@ -490,7 +490,7 @@ def test_archive_when_the_volume_is_full_publishes_nothing_truncated(loaded: Tie
     full = start(loaded, file_bytes=1500)
     _, errors = full.communicate(timeout=60)
     assert full.returncode == 1, errors
-    assert "File too large" in errors
+    assert "export of candles/KRX/1m/2024-01-02: File too large" in errors
     assert loaded.files(Tier.WARM) == []
     assert loaded.lake().count() == ROWS
     list(loaded.mover().archive())
