@@ -40,7 +40,8 @@ from storage.schema.tiers import Tier
 RUN_SECONDS = 180.0
 _SHARED_DATA = Path("../shared/data")
 _STRATEGIES = Path(__file__).resolve().parents[2] / "examples" / "strategies"
-_STEPS = 16
+# Two loads, six moves as the data lie in time, one look at every copy, two backtests.
+_STEPS = 11
 """Lines of the progress bar; only how it looks depends on the number."""
 
 
@@ -122,7 +123,8 @@ def run_demo(run: Demo) -> None:
             run.problems += problems
             run.standings, run.tiers = _tiers(run)
         whole.advance()
-        _research(run, dagster, minutes, panel)
+        _research(run, dagster, minutes, panel, whole)
+    whole.update(done=_STEPS, total=_STEPS)
 
 
 @contextmanager
@@ -237,7 +239,9 @@ def _tiers(run: Demo) -> tuple[list[Standing], dict[Tier, TierTotals]]:
     return found, dict(totals)
 
 
-def _research(run: Demo, dagster: DagsterClient, minutes: Source, panel: Source) -> None:
+def _research(
+    run: Demo, dagster: DagsterClient, minutes: Source, panel: Source, whole: console.Bar
+) -> None:
     """Backtest the second listing on the minutes and the first on the panel, with tear sheets.
 
     The panel's comes last, because the page of the asset shows the newest result.
@@ -248,6 +252,7 @@ def _research(run: Demo, dagster: DagsterClient, minutes: Source, panel: Source)
     ):
         with run.phase(f"backtest_{name}", f"Dagster: backtest {name} and its tear sheet"):
             run.backtests[name] = _backtest(dagster, strategy, source)
+        whole.advance()
 
 
 def _backtest(dagster: DagsterClient, strategy: str, source: Source) -> dict[str, Any]:

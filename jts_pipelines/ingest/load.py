@@ -265,6 +265,8 @@ class _Load:
                 schema = file_schema(CANDLES, self.options.venue)
                 opened.append(matched.accepted.select(schema.names).to_arrow().cast(schema))
             self.progress("load", self.accepted, None)
+        # How many rows are new is known only now; the bar of the terminal ends with it.
+        self.progress("load", self.accepted, self.accepted)
 
     def _stored_rows(self, rows: pl.DataFrame, known: set[Partition]) -> pl.DataFrame | None:
         """Return what is stored of the symbols in the span of some new rows; None if nothing."""
