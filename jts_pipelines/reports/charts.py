@@ -22,6 +22,7 @@ from jts_pipelines.reports.style import (
 )
 
 _MILLION = 1_000_000
+_SPAN = np.timedelta64(3, "D")
 # Names that matplotlib gives to groups: several charts stand in one page, so they go.
 _GROUP_ID = re.compile(r' id="(?!m[0-9a-f]{8,}|p[0-9a-f]{8,}|C\d+_\d+_)[^"]*"')
 
@@ -38,7 +39,7 @@ def equity_chart(result: BacktestResult) -> str:
         axes = figure.subplots(3, 1, sharex=True, height_ratios=(3.2, 1, 1.2))
         start = result.start_cash / _MILLION
         axes[0].axhline(start, color=MUTED, lw=0.8, ls=(0, (4, 3)))
-        axes[0].plot(days, worth, color=SLATE, lw=1.6)
+        axes[0].plot(days, worth, color=SLATE, lw=1.6, marker="o" if len(days) == 1 else "")
         axes[0].fill_between(days, worth, start, color=SLATE, alpha=0.07, lw=0)
         axes[0].set_title("Equity, million won (dashed: starting cash)")
         axes[1].fill_between(days, invested, color=SLATE, alpha=0.25, lw=0)
@@ -48,6 +49,9 @@ def equity_chart(result: BacktestResult) -> str:
         axes[2].plot(days, fall, color=LOSS, lw=0.8)
         axes[2].set_ylim(min(float(fall.min()) * 1.08, -1.0), 0)
         axes[2].set_title("Drawdown, %")
+        if len(days) == 1:
+            # One point has no width: the axis would span years.
+            axes[2].set_xlim(days[0] - _SPAN, days[0] + _SPAN)
         for part in axes:
             show_thousands(part)
         show_dates(axes[2])
@@ -97,6 +101,7 @@ def profit_chart(result: BacktestResult) -> str:
         axes.bar(centres, counts, width=np.diff(edges) * 0.92, color=colours, alpha=0.8)
         axes.axvline(float(returns.mean()), color=INK, lw=1.0, ls=(0, (3, 2)))
         axes.set_title(f"Closed trades by return, % (dashed: mean {returns.mean():+.2f} %)")
+        axes.locator_params(axis="y", integer=True)
         show_thousands(axes)
         axes.grid(visible=False, axis="x")
     return _inline(buffer)
