@@ -13,9 +13,8 @@ from typing import Any
 import httpx
 
 from jts_pipelines.cli.console import CommandError
+from jts_pipelines.defs.ranges import range_tags
 
-RANGE_START = "dagster/asset_partition_range_start"
-RANGE_END = "dagster/asset_partition_range_end"
 LOCATION = "jts_pipelines"
 
 _DONE = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
@@ -123,7 +122,7 @@ class DagsterClient:
         Raises:
             DagsterError: The run was refused.
         """
-        tags = {} if keys is None else {RANGE_START: keys[0], RANGE_END: keys[1]}
+        tags = {} if keys is None else range_tags(*keys)
         answer = self._ask(
             _LAUNCH,
             params={
