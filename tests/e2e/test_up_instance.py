@@ -24,6 +24,7 @@ import redis
 from jts_pipelines.cli import procfs
 from jts_pipelines.cli.parts import STORES
 from jts_pipelines.cli.record import read_record
+from jts_pipelines.ingest.generated import write_generated
 from jts_trading.config.instance import InstanceSettings
 from storage.embedded.dsn import libpq_url
 
@@ -168,7 +169,8 @@ def _assert_nothing_is_left(installation: Installation, members: list[tuple[int,
     assert _running(members) == []
     assert installation.sockets() == []
     run = installation.home / "run"
-    assert sorted(path.name for path in run.iterdir()) == ["logs"]
+    # The file under the lock of loads stays, so that two loads can never lock different ones.
+    assert {path.name for path in run.iterdir()} - {"ingest.lock"} == {"logs"}
     assert list(installation.cwd.iterdir()) == []
 
 
@@ -300,3 +302,40 @@ def test_up_when_killed_hard_then_its_parts_end_and_the_next_one_recovers() -> N
         assert second.end(signal.SIGINT) < 10
         assert second.popen.returncode == 0
         _assert_nothing_is_left(installation, members)
+
+
+_RUNS = "{ runsOrError(limit: 10) { ... on Runs { results { runId parentRunId status } } } }"
+
+
+def _runs(up: Up) -> list[dict[str, Any]]:
+    """The newest runs of the instance, newest first."""
+    try:
+        url = f"http://127.0.0.1:{up.installation.base + 1}/graphql"
+        answer = httpx.post(url, json={"query": _RUNS}, trust_env=False, timeout=10)
+        found: list[dict[str, Any]] = answer.json()["data"]["runsOrError"]["results"]
+    except (httpx.HTTPError, ValueError, KeyError):
+        return []
+    return found
+
+
+@pytest.mark.timeout(300)
+def test_up_when_the_code_server_is_killed_in_a_run_then_the_run_fails_and_is_retried(
+    up: Up,
+) -> None:
+    """A run that died with its code server does not stay started: what it began is done again."""
+    files = write_generated(up.installation.cwd.parent / "made", seed=7, symbols=300)
+    landing = up.installation.home / "landing" / "KRX" / "1d"
+    landing.mkdir(parents=True, exist_ok=True)
+    shutil.copy(files.daily, landing / "bars.parquet")
+    _wait(lambda: any(run["status"] == "STARTED" for run in _runs(up)), 120)
+    first = _runs(up)[-1]
+    os.kill(up.installation.status()["dagster-code-server"]["pid"], signal.SIGKILL)
+
+    def is_retried() -> bool:
+        runs = {run["runId"]: run for run in _runs(up)}
+        retries = [run for run in runs.values() if run["parentRunId"] == first["runId"]]
+        return [run["status"] for run in retries] == ["SUCCESS"]
+
+    _wait(is_retried, 120)
+    failed = next(run for run in _runs(up) if run["runId"] == first["runId"])
+    assert failed["status"] == "FAILURE"
