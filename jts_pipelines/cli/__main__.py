@@ -6,10 +6,12 @@ pandas or an engine. A command whose module is not there yet is not listed.
 
 import difflib
 import importlib
+import signal
 import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
@@ -118,6 +120,12 @@ def main(arguments: list[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in words[: _position_of_command(words)]
 
+    if arguments is None:
+        # As Ctrl-C does, SIGTERM and the end of the terminal leave through every `finally`:
+        # the stores of a command stop, and its sockets go.
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _leave)
+
     def run() -> Any:
         # Logs and crash hooks belong to the process; a caller inside another one keeps its own.
         if arguments is None and _is_work(words):
@@ -127,6 +135,12 @@ def main(arguments: list[str] | None = None) -> None:
         return jts.main(args=words, prog_name="jts", standalone_mode=False)
 
     sys.exit(console.run_guarded(run, debug=debug, logs=_log_directory))
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    # A second one must not interrupt the cleaning up.
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 def _is_work(words: list[str]) -> bool:

@@ -1,7 +1,10 @@
 """A command that needs stores: its own for a while, those of somebody else, or a clear error."""
 
 import os
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -9,6 +12,7 @@ import psycopg2
 import pytest
 
 from jts_pipelines.cli import instance as instance_module
+from jts_pipelines.cli import procfs
 from jts_pipelines.cli.console import CommandError, exit_code_of
 from jts_pipelines.cli.instance import owned_home, running_stores
 from jts_pipelines.cli.record import read_record
@@ -142,3 +146,22 @@ def test_running_stores_when_a_store_cannot_start_then_its_log_is_named(short_ho
         pass
     assert exit_code_of(refused.value) == 5
     assert str(short_home / "run" / "logs" / "clickhouse.log") in str(refused.value)
+
+
+def test_command_when_terminated_then_its_stores_end_and_nothing_is_left(short_home: Path) -> None:
+    """SIGTERM leaves as Ctrl-C does: no process, no socket directory, exit code 143."""
+    instance = _settings(short_home).instance
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("JTS_")}
+    argv = [sys.executable, "-P", "-m", "jts_pipelines.cli", "sql", "SELECT 1"]
+    with subprocess.Popen(argv, env={**environ, "JTS_HOME": str(short_home)}) as command:
+        deadline = time.monotonic() + 30
+        while read_record(instance) is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        record = read_record(instance)
+        command.terminate()
+        assert command.wait(30) == 143
+    assert record is not None
+    pids = [(part.pid, part.started_ticks) for part in record.parts if part.pid is not None]
+    assert [pid for pid in pids if procfs.is_running(*pid)] == []
+    assert not instance.socket_directory.exists()
