@@ -37,7 +37,11 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--broker", help="Take only bars of this source.")
 @click.option("--commission", metavar="RATE", help="The account's own rate, such as 0.00015.")
 @click.option("--bars", type=_FILE, help="Read a Parquet or CSV file instead of the tiers.")
-@click.option("--instruments", type=_FILE, help="Listing with symbol, market and name.")
+@click.option(
+    "--instruments",
+    type=_FILE,
+    help="Listing with symbol, market and name; for the tiers, the instance's own if left out.",
+)
 @click.option("--report", type=_FILE, help="Where the tear sheet goes.")
 @click.option("--trades", type=_FILE, help="Where the fills go: .parquet or .csv.")
 @console.json_option
@@ -103,6 +107,7 @@ def _run(
     as_json: bool,
 ) -> "BacktestResult":
     from jts_pipelines.backtest.request import read_table, run_from_file
+    from jts_pipelines.defs.house import House
     from jts_trading.dsl.compiler import compile_strategy
     from jts_trading.dsl.errors import StrategyError
 
@@ -113,6 +118,8 @@ def _run(
         show_refusal(error, as_json=as_json)
         raise
     cache = settings.instance.root / "cache" / "kernels"
+    if listing is None and bars is None:
+        listing = House(settings).listing
     instruments = None if listing is None else read_table(listing)
     with console.progress() as lines:
         told = _progress(lines)

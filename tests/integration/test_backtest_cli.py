@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from datetime import date
@@ -118,6 +119,30 @@ def test_backtest_over_the_tiers_sees_the_bars_of_the_file(workplace: Path, dail
     for field in ("data_digest", "code_digest", "final_equity", "trades", "metrics", "run"):
         assert over_tiers[field] == over_file[field]
     assert Path(over_tiers["tearsheet"]).is_file()
+
+
+def test_backtest_over_the_tiers_knows_the_listing_of_the_instance(
+    workplace: Path, daily: Path
+) -> None:
+    """The command and the asset in Dagster see the same markets and names."""
+    loaded = jts(workplace, "ingest", str(daily), "--venue", "KRX", "--interval", "1d", "--json")
+    assert loaded.returncode == 0, loaded.stderr
+    listing = next((workplace / "krx").glob("krx_instruments_*.parquet"))
+    own = workplace / "home" / "reference" / "instruments.parquet"
+    own.parent.mkdir(exist_ok=True)
+    shutil.copy(listing, own)
+    try:
+        known = answer(jts(workplace, "backtest", "cross.jts", "--json"))
+    finally:
+        own.unlink()
+    named = answer(
+        jts(workplace, "backtest", "cross.jts", "--instruments", str(listing), "--json")
+    )
+    unknown = answer(jts(workplace, "backtest", "cross.jts", "--json"))
+
+    assert known["final_equity"] == named["final_equity"]
+    assert not any("instruments table" in warning for warning in known["warnings"])
+    assert any("instruments table" in warning for warning in unknown["warnings"])
 
 
 def test_backtest_with_a_parameter_set_runs_another_strategy(workplace: Path, daily: Path) -> None:
