@@ -128,6 +128,10 @@ class MemoryBus:
             del stream.rows[key]
         return len(doomed)
 
+    async def newest(self, topic: str) -> tuple[int, int] | None:
+        """Return the newest entry id; see `ports.bus.Bus`."""
+        return self._stream(find_topic(topic).name).last
+
     async def dead_letters(self, topic: str, *, count: int = 100) -> list[DeadLetter]:
         """Return the newest dead letters of a topic, oldest first."""
         return self._stream(find_topic(topic).name).dead[-count:]

@@ -148,6 +148,15 @@ class RedisBus:
             dropped += await self._shed(known.name)
         return int(dropped)
 
+    async def newest(self, topic: str) -> tuple[int, int] | None:
+        """Return the newest entry id; see `ports.bus.Bus`."""
+        name = find_topic(topic).name
+        try:
+            stream = await self._ask(lambda: self._client.xinfo_stream(name))
+        except exceptions.ResponseError:
+            return None
+        return entry_key(stream["last-generated-id"].decode())
+
     async def dead_letters(self, topic: str, *, count: int = 100) -> list[DeadLetter]:
         """Return the newest dead letters of a topic, oldest first."""
         name = find_topic(topic).dead_letters

@@ -13,25 +13,21 @@ from jts_trading.domain.orders import OrderIntent, Reservation
 from jts_trading.domain.schemas import Registry
 
 
-class _Event(msgspec.Struct, frozen=True, kw_only=True):
-    pass
-
-
-class IntentRecorded(_Event, tag="intent_recorded"):
+class IntentRecorded(msgspec.Struct, frozen=True, kw_only=True, tag="intent_recorded"):
     """An order is wanted; its reservation is made in the same transaction."""
 
     intent: OrderIntent
     reservation: Reservation
 
 
-class OrderAdopted(_Event, tag="order_adopted"):
+class OrderAdopted(msgspec.Struct, frozen=True, kw_only=True, tag="order_adopted"):
     """An order that we did not send was found at the venue; it counts as open."""
 
     intent: OrderIntent
     venue_order_id: str
 
 
-class AttemptStarted(_Event, tag="attempt_started"):
+class AttemptStarted(msgspec.Struct, frozen=True, kw_only=True, tag="attempt_started"):
     """Bytes are about to be sent.
 
     Attributes:
@@ -50,35 +46,35 @@ class AttemptStarted(_Event, tag="attempt_started"):
     token: int
 
 
-class OrderAcknowledged(_Event, tag="order_acknowledged"):
+class OrderAcknowledged(msgspec.Struct, frozen=True, kw_only=True, tag="order_acknowledged"):
     """The venue has the order."""
 
     order_id: str
     venue_order_id: str
 
 
-class OrderRejected(_Event, tag="order_rejected"):
+class OrderRejected(msgspec.Struct, frozen=True, kw_only=True, tag="order_rejected"):
     """The venue refused it with a documented code."""
 
     order_id: str
     reason: str
 
 
-class OrderLost(_Event, tag="order_lost"):
+class OrderLost(msgspec.Struct, frozen=True, kw_only=True, tag="order_lost"):
     """Whether the venue has the order is not known."""
 
     order_id: str
     reason: str
 
 
-class OrderAbsent(_Event, tag="order_absent"):
+class OrderAbsent(msgspec.Struct, frozen=True, kw_only=True, tag="order_absent"):
     """The attempt was proven not to be at the venue."""
 
     order_id: str
     evidence: str
 
 
-class OrderAmended(_Event, tag="order_amended"):
+class OrderAmended(msgspec.Struct, frozen=True, kw_only=True, tag="order_amended"):
     """The venue confirmed another price or quantity."""
 
     order_id: str
@@ -87,27 +83,27 @@ class OrderAmended(_Event, tag="order_amended"):
     venue_order_id: str
 
 
-class CancelRequested(_Event, tag="cancel_requested"):
+class CancelRequested(msgspec.Struct, frozen=True, kw_only=True, tag="cancel_requested"):
     """A cancel is about to be sent."""
 
     order_id: str
 
 
-class CancelRefused(_Event, tag="cancel_refused"):
+class CancelRefused(msgspec.Struct, frozen=True, kw_only=True, tag="cancel_refused"):
     """The venue refused the cancel; the order works on."""
 
     order_id: str
     reason: str
 
 
-class OrderCancelled(_Event, tag="order_cancelled"):
+class OrderCancelled(msgspec.Struct, frozen=True, kw_only=True, tag="order_cancelled"):
     """The venue confirmed that the rest is gone."""
 
     order_id: str
     reason: str = ""
 
 
-class OrderDenied(_Event, tag="order_denied"):
+class OrderDenied(msgspec.Struct, frozen=True, kw_only=True, tag="order_denied"):
     """Risk said no; nothing was sent."""
 
     order_id: str
@@ -115,14 +111,14 @@ class OrderDenied(_Event, tag="order_denied"):
     reason: str
 
 
-class OrderExpired(_Event, tag="order_expired"):
+class OrderExpired(msgspec.Struct, frozen=True, kw_only=True, tag="order_expired"):
     """It was too late to send it, or its session ended."""
 
     order_id: str
     reason: str = ""
 
 
-class OrderFilled(_Event, tag="order_filled"):
+class OrderFilled(msgspec.Struct, frozen=True, kw_only=True, tag="order_filled"):
     """The venue traded a part of the order or all of it.
 
     Attributes:
@@ -145,7 +141,7 @@ class OrderFilled(_Event, tag="order_filled"):
     fee_quantity: Decimal = Decimal(0)
 
 
-class CashMoved(_Event, tag="cash_moved"):
+class CashMoved(msgspec.Struct, frozen=True, kw_only=True, tag="cash_moved"):
     """Money came into an account or left it, other than by a trade.
 
     Attributes:
@@ -161,7 +157,7 @@ class CashMoved(_Event, tag="cash_moved"):
     reason: str
 
 
-class PositionAdopted(_Event, tag="position_adopted"):
+class PositionAdopted(msgspec.Struct, frozen=True, kw_only=True, tag="position_adopted"):
     """Instruments came into an account or left it, other than by a trade of ours.
 
     Attributes:
@@ -179,7 +175,7 @@ class PositionAdopted(_Event, tag="position_adopted"):
     reason: str
 
 
-class StrategyReleased(_Event, tag="strategy_released"):
+class StrategyReleased(msgspec.Struct, frozen=True, kw_only=True, tag="strategy_released"):
     """A strategy release is known or has another status."""
 
     strategy_id: str
@@ -189,7 +185,7 @@ class StrategyReleased(_Event, tag="strategy_released"):
     release: str = ""
 
 
-class NoteRecorded(_Event, tag="note_recorded"):
+class NoteRecorded(msgspec.Struct, frozen=True, kw_only=True, tag="note_recorded"):
     """A fact that moves no money: a verdict, a decision, the kill switch, an operator's word.
 
     Attributes:

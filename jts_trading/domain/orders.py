@@ -138,9 +138,9 @@ def next_state(state: OrderState, move: Move, filled: Decimal) -> OrderState:
         there = EDGES[state][move]
     except KeyError:
         accepted = ", ".join(EDGES[state]) or "nothing: it has ended"
-        raise IllegalMoveError(f"an order that is {state} cannot {move}; accepted: {accepted}") from (
-            None
-        )
+        raise IllegalMoveError(
+            f"an order that is {state} cannot {move}; accepted: {accepted}"
+        ) from (None)
     return OrderState.PARTIAL if there is OrderState.OPEN and filled else there
 
 

@@ -131,3 +131,11 @@ class Bus(Protocol):
             BusUnavailableError: The bus did not answer.
         """
         ...
+
+    async def newest(self, topic: str) -> tuple[int, int] | None:
+        """Return the id of the newest entry that ever was in a topic; None if it is not known.
+
+        Raises:
+            BusUnavailableError: The bus did not answer.
+        """
+        ...
