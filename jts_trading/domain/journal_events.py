@@ -47,9 +47,14 @@ class AttemptStarted(msgspec.Struct, frozen=True, kw_only=True, tag="attempt_sta
 
 
 class OrderAcknowledged(msgspec.Struct, frozen=True, kw_only=True, tag="order_acknowledged"):
-    """The venue has the order."""
+    """The venue has the order.
+
+    Attributes:
+        attempt: Which attempt it is about; 0 for an adopted order.
+    """
 
     order_id: str
+    attempt: int
     venue_order_id: str
 
 
@@ -57,6 +62,7 @@ class OrderRejected(msgspec.Struct, frozen=True, kw_only=True, tag="order_reject
     """The venue refused it with a documented code."""
 
     order_id: str
+    attempt: int
     reason: str
 
 
@@ -64,6 +70,7 @@ class OrderLost(msgspec.Struct, frozen=True, kw_only=True, tag="order_lost"):
     """Whether the venue has the order is not known."""
 
     order_id: str
+    attempt: int
     reason: str
 
 
@@ -71,6 +78,7 @@ class OrderAbsent(msgspec.Struct, frozen=True, kw_only=True, tag="order_absent")
     """The attempt was proven not to be at the venue."""
 
     order_id: str
+    attempt: int
     evidence: str
 
 
@@ -84,15 +92,21 @@ class OrderAmended(msgspec.Struct, frozen=True, kw_only=True, tag="order_amended
 
 
 class CancelRequested(msgspec.Struct, frozen=True, kw_only=True, tag="cancel_requested"):
-    """A cancel is about to be sent."""
+    """A cancel is about to be sent.
+
+    Attributes:
+        number: 1, 2, ... within the order.
+    """
 
     order_id: str
+    number: int
 
 
 class CancelRefused(msgspec.Struct, frozen=True, kw_only=True, tag="cancel_refused"):
-    """The venue refused the cancel; the order works on."""
+    """The venue refused the cancel of this number; the order works on."""
 
     order_id: str
+    number: int
     reason: str
 
 
@@ -129,6 +143,7 @@ class OrderFilled(msgspec.Struct, frozen=True, kw_only=True, tag="order_filled")
         fee: In the currency of the order, at most the currency's unit fine.
         tax: Likewise.
         fee_quantity: What the venue kept of the instrument itself.
+        ts_event_ns: When the venue traded; when we recorded it if 0.
     """
 
     order_id: str
@@ -139,6 +154,7 @@ class OrderFilled(msgspec.Struct, frozen=True, kw_only=True, tag="order_filled")
     tax: Decimal = Decimal(0)
     gross: Decimal | None = None
     fee_quantity: Decimal = Decimal(0)
+    ts_event_ns: int = 0
 
 
 class CashMoved(msgspec.Struct, frozen=True, kw_only=True, tag="cash_moved"):

@@ -212,6 +212,12 @@ class Books(RowSet):
 
     def _move(self, event: JournalEvent, stored: StoredEvent) -> None:
         order = self.require_order(getattr(event, "order_id", ""))
+        attempt = getattr(event, "attempt", order.attempt)
+        if attempt != order.attempt:
+            raise InvariantError(
+                f"order {order.id}: {stored.type} is about attempt {attempt}, the newest is"
+                f" {order.attempt}"
+            )
         status = next_state(order.status, _MOVES[type(event)], order.filled)
         changes: dict[str, object] = {"status": status, "reason": getattr(event, "reason", "")}
         match event:
@@ -264,7 +270,7 @@ class Books(RowSet):
                 tax=event.tax,
                 fee_quantity=event.fee_quantity,
                 currency=order.currency,
-                ts_event_ns=stored.ts_ns,
+                ts_event_ns=event.ts_event_ns or stored.ts_ns,
                 seq=stored.seq,
             )
         )

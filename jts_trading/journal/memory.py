@@ -148,9 +148,6 @@ class MemoryJournal:
     def _commit(self, facts: Sequence[Fact], consumed: Consumed | None) -> list[Recorded]:
         # No await in here: the commit is as undivided as one in a database.
         store = self._store
-        for fact in facts:
-            if isinstance(fact.event, AttemptStarted):
-                self._require_lease(fact.event)
         desk = Desk(
             writer=self._writer,
             seq=len(store.events),
@@ -161,6 +158,9 @@ class MemoryJournal:
         )
         try:
             answers, written = write_all(desk, facts, consumed)
+            for fact, answer in zip(facts, answers, strict=True):
+                if answer.is_new and isinstance(fact.event, AttemptStarted):
+                    self._require_lease(fact.event)
         except Exception:
             store.books.roll_back()
             raise

@@ -14,8 +14,6 @@ facts are recognised by their ids.
 from collections.abc import Sequence
 from typing import Any
 
-from psycopg import sql
-
 from jts_trading.domain.journal_events import AttemptStarted, IntentRecorded
 from jts_trading.domain.ledger_rows import ROWS, BalanceRow, OrderRow, Row, row_key
 from jts_trading.domain.orders import InvariantError
@@ -62,7 +60,7 @@ _FIND = (
     "r.id = %(id)s::uuid OR r.client_order_id = %(client)s"
     " OR (r.broker, r.account, r.venue_order_id) = (%(broker)s, %(account)s, %(venue)s)"
 )
-_NEWEST = sql.SQL(" ORDER BY r.intent_seq DESC LIMIT 1")
+_NEWEST = b" ORDER BY r.intent_seq DESC LIMIT 1"
 _PAGE_ROWS = 2_000
 
 

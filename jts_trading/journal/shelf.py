@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from psycopg import sql
-
 from jts_trading.domain.journal_events import (
     AttemptStarted,
     CashMoved,
@@ -48,8 +46,7 @@ _BALANCES = select(
     " (SELECT * FROM unnest(%(brokers)s::text[], %(accounts)s::text[], %(instances)s::text[]))"
     " AND (r.instrument_id = '' OR r.instrument_id = ANY(%(instruments)s))",
 )
-_FREE = sql.SQL(
-    """
+_FREE = """
 SELECT w.broker, w.account, w.asset,
     coalesce((SELECT sum(CASE WHEN b.ledger = 'cash' THEN b.amount ELSE b.quantity END)
         FROM balances AS b WHERE (b.broker, b.account) = (w.broker, w.account)
@@ -62,7 +59,6 @@ FROM (SELECT DISTINCT * FROM unnest(
     %(free_brokers)s::text[], %(free_accounts)s::text[], %(assets)s::text[]
 ) AS u (broker, account, asset)) AS w
 """
-)
 
 
 @dataclass(slots=True)
@@ -129,7 +125,7 @@ async def load_books(
     return Books(rows, held)
 
 
-def _plan(keys: Needed, consumed: Consumed | None) -> list[tuple[type[Row], sql.Composed, bool]]:
+def _plan(keys: Needed, consumed: Consumed | None) -> list[tuple[type[Row], bytes, bool]]:
     has_owner = bool(keys.owners or keys.trades)
     return [
         (OrderRow, _ORDERS, bool(keys.orders)),

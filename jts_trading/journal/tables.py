@@ -40,12 +40,16 @@ EVENT_COLUMNS = (
     "hash",
 )
 _EVENT_NAMES = sql.SQL(", ").join(map(sql.Identifier, EVENT_COLUMNS))
-INSERT_EVENT = sql.SQL("INSERT INTO events ({}) VALUES ({})").format(
-    _EVENT_NAMES, sql.SQL(", ").join(map(sql.Placeholder, EVENT_COLUMNS))
+INSERT_EVENT = (
+    sql.SQL("INSERT INTO events ({}) VALUES ({})")
+    .format(_EVENT_NAMES, sql.SQL(", ").join(map(sql.Placeholder, EVENT_COLUMNS)))
+    .as_bytes()
 )
-SELECT_EVENTS = sql.SQL(
-    "SELECT {} FROM events WHERE seq > %(after)s ORDER BY seq LIMIT %(limit)s"
-).format(_EVENT_NAMES)
+SELECT_EVENTS = (
+    sql.SQL("SELECT {} FROM events WHERE seq > %(after)s ORDER BY seq LIMIT %(limit)s")
+    .format(_EVENT_NAMES)
+    .as_bytes()
+)
 
 
 def event_values(stored: StoredEvent) -> dict[str, object]:
@@ -81,16 +85,17 @@ def read_row(kind: type[_Row], row: Mapping[str, Any]) -> _Row:
     return msgspec.convert(dict(row), kind)
 
 
-def select(kind: type[Row], condition: str = "TRUE") -> sql.Composed:
+def select(kind: type[Row], condition: str = "TRUE") -> bytes:
     """Return a query for rows of a table, aliased `r`; the condition is a text of ours."""
-    return sql.SQL("SELECT {} FROM {} AS r WHERE {}").format(
+    query = sql.SQL("SELECT {} FROM {} AS r WHERE {}").format(
         sql.SQL(", ").join(_selected(kind, name) for name in _names(kind)),
         sql.Identifier(kind.TABLE),
         sql.SQL(condition),
     )
+    return query.as_bytes()
 
 
-def write(kind: type[Row]) -> sql.Composed:
+def write(kind: type[Row]) -> bytes:
     """Return the statement that inserts a row, or replaces the one of the same key."""
     return _WRITES[kind]
 
@@ -135,4 +140,5 @@ def _plain(value: object) -> object:
     return value.value if isinstance(value, StrEnum) else value
 
 
-_WRITES = {kind: _write_statement(kind) for kind in ROWS}
+# Rendered once: it would cost more than the statement itself every time.
+_WRITES = {kind: _write_statement(kind).as_bytes() for kind in ROWS}

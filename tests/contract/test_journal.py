@@ -194,7 +194,13 @@ async def sent(trial: Any, number: int, **options: Any) -> Any:
     await journal.record_intent([wanted(number, **options)])
     await journal.record_attempt(attempt(number, lease.token))
     await journal.record_event(
-        [fact(OrderAcknowledged(order_id=order_id(number), venue_order_id=f"v{number}"))]
+        [
+            fact(
+                OrderAcknowledged(
+                    order_id=order_id(number), attempt=1, venue_order_id=f"v{number}"
+                )
+            )
+        ]
     )
     return journal
 
@@ -373,15 +379,20 @@ def test_attempt_when_the_first_is_not_proven_absent_then_no_second(run: Any) ->
         await journal.record_event([deposit()])
         await journal.record_intent([wanted(1)])
         await journal.record_attempt(attempt(1, lease.token))
-        await journal.record_event([fact(OrderLost(order_id=order_id(1), reason="time-out"))])
+        await journal.record_event(
+            [fact(OrderLost(order_id=order_id(1), attempt=1, reason="time-out"))]
+        )
         with pytest.raises(IllegalMoveError, match="unknown cannot send"):
             await journal.record_attempt(attempt(1, lease.token, 2))
-        absent = OrderAbsent(order_id=order_id(1), evidence="two empty order lists")
+        absent = OrderAbsent(order_id=order_id(1), attempt=1, evidence="two empty order lists")
         await journal.record_event([fact(absent)])
         again = msgspec.structs.replace(attempt(1, lease.token).event, attempt=2)
         with pytest.raises(InvariantError, match="used before"):
             await journal.record_attempt(fact(again))
         second = await journal.record_attempt(attempt(1, lease.token, 2))
+        late = OrderAcknowledged(order_id=order_id(1), attempt=1, venue_order_id="v1")
+        with pytest.raises(InvariantError, match="is about attempt 1, the newest is 2"):
+            await journal.record_event([fact(late)])
         row = await journal.find_order(client_order_id="c1-2")
 
         assert second.is_new
@@ -413,11 +424,13 @@ def test_order_when_it_has_ended_then_only_late_fills_are_taken(run: Any) -> Non
     async def scenario(trial: Any) -> None:
         journal = await sent(trial, 1)
         await journal.record_event([filled(1, "t1", "4")])
-        await journal.record_event([fact(CancelRequested(order_id=order_id(1)))])
+        await journal.record_event([fact(CancelRequested(order_id=order_id(1), number=1))])
         await journal.record_event([fact(OrderCancelled(order_id=order_id(1)))])
         await journal.record_event([filled(1, "t2", "1")])
         with pytest.raises(IllegalMoveError, match="it has ended"):
-            await journal.record_event([fact(OrderRejected(order_id=order_id(1), reason="x"))])
+            await journal.record_event(
+                [fact(OrderRejected(order_id=order_id(1), attempt=1, reason="x"))]
+            )
         row = await journal.find_order(venue_order_id=("paper", "a1", "v1"))
 
         assert (row.status, row.filled) == (OrderState.CANCELLED, Decimal(5))
@@ -436,7 +449,7 @@ def test_fill_when_it_comes_before_the_acknowledgement_then_it_is_booked(run: An
         await journal.record_intent([wanted(1)])
         await journal.record_attempt(attempt(1, lease.token))
         await journal.record_event([filled(1, "t1", "4")])
-        acknowledged = OrderAcknowledged(order_id=order_id(1), venue_order_id="v1")
+        acknowledged = OrderAcknowledged(order_id=order_id(1), attempt=1, venue_order_id="v1")
         await journal.record_event([fact(acknowledged)])
         row = await journal.find_order(order_id=order_id(1))
 

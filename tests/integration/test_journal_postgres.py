@@ -13,16 +13,24 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 import redis as sync_redis
 
 from jts_trading.bus.redis_streams import RedisBus
-from jts_trading.domain.journal_events import CashMoved, NoteRecorded
+from jts_trading.domain.journal_events import (
+    AttemptStarted,
+    CashMoved,
+    IntentRecorded,
+    NoteRecorded,
+)
+from jts_trading.domain.orders import OrderIntent, OrderSide, Reservation
 from jts_trading.journal.connection import Database
 from jts_trading.journal.outbox import PostgresOutbox
 from jts_trading.journal.postgres import PostgresJournal
 from jts_trading.journal.relay import Relay
+from jts_trading.ports.bus import Entry
 from jts_trading.ports.journal import Fact, JournalUnavailableError
 from storage.embedded.dsn import libpq_url
 from storage.ledger.migrate import migrate
@@ -348,3 +356,91 @@ def test_journal_when_it_holds_thousands_of_events_then_the_journal_opens_quickl
         assert time.monotonic() - began < 10
 
     with_journal(url, scenario)
+
+
+def placed(number: int) -> Fact:
+    """An order for 100 AAPL that needs no cash of ours."""
+    order = OrderIntent(
+        order_id=str(uuid.UUID(int=number)),
+        broker="paper",
+        account="a",
+        instance="i",
+        instrument_id="US:AAPL",
+        venue="US",
+        side=OrderSide.BUY,
+        quantity=Decimal(100),
+        currency="USD",
+    )
+    nothing = Reservation(asset="USD", amount=Decimal(0))
+    return Fact(IntentRecorded(intent=order, reservation=nothing), ts_ns=number)
+
+
+def test_c29_order_when_placed_then_redis_has_it_on_orders_pending(
+    url: str, redis_url: str
+) -> None:
+    """Place 100 AAPL to buy: the entry on `orders.pending` holds exactly that."""
+
+    async def play() -> None:
+        bus = RedisBus(redis_url)
+        journal, outbox = PostgresJournal(Database(url), "w"), PostgresOutbox(Database(url))
+        await journal.record_intent([placed(1)])
+        await Relay(outbox, bus).drain()
+        (entry,) = await bus.consume(["orders.pending"], "executor", "e", count=9, wait_ms=0)
+        order = msgspec.msgpack.decode(entry.envelope.payload)
+
+        expected = {"symbol": "AAPL", "quantity": "100", "side": "buy"}
+        assert expected.items() <= order.items()
+        for part in (journal, outbox, bus):
+            await part.close()
+
+    asyncio.run(play())
+
+
+def test_pending_orders_when_consumers_die_then_each_is_sent_once(
+    url: str, redis_url: str
+) -> None:
+    """The queue of orders: a consumer dies before or after its commit, another takes over."""
+
+    async def play() -> None:
+        bus = RedisBus(redis_url)
+        journal, outbox = PostgresJournal(Database(url), "w"), PostgresOutbox(Database(url))
+        lease = await outbox.acquire_lease("sender", "me", 60)
+        assert lease is not None
+        await journal.record_intent([placed(number) for number in range(1, 21)])
+        await Relay(outbox, bus).drain()
+        sent: list[str] = []
+
+        async def execute(entries: list[Entry], *, dies_at: int) -> None:
+            for count, entry in enumerate(entries):
+                order_id = msgspec.msgpack.decode(entry.envelope.payload)["order_id"]
+                if count == dies_at:
+                    return
+                started = AttemptStarted(
+                    order_id=order_id,
+                    client_order_id=f"c-{order_id}",
+                    attempt=1,
+                    payload_hash="",
+                    lease=lease.name,
+                    token=lease.token,
+                )
+                if (await journal.record_attempt(Fact(started, ts_ns=1))).is_new:
+                    sent.append(order_id)
+                if count == dies_at - 1:
+                    # Committed and not acknowledged: it will come again.
+                    return
+                await bus.acknowledge("executor", [entry])
+
+        first = await bus.consume(["orders.pending"], "executor", "a", count=12, wait_ms=0)
+        await execute(first, dies_at=5)
+        rest = await bus.consume(["orders.pending"], "executor", "b", count=99, wait_ms=0)
+        await execute(rest, dies_at=99)
+        abandoned = await bus.claim("orders.pending", "executor", "b", idle_ms=0, count=99)
+        await execute(abandoned, dies_at=99)
+
+        assert len(abandoned) == 8
+        assert sorted(sent) == [str(uuid.UUID(int=number)) for number in range(1, 21)]
+        assert await bus.claim("orders.pending", "executor", "b", idle_ms=0, count=99) == []
+        for part in (journal, outbox, bus):
+            await part.close()
+
+    asyncio.run(play())

@@ -93,15 +93,17 @@ def _fill(order: str, trade: int) -> OrderFilled:
 _ORDER = st.sampled_from(ORDERS)
 _SIMPLE = st.sampled_from(
     [
-        lambda order: OrderAcknowledged(order_id=order, venue_order_id=f"v{order}"),
-        lambda order: OrderRejected(order_id=order, reason=""),
-        lambda order: OrderLost(order_id=order, reason=""),
-        lambda order: OrderAbsent(order_id=order, evidence=""),
-        lambda order: CancelRequested(order_id=order),
-        lambda order: CancelRefused(order_id=order, reason=""),
-        lambda order: OrderCancelled(order_id=order),
-        lambda order: OrderDenied(order_id=order, check="R01", reason=""),
-        lambda order: OrderExpired(order_id=order),
+        lambda order, n: OrderAcknowledged(
+            order_id=order, attempt=n, venue_order_id=f"v{order}{n}"
+        ),
+        lambda order, n: OrderRejected(order_id=order, attempt=n, reason=""),
+        lambda order, n: OrderLost(order_id=order, attempt=n, reason=""),
+        lambda order, n: OrderAbsent(order_id=order, attempt=n, evidence=""),
+        lambda order, n: CancelRequested(order_id=order, number=n),
+        lambda order, n: CancelRefused(order_id=order, number=n, reason=""),
+        lambda order, _: OrderCancelled(order_id=order),
+        lambda order, _: OrderDenied(order_id=order, check="R01", reason=""),
+        lambda order, _: OrderExpired(order_id=order),
     ]
 )
 _EVENT = st.one_of(
@@ -109,7 +111,7 @@ _EVENT = st.one_of(
     st.builds(_attempt, _ORDER, st.integers(1, 3)),
     st.builds(_fill, _ORDER, st.integers(1, 6)),
     st.builds(_fill, _ORDER, st.integers(1, 6)),
-    st.builds(lambda make, order: make(order), _SIMPLE, _ORDER),
+    st.builds(lambda make, order, n: make(order, n), _SIMPLE, _ORDER, st.sampled_from([1, 1, 2])),
     st.builds(
         lambda order, quantity: OrderAmended(
             order_id=order, quantity=Decimal(quantity), price=None, venue_order_id=f"v{order}"
