@@ -116,30 +116,50 @@ def open_event(row: StoredEvent) -> JournalEvent:
     return event
 
 
-def verify_rows(
-    rows: Iterable[StoredEvent], heads: Mapping[str, Head], newest_seq: int | None = None
-) -> Verdict:
-    """Check every row against its chain, and the chains against their noted heads.
+class Verification:
+    """Checks rows as they come, in order, each against the chain of its writer."""
 
-    Args:
-        rows: The whole journal in order.
-        heads: The newest row of each writer, noted apart.
-        newest_seq: The newest number that was given out, noted apart.
-    """
-    seen: dict[str, Head] = {}
-    count = 0
-    for count, row in enumerate(rows, 1):
-        problem = _problem(row, count, seen.get(row.writer, Head()))
+    def __init__(self) -> None:
+        self._seen: dict[str, Head] = {}
+        self._count = 0
+
+    def add(self, row: StoredEvent) -> Verdict | None:
+        """Check the next row; return the verdict if it is bad, and stop then."""
+        problem = _problem(row, self._count + 1, self._seen.get(row.writer, Head()))
         if problem:
-            return Verdict(count - 1, row.seq, problem)
-        seen[row.writer] = head_of(row)
-    for writer in sorted({*seen, *heads}):
-        if seen.get(writer, Head()) != heads.get(writer, Head()):
-            missing = seen.get(writer, Head()).position + 1
-            return Verdict(count, count + 1, f"the chain of {writer} lacks its row {missing}")
-    if newest_seq is not None and newest_seq != count:
-        return Verdict(count, count + 1, f"rows up to {newest_seq} were written")
-    return Verdict(count)
+            return Verdict(self._count, row.seq, problem)
+        self._seen[row.writer] = head_of(row)
+        self._count += 1
+        return None
+
+    def finish(self, heads: Mapping[str, Head], newest_seq: int) -> Verdict:
+        """Return the verdict after the last row.
+
+        Args:
+            heads: The newest row of each writer, noted apart.
+            newest_seq: The newest number that was given out, noted apart.
+        """
+        following = self._count + 1
+        for writer in sorted({*self._seen, *heads}):
+            found = self._seen.get(writer, Head())
+            if found != heads.get(writer, Head()):
+                missing = f"the chain of {writer} lacks its row {found.position + 1}"
+                return Verdict(self._count, following, missing)
+        if newest_seq != self._count:
+            return Verdict(self._count, following, f"rows up to {newest_seq} were written")
+        return Verdict(self._count)
+
+
+def verify_rows(
+    rows: Iterable[StoredEvent], heads: Mapping[str, Head], newest_seq: int
+) -> Verdict:
+    """Check a whole journal; see `Verification`."""
+    verification = Verification()
+    for row in rows:
+        verdict = verification.add(row)
+        if verdict is not None:
+            return verdict
+    return verification.finish(heads, newest_seq)
 
 
 def _problem(row: StoredEvent, seq: int, head: Head) -> str:

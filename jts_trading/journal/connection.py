@@ -46,8 +46,14 @@ class Database:
         self._turn = asyncio.Lock()
 
     @asynccontextmanager
-    async def transaction(self, *, is_pipelined: bool = False) -> AsyncIterator[Connection]:
+    async def transaction(
+        self, *, is_pipelined: bool = False, timeout_s: float | None = None
+    ) -> AsyncIterator[Connection]:
         """Run statements in one transaction; an error takes all of them back.
+
+        Args:
+            is_pipelined: Send statements without waiting for the answers before.
+            timeout_s: Another limit than the usual one.
 
         Raises:
             JournalUnavailableError: It is not known whether they are committed.
@@ -56,7 +62,7 @@ class Database:
         """
         async with self._turn:
             try:
-                async with asyncio.timeout(self._timeout_s):
+                async with asyncio.timeout(timeout_s or self._timeout_s):
                     connection = await self._open()
                     if is_pipelined:
                         async with connection.pipeline(), connection.transaction():

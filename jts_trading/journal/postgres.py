@@ -11,14 +11,14 @@ An answer that never came means that the commit may have happened. The same call
 facts are recognised by their ids.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from jts_trading.domain.journal_events import AttemptStarted, IntentRecorded
 from jts_trading.domain.ledger_rows import ROWS, BalanceRow, OrderRow, Row, row_key
 from jts_trading.domain.orders import InvariantError
-from jts_trading.journal.books import Books, fold
-from jts_trading.journal.chain import Head, Verdict, identify, verify_rows
+from jts_trading.journal.books import Books
+from jts_trading.journal.chain import Head, Verdict, Verification, identify
 from jts_trading.journal.connection import Connection, Database
 from jts_trading.journal.rebuilding import Rebuilt, compare
 from jts_trading.journal.shelf import load_books
@@ -43,7 +43,12 @@ from jts_trading.ports.journal import (
     require_kind,
 )
 
-_LOCK_HEAD = "SELECT seq, major_ms FROM journal_head FOR UPDATE"
+_HEAD = "SELECT seq, major_ms FROM journal_head"
+_LOCK_HEAD = f"{_HEAD} FOR UPDATE"
+# One moment for all statements that follow, without a lock.
+_SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+# Long work between statements is wanted here.
+_PATIENT = "SET LOCAL idle_in_transaction_session_timeout = 0"
 _CHAIN = "SELECT position, hash FROM writers WHERE writer = %s"
 _KNOWN = "SELECT event_id, seq FROM events WHERE event_id = ANY(%s)"
 _MOVE_HEAD = "UPDATE journal_head SET seq = %s, major_ms = %s"
@@ -62,6 +67,7 @@ _FIND = (
 )
 _NEWEST = b" ORDER BY r.intent_seq DESC LIMIT 1"
 _PAGE_ROWS = 2_000
+_LONG_S = 600.0
 
 
 class PostgresJournal:
@@ -135,30 +141,47 @@ class PostgresJournal:
             return await _page(connection, after_seq, limit)
 
     async def verify(self) -> Verdict:
-        """Check every chain from its first row; commits wait for it.
+        """Check every chain from its first row, as of now; commits go on meanwhile.
 
         Raises:
             JournalUnavailableError: It did not answer.
         """
-        async with self._database.transaction() as connection:
-            seq, _ = await _lock(connection)
+        verification = Verification()
+        async with self._database.transaction(timeout_s=_LONG_S) as connection:
+            await connection.execute(_SNAPSHOT)
+            await connection.execute(_PATIENT)
+            newest = _only(await (await connection.execute(_HEAD)).fetchone())
             cursor = await connection.execute("SELECT writer, position, hash FROM writers")
             heads = {
                 row["writer"]: Head(row["position"], row["hash"])
                 for row in await cursor.fetchall()
             }
-            return verify_rows(await _all(connection), heads, seq)
+            async for row in _all(connection):
+                verdict = verification.add(row)
+                if verdict is not None:
+                    return verdict
+        return verification.finish(heads, newest["seq"])
 
     async def rebuild(self, *, replace_rows: bool = False) -> Rebuilt:
-        """Fold all events again and compare with the live rows, or put them in their place.
+        """Fold all events again and compare with the live rows, as of now.
+
+        Args:
+            replace_rows: Put the rebuilt rows in their place; commits wait for it.
 
         Raises:
             JournalUnavailableError: It did not answer.
             InvariantError: The events contradict each other.
         """
-        async with self._database.transaction() as connection:
-            await _lock(connection)
-            books = fold(await _all(connection))
+        books = Books()
+        async with self._database.transaction(timeout_s=_LONG_S) as connection:
+            if not replace_rows:
+                await connection.execute(_SNAPSHOT)
+            await connection.execute(_PATIENT)
+            if replace_rows:
+                await connection.execute(_LOCK_HEAD)
+            async for event in _all(connection):
+                books.apply(event)
+                books.keep()
             live: list[Row] = []
             for kind in ROWS:
                 cursor = await connection.execute(select(kind))
@@ -203,11 +226,6 @@ class PostgresJournal:
         )
 
 
-async def _lock(connection: Connection) -> tuple[int, int]:
-    row = _only(await (await connection.execute(_LOCK_HEAD)).fetchone())
-    return row["seq"], row["major_ms"]
-
-
 def _only(row: dict[str, Any] | None) -> dict[str, Any]:
     if row is None:
         raise InvariantError("the journal has lost its head row: restore it from a backup")
@@ -219,11 +237,12 @@ async def _page(connection: Connection, after_seq: int, limit: int) -> list[Stor
     return [read_event(row) for row in await cursor.fetchall()]
 
 
-async def _all(connection: Connection) -> list[StoredEvent]:
-    found: list[StoredEvent] = []
-    while page := await _page(connection, found[-1].seq if found else 0, _PAGE_ROWS):
-        found += page
-    return found
+async def _all(connection: Connection) -> AsyncIterator[StoredEvent]:
+    after_seq = 0
+    while page := await _page(connection, after_seq, _PAGE_ROWS):
+        after_seq = page[-1].seq
+        for row in page:
+            yield row
 
 
 async def _write(connection: Connection, written: Written) -> None:

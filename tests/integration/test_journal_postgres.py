@@ -46,6 +46,33 @@ def url(postgres_dsn: str) -> str:
     return libpq_url(postgres_dsn)
 
 
+def test_verify_when_it_runs_then_commits_go_on(url: str) -> None:
+    """Checking a long journal does not stop trading: it looks at one moment of it."""
+    with_journal(url, fill_up)
+
+    async def play() -> None:
+        writer = PostgresJournal(Database(url), "writer")
+        checker = PostgresJournal(Database(url), "checker")
+        await writer.record_event([cash(1_000)])
+        with psycopg.connect(url) as connection:
+            # A checker in the middle of its work, held there.
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            connection.execute("SELECT seq FROM journal_head")
+            async with asyncio.TaskGroup() as group:
+                verdicts = [group.create_task(checker.verify()) for _ in range(3)]
+                for number in range(2_000, 2_040):
+                    await writer.record_event([cash(number)])
+            row = connection.execute("SELECT seq FROM journal_head").fetchone()
+
+        assert row == (11,)
+        assert all(verdict.result().is_good for verdict in verdicts)
+        assert (await checker.verify()).rows == 51
+        await writer.close()
+        await checker.close()
+
+    asyncio.run(play())
+
+
 def with_journal(url: str, scenario: Callable[[PostgresJournal], Awaitable[Any]]) -> Any:
     """Run a scenario with a journal of its own."""
 
