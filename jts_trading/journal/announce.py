@@ -28,6 +28,15 @@ from jts_trading.journal.books import Books
 from jts_trading.journal.chain import open_event
 from jts_trading.ports.journal import OutboxMessage, StoredEvent
 
+# Everything that this room publishes goes to one of these.
+ANNOUNCED = (
+    "orders.pending",
+    "orders.executions",
+    "orders.failures",
+    "portfolio.updates",
+    "strategies.releases",
+)
+
 
 def announce(stored: StoredEvent, books: Books, major_ms: int) -> OutboxMessage | None:
     """Return the message of an event that was just folded into the books, if it has one."""

@@ -6,6 +6,7 @@ database puts the rows that an event can touch on the shelf first, folds, and wr
 Everything here is a function of the events alone: no clock, no randomness, no order of sets.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -363,6 +364,6 @@ def _left(reservation: ReservationRow, order: OrderRow) -> Decimal:
         return _ZERO
     is_currency = ":" not in reservation.asset
     unit = currency_unit(reservation.asset) if is_currency else Decimal("0.00000001")
-    share = Fraction(reservation.amount) * Fraction(order.quantity - order.filled)
+    share = Fraction(order.quantity - order.filled) / Fraction(order.quantity)
     # Upwards: what is kept for an open order is never too little.
-    return -(-share // Fraction(order.quantity) // Fraction(unit)) * unit
+    return math.ceil(Fraction(reservation.amount) * share / Fraction(unit)) * unit

@@ -145,6 +145,14 @@ class MemoryJournal:
             self._store.outbox[seq] = (self._store.outbox[seq][0], False)
         return len(lost)
 
+    async def prune(self, before_ms: int) -> int:
+        """Forget what was published long ago; see `ports.journal.Outbox`."""
+        outbox = self._store.outbox
+        old = [seq for seq, (row, is_out) in outbox.items() if is_out and row.major_ms < before_ms]
+        for seq in old:
+            del outbox[seq]
+        return len(old)
+
     def _commit(self, facts: Sequence[Fact], consumed: Consumed | None) -> list[Recorded]:
         # No await in here: the commit is as undivided as one in a database.
         store = self._store

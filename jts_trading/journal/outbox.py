@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from jts_trading.journal.announce import ANNOUNCED
 from jts_trading.journal.connection import Database
 from jts_trading.ports.journal import Lease, OutboxMessage, Publish
 
@@ -16,11 +17,14 @@ SELECT {_COLUMNS} FROM outbox AS o JOIN events AS e USING (seq)
 WHERE NOT o.is_published ORDER BY o.seq LIMIT %s
 """  # noqa: S608 - texts of this module
 _NEWEST = f"""
-SELECT DISTINCT ON (o.topic) {_COLUMNS} FROM outbox AS o JOIN events AS e USING (seq)
-WHERE o.is_published ORDER BY o.topic, o.seq DESC
+SELECT {_COLUMNS} FROM unnest(%s::text[]) AS t (topic)
+CROSS JOIN LATERAL (
+    SELECT * FROM outbox WHERE outbox.topic = t.topic AND is_published ORDER BY seq DESC LIMIT 1
+) AS o JOIN events AS e USING (seq)
 """  # noqa: S608 - texts of this module
 _MARK = "UPDATE outbox SET is_published = TRUE WHERE seq = ANY(%s)"
 _REOPEN = "UPDATE outbox SET is_published = FALSE WHERE topic = %s AND seq > %s AND is_published"
+_PRUNE = "DELETE FROM outbox WHERE is_published AND major_ms < %s"
 _ACQUIRE = """
 INSERT INTO leases (name, holder, token, expires_at)
 VALUES (%s, %s, 1, clock_timestamp() + %s * INTERVAL '1 second')
@@ -74,13 +78,18 @@ class PostgresOutbox:
     async def newest_published(self) -> dict[str, OutboxMessage]:
         """Return the newest published message of each topic."""
         async with self._database.transaction() as connection:
-            cursor = await connection.execute(_NEWEST)
+            cursor = await connection.execute(_NEWEST, (list(ANNOUNCED),))
             return {row["topic"]: _message(row) for row in await cursor.fetchall()}
 
     async def reopen(self, topic: str, after_seq: int) -> int:
         """Mark messages unpublished; see `ports.journal.Outbox`."""
         async with self._database.transaction() as connection:
             return (await connection.execute(_REOPEN, (topic, after_seq))).rowcount
+
+    async def prune(self, before_ms: int) -> int:
+        """Forget what was published long ago; see `ports.journal.Outbox`."""
+        async with self._database.transaction() as connection:
+            return (await connection.execute(_PRUNE, (before_ms,))).rowcount
 
     async def acquire_lease(self, name: str, holder: str, seconds: float) -> Lease | None:
         """Take a lease; see `ports.journal.Leases`."""

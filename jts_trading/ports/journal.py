@@ -242,6 +242,14 @@ class Outbox(Protocol):
         """Mark the messages of a topic after a number unpublished; return how many."""
         ...
 
+    async def prune(self, before_ms: int) -> int:
+        """Forget published messages older than every topic keeps; return how many.
+
+        Args:
+            before_ms: Compared with the first part of their entry ids.
+        """
+        ...
+
 
 class Publish(Protocol):
     """Puts one message on the bus."""

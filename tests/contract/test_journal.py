@@ -309,6 +309,36 @@ def test_intent_when_cash_is_reserved_then_a_second_one_is_uncovered(run: Any) -
     run(scenario)
 
 
+@pytest.mark.parametrize(
+    ("currency", "reserved", "free"), [("KRW", "700001", "299999"), ("USDT", "1", "789999.3")]
+)
+def test_reservation_when_filled_in_part_then_only_the_rest_is_kept(
+    run: Any, currency: str, reserved: str, free: str
+) -> None:
+    """Three of ten filled: seven tenths stay reserved, rounded up to the currency's unit."""
+
+    async def scenario(trial: Any) -> None:
+        journal = trial.journal("executor")
+        lease = await trial.leases.acquire_lease("sender", "me", 30)
+        cash = CashMoved(currency=currency, amount=Decimal(1_000_000), reason="d", **OWNER)
+        await journal.record_event([fact(cash)])
+
+        def order(number: int, amount: str) -> Fact:
+            reservation = Reservation(asset=currency, amount=Decimal(amount))
+            wish = intent(number, currency=currency)
+            return fact(IntentRecorded(intent=wish, reservation=reservation))
+
+        await journal.record_intent([order(1, reserved)])
+        await journal.record_attempt(attempt(1, lease.token))
+        await journal.record_event([filled(1, "t1", "3")])
+        unit = Decimal(1) if currency == "KRW" else Decimal("0.00000001")
+        with pytest.raises(UncoveredError, match=f"has {free}"):
+            await journal.record_intent([order(2, str(Decimal(free) + unit))])
+        await journal.record_intent([order(3, free)])
+
+    run(scenario)
+
+
 def test_intent_when_shares_are_reserved_then_they_cannot_be_sold_twice(run: Any) -> None:
     """A sale reserves shares of the account; more than it has is refused."""
 
@@ -630,6 +660,27 @@ def test_f42_bus_when_wiped_then_it_is_filled_again_without_effects(run: Any) ->
         assert await relay.drain() == 5
         entries = await bus.consume(["orders.executions"], "g", "c", count=99, wait_ms=0)
         assert [entry.envelope.sequence for entry in entries] == [4, 5, 6]
+
+    run(scenario)
+
+
+def test_outbox_when_pruned_then_only_old_published_messages_go(run: Any) -> None:
+    """What waits stays, however old; what is young can still be published again."""
+
+    async def scenario(trial: Any) -> None:
+        bus = MemoryBus(time.time_ns)
+        journal = trial.journal("w")
+        amount = {"currency": "KRW", "amount": Decimal(1), "reason": "d", **OWNER}
+        for ms in (10, 20, 30):
+            moved = fact(CashMoved(**amount), ts_ns=ms * 10**6, event_id=f"at-{ms}")
+            await journal.record_event([moved])
+            if ms < 30:
+                await Relay(trial.outbox, bus).drain()
+
+        assert await trial.outbox.prune(20) == 1
+        assert await trial.outbox.prune(1_000) == 1
+        assert await trial.outbox.newest_published() == {}
+        assert await Relay(trial.outbox, bus).drain() == 1
 
     run(scenario)
 
