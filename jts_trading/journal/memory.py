@@ -44,7 +44,7 @@ class MemoryStore:
 
 
 class MemoryJournal:
-    """One writer's journal, outbox and leases in memory.
+    """One writer's journal in memory.
 
     Args:
         store: What it writes to.
@@ -115,6 +115,53 @@ class MemoryJournal:
             self._store.books = books
         return outcome
 
+    def _commit(self, facts: Sequence[Fact], consumed: Consumed | None) -> list[Recorded]:
+        # No await in here: the commit is as undivided as one in a database.
+        store = self._store
+        desk = Desk(
+            writer=self._writer,
+            seq=len(store.events),
+            major_ms=store.major_ms,
+            head=store.heads.get(self._writer, Head()),
+            books=store.books,
+            known=store.known,
+        )
+        try:
+            answers, written = write_all(desk, facts, consumed)
+            for fact, answer in zip(facts, answers, strict=True):
+                if answer.is_new and isinstance(fact.event, AttemptStarted):
+                    self._require_lease(fact.event)
+        except Exception:
+            store.books.roll_back()
+            raise
+        for row in written:
+            store.events.append(row.stored)
+            store.newest_seq = row.stored.seq
+            store.known[row.stored.event_id] = row.stored.seq
+            store.heads[self._writer] = head_of(row.stored)
+            if row.message is not None:
+                store.outbox[row.stored.seq] = (row.message, False)
+        store.books.keep()
+        store.major_ms = desk.major_ms
+        return answers
+
+    def _require_lease(self, event: AttemptStarted) -> None:
+        held = self._store.leases.get(event.lease)
+        now_ns = self._store.boottime_ns()
+        if held is None or held[0].token != event.token or held[1] <= now_ns:
+            raise FencedError(f"lease {event.lease} is not held under token {event.token}")
+
+
+class MemoryOutbox:
+    """The outbox in memory.
+
+    Args:
+        store: Where it is.
+    """
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
     async def publish_pending(self, publish: Publish, limit: int) -> int:
         """Publish what is committed; see `ports.journal.Outbox`."""
         if self._store.is_publishing.locked():
@@ -152,42 +199,6 @@ class MemoryJournal:
         for seq in old:
             del outbox[seq]
         return len(old)
-
-    def _commit(self, facts: Sequence[Fact], consumed: Consumed | None) -> list[Recorded]:
-        # No await in here: the commit is as undivided as one in a database.
-        store = self._store
-        desk = Desk(
-            writer=self._writer,
-            seq=len(store.events),
-            major_ms=store.major_ms,
-            head=store.heads.get(self._writer, Head()),
-            books=store.books,
-            known=store.known,
-        )
-        try:
-            answers, written = write_all(desk, facts, consumed)
-            for fact, answer in zip(facts, answers, strict=True):
-                if answer.is_new and isinstance(fact.event, AttemptStarted):
-                    self._require_lease(fact.event)
-        except Exception:
-            store.books.roll_back()
-            raise
-        for row in written:
-            store.events.append(row.stored)
-            store.newest_seq = row.stored.seq
-            store.known[row.stored.event_id] = row.stored.seq
-            store.heads[self._writer] = head_of(row.stored)
-            if row.message is not None:
-                store.outbox[row.stored.seq] = (row.message, False)
-        store.books.keep()
-        store.major_ms = desk.major_ms
-        return answers
-
-    def _require_lease(self, event: AttemptStarted) -> None:
-        held = self._store.leases.get(event.lease)
-        now_ns = self._store.boottime_ns()
-        if held is None or held[0].token != event.token or held[1] <= now_ns:
-            raise FencedError(f"lease {event.lease} is not held under token {event.token}")
 
 
 class MemoryLeases:

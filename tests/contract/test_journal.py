@@ -39,7 +39,7 @@ from jts_trading.domain.orders import (
     Reservation,
 )
 from jts_trading.journal.connection import Database
-from jts_trading.journal.memory import MemoryJournal, MemoryLeases, MemoryStore
+from jts_trading.journal.memory import MemoryJournal, MemoryLeases, MemoryOutbox, MemoryStore
 from jts_trading.journal.outbox import PostgresOutbox
 from jts_trading.journal.postgres import PostgresJournal
 from jts_trading.journal.relay import Relay
@@ -60,7 +60,7 @@ class MemoryTrial:
     def __init__(self) -> None:
         self._store = MemoryStore(time.monotonic_ns)
         self.leases = MemoryLeases(self._store)
-        self.outbox = self.journal("relay")
+        self.outbox = MemoryOutbox(self._store)
 
     def journal(self, writer: str) -> Any:
         """Another writer on the same store."""
