@@ -62,6 +62,18 @@ class Registry:
                 f"type {name!r} version {version} is unknown; known versions: {known or 'none'}"
             ) from None
 
+    def decode(self, name: str, version: int, payload: bytes) -> msgspec.Struct:
+        """Return the message in a payload of the bus.
+
+        Raises:
+            SchemaError: It is not registered, or the bytes are not of its shape.
+        """
+        struct = self.find(name, version)
+        try:
+            return msgspec.msgpack.decode(payload, type=struct)
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            raise SchemaError(f"{name} version {version}: {error}") from error
+
     def shapes(self) -> dict[str, Shape]:
         """Return the shape of every struct, by `type@version`, nested structs included."""
         found: dict[str, Shape] = {}

@@ -586,8 +586,8 @@ def test_c29_order_when_placed_then_it_appears_on_orders_pending(run: Any) -> No
         await Relay(trial.outbox, bus).drain()
 
         (entry,) = await bus.consume(["orders.pending"], "executor", "e1", count=9, wait_ms=0)
-        kind = MESSAGES.find(entry.envelope.type, entry.envelope.version)
-        message = msgspec.msgpack.decode(entry.envelope.payload, type=kind)
+        sealed = entry.envelope
+        message = MESSAGES.decode(sealed.type, sealed.version, sealed.payload)
 
         assert isinstance(message, OrderPending)
         assert (message.symbol, message.quantity, message.side) == ("AAPL", 100, "buy")

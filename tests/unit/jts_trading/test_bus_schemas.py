@@ -96,6 +96,17 @@ def test_registry_when_asked_then_it_knows_types_and_versions() -> None:
         Registry([(1, Price), (1, PriceWithVenue)])
 
 
+@pytest.mark.parametrize("payload", [b"", b"\xc1", b"\x80", b"\x82\xa6symbol\x01\xa5price\x02"])
+def test_payload_when_not_of_its_shape_then_it_is_refused_by_name(payload: bytes) -> None:
+    """A payload that is not what its envelope says is one kind of error, whatever is wrong."""
+    registry = Registry([(1, Price)])
+    good = msgspec.msgpack.encode(Price("a", Decimal("1.5")))
+
+    assert registry.decode("price", 1, good) == Price("a", Decimal("1.5"))
+    with pytest.raises(SchemaError, match="price version 1"):
+        registry.decode("price", 1, payload)
+
+
 def test_events_when_encoded_sorted_then_decoded_equal() -> None:
     """The journal's bytes come back as the same event, decimals exact."""
     event = OrderFilled(
