@@ -4,8 +4,9 @@ Sources: brokers/kis section 4. The server's refusal counts for more than any co
 """
 
 from collections import deque
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from jts_trading.brokers.kis.settings import Environment
 
@@ -72,9 +73,10 @@ class SlidingWindow:
         return 0
 
 
-class Permits(Protocol):
-    """Gives leave to call; shared by every process that uses the same key."""
+# Returns when one call may be made under each of the quotas; shared by all who use the same key.
+Acquire = Callable[[tuple[QuotaName, ...]], Awaitable[None]]
 
-    async def acquire(self, quotas: tuple[QuotaName, ...]) -> None:
-        """Return when one call may be made under each of the quotas."""
-        ...
+
+async def free_permits(quotas: tuple[QuotaName, ...]) -> None:
+    """Give leave at once: for one lone caller of a host without quotas."""
+    del quotas
