@@ -47,6 +47,7 @@ class Reader:
         self.news: list[object] = []
         self.damage: Counter[str] = Counter()
         self.bytes_read = 0
+        self.last: TradeTick | None = None
 
     @property
     def ticks(self) -> list[TradeTick]:
@@ -77,6 +78,8 @@ class Reader:
             return
         if isinstance(found, tuple):
             self.events += found
+            if isinstance(found[-1], TradeTick):
+                self.last = found[-1]
 
 
 async def _reader(venue, *registrations: Registration, **changes) -> Reader:
@@ -87,7 +90,7 @@ async def _reader(venue, *registrations: Registration, **changes) -> Reader:
 
 
 def _has_all(volume: int):
-    return lambda reader: reader.ticks and reader.ticks[-1].cumulative_quantity == volume
+    return lambda reader: reader.last is not None and reader.last.cumulative_quantity == volume
 
 
 def test_replay_when_read_to_the_end_then_volume_is_conserved_exactly(open_venue, bars):
@@ -133,16 +136,16 @@ def test_fills_when_orders_live_through_the_day_then_books_agree_to_the_won(open
 
     async def run() -> None:
         async with open_venue(bars=bars, level_quantity=50) as venue:
-            for price in (69_900, 69_700, 69_500):
-                await venue.orders.submit(CashOrder("005930", Side.BUY, 40, price))
+            for price in (69_400, 69_300, 69_200):
+                await venue.orders.submit(CashOrder("005930", Side.BUY, 200, price))
             await venue.orders.submit(CashOrder("005930", Side.BUY, 60, 70_000))
-            await venue.orders.submit(CashOrder("005930", Side.SELL, 30, 70_300))
+            await venue.orders.submit(CashOrder("005930", Side.SELL, 30, 69_900))
             reader = await _reader(venue, TRADES, NOTICES)
             await reader.read(_has_all(sum(bar.volume for bar in bars)))
             fills = reader.of(FillNotice)
             rows = venue.ready.desk.ledger.rows
             early = len(rows) - len(fills)
-            assert len(fills) > 3
+            assert len(fills) > len({fill.order_no for fill in fills}) >= 3
             assert [(f.order_no, f.price, f.quantity) for f in fills] == [
                 (row.order_no, row.price, row.quantity) for row in rows[early:]
             ]
@@ -235,7 +238,7 @@ def test_stream_when_frames_are_spoilt_then_each_is_counted_and_it_lives(open_ve
         async with open_venue(bars=bars, faults=faults) as venue:
             reader = await _reader(venue, TRADES)
             await reader.read(_has_all(total))
-            assert reader.damage == {"utf8": 1, "json": 1, "tr_id": 1, "symbol": 1}
+            assert reader.damage == {"utf8": 1, "json": 1, "tr_id": 1, "date": 1}
             assert len(reader.news) == 1
             lost = total - sum(tick.quantity for tick in reader.ticks)
             assert 0 < lost < total // 10
@@ -383,14 +386,14 @@ def test_replay_when_real_minutes_then_volume_of_every_bar_is_conserved(open_ven
 
     async def run() -> Reader:
         volumes = [bar.volume for bar in real]
+        last_day = sum(bar.volume for bar in real if bar.start_ns >= first + 86_400 * 10**9)
         async with open_venue(bars=real) as venue:
             reader = await _reader(venue, TRADES)
             await reader.read(
                 lambda r: (
-                    sum(tick.quantity for tick in r.ticks[-1:])
-                    and venue.ready.tape_ended.is_set()
-                    and r.ticks[-1].ts_event_ns >= real[-1].start_ns
-                    and r.ticks[-1].price == real[-1].close
+                    r.last is not None
+                    and r.last.ts_event_ns >= real[-1].start_ns
+                    and r.last.cumulative_quantity == last_day
                 )
             )
             assert sum(tick.quantity for tick in reader.ticks) == sum(volumes)
