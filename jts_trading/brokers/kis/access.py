@@ -12,7 +12,7 @@ import os
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import httpx
 import msgspec
@@ -34,6 +34,7 @@ from jts_trading.telemetry.secrets import Secret
 TOKEN_RETRY_S = 61.0
 TOKEN_TRIES = 3
 
+T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
 
 
@@ -178,7 +179,7 @@ class KisAccess:
             "appkey": self.keys.app_key.reveal(),
             "secretkey": self.keys.app_secret.reveal(),
         }
-        return Secret(codec.decode_approval(await self._post(wire.PATH_APPROVAL, body)))
+        return Secret(_read(codec.decode_approval, await self._post(wire.PATH_APPROVAL, body)))
 
     def _usable(self) -> StoredToken | None:
         token = self._store.load()
@@ -212,7 +213,7 @@ class KisAccess:
             "appsecret": self.keys.app_secret.reveal(),
         }
         answer = await self._post(wire.PATH_TOKEN, body)
-        value, expires_ns, life_s = codec.decode_token(answer)
+        value, expires_ns, life_s = _read(codec.decode_token, answer)
         now = self._clock.now_ns()
         if expires_ns <= now or value == self._dead:
             raise TokenError("KIS handed out a token that is already dead")
@@ -237,3 +238,11 @@ class KisAccess:
             if envelope.rt_cd != "0":
                 raise VenueRefusedError(f"KIS {envelope.msg_cd}: {envelope.msg1.strip()}")
         return answer.content
+
+
+def _read(decoder: Callable[[bytes], T], body: bytes) -> T:
+    """Read an answer; a page of a broken gateway in its place passes like the gateway's fault."""
+    try:
+        return decoder(body)
+    except DecodeError as error:
+        raise VenueBusyError(f"KIS sign-in: unreadable answer: {error.reason}") from error

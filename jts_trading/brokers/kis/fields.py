@@ -3,7 +3,7 @@
 import re
 from datetime import date
 from decimal import Decimal
-from functools import cache
+from functools import lru_cache
 from typing import TypeVar
 
 import msgspec
@@ -18,6 +18,9 @@ SIDES = {"01": Side.SELL, "02": Side.BUY}
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,10})?")
 _TIME = re.compile(r"([01][0-9]|2[0-3])([0-5][0-9])([0-5][0-9])")
 _DAY = re.compile(r"[0-9]{8}")
+_DIGITS_MAX = 19
+# Codes, days and seconds of a session repeat; refusals are never remembered.
+_CACHE_SIZE = 16_384
 T = TypeVar("T")
 
 
@@ -27,6 +30,9 @@ def amount(text: str, field: str) -> Decimal:
     Raises:
         DecodeError: It is not one.
     """
+    # Almost every field of a frame is plain digits.
+    if text.isdigit() and text.isascii() and len(text) < _DIGITS_MAX:
+        return Decimal(text)
     stripped = text.strip()
     if _NUMBER.fullmatch(stripped) is None:
         raise DecodeError("number", f"{field} is {text[:40]!r}; accepted: such as -71000 or 1.43")
@@ -67,6 +73,7 @@ def optional_price(text: str, field: str) -> Decimal | None:
     return value or None
 
 
+@lru_cache(_CACHE_SIZE)
 def day_of(text: str, field: str) -> date:
     """Read YYYYMMDD.
 
@@ -81,15 +88,11 @@ def day_of(text: str, field: str) -> date:
         raise DecodeError("date", f"{field} is {text!r}; accepted: a date") from None
 
 
-@cache
-def _midnight_kst_ns(day: date) -> int:
-    return midnight_ns(day) - KST_OFFSET_NS
-
-
 def _day(text: str) -> date:
     return date(int(text[:4]), int(text[4:6]), int(text[6:]))
 
 
+@lru_cache(_CACHE_SIZE)
 def instant_ns(day: date, time: str, field: str) -> int:
     """Return UTC ns of a KST day and HHMMSS.
 
@@ -100,9 +103,10 @@ def instant_ns(day: date, time: str, field: str) -> int:
     if found is None:
         raise DecodeError("time", f"{field} is {time[:40]!r}; accepted: HHMMSS")
     hours, minutes, seconds = (int(part) for part in found.groups())
-    return _midnight_kst_ns(day) + (hours * 3600 + minutes * 60 + seconds) * NS_PER_S
+    return midnight_ns(day) - KST_OFFSET_NS + (hours * 3600 + minutes * 60 + seconds) * NS_PER_S
 
 
+@lru_cache(_CACHE_SIZE)
 def symbol_id(text: str, venue: Venue = Venue.KRX) -> str:
     """Return the instrument id of a code as the venue sends it.
 

@@ -117,8 +117,7 @@ def decode_frame(
         payload = _decrypt(payload, (keys or {}).get(tr_id), tr_id)
     elif tr_id in wire.NOTICE_TRS:
         raise DecodeError("plain_notice", f"{tr_id} must be encrypted")
-    on = day or local_date(Venue.KRX, ts_recv_ns)
-    return tuple(decoder(fields, on, ts_recv_ns) for fields in _records(payload, records))
+    return tuple(decoder(fields, day, ts_recv_ns) for fields in _records(payload, records))
 
 
 def _control(raw: bytes, text: str) -> PingPong | StreamAnswer:
@@ -177,9 +176,14 @@ def _require_width(fields: list[str], least: int, tr_id: str) -> None:
         raise DecodeError("width", f"{tr_id} has {len(fields)} fields; accepted: {least} and more")
 
 
-def _trade(fields: list[str], day: date, ts_recv_ns: int) -> TradeTick:
+def _day(day: date | None, ts_recv_ns: int) -> date:
+    return local_date(Venue.KRX, ts_recv_ns) if day is None else day
+
+
+def _trade(fields: list[str], day: date | None, ts_recv_ns: int) -> TradeTick:
     _require_width(fields, _TRADE_WIDTH_MIN, wire.TR_TRADE)
-    on = day_of(fields[_TRADE["BSOP_DATE"]], "BSOP_DATE") if fields[_TRADE["BSOP_DATE"]] else day
+    stamp = fields[_TRADE["BSOP_DATE"]]
+    on = day_of(stamp, "BSOP_DATE") if stamp else _day(day, ts_recv_ns)
     return TradeTick(
         instrument_id=symbol_id(fields[0]),
         venue=Venue.KRX,
@@ -196,7 +200,7 @@ def _trade(fields: list[str], day: date, ts_recv_ns: int) -> TradeTick:
     )
 
 
-def _book(fields: list[str], day: date, ts_recv_ns: int) -> BookTick:
+def _book(fields: list[str], day: date | None, ts_recv_ns: int) -> BookTick:
     _require_width(fields, _BOOK_WIDTH_MIN, wire.TR_BOOK)
     expected = optional_price(fields[_BOOK["ANTC_CNPR"]], "ANTC_CNPR")
     # Outside auctions the other expected fields are meaningless.
@@ -205,7 +209,7 @@ def _book(fields: list[str], day: date, ts_recv_ns: int) -> BookTick:
         instrument_id=symbol_id(fields[0]),
         venue=Venue.KRX,
         broker=BROKER,
-        ts_event_ns=instant_ns(day, fields[1], "BSOP_HOUR"),
+        ts_event_ns=instant_ns(_day(day, ts_recv_ns), fields[1], "BSOP_HOUR"),
         ts_recv_ns=ts_recv_ns,
         asks=_levels(fields, _BOOK["ASKP1"], _BOOK["ASKP_RSQN1"]),
         bids=_levels(fields, _BOOK["BIDP1"], _BOOK["BIDP_RSQN1"]),
@@ -223,7 +227,7 @@ def _levels(fields: list[str], prices_at: int, sizes_at: int) -> tuple[BookLevel
     return tuple(levels)
 
 
-def _notice(fields: list[str], day: date, ts_recv_ns: int) -> OrderNotice | FillNotice:
+def _notice(fields: list[str], day: date | None, ts_recv_ns: int) -> OrderNotice | FillNotice:
     is_old = len(fields) < len(wire.NOTICE_COLUMNS)
     columns = _NOTICE_OLD if is_old else _NOTICE
     _require_width(fields, len(columns), "H0STCNI")
@@ -241,7 +245,7 @@ def _notice(fields: list[str], day: date, ts_recv_ns: int) -> OrderNotice | Fill
         "instrument_id": symbol_id(row["STCK_SHRN_ISCD"], venue),
         "venue": venue,
         "side": side_of(row["SELN_BYOV_CLS"]),
-        "ts_event_ns": instant_ns(day, row["STCK_CNTG_HOUR"], "STCK_CNTG_HOUR"),
+        "ts_event_ns": instant_ns(_day(day, ts_recv_ns), row["STCK_CNTG_HOUR"], "STCK_CNTG_HOUR"),
         "ts_recv_ns": ts_recv_ns,
     }
     if row["CNTG_YN"] == "2":
@@ -280,7 +284,7 @@ def _notice_state(row: Mapping[str, str]) -> NoticeState:
     return state
 
 
-_DECODERS: dict[str, Callable[[list[str], date, int], StreamEvent]] = {
+_DECODERS: dict[str, Callable[[list[str], date | None, int], StreamEvent]] = {
     wire.TR_TRADE: _trade,
     wire.TR_BOOK: _book,
     wire.TR_NOTICE_REAL: _notice,

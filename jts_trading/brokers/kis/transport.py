@@ -94,6 +94,8 @@ class KisTransport:
             reason = f"KIS order: HTTP {answer.status_code} with an unreadable answer"
             raise UnknownOutcome(reason) from error
         if envelope.rt_cd == "0":
+            if answer.status_code != httpx.codes.OK:
+                raise UnknownOutcome(f"KIS order: success with HTTP {answer.status_code}")
             return Answer(answer.content, has_more=False)
         problem = self._problem(envelope, token, is_order=True)
         if isinstance(problem, VenueBusyError | TokenError | UnknownOutcome):
