@@ -89,6 +89,9 @@ class Gateway:
         return self._ordered(call, request)
 
     def _ordered(self, call: wire.Call, request: Request) -> Reply | None:
+        hashkey = request.headers.get("hashkey", "")
+        if hashkey and hashkey != _hash(request.body):
+            return refusal(500, "EGW00131", "유효하지 않은 hashkey 입니다.")
         fault = self._faults.next(Stage.ORDER)
         kind = fault.kind if fault is not None else None
         if kind is FaultKind.TIMEOUT_BEFORE:
@@ -117,8 +120,8 @@ class Gateway:
             case wire.PATH_APPROVAL:
                 return self._sign_in.approval(body)
             case wire.PATH_HASHKEY:
-                digest = hashlib.sha256(request.body).hexdigest()
-                return Reply(200, msgspec.json.encode({"BODY": body, "HASH": digest}))
+                answer = {"BODY": body, "HASH": _hash(request.body)}
+                return Reply(200, msgspec.json.encode(answer))
             case _:
                 return refusal(404, "EGW00202", "GW라우팅 중 오류가 발생했습니다.")
 
@@ -274,6 +277,10 @@ _SIDE = "sll_buy_dvsn_cd"
 
 def _matches(row: OrderRow, which: str) -> bool:
     return which == "00" or (row.filled > 0 if which == "01" else row.remaining > 0)
+
+
+def _hash(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
 
 
 def _success(ok: tuple[str, str], **parts: Any) -> Reply:

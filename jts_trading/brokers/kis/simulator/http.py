@@ -59,7 +59,8 @@ async def _read(reader: asyncio.StreamReader) -> Request | None:
         return None
     lines = head.decode("latin-1").split("\r\n")
     method, _, rest = lines[0].partition(" ")
-    target = urlsplit(rest.rpartition(" ")[0])
+    # Some clients begin a path with two slashes, which would make it a host.
+    target = urlsplit("/" + rest.rpartition(" ")[0].lstrip("/"))
     headers = {
         name.strip().lower(): value.strip()
         for name, _, value in (line.partition(":") for line in lines[1:] if line)
