@@ -2,8 +2,9 @@
 
     {"faults": [{"kind": "disconnect", "at": 100}, {"kind": "timeout_after", "at": 2}]}
 
-`at` counts from 1: data frames for faults of the stream, order requests for time-outs, requests of
-any kind for `rate_limit` and `token_expired`.
+`at` counts from 1: data frames for faults of the stream, order requests for time-outs and
+`html_after` (the order is taken, the answer is a gateway's page), requests of any kind for
+`rate_limit` and `token_expired`.
 """
 
 from collections import Counter
@@ -33,6 +34,7 @@ class FaultKind(StrEnum):
     WIDE = "wide"
     TIMEOUT_BEFORE = "timeout_before"
     TIMEOUT_AFTER = "timeout_after"
+    HTML_AFTER = "html_after"
     RATE_LIMIT = "rate_limit"
     TOKEN_EXPIRED = "token_expired"  # noqa: S105 - the name of a fault
 
@@ -48,6 +50,7 @@ class Stage(StrEnum):
 _STAGES = {
     FaultKind.TIMEOUT_BEFORE: Stage.ORDER,
     FaultKind.TIMEOUT_AFTER: Stage.ORDER,
+    FaultKind.HTML_AFTER: Stage.ORDER,
     FaultKind.RATE_LIMIT: Stage.REQUEST,
     FaultKind.TOKEN_EXPIRED: Stage.REQUEST,
 }

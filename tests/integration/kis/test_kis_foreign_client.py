@@ -1,6 +1,7 @@
 """A client that was not written here trades with the simulator, changed only in its base URL."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Iterator
 
@@ -32,18 +33,19 @@ def running(bars: list[TapeBar]) -> Iterator[Ready]:
     world = World([Listing("005930", "삼성전자")], bars)
     serving = serve(SETTINGS, world, clock=VirtualClock(bars[0].start_ns), on_ready=note)
 
+    task = loop.create_task(serving)
+
     def run() -> None:
-        task = loop.create_task(serving)
-        with pytest.raises(asyncio.CancelledError):
+        with contextlib.suppress(asyncio.CancelledError):
             loop.run_until_complete(task)
 
     thread = threading.Thread(target=run)
     thread.start()
     assert is_ready.wait(10)
     yield listening[0]
-    for task in asyncio.all_tasks(loop):
-        loop.call_soon_threadsafe(task.cancel)
+    loop.call_soon_threadsafe(task.cancel)
     thread.join(10)
+    loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()
 
 

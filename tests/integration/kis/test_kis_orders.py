@@ -1,20 +1,25 @@
 """Orders over TCP: their whole life, the exact books behind them, and answers that get lost."""
 
 import asyncio
-from datetime import date
+import contextlib
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
 
+from jts_trading.brokers.kis import wire
 from jts_trading.brokers.kis.errors import VenueBusyError
 from jts_trading.brokers.kis.orders import CashOrder, OrderDivision, PlacedOrder
+from jts_trading.brokers.kis.stream import Registration
 from jts_trading.domain.account_reports import OrderAnswer, OrderRefusal, OrderState
 from jts_trading.domain.errors import UnknownOutcome
 from jts_trading.domain.market.costs import Side
 from jts_trading.simulation.faults import Fault, FaultKind
+from jts_trading.simulation.tape import TapeBar
 
 pytestmark = pytest.mark.integration
 DAY = date(2024, 6, 3)
+START_NS = int(datetime(2024, 6, 3, 0, 30, tzinfo=UTC).timestamp()) * 10**9
 
 
 async def _accepted(venue, order: CashOrder) -> PlacedOrder:
@@ -134,7 +139,8 @@ def test_unpriced_purchase_when_cash_is_checked_then_at_the_upper_limit(open_ven
 
 
 @pytest.mark.parametrize(
-    ("kind", "orders"), [(FaultKind.TIMEOUT_BEFORE, 0), (FaultKind.TIMEOUT_AFTER, 1)]
+    ("kind", "orders"),
+    [(FaultKind.TIMEOUT_BEFORE, 0), (FaultKind.TIMEOUT_AFTER, 1), (FaultKind.HTML_AFTER, 1)],
 )
 def test_order_when_the_answer_is_lost_then_unknown_and_evidence_decides(
     open_venue, kind: FaultKind, orders: int
@@ -190,5 +196,52 @@ def test_quotes_when_asked_then_agree_with_each_other(open_venue):
             assert (quote.reference, quote.upper, quote.lower) == (70_000, 91_000, 49_000)
             assert (row.last, row.upper, row.lower) == (quote.last, quote.upper, quote.lower)
             assert row.ask - row.bid == quote.tick == Decimal(100)
+
+    asyncio.run(run())
+
+
+def test_order_when_the_market_is_closed_then_refused(open_venue):
+    """Orders outside the hours of the day's calendar do not rest."""
+
+    async def run() -> None:
+        night = TapeBar("005930", START_NS + 9 * 3600 * 10**9, *(70_000,) * 4, 10)
+        async with open_venue(bars=[night]) as venue:
+            refused = await venue.orders.submit(CashOrder("005930", Side.BUY, 1, 70_000))
+            assert isinstance(refused, OrderRefusal)
+            assert refused.code == "40580000"
+
+    asyncio.run(run())
+
+
+def test_day_when_it_changes_then_orders_lapse_numbers_begin_anew_and_cash_settles(open_venue):
+    """Two sessions with a holiday behind them: day orders, T+2, limits from yesterday's close."""
+
+    async def run() -> None:
+        day_ns = 24 * 3600 * 10**9
+        flat = [
+            TapeBar("005930", START_NS + at * day_ns, *(close,) * 4, 100)
+            for at, close in enumerate((70_000, 72_000, 71_000))
+        ]
+        async with open_venue(bars=flat, prints_max=4) as venue:
+            await _accepted(venue, CashOrder("005930", Side.BUY, 10, 70_000))
+            await _accepted(venue, CashOrder("005930", Side.BUY, 5, 60_000))
+            stream = venue.stream()
+            await stream.subscribe(Registration(wire.TR_TRADE, "005930"))
+            async with asyncio.timeout(10), contextlib.aclosing(stream.events()) as news:
+                async for _ in news:
+                    if venue.ready.tape_ended.is_set():
+                        break
+            desk = venue.ready.desk
+            assert desk.day == date(2024, 6, 5)
+            first, second = await venue.rest.orders(DAY, DAY)
+            assert (first.state, second.state) == (OrderState.FILLED, OrderState.CANCELLED)
+            quote = await venue.rest.quote("005930")
+            assert quote.reference == 72_000
+            placed = await _accepted(venue, CashOrder("005930", Side.BUY, 1, 60_000))
+            assert placed.order_no == "0000000001"
+            balance = await venue.rest.balance()
+            # Monday's purchase settles on Wednesday.
+            assert balance.settled_cash == balance.cash == 100_000_000 - 700_000 - 98
+            assert desk.ledger.is_balanced
 
     asyncio.run(run())

@@ -97,6 +97,8 @@ class Gateway:
         if kind is FaultKind.TIMEOUT_BEFORE:
             return None
         reply = self._answered(call, request)
+        if kind is FaultKind.HTML_AFTER:
+            return Reply(502, b"<html><body><h1>502 Bad Gateway</h1></body></html>")
         return None if kind is FaultKind.TIMEOUT_AFTER else reply
 
     def _answered(self, call: wire.Call, request: Request) -> Reply:

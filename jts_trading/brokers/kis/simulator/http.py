@@ -1,7 +1,6 @@
 """As much of HTTP/1.1 over TCP as REST of a broker needs: requests with a length, kept alive."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
@@ -37,9 +36,7 @@ async def serve_connection(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answerer
 ) -> None:
     """Answer the requests of one connection until it ends."""
-    with contextlib.suppress(
-        ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError
-    ):
+    try:
         while (request := await _read(reader)) is not None:
             reply = answer(request)
             if reply is None:
@@ -47,9 +44,11 @@ async def serve_connection(
                 break
             writer.write(_encode(reply))
             await writer.drain()
-    writer.close()
-    with contextlib.suppress(ConnectionError):
-        await writer.wait_closed()
+    except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
+        # Whoever speaks no HTTP, or goes away, is not answered.
+        return
+    finally:
+        writer.close()
 
 
 async def _read(reader: asyncio.StreamReader) -> Request | None:

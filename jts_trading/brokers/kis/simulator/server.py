@@ -139,39 +139,35 @@ async def serve(
         now_ns=time.now_ns,
         faults=plan,
     )
-    rest = await asyncio.start_server(
-        lambda reader, writer: serve_connection(reader, writer, gateway.answer),
-        settings.host,
-        settings.rest_port,
-    )
     ended = asyncio.Event()
-    async with (
-        rest,
-        serve_socket(
-            push.serve,
-            settings.host,
-            settings.stream_port,
-            ping_interval=None,
-            compression=None,
-            close_timeout=1,
-        ) as sockets,
-        asyncio.TaskGroup() as tasks,
-    ):
-        rest_port, stream_port = (
-            next(iter(server.sockets)).getsockname()[1] for server in (rest, sockets)
-        )
-        tasks.create_task(_ask_often(push, settings.pingpong_every_s))
-        tasks.create_task(_push_notices(settings, desk, push))
-        waits = settings.waits_for_reader
-        played = tasks.create_task(_play(tape, time, desk, push, waits_for_reader=waits))
-        played.add_done_callback(lambda _: ended.set())
-        on_ready(
-            Ready(
-                f"http://{settings.host}:{rest_port}",
-                f"ws://{settings.host}:{stream_port}",
-                *(desk, push, sign_in, ended),
-            )
-        )
+    async with asyncio.TaskGroup() as tasks:
+
+        def serve_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            tasks.create_task(serve_connection(reader, writer, gateway.answer))
+
+        rest = await asyncio.start_server(serve_client, settings.host, settings.rest_port)
+        try:
+            async with serve_socket(
+                push.serve,
+                settings.host,
+                settings.stream_port,
+                ping_interval=None,
+                compression=None,
+                close_timeout=1,
+            ) as sockets:
+                tasks.create_task(_ask_often(push, settings.pingpong_every_s))
+                tasks.create_task(_push_notices(settings, desk, push))
+                waits = settings.waits_for_reader
+                played = tasks.create_task(_play(tape, time, desk, push, waits_for_reader=waits))
+                played.add_done_callback(lambda _: ended.set())
+                rest_url = f"http://{settings.host}:{rest.sockets[0].getsockname()[1]}"
+                port = next(iter(sockets.sockets)).getsockname()[1]
+                stream_url = f"ws://{settings.host}:{port}"
+                on_ready(Ready(rest_url, stream_url, desk, push, sign_in, ended))
+                await asyncio.get_running_loop().create_future()
+        finally:
+            # Its connections end with the group; waiting for them here would never end.
+            rest.close()
 
 
 def _tape(settings: SimulatorSettings, world: World) -> list[Print]:
