@@ -229,8 +229,14 @@ class KrxMarket:
             lambda order: _is_crowd(order) and order.price not in wanted[order.side]
         )
         for side, prices in wanted.items():
+            other = self.book.best(Side.SELL if side is Side.BUY else Side.BUY)
             for at, level in enumerate(prices):
-                self._top_up(side, level, self._level_quantity * (LEVELS + at) // LEVELS)
+                crosses = other is not None and (
+                    other <= level if side is Side.BUY else other >= level
+                )
+                if not crosses:
+                    size = self._level_quantity * (LEVELS + at) // LEVELS
+                    self._top_up(side, level, size)
 
     def _ladder_from(self, price: int, step: Callable[[int], int]) -> list[int]:
         prices: list[int] = []
@@ -242,14 +248,10 @@ class KrxMarket:
         return prices
 
     def _top_up(self, side: Side, price: int, quantity: int) -> None:
-        other = self.book.best(Side.SELL if side is Side.BUY else Side.BUY)
-        crosses = other is not None and (other <= price if side is Side.BUY else other >= price)
         missing = quantity - sum(
-            order.remaining
-            for order in self.book.orders(side)
-            if order.price == price and _is_crowd(order)
+            order.remaining for order in self.book.orders_at(side, price) if _is_crowd(order)
         )
-        if missing > 0 and not crosses:
+        if missing > 0:
             self._crowd_count += 1
             self.book.rest(Resting(f"{_CROWD}{self._crowd_count}", side, price, missing))
 

@@ -4,7 +4,7 @@ An execution takes the price of the order that rested. Who may order what is dec
 (`krx_market`); the book itself only refuses what would make no sense.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -128,10 +128,9 @@ class OrderBook:
             self._remove(order)
         return gone
 
-    def orders(self, side: Side) -> Iterator[Resting]:
-        """Yield resting orders of a side, best price and oldest first."""
-        for price in sorted(self._sides[side], reverse=side is Side.BUY):
-            yield from self._sides[side][price].values()
+    def orders_at(self, side: Side, price: int) -> Iterable[Resting]:
+        """Return the resting orders of a price, oldest first."""
+        return self._sides[side].get(price, {}).values()
 
     def _remove(self, order: Resting) -> None:
         level = self._sides[order.side][order.price]
