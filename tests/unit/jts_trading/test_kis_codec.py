@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jts_trading.brokers.kis import codec, wire
@@ -212,6 +212,7 @@ _ROWS = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(
     body=st.binary(max_size=200)
     | st.fixed_dictionaries({"rt_cd": _TEXTS}).map(msgspec.json.encode)
@@ -227,6 +228,7 @@ def test_bodies_when_anything_arrives_then_only_decode_error(body: bytes):
             decoder(body)
 
 
+@settings(deadline=None)
 @given(name=st.sampled_from(sorted(_ORDER)), text=st.text(max_size=12))
 def test_orders_when_one_field_is_spoilt_then_only_decode_error(name: str, text: str):
     """Every field of an order row is read or refused."""

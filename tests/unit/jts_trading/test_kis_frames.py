@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jts_trading.brokers.kis import frames, wire
@@ -194,6 +194,7 @@ def test_pingpong_when_asked_then_its_own_text_is_kept():
     assert _events(text) == frames.PingPong(text)
 
 
+@settings(deadline=None)
 @given(raw=st.binary(max_size=300))
 def test_frames_when_bytes_are_random_then_only_decode_error(raw: bytes):
     """No bytes whatever make the codec fail in another way."""
@@ -206,6 +207,7 @@ _FIELDS = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(
     tr_id=st.sampled_from(["H0STCNT0", "H0STASP0", "H0STCNI0", "H0STCNI9", "PINGPONG"]),
     records=st.sampled_from(["001", "002", "003", "-01", "999", "٣"]),
@@ -226,6 +228,7 @@ def test_frames_when_fields_are_wrong_then_only_decode_error(
         )
 
 
+@settings(deadline=None)
 @given(at=st.integers(0, 45), text=st.text(max_size=12))
 def test_trade_when_one_field_is_spoilt_then_only_decode_error(at: int, text: str):
     """Every field of a real frame is read, ignored or refused."""
@@ -235,6 +238,7 @@ def test_trade_when_one_field_is_spoilt_then_only_decode_error(at: int, text: st
         _events("0|H0STCNT0|001|" + "^".join(record))
 
 
+@settings(deadline=None)
 @given(
     price=st.integers(1, 10**7),
     quantity=st.integers(0, 10**9),

@@ -4,7 +4,7 @@ from datetime import date
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jts_trading.domain.market.admission import Admission
@@ -57,6 +57,7 @@ _ORDERS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(orders=_ORDERS)
 def test_book_when_orders_meet_then_shares_are_conserved_and_never_crossed(orders):
     """What was sent is executed or rests; the book never shows a bid at or above an ask."""
@@ -165,6 +166,7 @@ def _bars(draw: st.DrawFn) -> TapeBar:
     return TapeBar("005930", 0, prices[0], high, low, prices[3], draw(st.integers(0, 5000)))
 
 
+@settings(deadline=None)
 @given(bar=_bars(), prints_max=st.integers(4, 60))
 def test_tape_when_a_bar_is_walked_then_volume_and_prices_are_conserved(
     bar: TapeBar, prints_max: int
@@ -234,6 +236,7 @@ def test_ledger_when_cash_is_reserved_then_buyable_falls():
     assert ledger.buyable == ledger.cash
 
 
+@settings(deadline=None)
 @given(
     fills=st.lists(
         st.tuples(st.booleans(), st.integers(1, 10_000), st.integers(1, 500)), max_size=40
