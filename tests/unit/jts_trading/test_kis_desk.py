@@ -90,9 +90,15 @@ def _act(desk: Desk, step: tuple, now_ns: int) -> None:
 
 def _check(desk: Desk) -> None:
     assert desk.ledger.is_balanced
-    assert desk.ledger.buyable >= 0
+    market = desk.markets["005930"]
+    held = sum(
+        desk.ledger.cash_needed(desk.day, market.listing, row.hold_price, row.remaining)
+        for row in desk.rows.values()
+        if row.side is Side.BUY and row.remaining
+    )
+    assert desk.ledger.buyable == desk.ledger.cash - held >= 0
     assert desk.sellable("005930") >= 0
-    book = desk.markets["005930"].book
+    book = market.book
     bid, ask = book.best(Side.BUY), book.best(Side.SELL)
     assert bid is None or ask is None or bid < ask
     for row in desk.rows.values():
