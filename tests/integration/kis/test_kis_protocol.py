@@ -1,6 +1,7 @@
 """The simulator refuses as the venue refuses: paths, ids, keys, spelling, control messages."""
 
 import asyncio
+import contextlib
 import json
 
 import pytest
@@ -110,5 +111,37 @@ def test_socket_when_any_path_in_use_then_answers_as_documented(open_venue, path
                 assert await ask(encode_subscription("nobody", "H0STCNT0", "1")) == "OPSP0011"
                 with pytest.raises(ConnectionClosed):
                     await socket.recv()
+
+    asyncio.run(run())
+
+
+def test_simulator_when_its_port_is_taken_then_a_plain_error(open_venue):
+    """Whoever starts it sees which part of the machine is in the way."""
+
+    async def run() -> None:
+        async with open_venue() as venue:
+            port = int(venue.ready.stream_url.rpartition(":")[2])
+            with pytest.raises(OSError, match="Address already in use"):
+                async with open_venue(stream_port=port):
+                    pass
+
+    asyncio.run(run())
+
+
+def test_connection_when_it_speaks_no_http_then_ended_and_others_are_served(open_venue):
+    """Garbage on the port of REST costs the one who sent it, nobody else."""
+
+    async def run() -> None:
+        async with open_venue() as venue:
+            host, _, port = venue.ready.rest_url.removeprefix("http://").partition(":")
+            for garbage in (b"\xff\x00\r\n\r\n", b"GET http://[ HTTP/1.1\r\n\r\n", b"x" * 70_000):
+                reader, writer = await asyncio.open_connection(host, int(port))
+                writer.write(garbage)
+                writer.write_eof()
+                with contextlib.suppress(ConnectionError):
+                    await asyncio.wait_for(reader.read(), 5)
+                writer.close()
+            quote = await venue.rest.quote("005930")
+            assert quote.instrument_id == "KRX:005930"
 
     asyncio.run(run())

@@ -5,7 +5,10 @@ answering after its end, until it is cancelled.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import contextlib
+import functools
+import socket
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -121,7 +124,8 @@ async def serve(
         on_ready: Called once when both ports listen.
 
     Raises:
-        ValueError: The world has no bar, or bars of something that is not listed.
+        ValueError: The world has no bar, bars of something that is not listed, or a listing
+            without a base price.
         OSError: A port is taken.
     """
     plan = faults or FaultPlan()
@@ -140,30 +144,50 @@ async def serve(
         faults=plan,
     )
     ended = asyncio.Event()
+    # Both ports are taken before any task begins, so that a taken one is a plain error.
+    with contextlib.ExitStack() as sockets:
+        listening = [
+            sockets.enter_context(socket.create_server((settings.host, port)))
+            for port in (settings.rest_port, settings.stream_port)
+        ]
+        urls = [
+            f"{scheme}://{settings.host}:{listener.getsockname()[1]}"
+            for scheme, listener in zip(("http", "ws"), listening, strict=True)
+        ]
+        ready = Ready(urls[0], urls[1], desk, push, sign_in, ended)
+        playing = functools.partial(
+            _play, tape, time, desk, push, waits_for_reader=settings.waits_for_reader
+        )
+        await _run(settings, ready, listening, gateway=gateway, playing=playing, on_ready=on_ready)
+
+
+async def _run(
+    settings: SimulatorSettings,
+    ready: Ready,
+    listening: Sequence[socket.socket],
+    *,
+    gateway: Gateway,
+    playing: Callable[[], Coroutine[None, None, None]],
+    on_ready: Callable[[Ready], None],
+) -> None:
     async with asyncio.TaskGroup() as tasks:
 
         def serve_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             tasks.create_task(serve_connection(reader, writer, gateway.answer))
 
-        rest = await asyncio.start_server(serve_client, settings.host, settings.rest_port)
+        rest = await asyncio.start_server(serve_client, sock=listening[0])
         try:
             async with serve_socket(
-                push.serve,
-                settings.host,
-                settings.stream_port,
+                ready.push.serve,
+                sock=listening[1],
                 ping_interval=None,
                 compression=None,
                 close_timeout=1,
-            ) as sockets:
-                tasks.create_task(_ask_often(push, settings.pingpong_every_s))
-                tasks.create_task(_push_notices(settings, desk, push))
-                waits = settings.waits_for_reader
-                played = tasks.create_task(_play(tape, time, desk, push, waits_for_reader=waits))
-                played.add_done_callback(lambda _: ended.set())
-                rest_url = f"http://{settings.host}:{rest.sockets[0].getsockname()[1]}"
-                port = next(iter(sockets.sockets)).getsockname()[1]
-                stream_url = f"ws://{settings.host}:{port}"
-                on_ready(Ready(rest_url, stream_url, desk, push, sign_in, ended))
+            ):
+                tasks.create_task(_ask_often(ready.push, settings.pingpong_every_s))
+                tasks.create_task(_push_notices(settings, ready.desk, ready.push))
+                tasks.create_task(playing()).add_done_callback(lambda _: ready.tape_ended.set())
+                on_ready(ready)
                 await asyncio.get_running_loop().create_future()
         finally:
             # Its connections end with the group; waiting for them here would never end.
@@ -198,6 +222,9 @@ def _desk(settings: SimulatorSettings, world: World, now_ns: int) -> Desk:
         references.setdefault(bar.symbol, bar.close)
     for bar in sorted(world.bars, key=lambda bar: bar.start_ns):
         references.setdefault(bar.symbol, bar.open)
+    missing = {listing.symbol for listing in world.listings} - set(references)
+    if missing:
+        raise ValueError(f"no bar and no base price of {', '.join(sorted(missing))}")
     desk = Desk(
         environment=settings.environment,
         account=settings.account + settings.product,
