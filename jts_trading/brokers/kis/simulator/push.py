@@ -100,6 +100,7 @@ class Push:
         finally:
             if self._owner is session:
                 self._owner = None
+                self.has_reader.clear()
 
     async def broadcast(
         self, tr_id: str, tr_key: str, records: list[list[str]], *, is_encrypted: bool = False

@@ -155,9 +155,7 @@ async def serve(
             for scheme, listener in zip(("http", "ws"), listening, strict=True)
         ]
         ready = Ready(urls[0], urls[1], desk, push, sign_in, ended)
-        playing = functools.partial(
-            _play, tape, time, desk, push, waits_for_reader=settings.waits_for_reader
-        )
+        playing = functools.partial(_play, tape, time, desk, push, settings=settings)
         await _run(settings, ready, listening, gateway=gateway, playing=playing, on_ready=on_ready)
 
 
@@ -269,12 +267,16 @@ async def _push_notices(settings: SimulatorSettings, desk: Desk, push: Push) -> 
 
 
 async def _play(
-    tape: Sequence[Print], time: TapeTime, desk: Desk, push: Push, *, waits_for_reader: bool
+    tape: Sequence[Print], time: TapeTime, desk: Desk, push: Push, *, settings: SimulatorSettings
 ) -> None:
-    if waits_for_reader:
+    if settings.waits_for_reader:
         await push.has_reader.wait()
     time.begin()
+    # Without a clock nothing but the reader says how fast: when there is none, time stands.
+    stands = settings.waits_for_reader and settings.speed == 0
     for (ts_ns, symbol), group in groupby(tape, key=lambda trade: (trade.ts_ns, trade.symbol)):
+        if stands:
+            await push.has_reader.wait()
         await time.reach(ts_ns)
         market = desk.markets[symbol]
         rows: list[list[str]] = []

@@ -27,7 +27,8 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         prints_max: Most trades that a recorded bar becomes.
         speed: Tape seconds per second of the clock; 0 plays as fast as the readers follow; None
             plays each trade when the clock reads its time.
-        waits_for_reader: Whether the tape starts only with the first registration.
+        waits_for_reader: Whether the tape starts only with the first registration and, at speed
+            0, stands while nobody reads.
         window_frames: At speed 0, data frames sent before the reader must have answered.
         pingpong_every_s: Pause between questions of the server.
         reader_timeout_s: A reader that answers nothing for so long is dropped.
