@@ -1,0 +1,1 @@
+"""Korea Investment & Securities (KIS) Open API: domestic stocks over REST and WebSocket."""
