@@ -1,5 +1,6 @@
 """Real embedded servers for the tests: started lazily, once per xdist worker, stopped by pid."""
 
+import os
 import shutil
 import signal
 import stat
@@ -82,9 +83,11 @@ def mortal() -> Iterator[subprocess.Popen[bytes]]:
 
 def launch(name: str, log: Path, *options: str) -> RunningServer:
     """Start `python -m storage.embedded.<name>` and wait for the line that says where it is."""
+    # A test run that is killed takes its servers along, unless a test names another supervisor.
+    own = () if "--parent-pid" in options else ("--parent-pid", str(os.getpid()))
     with log.open("a", encoding="utf-8") as stderr:
         popen = subprocess.Popen(
-            [sys.executable, "-m", f"storage.embedded.{name}", *options],
+            [sys.executable, "-m", f"storage.embedded.{name}", *options, *own],
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
