@@ -1,7 +1,7 @@
 """The bus in memory: the same rules as on Redis Streams, for one process and for tests."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jts_trading.bus.entries import (
@@ -92,6 +92,27 @@ class MemoryBus:
             return []
         return found
 
+    async def read(
+        self, positions: Mapping[str, str], *, count: int, wait_ms: int
+    ) -> tuple[list[Entry], dict[str, str]]:
+        """Return entries after some positions; see `ports.bus.Bus`."""
+        places = {find_topic(topic).name: entry_key(at) for topic, at in positions.items()}
+        found = self._after(places, count)
+        if not found and wait_ms:
+            try:
+                async with asyncio.timeout(wait_ms / 1000), self._arrived:
+                    while not (found := self._after(places, count)):
+                        await self._arrived.wait()
+            except TimeoutError:
+                return [], dict(positions)
+        entries = []
+        for topic, key in found:
+            places[topic] = key
+            verdict = decode_entry(self._stream(topic).rows.get(key))
+            if isinstance(verdict, Envelope):
+                entries.append(Entry(topic, f"{key[0]}-{key[1]}", verdict))
+        return entries, {topic: f"{key[0]}-{key[1]}" for topic, key in places.items()}
+
     async def acknowledge(self, group: str, entries: Sequence[Entry]) -> None:
         """Forget entries for the group; see `ports.bus.Bus`."""
         for entry in entries:
@@ -156,6 +177,13 @@ class MemoryBus:
 
     def _group(self, name: str, group: str) -> _Group:
         return self._stream(name).groups.setdefault(group, _Group())
+
+    def _after(self, places: Mapping[str, _Key], count: int) -> list[tuple[str, _Key]]:
+        found: list[tuple[str, _Key]] = []
+        for name, at in places.items():
+            fresh = sorted(key for key in self._stream(name).rows if key > at)[:count]
+            found += [(name, key) for key in fresh]
+        return found
 
     def _read(self, names: Sequence[str], group: str, consumer: str, count: int) -> list[Entry]:
         found: list[Entry] = []

@@ -11,7 +11,7 @@ acknowledged in one transaction.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -98,6 +98,28 @@ class RedisBus:
             numbered = [(entry_id, fields, 1) for entry_id, fields in rows]
             found += await self._sort_out(topic, group, numbered)
         return found
+
+    async def read(
+        self, positions: Mapping[str, str], *, count: int, wait_ms: int
+    ) -> tuple[list[Entry], dict[str, str]]:
+        """Return entries after some positions; see `ports.bus.Bus`."""
+        places = {find_topic(topic).name: at for topic, at in positions.items()}
+        for at in places.values():
+            entry_key(at)
+        streams: dict[Any, Any] = dict(places)
+        wait = min(wait_ms, _WAIT_MS_MAX)
+        answer = await self._ask(
+            lambda: self._client.xread(streams, count=count, block=wait or None)
+        )
+        entries: list[Entry] = []
+        for name, rows in _pairs(answer):
+            topic = name.decode()
+            for entry_id, fields in rows:
+                places[topic] = entry_id.decode()
+                verdict = decode_entry(fields.get(_FIELD))
+                if isinstance(verdict, Envelope):
+                    entries.append(Entry(topic, places[topic], verdict))
+        return entries, places
 
     async def acknowledge(self, group: str, entries: Sequence[Entry]) -> None:
         """Forget entries for the group; see `ports.bus.Bus`."""

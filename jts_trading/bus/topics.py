@@ -43,6 +43,7 @@ _RETENTION_DAYS = {
     "orders.pending": 1,
     "orders.executions": 30,
     "orders.failures": 7,
+    "orders.notices": 1,
     "portfolio.updates": 30,
     "risk.alerts": 7,
     "risk.metrics": 1,

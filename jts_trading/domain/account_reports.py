@@ -94,6 +94,8 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True, tag="order_report")
     Attributes:
         filled_amount: Sum of price times quantity over its fills.
         is_cancel: The row is the cancel order itself, not the order that was cancelled.
+        client_order_id: Ours, where the broker keeps it; None at KIS.
+        fills: Single fills, oldest first, where the broker tells them; else empty.
     """
 
     broker: str
@@ -114,6 +116,8 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True, tag="order_report")
     remaining_quantity: Decimal
     ordered_at_ns: int
     is_cancel: bool = False
+    client_order_id: str | None = None
+    fills: tuple[FillNotice, ...] = ()
 
 
 class HeldPosition(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from jts_trading.domain.orders import OrderIntent, Reservation
+from jts_trading.domain.orders import OrderIntent, OrderSide, Reservation
 from jts_trading.domain.schemas import Registry
 
 
@@ -215,6 +215,68 @@ class NoteRecorded(msgspec.Struct, frozen=True, kw_only=True, tag="note_recorded
     body: str
 
 
+class DecisionRecorded(msgspec.Struct, frozen=True, kw_only=True, tag="decision_recorded"):
+    """A strategy instance judged a closed bar, and something came of it.
+
+    Attributes:
+        decision_id: Made from instance, release, instrument and bar: the same judgement again has
+            the same id.
+        interval: Of the bar.
+        bar_start_ns: Label of the bar, UTC ns.
+        decided_ns: When it was judged, instance time, UTC ns.
+        price: Close of the bar, in the instrument's currency.
+        fired: Mask of the rules that fired.
+        outcome: `ordered`, or why no order came of it, such as `position held`.
+        values: The evaluated condition tree as JSON: a list of nodes with text and value.
+        bar: The judged bar as JSON: open, high, low, close, volume, ticks, last_tick, feed.
+        equity: Equity of the instance at the decision, in its currency.
+        triggered_ns: When the frame arrived that closed the bar, instance time; 0 by the clock.
+    """
+
+    decision_id: str
+    instance: str
+    release: str
+    instrument_id: str
+    venue: str
+    interval: str
+    bar_start_ns: int
+    decided_ns: int
+    price: Decimal
+    fired: int
+    outcome: str
+    values: str
+    bar: str
+    equity: Decimal
+    triggered_ns: int = 0
+
+
+class SignalRecorded(msgspec.Struct, frozen=True, kw_only=True, tag="signal_recorded"):
+    """A rule of a strategy fired. Announced on `signals.entry.*` or `signals.exit.all`.
+
+    Attributes:
+        signal_id: Made from the decision and the rule.
+        rule: Bit of the rule.
+        kind: Entry or exit.
+        side: Of the order that the rule asks for.
+        condition: The rule as text.
+    """
+
+    signal_id: str
+    decision_id: str
+    instance: str
+    release: str
+    instrument_id: str
+    venue: str
+    interval: str
+    bar_start_ns: int
+    decided_ns: int
+    rule: int
+    kind: Literal["entry", "exit"]
+    side: OrderSide
+    price: Decimal
+    condition: str
+
+
 JournalEvent = (
     IntentRecorded
     | OrderAdopted
@@ -233,6 +295,8 @@ JournalEvent = (
     | CashMoved
     | PositionAdopted
     | StrategyReleased
+    | DecisionRecorded
+    | SignalRecorded
     | NoteRecorded
 )
 

@@ -4,8 +4,18 @@ from decimal import Decimal
 
 import msgspec
 
+from jts_trading.domain.feed_messages import (
+    BarClosed,
+    GapSeen,
+    NoticesCollected,
+    RiskAlert,
+    RoleHealth,
+    TicksCollected,
+)
+from jts_trading.domain.journal_events import DecisionRecorded, SignalRecorded
 from jts_trading.domain.orders import OrderSide, OrderState
 from jts_trading.domain.schemas import Registry
+from jts_trading.domain.trading_inputs import TradingInputs
 
 
 class OrderPending(msgspec.Struct, frozen=True, kw_only=True, tag="order_pending"):
@@ -69,5 +79,20 @@ class ReleaseChanged(msgspec.Struct, frozen=True, kw_only=True, tag="release_cha
 
 
 MESSAGES = Registry(
-    (1, struct) for struct in (OrderPending, OrderChanged, PortfolioChanged, ReleaseChanged)
+    (1, struct)
+    for struct in (
+        OrderPending,
+        OrderChanged,
+        PortfolioChanged,
+        ReleaseChanged,
+        SignalRecorded,
+        DecisionRecorded,
+        TicksCollected,
+        NoticesCollected,
+        GapSeen,
+        BarClosed,
+        RiskAlert,
+        RoleHealth,
+        TradingInputs,
+    )
 )

@@ -177,6 +177,9 @@ class OrderIntent(msgspec.Struct, frozen=True, kw_only=True):
         currency: What it is paid in.
         decision_id: The evaluated decision that it comes from.
         valid_until_ns: It is not sent after this; 0 for no limit.
+        triggered_ns: When the frame arrived that led to it, instance time, UTC ns; 0 when the
+            clock did. What latency is measured from.
+        reduces: It makes a position smaller: allowed when entries are not.
     """
 
     order_id: str
@@ -194,6 +197,8 @@ class OrderIntent(msgspec.Struct, frozen=True, kw_only=True):
     release: str = ""
     decision_id: str = ""
     valid_until_ns: int = 0
+    triggered_ns: int = 0
+    reduces: bool = False
 
 
 class Reservation(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,9 @@ version a struct may only gain fields that have a default: everything else needs
 because entries of the old shape are still in streams and in the journal.
 """
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import get_args
 
 import msgspec
 
@@ -75,10 +77,12 @@ class Registry:
             raise SchemaError(f"{name} version {version}: {error}") from error
 
     def shapes(self) -> dict[str, Shape]:
-        """Return the shape of every struct, by `type@version`, nested structs included."""
+        """Return the shape of every struct by `type@version`, and of those inside by name."""
         found: dict[str, Shape] = {}
         for (tag, version), struct in sorted(self._structs.items()):
             found[f"{tag}@{version}"] = _shape(struct)
+            for inner in _structs_in(struct):
+                found[inner.__name__] = _shape(inner)
         return found
 
 
@@ -111,10 +115,22 @@ def _shape(struct: type[msgspec.Struct]) -> Shape:
     return shape
 
 
-def _spell(kind: object) -> str:
+def _structs_in(struct: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
+    """Yield every struct that a struct holds, at any depth."""
+    for field in msgspec.structs.fields(struct):
+        for inner in _structs_of(field.type):
+            yield inner
+            yield from _structs_in(inner)
+
+
+def _structs_of(kind: object) -> Iterator[type[msgspec.Struct]]:
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        inner = "; ".join(f"{name}: {text}" for name, text in _shape(kind).items())
-        return f"{kind.__name__}({inner})"
-    if isinstance(kind, type) and not getattr(kind, "__args__", None):
+        yield kind
+    for part in get_args(kind):
+        yield from _structs_of(part)
+
+
+def _spell(kind: object) -> str:
+    if isinstance(kind, type) and not get_args(kind):
         return kind.__name__
-    return str(kind).replace("typing.", "")
+    return re.sub(r"\b(?:[a-z_]+\.)+(?=[A-Z])", "", str(kind).replace("typing.", ""))

@@ -6,6 +6,7 @@ from jts_trading.domain.journal_events import (
     AttemptStarted,
     CancelRequested,
     CashMoved,
+    DecisionRecorded,
     IntentRecorded,
     JournalEvent,
     NoteRecorded,
@@ -14,6 +15,7 @@ from jts_trading.domain.journal_events import (
     OrderFilled,
     OrderRejected,
     PositionAdopted,
+    SignalRecorded,
     StrategyReleased,
 )
 from jts_trading.domain.ledger_rows import OrderRow
@@ -35,6 +37,9 @@ ANNOUNCED = (
     "orders.failures",
     "portfolio.updates",
     "strategies.releases",
+    "signals.entry.buy",
+    "signals.entry.sell",
+    "signals.exit.all",
 )
 
 
@@ -67,8 +72,10 @@ def _say(
         case IntentRecorded():
             order = books.require_order(event.intent.order_id)
             return "orders.pending", _pending(order, stored.seq)
-        case AttemptStarted() | CancelRequested() | NoteRecorded():
+        case AttemptStarted() | CancelRequested() | DecisionRecorded() | NoteRecorded():
             return None
+        case SignalRecorded():
+            return _signal_topic(event), event
         case CashMoved() | PositionAdopted():
             return "portfolio.updates", PortfolioChanged(
                 broker=event.broker,
@@ -91,6 +98,10 @@ def _say(
             topic = "orders.executions"
     order_id = stored.stream.removeprefix("order/")
     return topic, _changed(event, books.require_order(order_id), stored)
+
+
+def _signal_topic(signal: SignalRecorded) -> str:
+    return "signals.exit.all" if signal.kind == "exit" else f"signals.entry.{signal.side}"
 
 
 def _pending(order: OrderRow, seq: int) -> OrderPending:

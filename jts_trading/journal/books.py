@@ -18,6 +18,7 @@ from jts_trading.domain.journal_events import (
     CancelRefused,
     CancelRequested,
     CashMoved,
+    DecisionRecorded,
     IntentRecorded,
     JournalEvent,
     NoteRecorded,
@@ -32,6 +33,7 @@ from jts_trading.domain.journal_events import (
     OrderLost,
     OrderRejected,
     PositionAdopted,
+    SignalRecorded,
     StrategyReleased,
 )
 from jts_trading.domain.ledger_rows import (
@@ -111,7 +113,7 @@ class Books(RowSet):
                 self._book(event, lines, stored.seq, event.instrument_id)
             case StrategyReleased():
                 self._release(event, stored)
-            case NoteRecorded():
+            case DecisionRecorded() | SignalRecorded() | NoteRecorded():
                 pass
             case _:
                 self._move(event, stored)

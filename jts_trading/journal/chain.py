@@ -60,7 +60,12 @@ def identify(fact: Fact) -> str:
 
 def stream_of(event: JournalEvent) -> str:
     """Return what an event is about."""
-    for field, kind in (("order_id", "order"), ("strategy_id", "strategy"), ("topic", "note")):
+    for field, kind in (
+        ("order_id", "order"),
+        ("strategy_id", "strategy"),
+        ("topic", "note"),
+        ("decision_id", "decision"),
+    ):
         if hasattr(event, field):
             return f"{kind}/{getattr(event, field)}"
     intent = getattr(event, "intent", None)

@@ -6,7 +6,7 @@ consumer commits its effect and the envelope's id (or its outbox number) togethe
 second delivery has no effect.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -95,6 +95,25 @@ class Bus(Protocol):
 
         Groups are created where they are missing and begin with the oldest entry. An entry that
         cannot be read goes to the dead letters and is not returned.
+
+        Raises:
+            BusRefusedError: A topic is unknown.
+            BusUnavailableError: The bus did not answer.
+        """
+        ...
+
+    async def read(
+        self, positions: Mapping[str, str], *, count: int, wait_ms: int
+    ) -> "tuple[list[Entry], dict[str, str]]":
+        """Return entries after some positions, and the positions after them; no group is involved.
+
+        For a reader that keeps its own place: it may read the same entries again. Entries of one
+        topic come in their order. What cannot be read is left out, and passed over.
+
+        Args:
+            positions: Topic to the id of the last entry that was read; `0-0` for all there are.
+            count: Most entries of each topic.
+            wait_ms: How long to wait when there is nothing.
 
         Raises:
             BusRefusedError: A topic is unknown.

@@ -109,6 +109,27 @@ def test_entry_when_published_then_it_comes_back_unchanged(run: Any) -> None:
     run(scenario)
 
 
+def test_reader_with_a_place_when_it_reads_again_then_it_gets_the_same(run: Any) -> None:
+    """A reader that keeps its own place may go back; foreign bytes are passed over."""
+
+    async def scenario(trial: Any) -> None:
+        topics = {"orders.pending": "0-0", "trading.inputs": "0-0"}
+        assert await trial.bus.read(topics, count=9, wait_ms=0) == ([], topics)
+        for number in range(3):
+            await trial.bus.publish("orders.pending", envelope(number), f"{number + 1}-0")
+        await trial.inject("orders.pending", "4-0", b"not ours")
+
+        first, places = await trial.bus.read(topics, count=2, wait_ms=0)
+        rest, places = await trial.bus.read(places, count=9, wait_ms=0)
+        again, _ = await trial.bus.read(topics, count=9, wait_ms=0)
+
+        assert [entry.envelope.id for entry in first + rest] == ["m0", "m1", "m2"]
+        assert places == {"orders.pending": "4-0", "trading.inputs": "0-0"}
+        assert again == first + rest
+
+    run(scenario)
+
+
 def test_groups_when_one_does_not_read_then_others_see_each_event_once(run: Any) -> None:
     """Three groups see every event once; a slow one blocks neither them nor the publisher."""
 

@@ -223,6 +223,8 @@ def _order_report(row: wire.OrderRow) -> OrderReport:
         price=optional_price(row.ord_unpr, "ord_unpr"),
         ordered_at_ns=instant_ns(day, row.ord_tmd, "ord_tmd"),
         is_cancel=row.cncl_yn == "Y",
+        client_order_id=None,
+        fills=(),
         **numbers,
     )
 

@@ -61,6 +61,23 @@ def test_structs_when_compared_with_the_kept_shapes_then_nothing_was_changed() -
     assert kept == now, f"note the additions in {KEPT.name}: {msgspec.json.encode(now).decode()}"
 
 
+class Basket(msgspec.Struct, frozen=True, tag="basket"):
+    """A message that holds others."""
+
+    prices: tuple[Price | None, ...]
+
+
+def test_shapes_when_structs_stand_in_others_then_each_is_kept_by_its_name() -> None:
+    """A changed struct is noticed wherever it is used; one more optional field of it is none."""
+    now = shapes(Basket)
+
+    assert now["Price"] == {"symbol": "str", "price": "Decimal"}
+    assert differences({**now, "Price": {"symbol": "str"}}, now) == [
+        "Price.price is new and not optional"
+    ]
+    assert differences(now, {**now, "Price": {**now["Price"], "venue": "str, optional"}}) == []
+
+
 @pytest.mark.parametrize(
     ("struct", "found"),
     [
@@ -153,6 +170,7 @@ def test_topics_when_listed_then_names_and_retentions_are_the_contract() -> None
         "orders.pending": 1,
         "orders.executions": 30,
         "orders.failures": 7,
+        "orders.notices": 1,
         "portfolio.updates": 30,
         "risk.alerts": 7,
         "risk.metrics": 1,

@@ -1,0 +1,117 @@
+"""What daemon roles say to each other on the bus, beside what the journal announces."""
+
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from jts_trading.domain.account_reports import FillNotice, OrderNotice
+from jts_trading.domain.ticks import BookTick, TradeTick
+
+
+class TicksCollected(msgspec.Struct, frozen=True, kw_only=True, tag="ticks_collected"):
+    """Trades and books as one feed delivered them. Topics `market-data.<market>.ticks`.
+
+    Attributes:
+        feed: Broker and number of the socket, such as `kis-1`.
+        session: Number of the connection.
+        first_frame: Number of the first frame of the entry among all kept frames of the feed,
+            growing without gaps over restarts; the key into the raw frames.
+        first_tick: Number of the first tick, growing without gaps by one per tick of the feed,
+            over restarts too; tick number i of the entry is `first_tick + i`.
+        frames: For each tick, which frame it came in, as an offset from `first_frame`.
+    """
+
+    feed: str
+    session: int
+    first_frame: int
+    first_tick: int
+    ticks: tuple[TradeTick | BookTick, ...]
+    frames: tuple[int, ...]
+
+
+class NoticesCollected(msgspec.Struct, frozen=True, kw_only=True, tag="notices_collected"):
+    """What a broker's stream says about own orders: a hint to ask it. Topic `orders.notices`."""
+
+    broker: str
+    account: str
+    notices: tuple[OrderNotice | FillNotice, ...]
+
+
+class GapSeen(msgspec.Struct, frozen=True, kw_only=True, tag="gap_seen"):
+    """Market data is missing or cannot be used. Topic `market-data.gaps`.
+
+    Attributes:
+        instrument_id: What is concerned; empty for a whole feed.
+        kind: `disconnected`, `silent`, `missed` (cumulative volume or trade ids jumped),
+            `undecodable` or `quarantined`.
+        start_ns: From when, instance time, UTC ns.
+        end_ns: Until when; 0 while it lasts.
+        missing: Shares, trades or frames that are known to be missing; 0 where unknown.
+    """
+
+    feed: str
+    instrument_id: str
+    kind: Literal["disconnected", "silent", "missed", "undecodable", "quarantined"]
+    start_ns: int
+    end_ns: int
+    missing: Decimal = Decimal(0)
+    reason: str = ""
+
+
+class BarClosed(msgspec.Struct, frozen=True, kw_only=True, tag="bar_closed"):
+    """A bar that the trader built from ticks. Topics `market-data.<market>.candles`.
+
+    Attributes:
+        start_ns: Label of the bar, UTC ns.
+        closed_by: `event` (a later trade), `clock` (its end and the grace) or `session`.
+        last_tick: Number of the last tick that is in it.
+        ticks: Trades in it.
+    """
+
+    instrument_id: str
+    venue: str
+    interval: str
+    start_ns: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    closed_by: Literal["event", "clock", "session"]
+    feed: str
+    last_tick: int
+    ticks: int
+
+
+class RiskAlert(msgspec.Struct, frozen=True, kw_only=True, tag="risk_alert"):
+    """Somebody should know. Topic `risk.alerts`.
+
+    Attributes:
+        subject: Account, order, instrument or role that it is about.
+        check: Which check or watch said it, such as R06 or kill_switch.
+    """
+
+    severity: Literal["info", "warning", "critical"]
+    check: str
+    subject: str
+    text: str
+    ts_ns: int
+
+
+class RoleHealth(msgspec.Struct, frozen=True, kw_only=True, tag="role_health"):
+    """How a role is. Topic `system.health`, and the heartbeat file of the role.
+
+    Attributes:
+        reasons: Why it does not do its work; empty when it does.
+        metrics: Counters and gauges by name, labels included: `frames_total{feed="kis-1"}`.
+        real_ns: Wall clock (UTC ns, real time) of the heartbeat.
+    """
+
+    role: str
+    pid: int
+    is_ready: bool
+    reasons: tuple[str, ...]
+    metrics: dict[str, float]
+    ts_ns: int
+    real_ns: int
