@@ -84,6 +84,44 @@ class BarClosed(msgspec.Struct, frozen=True, kw_only=True, tag="bar_closed"):
     ticks: int
 
 
+class PriceNote(msgspec.Struct, frozen=True, kw_only=True, tag="price_note"):
+    """The newest trade of an instrument, shared through the state port (`Kind.PRICE`).
+
+    Attributes:
+        reference: Base price of the day; None where the venue has none or it is not known.
+        upper: Upper daily limit, likewise.
+        lower: Lower daily limit, likewise.
+    """
+
+    instrument_id: str
+    venue: str
+    price: Decimal
+    ts_event_ns: int
+    ts_recv_ns: int
+    bid: Decimal | None = None
+    ask: Decimal | None = None
+    reference: Decimal | None = None
+    upper: Decimal | None = None
+    lower: Decimal | None = None
+    is_halted: bool = False
+
+
+class ReconciledNote(msgspec.Struct, frozen=True, kw_only=True, tag="reconciled_note"):
+    """The newest successful reconciliation of an account, shared as `Kind.RECONCILED`.
+
+    Attributes:
+        real_ns: When, boot clock in ns: real time, comparable between processes of a machine.
+        unknown_orders: Orders that are still UNKNOWN.
+        halted: Instruments in which the broker and the journal disagree.
+    """
+
+    broker: str
+    account: str
+    real_ns: int
+    unknown_orders: int
+    halted: tuple[str, ...] = ()
+
+
 class RiskAlert(msgspec.Struct, frozen=True, kw_only=True, tag="risk_alert"):
     """Somebody should know. Topic `risk.alerts`.
 

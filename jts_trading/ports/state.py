@@ -28,6 +28,7 @@ class Kind(StrEnum):
     STRATEGY = "strategy"
     SOCKET = "socket"
     CLOCK = "clock"
+    RECONCILED = "reconciled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ KEYS: dict[Kind, KeyRule] = {
     Kind.BREAKER: KeyRule(600, "executor", "a venue's circuit breaker"),
     Kind.STRATEGY: KeyRule(172_800, "trader", "which snapshot a strategy instance is at"),
     Kind.SOCKET: KeyRule(60, "gateway", "an open WebSocket of a client"),
+    Kind.RECONCILED: KeyRule(300, "reconciler", "newest successful look at an account"),
     Kind.CLOCK: KeyRule(60, "supervisor", "the affine clock of the instance"),
 }
 
