@@ -68,6 +68,19 @@ class MemoryBus:
         await self.inject(topic, key, body)
         return True
 
+    async def extend(
+        self,
+        topic: str,
+        envelope: Envelope,
+        *,
+        entry_id: tuple[int, int],
+        after: tuple[int, int],
+    ) -> bool:
+        """Append an entry right behind another; see `ports.bus.Bus`."""
+        if self._stream(find_topic(topic).name).last != after:
+            return False
+        return await self.publish(topic, envelope, f"{entry_id[0]}-{entry_id[1]}")
+
     async def inject(self, topic: str, key: _Key, body: bytes) -> None:
         """Append bytes as they are, as a stranger could."""
         stream = self._stream(find_topic(topic).name)

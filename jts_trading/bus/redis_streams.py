@@ -38,6 +38,19 @@ _DEAD_LETTERS_MAX = 10_000
 _MEMORY_MAX = 256 << 20
 _WAIT_MS_MAX = 2_000
 _Answer = TypeVar("_Answer")
+# The id of the newest entry that ever was outlives trimming, but not the loss of the stream.
+_EXTEND = """
+local stream = redis.pcall('XINFO', 'STREAM', KEYS[1])
+local newest = '0-0'
+if not stream.err then
+    for at = 1, #stream, 2 do
+        if stream[at] == 'last-generated-id' then newest = stream[at + 1] end
+    end
+end
+if newest ~= ARGV[1] then return 0 end
+redis.call('XADD', KEYS[1], ARGV[2], 'e', ARGV[3])
+return 1
+"""
 
 
 class RedisBus:
@@ -70,6 +83,23 @@ class RedisBus:
                 return False
             raise _unavailable(error) from error
         return True
+
+    async def extend(
+        self,
+        topic: str,
+        envelope: Envelope,
+        *,
+        entry_id: tuple[int, int],
+        after: tuple[int, int],
+    ) -> bool:
+        """Append an entry right behind another; see `ports.bus.Bus`."""
+        name, body = find_topic(topic).name, encode_entry(envelope)
+        places = [f"{key[0]}-{key[1]}" for key in (after, entry_id)]
+        script: Any = self._client.eval
+        try:
+            return bool(await self._ask(lambda: script(_EXTEND, 1, name, *places, body)))
+        except exceptions.ResponseError as error:
+            raise _unavailable(error) from error
 
     async def consume(
         self, topics: Sequence[str], group: str, consumer: str, *, count: int, wait_ms: int

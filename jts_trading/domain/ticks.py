@@ -27,10 +27,12 @@ class TradeTick(msgspec.Struct, frozen=True, kw_only=True, tag="trade"):
         venue: Where it traded.
         broker: Through whom we heard of it.
         cumulative_quantity: Traded on the day including this trade; a jump larger than `quantity`
-            tells of trades that were lost on the way.
+            tells of trades that were lost on the way. 0 where the venue does not say.
         bid: Best bid after the trade; None when the venue does not say or the side is empty.
         ask: Best ask, likewise.
         is_halted: The venue flags the instrument as halted.
+        trade_id: Number of the trade where the venue counts them one by one: a jump tells of lost
+            trades. None where it does not.
     """
 
     instrument_id: str
@@ -45,6 +47,7 @@ class TradeTick(msgspec.Struct, frozen=True, kw_only=True, tag="trade"):
     bid: Decimal | None = None
     ask: Decimal | None = None
     is_halted: bool = False
+    trade_id: int | None = None
 
 
 class BookLevel(msgspec.Struct, frozen=True, array_like=True):

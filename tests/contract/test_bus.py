@@ -130,6 +130,31 @@ def test_reader_with_a_place_when_it_reads_again_then_it_gets_the_same(run: Any)
     run(scenario)
 
 
+def test_writer_when_the_bus_is_wiped_then_it_learns_of_it(run: Any) -> None:
+    """An entry lands only behind the one that its writer knows as the newest."""
+
+    async def scenario(trial: Any) -> None:
+        bus, topic = trial.bus, "market-data.krx.ticks"
+
+        async def extend(number: int, after: int) -> bool:
+            places = {"entry_id": (number, 0), "after": (after, 0)}
+            return bool(await bus.extend(topic, envelope(number), **places))
+
+        assert await extend(5, after=0)
+        assert await extend(6, after=5)
+        assert not await extend(6, after=5)
+        assert not await extend(8, after=7)
+        await bus.trim(topic, 10 * DAY_NS)
+        assert await extend(7, after=6)
+        await trial.wipe()
+        await bus.consume([topic], "makes the stream anew", "c", count=1, wait_ms=0)
+        assert not await extend(8, after=7)
+        assert await extend(7, after=0)
+        assert await bus.newest(topic) == (7, 0)
+
+    run(scenario)
+
+
 def test_groups_when_one_does_not_read_then_others_see_each_event_once(run: Any) -> None:
     """Three groups see every event once; a slow one blocks neither them nor the publisher."""
 
