@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jts_pipelines.cli import console
 from jts_pipelines.cli.strategy import assigned, show_refusal
+from jts_trading.telemetry import console
 
 if TYPE_CHECKING:
     import polars as pl

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jts_pipelines.cli import console
+from jts_trading.telemetry import console
 
 if TYPE_CHECKING:
     from types import FrameType

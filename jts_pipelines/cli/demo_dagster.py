@@ -12,8 +12,8 @@ from typing import Any
 
 import httpx
 
-from jts_pipelines.cli.console import CommandError
 from jts_pipelines.defs.ranges import range_tags
+from jts_trading.telemetry.console import CommandError
 
 LOCATION = "jts_pipelines"
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import msgspec
 
-from jts_pipelines.cli import console
 from jts_pipelines.cli.record import read_record
 from jts_trading.config.settings import Settings, load_settings
 from jts_trading.config.source import child_environment, read
+from jts_trading.telemetry import console
 from storage.schema.tiers import Tier
 
 MARKER = ".jts-demo"

@@ -15,7 +15,6 @@ from typing import Any
 
 import msgspec
 
-from jts_pipelines.cli import console
 from jts_pipelines.cli.demo_dagster import DagsterClient, Materialized
 from jts_pipelines.cli.demo_house import (
     DAILY_FILE,
@@ -34,6 +33,7 @@ from jts_pipelines.cli.instance import running_instance
 from jts_pipelines.defs.house import House
 from jts_trading.config.settings import Settings
 from jts_trading.config.source import variable
+from jts_trading.telemetry import console
 from storage.lake.standing import Standing, TierTotals
 from storage.schema.tiers import Tier
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from jts_pipelines.cli import console
 from jts_trading.config.settings import Settings, load_settings
+from jts_trading.telemetry import console
 from storage.embedded.dsn import without_password
 
 if TYPE_CHECKING:

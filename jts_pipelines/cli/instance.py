@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from jts_pipelines.cli import console, procfs
+from jts_pipelines.cli import procfs
 from jts_pipelines.cli.part import Part, Probe
 from jts_pipelines.cli.parts import STORES, all_parts, prepare_dagster_home, store_parts
 from jts_pipelines.cli.record import (
@@ -35,6 +35,7 @@ from jts_pipelines.cli.supervisor import Supervisor, turns
 from jts_trading.config.instance import InstanceSettings
 from jts_trading.config.settings import Settings
 from jts_trading.ports.clock import write_clock
+from jts_trading.telemetry import console
 from storage.embedded.private import DirectoryOwnedError, own_directory
 from storage.errors import StorageError
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from jts_pipelines.cli import console
+from jts_trading.telemetry import console
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from jts_pipelines.cli import console
+from jts_trading.telemetry import console
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,9 +7,10 @@ from urllib.parse import parse_qs, urlsplit
 import click
 import msgspec
 
-from jts_pipelines.cli import console, procfs
+from jts_pipelines.cli import procfs
 from jts_pipelines.cli.record import Health, InstanceRecord, PartRecord, read_record
 from jts_trading.config.settings import load_settings
+from jts_trading.telemetry import console
 
 if TYPE_CHECKING:
     from rich.table import Table

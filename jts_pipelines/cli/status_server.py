@@ -11,11 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import click
 import msgspec
 
-from jts_pipelines.cli.logs import start_logs
 from jts_pipelines.cli.record import Health, InstanceRecord, read_record
 from jts_pipelines.cli.status import measured
 from jts_trading.config.instance import InstanceSettings
 from jts_trading.config.settings import load_settings
+from jts_trading.telemetry.start import start_logs
 
 _JSON = "application/json"
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"

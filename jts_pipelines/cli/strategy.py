@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jts_pipelines.cli import console
+from jts_trading.telemetry import console
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from signal import Signals
 
-from jts_pipelines.cli import console
 from jts_pipelines.cli.part import LastingReason, Part, levels
 from jts_pipelines.cli.record import Health, PartRecord
 from jts_pipelines.cli.spawned import Child, stop_together
+from jts_trading.telemetry import console
 
 PAUSE_FIRST_S = 0.5
 PAUSE_MAX_S = 30.0

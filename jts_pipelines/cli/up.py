@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from jts_pipelines.cli import console
 from jts_pipelines.cli.instance import Keeper, Lifelog, owned_home, require_free_ports
 from jts_pipelines.cli.parts import all_parts, prepare_dagster_home
 from jts_pipelines.cli.record import Health, PartRecord
 from jts_pipelines.cli.status import table_of
 from jts_pipelines.cli.supervisor import Supervisor, turns
 from jts_trading.config.settings import Settings, load_settings
+from jts_trading.telemetry import console
 
 if TYPE_CHECKING:
     from rich.status import Status

@@ -18,6 +18,7 @@ from jts_trading.config.instance import (
 )
 from jts_trading.config.logs import LoggingSettings
 from jts_trading.config.source import ConfigError, ConfigSource, read
+from jts_trading.config.trading import TradingSettings, load_trading
 from storage.embedded.dsn import normalise_dsn, socket_dsn, without_password
 from storage.errors import InputError
 from storage.schema.tiers import TierSettings, default_values
@@ -48,6 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         tiers: Places and retention of market data.
         dagster: Where Dagster keeps runs and events.
         logging: Level and format of logs.
+        trading: What the daemon trades.
         file: Absolute path of the file that was read, or None.
     """
 
@@ -59,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tiers: TierSettings
     dagster: DagsterSettings
     logging: LoggingSettings
+    trading: TradingSettings
     file: str | None = None
 
     @property
@@ -86,7 +89,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return socket_dsn(self.instance.postgres_socket_directory, "dagster")
 
 
-SECTIONS = tuple(name for name in Settings.__struct_fields__ if name != "file")
+# Sections that other rooms declare: `jts_trading.bootstrap` types them. A dot is a table within.
+ELSEWHERE = (
+    *("risk", "brokers.kis", "brokers.binance", "brokers.paper", "sim.kis", "sim.binance"),
+    *("collector", "recorder", "trader", "executor", "reconciler", "notifier"),
+)
+SECTIONS = (*(name for name in Settings.__struct_fields__ if name != "file"), *ELSEWHERE)
 
 
 def load_settings(source: ConfigSource | None = None) -> Settings:
@@ -109,6 +117,7 @@ def load_settings(source: ConfigSource | None = None) -> Settings:
         tiers=_tiers(source),
         dagster=_dagster(source),
         logging=source.load(LoggingSettings, "logging"),
+        trading=load_trading(source),
         file=source.file,
     )
 

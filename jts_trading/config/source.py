@@ -64,10 +64,14 @@ class ConfigSource:
     def load(self, struct_type: type[T], section: str) -> T:
         """Build the settings of one section.
 
+        Args:
+            struct_type: What the section becomes.
+            section: Its name; with a dot, a table within a table: `brokers.kis`.
+
         Raises:
             ConfigError: A key is unknown, missing or of the wrong type.
         """
-        values = {key: _plain(value) for key, value in self.values.get(section, {}).items()}
+        values = {key: _plain(value) for key, value in self._table(section).items()}
         known = {f.encode_name for f in msgspec.structs.fields(struct_type)}  # type: ignore[arg-type]
         for key in values:
             if key not in known:
@@ -78,6 +82,15 @@ class ConfigSource:
         except msgspec.ValidationError as error:
             raise ConfigError(self._explain(section, str(error))) from error
 
+    def _table(self, section: str) -> Mapping[str, Any]:
+        table: Mapping[str, Any] = self.values
+        for part in section.split("."):
+            inner = table.get(part, {})
+            if not isinstance(inner, Mapping):
+                raise ConfigError(f"{self.origin(section)}: {section} is not a table")
+            table = inner
+        return table
+
     def _explain(self, section: str, message: str) -> str:
         what, _, path = message.partition(" - at `$")
         key = section + path.rstrip("`") if path else section
@@ -86,13 +99,24 @@ class ConfigSource:
     def require_sections(self, known: Collection[str]) -> None:
         """Refuse a section that nobody reads.
 
+        Args:
+            known: Names of sections; `brokers.kis` also says that `brokers` holds nothing else.
+
         Raises:
             ConfigError: The file or a variable names another section.
         """
-        for section in self.values:
-            if section not in known:
+        outer = {name.partition(".")[0] for name in known}
+        for section, table in self.values.items():
+            if section not in outer:
                 origin = self.origins.get(section, "configuration")
-                raise ConfigError(f"{origin}: unknown section {section}{_nearest(section, known)}")
+                raise ConfigError(f"{origin}: unknown section {section}{_nearest(section, outer)}")
+            if section in known:
+                continue
+            inner = {name.partition(".")[2] for name in known if name.startswith(f"{section}.")}
+            for key in table:
+                if key not in inner:
+                    origin = self.origin(f"{section}.{key}")
+                    raise ConfigError(f"{origin}: unknown {section}.{key}{_nearest(key, inner)}")
 
 
 def read(environ: Mapping[str, str] | None = None, path: Path | None = None) -> ConfigSource:

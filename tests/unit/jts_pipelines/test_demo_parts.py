@@ -12,7 +12,6 @@ from rich.console import Console
 
 from jts_pipelines.backtest.instruments import read_instruments
 from jts_pipelines.backtest.request import read_table
-from jts_pipelines.cli import console
 from jts_pipelines.cli.demo_home import MARKER, demo_settings, fresh_home
 from jts_pipelines.cli.demo_house import (
     LISTING_FILES,
@@ -29,6 +28,7 @@ from jts_pipelines.cli.demo_summary import document_of, table_of
 from jts_pipelines.defs.house import House
 from jts_pipelines.ingest.generated import write_generated
 from jts_pipelines.ingest.report import IngestReport
+from jts_trading.telemetry import console
 from storage.errors import InputError
 from storage.lake.standing import Held, Standing
 from storage.schema.partitions import parse_partition

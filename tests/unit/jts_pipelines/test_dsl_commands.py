@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from jts_pipelines.cli import console
 from jts_pipelines.cli.strategy import assigned, strategy
 from jts_trading.dsl.errors import StrategyError
+from jts_trading.telemetry import console
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "strategies"
 

@@ -7,10 +7,10 @@ because the supervisor keeps its stderr there.
 import re
 from urllib.parse import unquote
 
-from jts_pipelines.cli import console
 from jts_trading.config.logs import LoggingSettings
 from jts_trading.config.settings import Settings, load_settings
 from jts_trading.config.source import ConfigError
+from jts_trading.telemetry import console
 from jts_trading.telemetry.logs import configure_logging, log_uncaught
 from jts_trading.telemetry.secrets import Secret
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import click
 import pytest
 
-from jts_pipelines.cli import console
 from jts_trading.config.source import ConfigError
 from jts_trading.domain.calendars import CalendarError
 from jts_trading.domain.errors import RuleMissingError, TerminalError
 from jts_trading.domain.instruments import InstrumentError
 from jts_trading.dsl.errors import Place, StrategyError
+from jts_trading.telemetry import console
 from storage.embedded.private import DirectoryOwnedError
 from storage.errors import InputError, ManifestError, RefusedError
 
@@ -124,7 +124,7 @@ def test_run_guarded_when_the_logs_cannot_be_found_then_the_line_is_printed_all_
 def test_run_guarded_when_the_reader_of_a_pipe_left_then_nothing_is_said() -> None:
     """`jts ... | head` ends without a word and without a traceback."""
     program = (
-        "import sys; from pathlib import Path; from jts_pipelines.cli import console\n"
+        "import sys; from pathlib import Path; from jts_trading.telemetry import console\n"
         "def run():\n"
         "    for _ in range(100_000): print('x' * 50)\n"
         "sys.exit(console.run_guarded(run, debug=False, logs=lambda: Path('/nonexistent')))\n"

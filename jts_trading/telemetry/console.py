@@ -32,7 +32,7 @@ INVARIANT_BROKEN = 4
 STORAGE_FAILED = 5
 INTERRUPTED = 130
 
-# Knows the secrets of the configuration once `jts_pipelines.cli.logs` has read it.
+# Knows the secrets of the configuration once `jts_trading.telemetry.start` has read it.
 REDACTOR = Redactor()
 # The bars on the terminal now: whatever else is written must go through them, or it cuts them.
 _SHOWN: list["Progress"] = []
