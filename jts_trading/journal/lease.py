@@ -24,11 +24,20 @@ class LeaseKeeper:
         name: Of the lease, such as the account set.
         holder: Who this is, for people.
         boottime_ns: Reads the boot clock.
+        is_successor: A file lock proves that earlier processes of this holder are dead, so that
+            their lease need not run out first. May be set later, before the first renewal.
     """
 
     def __init__(
-        self, leases: Leases, name: str, holder: str, boottime_ns: Callable[[], int]
+        self,
+        leases: Leases,
+        name: str,
+        holder: str,
+        boottime_ns: Callable[[], int],
+        *,
+        is_successor: bool = False,
     ) -> None:
+        self.is_successor = is_successor
         self._leases = leases
         self._name = name
         self._holder = holder
@@ -61,7 +70,9 @@ class LeaseKeeper:
             if self._lease is not None and await self._leases.renew_lease(self._lease):
                 self._renewed_ns = asked_ns
             else:
-                self._lease = await self._leases.acquire_lease(self._name, self._holder, LEASE_S)
+                self._lease = await self._leases.acquire_lease(
+                    self._name, self._holder, LEASE_S, is_successor=self.is_successor
+                )
                 self._renewed_ns = asked_ns
         except JournalUnavailableError:
             # Not known: what is left of the last renewal still counts, and no more.

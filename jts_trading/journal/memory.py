@@ -62,10 +62,10 @@ class MemoryJournal:
         require_kind(facts, IntentRecorded)
         return self._commit(facts, consumed)
 
-    async def record_attempt(self, fact: Fact) -> Recorded:
+    async def record_attempt(self, fact: Fact, notes: Sequence[Fact] = ()) -> Recorded:
         """Commit an attempt; see `ports.journal.Journal`."""
         require_kind([fact], AttemptStarted)
-        return self._commit([fact], None)[0]
+        return self._commit([*notes, fact], None)[-1]
 
     async def record_event(
         self, facts: Sequence[Fact], consumed: Consumed | None = None
@@ -102,6 +102,10 @@ class MemoryJournal:
     async def events(self, after_seq: int, limit: int) -> list[StoredEvent]:
         """Return events in order; see `ports.journal.Journal`."""
         return self._store.events[after_seq : after_seq + limit]
+
+    async def stream(self, name: str, newest: int = 1_000) -> list[StoredEvent]:
+        """Return the newest events about one thing; see `ports.journal.Journal`."""
+        return [row for row in self._store.events if row.stream == name][-newest:]
 
     async def verify(self) -> Verdict:
         """Check every chain from its first row."""
@@ -211,11 +215,14 @@ class MemoryLeases:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
 
-    async def acquire_lease(self, name: str, holder: str, seconds: float) -> Lease | None:
+    async def acquire_lease(
+        self, name: str, holder: str, seconds: float, *, is_successor: bool = False
+    ) -> Lease | None:
         """Take a lease; see `ports.journal.Leases`."""
         now_ns = self._store.boottime_ns()
         held = self._store.leases.get(name)
-        if held is not None and held[1] > now_ns:
+        is_inherited = held is not None and is_successor and held[0].holder == holder
+        if held is not None and held[1] > now_ns and not is_inherited:
             return None
         token = held[0].token + 1 if held else 1
         lease = Lease(name, holder, token, seconds)

@@ -31,6 +31,7 @@ VALUES (%s, %s, 1, clock_timestamp() + %s * INTERVAL '1 second')
 ON CONFLICT (name) DO UPDATE
 SET holder = EXCLUDED.holder, token = leases.token + 1, expires_at = EXCLUDED.expires_at
 WHERE leases.expires_at <= clock_timestamp()
+    OR (%s AND leases.holder = EXCLUDED.holder)
 RETURNING token
 """
 _RENEW = """
@@ -91,10 +92,13 @@ class PostgresOutbox:
         async with self._database.transaction() as connection:
             return (await connection.execute(_PRUNE, (before_ms,))).rowcount
 
-    async def acquire_lease(self, name: str, holder: str, seconds: float) -> Lease | None:
+    async def acquire_lease(
+        self, name: str, holder: str, seconds: float, *, is_successor: bool = False
+    ) -> Lease | None:
         """Take a lease; see `ports.journal.Leases`."""
+        values = (name, holder, seconds, is_successor)
         async with self._database.transaction() as connection:
-            row = await (await connection.execute(_ACQUIRE, (name, holder, seconds))).fetchone()
+            row = await (await connection.execute(_ACQUIRE, values)).fetchone()
         return None if row is None else Lease(name, holder, row["token"], seconds)
 
     async def renew_lease(self, lease: Lease) -> bool:

@@ -25,6 +25,7 @@ from jts_trading.journal.shelf import load_books
 from jts_trading.journal.tables import (
     INSERT_EVENT,
     SELECT_EVENTS,
+    SELECT_STREAM,
     delete_all,
     event_values,
     read_event,
@@ -89,10 +90,10 @@ class PostgresJournal:
         require_kind(facts, IntentRecorded)
         return await self._commit(facts, consumed)
 
-    async def record_attempt(self, fact: Fact) -> Recorded:
+    async def record_attempt(self, fact: Fact, notes: Sequence[Fact] = ()) -> Recorded:
         """Commit an attempt; see `ports.journal.Journal`."""
         require_kind([fact], AttemptStarted)
-        return (await self._commit([fact], None))[0]
+        return (await self._commit([*notes, fact], None))[-1]
 
     async def record_event(
         self, facts: Sequence[Fact], consumed: Consumed | None = None
@@ -139,6 +140,12 @@ class PostgresJournal:
         """Return events in order; see `ports.journal.Journal`."""
         async with self._database.transaction() as connection:
             return await _page(connection, after_seq, limit)
+
+    async def stream(self, name: str, newest: int = 1_000) -> list[StoredEvent]:
+        """Return the newest events about one thing; see `ports.journal.Journal`."""
+        async with self._database.transaction() as connection:
+            cursor = await connection.execute(SELECT_STREAM, {"stream": name, "limit": newest})
+            return [read_event(row) for row in reversed(await cursor.fetchall())]
 
     async def verify(self) -> Verdict:
         """Check every chain from its first row, as of now; commits go on meanwhile.

@@ -50,6 +50,11 @@ SELECT_EVENTS = (
     .format(_EVENT_NAMES)
     .as_bytes()
 )
+SELECT_STREAM = (
+    sql.SQL("SELECT {} FROM events WHERE stream = %(stream)s ORDER BY seq DESC LIMIT %(limit)s")
+    .format(_EVENT_NAMES)
+    .as_bytes()
+)
 
 
 def event_values(stored: StoredEvent) -> dict[str, object]:

@@ -163,8 +163,12 @@ class Journal(Protocol):
         """
         ...
 
-    async def record_attempt(self, fact: Fact) -> Recorded:
+    async def record_attempt(self, fact: Fact, notes: Sequence[Fact] = ()) -> Recorded:
         """Commit that bytes are about to be sent; send them only if the answer is new.
+
+        Args:
+            fact: The attempt.
+            notes: Facts of any kind that are committed before it, such as the risk verdict.
 
         Raises:
             FencedError: The lease is not held under this token any more.
@@ -222,6 +226,14 @@ class Journal(Protocol):
         """
         ...
 
+    async def stream(self, name: str, newest: int = 1_000) -> list[StoredEvent]:
+        """Return the newest events about one thing in order: `order/<id>`, `note/<topic>`, ...
+
+        Raises:
+            JournalUnavailableError: It did not answer.
+        """
+        ...
+
 
 class Outbox(Protocol):
     """What is committed and waits to be published."""
@@ -262,8 +274,18 @@ class Publish(Protocol):
 class Leases(Protocol):
     """Who may send."""
 
-    async def acquire_lease(self, name: str, holder: str, seconds: float) -> Lease | None:
-        """Return the lease with a new token if it is free or has run out, else None."""
+    async def acquire_lease(
+        self, name: str, holder: str, seconds: float, *, is_successor: bool = False
+    ) -> Lease | None:
+        """Return the lease with a new token if it is free or has run out, else None.
+
+        Args:
+            name: Of the lease.
+            holder: Who asks.
+            seconds: How long it lasts.
+            is_successor: Earlier processes under the same holder are known to be dead (a file
+                lock says so): what they hold counts as free.
+        """
         ...
 
     async def renew_lease(self, lease: Lease) -> bool:

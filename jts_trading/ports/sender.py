@@ -3,13 +3,19 @@
 A call sends its request once. It returns an answer or a refusal, or raises: `TransientError` when
 nothing was done, `UnknownOutcome` when the venue may or may not have taken the order. After the
 latter nothing may be sent for the order before the reconciler has found evidence.
+
+Between the journalled attempt and the first byte nothing may wait, so whatever takes time (signing
+in, permits of a rate limit) happens in `prepare`, before. The gate is asked as the last statement
+before bytes leave: a process may have been paused, fenced or killed off since it decided.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 
 from jts_trading.domain.ledger_rows import OrderRow
+from jts_trading.execution.priority import Priority
 from jts_trading.risk.approval import ApprovedOrder
 
 
@@ -33,6 +39,10 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+# Raises TransientError when nothing may leave any more; the request is then given up unsent.
+Gate = Callable[[], None]
+
+
 class Sender(Protocol):
     """Changes orders of one account."""
 
@@ -46,8 +56,22 @@ class Sender(Protocol):
         """The account, in the broker's spelling."""
         ...
 
-    async def submit(self, order: ApprovedOrder) -> Accepted | Refused:
+    async def prepare(self, priority: Priority) -> None:
+        """Get ready to send one request at once: sign in, take the permits.
+
+        Each call pays for one request; what is not used lapses after some seconds.
+
+        Raises:
+            TransientError: The venue cannot be asked now.
+        """
+        ...
+
+    async def submit(self, order: ApprovedOrder, gate: Gate) -> Accepted | Refused:
         """Send a new order once.
+
+        Args:
+            order: What risk has approved.
+            gate: Asked as the last statement before bytes leave.
 
         Raises:
             TransientError: Nothing was done.
@@ -56,7 +80,7 @@ class Sender(Protocol):
         ...
 
     async def cancel(self, order: OrderRow) -> Accepted | Refused:
-        """Cancel what remains of an order.
+        """Cancel what remains of an order; it needs no lease and no gate.
 
         Raises:
             TransientError: Nothing was done.

@@ -400,6 +400,70 @@ def test_attempt_when_the_lease_ran_out_then_it_is_fenced(run: Any) -> None:
     run(scenario)
 
 
+def test_f07_lease_when_the_holder_is_known_to_be_dead_then_its_successor_need_not_wait(
+    run: Any,
+) -> None:
+    """Only the same holder inherits, and under a token that fences the old one off."""
+
+    async def scenario(trial: Any) -> None:
+        journal = trial.journal("executor")
+        await journal.record_event([deposit()])
+        await journal.record_intent([wanted(1)])
+        old = await trial.leases.acquire_lease("sender", "me", 30)
+        assert await trial.leases.acquire_lease("sender", "me", 30) is None
+        other = await trial.leases.acquire_lease("sender", "you", 30, is_successor=True)
+        assert other is None
+        new = await trial.leases.acquire_lease("sender", "me", 30, is_successor=True)
+        assert new.token > old.token
+        with pytest.raises(FencedError):
+            await journal.record_attempt(attempt(1, old.token))
+        assert (await journal.record_attempt(attempt(1, new.token))).is_new
+
+    run(scenario)
+
+
+def test_attempt_when_it_carries_notes_then_both_or_neither_are_committed(run: Any) -> None:
+    """The verdict is in the journal whenever its attempt is, and never without it."""
+
+    async def scenario(trial: Any) -> None:
+        journal = trial.journal("executor")
+        await journal.record_event([deposit()])
+        await journal.record_intent([wanted(1)])
+        verdict = NoteRecorded(topic="risk_verdict", subject=order_id(1), body="{}")
+        with pytest.raises(FencedError):
+            await journal.record_attempt(attempt(1, 77), [fact(verdict)])
+        assert await journal.stream("note/risk_verdict") == []
+        lease = await trial.leases.acquire_lease("sender", "me", 30)
+        recorded = await journal.record_attempt(attempt(1, lease.token), [fact(verdict)])
+
+        assert recorded.is_new
+        (note,) = await journal.stream("note/risk_verdict")
+        assert note.seq == recorded.seq - 1
+        again = await journal.record_attempt(attempt(1, lease.token), [fact(verdict)])
+        assert (again.seq, again.is_new) == (recorded.seq, False)
+
+    run(scenario)
+
+
+def test_stream_when_asked_then_the_newest_events_about_one_thing_in_order(run: Any) -> None:
+    """Events of other orders and topics are left out."""
+
+    async def scenario(trial: Any) -> None:
+        journal = trial.journal("executor")
+        lease = await trial.leases.acquire_lease("sender", "me", 30)
+        await journal.record_event([deposit()])
+        await journal.record_intent([wanted(1), wanted(2)])
+        await journal.record_attempt(attempt(1, lease.token))
+        events = await journal.stream(f"order/{order_id(1)}")
+
+        assert [event.type for event in events] == ["intent_recorded", "attempt_started"]
+        newest = await journal.stream(f"order/{order_id(1)}", newest=1)
+        assert newest == events[1:]
+        assert await journal.stream("order/none") == []
+
+    run(scenario)
+
+
 def test_attempt_when_the_first_is_not_proven_absent_then_no_second(run: Any) -> None:
     """UNKNOWN never leads to another attempt; proof of absence does, with another id."""
 

@@ -29,10 +29,12 @@ class DeafLeases(MemoryLeases):
         super().__init__(store)
         self.was_acquired = asyncio.Event()
 
-    async def acquire_lease(self, name: str, holder: str, seconds: float) -> Lease | None:
+    async def acquire_lease(
+        self, name: str, holder: str, seconds: float, *, is_successor: bool = False
+    ) -> Lease | None:
         """Tell that somebody took it."""
         self.was_acquired.set()
-        return await super().acquire_lease(name, holder, seconds)
+        return await super().acquire_lease(name, holder, seconds, is_successor=is_successor)
 
     async def renew_lease(self, lease: Lease) -> bool:
         """Renew, or not answer."""
