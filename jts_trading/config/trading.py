@@ -10,6 +10,8 @@ from jts_trading.config.source import ConfigError, ConfigSource
 
 _EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "strategies"
 MODES = ("paper",)
+# Where neither the instance nor its broker's section names an account: the simulator's, and ours.
+_ACCOUNTS = {"kis": "50000001", "paper": "paper"}
 
 
 class StrategyInstance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -20,7 +22,7 @@ class StrategyInstance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         strategy: Path of the text; a relative one is relative to the configuration file.
         params: Values that replace those of the text.
         broker: Through whom it trades: `kis` or `paper`.
-        account: The account there; empty for the one account of the broker's section.
+        account: The account there; empty for that of the broker's section.
         venue: Where it trades.
         interval: Its bars where the text names no time frame: `1m`, `1s`.
         instruments: Ids such as `KRX:005930`.
@@ -88,11 +90,12 @@ class TradingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 def load_trading(source: ConfigSource) -> TradingSettings:
-    """Load and check the section `trading`; paths of strategies become absolute.
+    """Load and check the section `trading`; paths become absolute, accounts are filled in.
 
     Raises:
-        ConfigError: The mode is not `paper`, a name stands twice, an allocation is not above
-            zero, an instance trades nothing, or a relative path has no file to be relative to.
+        ConfigError: The mode is not `paper`, a name stands twice, a broker is unknown, an
+            allocation is not above zero, an instance trades nothing, or a relative path has no
+            file to be relative to.
     """
     settings = source.load(TradingSettings, "trading")
     if settings.mode not in MODES:
@@ -106,7 +109,9 @@ def load_trading(source: ConfigSource) -> TradingSettings:
     for at, instance in enumerate(settings.instances):
         key = f"trading.instances[{at}]"
         _check(instance, seen, f"{origin}: {key}")
-        placed.append(_placed(instance, source, f"{origin}: {key}"))
+        path = _path(instance, source, f"{origin}: {key}")
+        account = instance.account or _account(source, instance.broker)
+        placed.append(msgspec.structs.replace(instance, strategy=str(path), account=account))
     return msgspec.structs.replace(settings, instances=tuple(placed))
 
 
@@ -116,6 +121,9 @@ def _check(instance: StrategyInstance, seen: set[str], where: str) -> None:
             f"{where}.name is {instance.name!r}; accepted: a name that no other instance has"
         )
     seen.add(instance.name)
+    if instance.broker not in _ACCOUNTS:
+        accepted = ", ".join(_ACCOUNTS)
+        raise ConfigError(f"{where}.broker is {instance.broker!r}; accepted: {accepted}")
     if not (instance.allocation.is_finite() and instance.allocation > 0):
         raise ConfigError(
             f"{where}.allocation is {instance.allocation}; accepted: an amount above 0"
@@ -124,14 +132,19 @@ def _check(instance: StrategyInstance, seen: set[str], where: str) -> None:
         raise ConfigError(f"{where}.instruments is empty; accepted: ids such as KRX:005930")
 
 
-def _placed(instance: StrategyInstance, source: ConfigSource, where: str) -> StrategyInstance:
+def _path(instance: StrategyInstance, source: ConfigSource, where: str) -> Path:
     path = Path(instance.strategy).expanduser()
-    if not path.is_absolute():
-        if source.file is None:
-            # Roles run in another working directory than whoever started them.
-            raise ConfigError(
-                f"{where}.strategy is {instance.strategy!r}; accepted: an absolute path, or in "
-                "a configuration file one relative to it"
-            )
-        path = Path(source.file).parent / path
-    return msgspec.structs.replace(instance, strategy=str(path))
+    if path.is_absolute():
+        return path
+    if source.file is None:
+        # Roles run in another working directory than whoever started them.
+        raise ConfigError(
+            f"{where}.strategy is {instance.strategy!r}; accepted: an absolute path, or in "
+            "a configuration file one relative to it"
+        )
+    return Path(source.file).parent / path
+
+
+def _account(source: ConfigSource, broker: str) -> str:
+    table = source.values.get("brokers", {}).get(broker, {})
+    return str(table.get("account") or _ACCOUNTS[broker])

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from jts_trading.brokers.kis.simulator.settings import DEMO_ACCOUNT
 from jts_trading.config.settings import load_settings
 from jts_trading.config.source import ConfigError, ConfigSource, read
 
@@ -31,10 +32,10 @@ def test_trading_when_nothing_is_configured_then_three_instances_trade_on_paper(
     """The defaults are those of the demo: two on Samsung in won, one on bitcoin."""
     trading = load_settings(read({})).trading
     assert (trading.enabled, trading.mode) == (True, "paper")
-    assert [(i.name, i.broker, i.interval, i.currency) for i in trading.instances] == [
-        ("sma-5-20", "kis", "1m", "KRW"),
-        ("sma-crossover", "kis", "1m", "KRW"),
-        ("btc-sma", "paper", "1s", "USDT"),
+    assert [(i.name, i.broker, i.account, i.interval) for i in trading.instances] == [
+        ("sma-5-20", "kis", DEMO_ACCOUNT, "1m"),
+        ("sma-crossover", "kis", DEMO_ACCOUNT, "1m"),
+        ("btc-sma", "paper", "paper", "1s"),
     ]
     assert all(Path(i.strategy).is_absolute() for i in trading.instances)
 
@@ -60,6 +61,7 @@ def _load(source: ConfigSource) -> None:
         ('[trading]\nmode = "live"', r"jts\.toml: trading\.mode is 'live'; accepted: paper"),
         ("[trading]\nmodus = 1", r"unknown key trading\.modus; did you mean mode\?"),
         (_INSTANCE + _INSTANCE, r"trading\.instances\[1\]\.name is 'one'; accepted: a name that"),
+        (_INSTANCE.replace('"kis"', '"creon"'), r"broker is 'creon'; accepted: kis, paper"),
         (_INSTANCE.replace("1_000_000", "0"), r"instances\[0\]\.allocation is 0; accepted: an"),
         (_INSTANCE.replace('"KRX:005930"', ""), r"instances\[0\]\.instruments is empty"),
         (_INSTANCE.replace("currency", "currencies"), r"instances\[0\]: Object .* `currencies`"),
