@@ -119,6 +119,13 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True, tag="order_report")
     client_order_id: str | None = None
     fills: tuple[FillNotice, ...] = ()
 
+    @property
+    def venue_order_id(self) -> str:
+        """The id that lasts: day, branch and number where numbers begin anew, else the number."""
+        if not self.branch:
+            return self.order_no
+        return f"{self.order_date:%Y%m%d}-{self.branch}-{self.order_no}"
+
 
 class HeldPosition(msgspec.Struct, frozen=True, kw_only=True):
     """What an account holds of one instrument.

@@ -144,6 +144,8 @@ class OrderFilled(msgspec.Struct, frozen=True, kw_only=True, tag="order_filled")
         tax: Likewise.
         fee_quantity: What the venue kept of the instrument itself.
         ts_event_ns: When the venue traded; when we recorded it if 0.
+        cumulative: Filled of the order after this fill, where a cumulative report is the source:
+            the journal refuses a fill that does not follow what it has booked.
     """
 
     order_id: str
@@ -155,6 +157,7 @@ class OrderFilled(msgspec.Struct, frozen=True, kw_only=True, tag="order_filled")
     gross: Decimal | None = None
     fee_quantity: Decimal = Decimal(0)
     ts_event_ns: int = 0
+    cumulative: Decimal | None = None
 
 
 class CashMoved(msgspec.Struct, frozen=True, kw_only=True, tag="cash_moved"):

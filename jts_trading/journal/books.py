@@ -255,6 +255,11 @@ class Books(RowSet):
         holding = Holding(held.quantity, held.amount) if held else Holding()
         lines = fill_lines(event, order.side, order.currency, holding)
         filled = order.filled + event.quantity
+        if event.cumulative not in {None, filled}:
+            raise InvariantError(
+                f"order {order.id}: trade {event.trade_id} makes {event.cumulative} filled, and"
+                f" {order.filled} and {event.quantity} are {filled}"
+            )
         status = state_after_fill(order.status, filled, order.quantity)
         self.put(
             FillRow(

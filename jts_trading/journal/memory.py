@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from jts_trading.domain.journal_events import AttemptStarted, IntentRecorded
-from jts_trading.domain.ledger_rows import BalanceRow, OrderRow
+from jts_trading.domain.ledger_rows import BalanceRow, FillRow, LedgerRow, OrderRow
 from jts_trading.domain.orders import TERMINAL
 from jts_trading.journal.books import Books, fold
 from jts_trading.journal.chain import Head, Verdict, head_of, verify_rows
 from jts_trading.journal.rebuilding import Rebuilt, compare
 from jts_trading.journal.writing import Desk, write_all
 from jts_trading.ports.journal import (
+    AccountBooks,
     Consumed,
     Fact,
     FencedError,
@@ -98,6 +99,33 @@ class MemoryJournal:
     async def ledger(self) -> list[BalanceRow]:
         """Return all balances; see `ports.journal.Journal`."""
         return self._store.books.rows(BalanceRow)
+
+    async def account_books(
+        self, broker: str, account: str, venue_order_ids: Sequence[str] = ()
+    ) -> AccountBooks:
+        """Return what is known of an account; see `ports.journal.Journal`."""
+        books, owner = self._store.books, (broker, account)
+        orders = [
+            row
+            for row in books.rows(OrderRow)
+            if (row.broker, row.account) == owner
+            and (row.status not in TERMINAL or row.venue_order_id in venue_order_ids)
+        ]
+        named = {row.id for row in orders}
+        lines = [row for row in books.rows(LedgerRow) if (row.broker, row.account) == owner]
+        return AccountBooks(
+            orders=tuple(sorted(orders, key=lambda row: row.intent_seq)),
+            fills=tuple(
+                sorted(
+                    (row for row in books.rows(FillRow) if row.order_id in named),
+                    key=lambda row: row.seq,
+                )
+            ),
+            balances=tuple(
+                row for row in books.rows(BalanceRow) if (row.broker, row.account) == owner
+            ),
+            newest_seq=max((row.seq for row in lines), default=0),
+        )
 
     async def events(self, after_seq: int, limit: int) -> list[StoredEvent]:
         """Return events in order; see `ports.journal.Journal`."""

@@ -17,6 +17,7 @@ from typing import Any
 from jts_trading.domain.journal_events import AttemptStarted, IntentRecorded
 from jts_trading.domain.ledger_rows import ROWS, BalanceRow, OrderRow, Row, row_key
 from jts_trading.domain.orders import InvariantError
+from jts_trading.journal.account_view import OPEN, read_account
 from jts_trading.journal.books import Books
 from jts_trading.journal.chain import Head, Verdict, Verification, identify
 from jts_trading.journal.connection import Connection, Database
@@ -36,6 +37,7 @@ from jts_trading.journal.tables import (
 )
 from jts_trading.journal.writing import Desk, Written, write_all
 from jts_trading.ports.journal import (
+    AccountBooks,
     Consumed,
     Fact,
     OutboxMessage,
@@ -61,7 +63,6 @@ _INSERT_MESSAGE = """
 INSERT INTO outbox (seq, major_ms, topic, type, version, payload)
 VALUES (%s, %s, %s, %s, %s, %s)
 """
-_OPEN = "r.status NOT IN ('filled', 'cancelled', 'rejected', 'denied', 'expired')"
 _FIND = (
     "r.id = %(id)s::uuid OR r.client_order_id = %(client)s"
     " OR (r.broker, r.account, r.venue_order_id) = (%(broker)s, %(account)s, %(venue)s)"
@@ -104,7 +105,7 @@ class PostgresJournal:
     async def load_open(self) -> list[OrderRow]:
         """Return every order that has not ended; see `ports.journal.Journal`."""
         async with self._database.transaction() as connection:
-            cursor = await connection.execute(select(OrderRow, _OPEN))
+            cursor = await connection.execute(select(OrderRow, OPEN))
             found = [read_row(OrderRow, row) for row in await cursor.fetchall()]
         return sorted(found, key=lambda row: row.intent_seq)
 
@@ -135,6 +136,14 @@ class PostgresJournal:
             cursor = await connection.execute(select(BalanceRow))
             found = [read_row(BalanceRow, row) for row in await cursor.fetchall()]
         return sorted(found, key=row_key)
+
+    async def account_books(
+        self, broker: str, account: str, venue_order_ids: Sequence[str] = ()
+    ) -> AccountBooks:
+        """Return what is known of an account; see `ports.journal.Journal`."""
+        async with self._database.transaction() as connection:
+            await connection.execute(_SNAPSHOT)
+            return await read_account(connection, broker, account, venue_order_ids)
 
     async def events(self, after_seq: int, limit: int) -> list[StoredEvent]:
         """Return events in order; see `ports.journal.Journal`."""

@@ -18,7 +18,7 @@ class RateLimitStatus(msgspec.Struct, frozen=True, kw_only=True):
     window_ms: int
 
 
-class AccountInfo(msgspec.Struct, frozen=True, kw_only=True):
+class AccountProfile(msgspec.Struct, frozen=True, kw_only=True):
     """Which account this is.
 
     Attributes:
@@ -56,7 +56,7 @@ class Account(Protocol):
         """Return money and positions."""
         ...
 
-    async def info(self) -> AccountInfo:
+    async def profile(self) -> AccountProfile:
         """Return which account this is."""
         ...
 

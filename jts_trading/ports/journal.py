@@ -13,7 +13,7 @@ import msgspec
 
 from jts_trading.domain.errors import TransientError
 from jts_trading.domain.journal_events import AttemptStarted, IntentRecorded, JournalEvent
-from jts_trading.domain.ledger_rows import BalanceRow, OrderRow
+from jts_trading.domain.ledger_rows import BalanceRow, FillRow, OrderRow
 from jts_trading.domain.orders import InvariantError
 
 
@@ -134,6 +134,23 @@ class OutboxMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountBooks:
+    """What the journal knows of one account, at one moment.
+
+    Attributes:
+        orders: Those that have not ended and those that were asked for, in order of their intents.
+        fills: Of these orders, in the order in which they were booked.
+        balances: All of the account, sorted by key.
+        newest_seq: Number of the newest event that moved its money or instruments; 0 before any.
+    """
+
+    orders: tuple[OrderRow, ...] = ()
+    fills: tuple[FillRow, ...] = ()
+    balances: tuple[BalanceRow, ...] = ()
+    newest_seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """The right to send.
 
@@ -212,6 +229,16 @@ class Journal(Protocol):
 
     async def ledger(self) -> list[BalanceRow]:
         """Return all balances, sorted by key.
+
+        Raises:
+            JournalUnavailableError: It did not answer.
+        """
+        ...
+
+    async def account_books(
+        self, broker: str, account: str, venue_order_ids: Sequence[str] = ()
+    ) -> AccountBooks:
+        """Return what is known of an account, with the orders of these venue ids, ended or not.
 
         Raises:
             JournalUnavailableError: It did not answer.

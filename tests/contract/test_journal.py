@@ -803,3 +803,53 @@ def test_balances_when_cash_leaves_then_capital_follows(run: Any) -> None:
         }
 
     run(scenario)
+
+
+def test_fill_when_it_does_not_follow_the_cumulative_quantity_then_it_is_refused(run: Any) -> None:
+    """Two readers of one cumulative report cannot book overlapping steps of it."""
+
+    async def scenario(trial: Any) -> None:
+        journal = await sent(trial, 1)
+        first, late = filled(1, "d-1-4", "4").event, filled(1, "d-1-6", "6").event
+
+        def step(event: OrderFilled, cumulative: int) -> Fact:
+            return fact(msgspec.structs.replace(event, cumulative=Decimal(cumulative)))
+
+        await journal.record_event([step(first, 4)])
+        with pytest.raises(InvariantError, match="makes 6 filled, and 4 and 6 are 10"):
+            await journal.record_event([step(late, 6)])
+        await journal.record_event([step(late, 10)])
+
+        assert (await journal.find_order(order_id=order_id(1))).filled == 10
+
+    run(scenario)
+
+
+def test_account_books_when_asked_then_open_and_named_orders_come_with_their_fills(
+    run: Any,
+) -> None:
+    """Ended orders come when their venue id is named; others of the account and all else stay."""
+
+    async def scenario(trial: Any) -> None:
+        nothing = await trial.journal("reader").account_books("paper", "a1")
+        journal = await sent(trial, 1)
+        await journal.record_event([filled(1, "t1", "4"), filled(1, "t2", "6", fee="9")])
+        await journal.record_intent([wanted(2)])
+        other = CashMoved(
+            broker="kis", account="a1", instance="i", currency="KRW", amount=Decimal(5), reason="d"
+        )
+        await journal.record_event([fact(other)])
+        by_default = await journal.account_books("paper", "a1")
+        named = await journal.account_books("paper", "a1", ["v1", "v9"])
+
+        assert (nothing.orders, nothing.fills, nothing.balances) == ((), (), ())
+        assert nothing.newest_seq == 0
+        assert [row.id for row in by_default.orders] == [order_id(2)]
+        assert by_default.fills == ()
+        assert [row.id for row in named.orders] == [order_id(1), order_id(2)]
+        assert [row.trade_id for row in named.fills] == ["t1", "t2"]
+        assert named.newest_seq == named.fills[-1].seq
+        assert sum(row.amount for row in named.balances) == 0
+        assert {row.broker for row in named.balances} == {"paper"}
+
+    run(scenario)

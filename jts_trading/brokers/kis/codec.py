@@ -4,7 +4,7 @@ Numbers are read as exact decimals. A price may come with a sign that only colou
 are taken without; quantities and amounts have to be what they say.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -33,7 +33,8 @@ from jts_trading.domain.account_reports import (
     OrderState,
 )
 from jts_trading.domain.instruments import Venue
-from jts_trading.domain.ticks import HistoryBar, Quote
+from jts_trading.domain.sessions import local_date
+from jts_trading.domain.ticks import BookLevel, BookTick, HistoryBar, Quote
 
 BROKER = "kis"
 VENUES = {"KRX": Venue.KRX, "NXT": Venue.NXT, "SOR": Venue.KRX, "": Venue.KRX}
@@ -139,6 +140,50 @@ def decode_quotes(body: bytes, ts_recv_ns: int, venue: Venue = Venue.KRX) -> tup
         for row in decode(body, wire.MultiQuoteBody).output
         if row.inter_shrn_iscd.strip()
     )
+
+
+def decode_book(body: bytes, symbol: str, ts_recv_ns: int) -> BookTick:
+    """Read `inquire-asking-price-exp-ccn`.
+
+    Raises:
+        DecodeError: The body is no order book.
+    """
+    answer = decode(body, wire.BookBody)
+    rows = answer.output1
+    # The venue gives a time of day only; the book is of the day on which it was asked for.
+    asked_at = instant_ns(
+        local_date(Venue.KRX, ts_recv_ns), rows.get("aspr_acpt_hour", ""), "aspr_acpt_hour"
+    )
+    expected = _book_expectation(bytes(answer.output2))
+    at = optional_price(expected.antc_cnpr, "antc_cnpr")
+    return BookTick(
+        instrument_id=symbol_id(symbol),
+        venue=Venue.KRX,
+        broker=BROKER,
+        ts_event_ns=asked_at,
+        ts_recv_ns=ts_recv_ns,
+        asks=_levels(rows, "askp"),
+        bids=_levels(rows, "bidp"),
+        expected_price=at,
+        expected_quantity=count(expected.antc_vol, "antc_vol") if at else None,
+    )
+
+
+def _book_expectation(part: bytes) -> wire.BookExpectation:
+    if part.startswith(b"["):
+        rows = decode(part, list[wire.BookExpectation])
+        return rows[0] if rows else wire.BookExpectation()
+    return decode(part, wire.BookExpectation)
+
+
+def _levels(rows: Mapping[str, str], name: str) -> tuple[BookLevel, ...]:
+    levels = []
+    for number in range(1, wire.BOOK_LEVELS + 1):
+        at = optional_price(rows.get(f"{name}{number}", "0"), f"{name}{number}")
+        if at is not None:
+            size = f"{name}_rsqn{number}"
+            levels.append(BookLevel(at, count(rows.get(size, "0"), size)))
+    return tuple(levels)
 
 
 def decode_minutes(body: bytes, symbol: str, ts_recv_ns: int) -> tuple[HistoryBar, ...]:

@@ -106,6 +106,12 @@ def instant_ns(day: date, time: str, field: str) -> int:
     return midnight_ns(day) - KST_OFFSET_NS + (hours * 3600 + minutes * 60 + seconds) * NS_PER_S
 
 
+def kst_time(ts_ns: int) -> str:
+    """Return the time of day of an instant (UTC ns) in Korea, as HHMMSS."""
+    second = (ts_ns + KST_OFFSET_NS) // NS_PER_S % 86_400
+    return f"{second // 3600:02d}{second % 3600 // 60:02d}{second % 60:02d}"
+
+
 @lru_cache(_CACHE_SIZE)
 def symbol_id(text: str, venue: Venue = Venue.KRX) -> str:
     """Return the instrument id of a code as the venue sends it.

@@ -9,7 +9,7 @@ from jts_trading.brokers.kis.fields import decode
 from jts_trading.brokers.kis.limits import MULTI_QUOTE_SYMBOLS_MAX
 from jts_trading.brokers.kis.transport import KisTransport
 from jts_trading.domain.account_reports import BalanceReport, BuyableReport, OrderReport
-from jts_trading.domain.ticks import HistoryBar, Quote
+from jts_trading.domain.ticks import BookTick, HistoryBar, Quote
 from jts_trading.ports.clock import Clock
 
 # Ends a query whose pages never end.
@@ -50,6 +50,13 @@ class KisRest:
             answer = await self._transport.query(wire.MULTI_QUOTE, parameters)
             found += codec.decode_quotes(answer.body, self._clock.now_ns())
         return tuple(found)
+
+    async def book(self, symbol: str) -> BookTick:
+        """Return ten levels a side of the order book, and what a call auction would match."""
+        answer = await self._transport.query(
+            wire.BOOK, {"FID_COND_MRKT_DIV_CODE": "J", "FID_INPUT_ISCD": symbol}
+        )
+        return codec.decode_book(answer.body, symbol, self._clock.now_ns())
 
     async def minutes_today(self, symbol: str, until: str) -> tuple[HistoryBar, ...]:
         """Return up to 30 minute bars of today, the newest at HHMMSS or before, oldest first."""

@@ -276,6 +276,23 @@ class MultiQuoteBody(_Answer, frozen=True):
     output: list[MultiQuoteOutput]
 
 
+class BookBody(_Answer, frozen=True):
+    """`inquire-asking-price-exp-ccn`: `askp1` to `bidp_rsqn10`, and fields of a call auction.
+
+    One page of the documents calls the second part a list, so it is read as neither.
+    """
+
+    output1: dict[str, str]
+    output2: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class BookExpectation(_Answer, frozen=True):
+    """The second part of a book: zero outside call auctions."""
+
+    antc_cnpr: str = "0"
+    antc_vol: str = "0"
+
+
 class MinuteBody(_Answer, frozen=True):
     """The minute charts."""
 

@@ -14,6 +14,7 @@ from jts_trading.brokers.kis.simulator import answers
 from jts_trading.brokers.kis.simulator.desk import Desk
 from jts_trading.brokers.kis.simulator.http import Reply, Request
 from jts_trading.brokers.kis.simulator.orders_of_day import OrderRow, Refusal, RowKind
+from jts_trading.brokers.kis.simulator.own_books import LEDGER_PATH, ledger_reply
 from jts_trading.brokers.kis.simulator.settings import SimulatorSettings
 from jts_trading.brokers.kis.simulator.sign_in import SignIn, refusal
 from jts_trading.domain.calendars import Calendar
@@ -71,6 +72,11 @@ class Gateway:
 
     def answer(self, request: Request) -> Reply | None:
         """Answer one request; None lets the client wait for ever."""
+        if request.path == LEDGER_PATH:
+            return ledger_reply(self._desk)
+        return self._answer_venue(request)
+
+    def _answer_venue(self, request: Request) -> Reply | None:
         if request.path.startswith("/oauth2/") or request.path == wire.PATH_HASHKEY:
             return self._sign(request)
         fault = self._faults.next(Stage.REQUEST)
