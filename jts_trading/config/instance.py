@@ -18,6 +18,10 @@ _PORTS = {
     "dagster": (3000, 1),
     "code_server": (3001, 2),
     "clickhouse": (8123, 3),
+    "sim_kis_rest": (8801, 11),
+    "sim_kis_stream": (8802, 12),
+    "sim_binance_rest": (8807, 17),
+    "sim_binance_stream": (8808, 18),
 }
 
 
@@ -31,6 +35,10 @@ class InstanceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         dagster_port: Port of Dagster's web server, likewise.
         code_server_port: Port of Dagster's code server, likewise.
         clickhouse_port: HTTP port of the embedded hot store, likewise.
+        sim_kis_rest_port: REST of the simulated KIS, likewise.
+        sim_kis_stream_port: WebSocket of the simulated KIS, likewise.
+        sim_binance_rest_port: REST of the simulated Binance, likewise.
+        sim_binance_stream_port: WebSocket of the simulated Binance, likewise.
     """
 
     home: str = "./var"
@@ -39,6 +47,10 @@ class InstanceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     dagster_port: int | None = None
     code_server_port: int | None = None
     clickhouse_port: int | None = None
+    sim_kis_rest_port: int | None = None
+    sim_kis_stream_port: int | None = None
+    sim_binance_rest_port: int | None = None
+    sim_binance_stream_port: int | None = None
 
     @property
     def root(self) -> Path:
@@ -46,7 +58,7 @@ class InstanceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         return Path(self.home).expanduser().absolute()
 
     def port(self, part: str) -> int:
-        """Return the loopback port of a part: gateway, dagster, code_server or clickhouse."""
+        """Return the loopback port of a part, by a name such as `clickhouse` or `sim_kis_rest`."""
         default, offset = _PORTS[part]
         own: int | None = getattr(self, f"{part}_port")
         if own is not None:

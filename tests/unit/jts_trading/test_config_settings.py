@@ -36,6 +36,7 @@ def test_load_settings_when_home_and_port_base_are_set_then_all_places_follow() 
     two = _settings({"JTS_HOME": "/srv/two", "JTS_PORT_BASE": "9200"}).instance
     ports = [one.port(p) for p in ("gateway", "dagster", "code_server", "clickhouse")]
     assert ports == [9100, 9101, 9102, 9103]
+    assert [one.port(f"sim_{name}") for name in ("kis_rest", "binance_stream")] == [9111, 9118]
     assert one.socket_directory != two.socket_directory
     assert one.run_directory == Path("/srv/one/run")
     assert len(str(one.redis_socket)) < 100
