@@ -6,10 +6,8 @@ database puts the rows that an event can touch on the shelf first, folds, and wr
 Everything here is a function of the events alone: no clock, no randomness, no order of sets.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from fractions import Fraction
 
 import msgspec
 
@@ -47,7 +45,6 @@ from jts_trading.domain.ledger_rows import (
     ReservationRow,
     StrategyRow,
 )
-from jts_trading.domain.money import currency_unit
 from jts_trading.domain.orders import (
     TERMINAL,
     InvariantError,
@@ -57,15 +54,15 @@ from jts_trading.domain.orders import (
     state_after_fill,
 )
 from jts_trading.journal.booking import (
-    Holding,
     Line,
     adoption_lines,
     cash_lines,
     fill_lines,
-    gross_of,
 )
 from jts_trading.journal.chain import open_event
 from jts_trading.journal.rowset import RowSet
+from jts_trading.portfolio.fills import gross_of, still_reserved
+from jts_trading.portfolio.holding import Holding
 from jts_trading.ports.journal import StoredEvent, UncoveredError
 
 _ZERO = Decimal(0)
@@ -369,8 +366,4 @@ def fold(events: Iterable[StoredEvent]) -> Books:
 def _left(reservation: ReservationRow, order: OrderRow) -> Decimal:
     if order.status in TERMINAL:
         return _ZERO
-    is_currency = ":" not in reservation.asset
-    unit = currency_unit(reservation.asset) if is_currency else Decimal("0.00000001")
-    share = Fraction(order.quantity - order.filled) / Fraction(order.quantity)
-    # Upwards: what is kept for an open order is never too little.
-    return math.ceil(Fraction(reservation.amount) * share / Fraction(unit)) * unit
+    return still_reserved(reservation.asset, reservation.amount, order.quantity, order.filled)

@@ -41,8 +41,9 @@ from jts_trading.domain.orders import (
     OrderSide,
     Reservation,
 )
-from jts_trading.journal.booking import Holding, fill_lines
+from jts_trading.journal.booking import fill_lines
 from jts_trading.journal.memory import MemoryJournal, MemoryLeases, MemoryStore
+from jts_trading.portfolio.holding import Holding
 from jts_trading.ports.journal import Fact
 
 ORDERS = [str(uuid.UUID(int=number)) for number in range(1, 5)]
