@@ -62,6 +62,10 @@ class FillNotice(msgspec.Struct, frozen=True, kw_only=True, tag="fill_notice"):
     Attributes:
         trade_id: The venue's or broker's own id; None where there is none.
         order_quantity: Of the whole order.
+        fee: What the broker took for it, in the currency it was paid in; None where it does not
+            say, and the rules have to.
+        tax: Likewise.
+        fee_quantity: What the broker kept of the instrument itself, likewise.
     """
 
     broker: str
@@ -77,6 +81,9 @@ class FillNotice(msgspec.Struct, frozen=True, kw_only=True, tag="fill_notice"):
     ts_event_ns: int
     ts_recv_ns: int
     trade_id: str | None = None
+    fee: Decimal | None = None
+    tax: Decimal | None = None
+    fee_quantity: Decimal | None = None
 
 
 class OrderState(StrEnum):

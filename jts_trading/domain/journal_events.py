@@ -36,6 +36,8 @@ class AttemptStarted(msgspec.Struct, frozen=True, kw_only=True, tag="attempt_sta
         payload_hash: SHA-256 of the final payload that the risk verdict was given for.
         lease: Name of the lease under which it is sent.
         token: Fencing token of that lease.
+        quantity: As it is sent, after rounding; None where it is that of the order.
+        price: As it is sent, when `quantity` is given: None for a market order.
     """
 
     order_id: str
@@ -44,6 +46,8 @@ class AttemptStarted(msgspec.Struct, frozen=True, kw_only=True, tag="attempt_sta
     payload_hash: str
     lease: str
     token: int
+    quantity: Decimal | None = None
+    price: Decimal | None = None
 
 
 class OrderAcknowledged(msgspec.Struct, frozen=True, kw_only=True, tag="order_acknowledged"):
