@@ -99,12 +99,12 @@ class InstanceClock:
 
     def now_ns(self) -> int:
         """Return the instance time in UTC ns."""
-        return self._line.now_ns(_boottime_ns())
+        return self._line.now_ns(boottime_ns())
 
     async def sleep_until(self, when_ns: int) -> None:
         """Return as soon as the instance time has reached `when_ns`."""
         reading = self._line.monotonic_at_ns(when_ns)
-        while (left_ns := reading - _boottime_ns()) > 0:  # noqa: ASYNC110 - time is no event
+        while (left_ns := reading - boottime_ns()) > 0:  # noqa: ASYNC110 - time is no event
             await asyncio.sleep(min(left_ns / _NS_PER_S, _WAIT_S_MAX))
 
 
@@ -156,7 +156,7 @@ def write_clock(run_directory: Path, settings: ClockSettings) -> Clock:
     wall_ns = time.time_ns()
     file = ClockFile(
         epoch_ns=wall_ns if settings.epoch == "system" else _instant_ns(settings.epoch),
-        anchor_boottime_ns=_boottime_ns(),
+        anchor_boottime_ns=boottime_ns(),
         anchor_wall_ns=wall_ns,
         boot_id=_boot_id(),
         speed=str(speed),
@@ -197,7 +197,7 @@ def today(clock: Clock, venue: str) -> date:
 def _anchor_in_this_boot(file: ClockFile) -> int:
     if file.boot_id == _boot_id():
         return file.anchor_boottime_ns
-    return _boottime_ns() - (time.time_ns() - file.anchor_wall_ns)
+    return boottime_ns() - (time.time_ns() - file.anchor_wall_ns)
 
 
 def _speed_of(settings: ClockSettings) -> Fraction:
@@ -223,7 +223,8 @@ def _instant_ns(text: str) -> int:
     return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
 
 
-def _boottime_ns() -> int:
+def boottime_ns() -> int:
+    """Return the boot clock in ns: it counts sleep and reads the same in every program here."""
     # Not every system counts sleep; there the monotonic clock has to do.
     clock_id = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic_ns() if clock_id is None else time.clock_gettime_ns(clock_id)
@@ -234,7 +235,7 @@ def _boot_id() -> str:
         return _BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:
         # Without a boot id, the instant of the boot to a minute names it well enough.
-        return f"boot-{(time.time_ns() - _boottime_ns()) // (60 * _NS_PER_S)}"
+        return f"boot-{(time.time_ns() - boottime_ns()) // (60 * _NS_PER_S)}"
 
 
 def _replace(path: Path, content: bytes) -> None:

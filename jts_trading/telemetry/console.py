@@ -51,6 +51,12 @@ _EXIT_CODES: tuple[tuple[str, str, int], ...] = (
     ("jts_trading.domain.instruments", "InstrumentError", BAD_USAGE),
     ("jts_trading.domain.calendars", "CalendarError", BAD_USAGE),
     ("jts_trading.domain.errors", "RuleMissingError", BAD_USAGE),
+    ("jts_trading.ports.journal", "FencedError", NOT_LEADER),
+    ("jts_trading.ports.journal", "JournalUnavailableError", STORAGE_FAILED),
+    ("jts_trading.ports.bus", "BusUnavailableError", STORAGE_FAILED),
+    ("jts_trading.ports.state", "StateUnavailableError", STORAGE_FAILED),
+    ("jts_trading.ports.market", "MarketUnavailableError", STORAGE_FAILED),
+    ("jts_trading.domain.orders", "InvariantError", INVARIANT_BROKEN),
     ("jts_trading.domain.errors", "JtsError", CHECK_FAILED),
 )
 _PATH_ERRORS = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)

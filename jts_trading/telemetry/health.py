@@ -25,6 +25,8 @@ from jts_trading.ports.clock import Clock
 from jts_trading.telemetry.metrics import Latency
 
 BEAT_S = 1.0
+# How a reason begins that is no defect: the market of the role sleeps.
+CLOSED = "session closed"
 HEALTH_TOPIC, METRICS_TOPIC = "system.health", "system.metrics"
 _PUBLISH_S = 10.0
 _METRICS_S = 30.0
@@ -48,7 +50,10 @@ class Role(Protocol):
         ...
 
     def readiness(self) -> tuple[str, ...]:
-        """Return why it does not do its work; empty when it does."""
+        """Return why it does not do its work; empty when it does.
+
+        A reason that begins with `CLOSED` is told, and the role counts as ready.
+        """
         ...
 
     def metrics(self) -> dict[str, float]:
@@ -126,23 +131,34 @@ class Heartbeat:
     async def keep(self) -> None:
         """Beat until cancelled; the file goes at the end, because nobody answers for it then."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            async with asyncio.TaskGroup() as group:
+                # A bus that does not answer must not stop the heart.
+                group.create_task(self._beat())
+                group.create_task(self._tell())
+        finally:
+            self._file.unlink(missing_ok=True)
+
+    async def _beat(self) -> None:
+        while True:
+            # In this thread: one that is left behind would put the file back after the end.
+            _replace(self._file, msgspec.json.encode(self.look()))
+            await asyncio.sleep(BEAT_S)
+
+    async def _tell(self) -> None:
+        """Publish health every 10 s and when it changes, metrics every 30 s."""
         loop = asyncio.get_running_loop()
         health_at = metrics_at = loop.time()
         said: tuple[str, ...] | None = None
-        try:
-            while True:
-                health = self.look()
-                await asyncio.to_thread(_replace, self._file, msgspec.json.encode(health))
-                now = loop.time()
-                if health.reasons != said or now >= health_at:
-                    said, health_at = health.reasons, now + _PUBLISH_S
-                    await self._publish(HEALTH_TOPIC, msgspec.structs.replace(health, metrics={}))
-                if now >= metrics_at:
-                    metrics_at = now + _METRICS_S
-                    await self._publish(METRICS_TOPIC, health)
-                await asyncio.sleep(BEAT_S)
-        finally:
-            self._file.unlink(missing_ok=True)
+        while True:
+            health, now = self.look(), loop.time()
+            if health.reasons != said or now >= health_at:
+                said, health_at = health.reasons, now + _PUBLISH_S
+                await self._publish(HEALTH_TOPIC, msgspec.structs.replace(health, metrics={}))
+            if now >= metrics_at:
+                metrics_at = now + _METRICS_S
+                await self._publish(METRICS_TOPIC, health)
+            await asyncio.sleep(BEAT_S)
 
     def look(self) -> RoleHealth:
         """Return how the role is now."""
@@ -150,7 +166,7 @@ class Heartbeat:
         return RoleHealth(
             role=self._name,
             pid=os.getpid(),
-            is_ready=not reasons,
+            is_ready=all(reason.startswith(CLOSED) for reason in reasons),
             reasons=reasons,
             metrics=dict(self._metrics()),
             ts_ns=self._clock.now_ns(),
@@ -173,7 +189,7 @@ class Heartbeat:
             ts_recv_ns=health.ts_ns,
             payload=msgspec.msgpack.encode(health),
         )
-        # A bus that is away must not stop the heart: the file says how the role is.
+        # The file says how the role is when the bus is away.
         with contextlib.suppress(TransientError):
             await self._bus.publish(topic, envelope)
 

@@ -1,0 +1,1 @@
+"""The one place that builds a daemon: settings, stores, roles, and who keeps a role running."""

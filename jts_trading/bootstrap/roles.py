@@ -1,0 +1,42 @@
+"""Builds a role from the settings: the wiring of the daemon, readable in one screen.
+
+Each role is built by a module of its own, imported only for it: a collector must not pay for the
+memory of a compiler.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Protocol, cast
+
+from jts_trading.bootstrap.settings import DaemonSettings
+from jts_trading.bootstrap.stores import Stores
+from jts_trading.telemetry.health import Role
+
+NAMES = ("collector", "recorder", "trader", "executor", "reconciler", "notifier")
+
+
+class Build(Protocol):
+    """Wires one role; the function `build` of `jts_trading.bootstrap.<role>`."""
+
+    async def __call__(self, daemon: DaemonSettings, stores: Stores) -> Role:
+        """Return the role, not yet running."""
+        ...
+
+
+def known_roles() -> tuple[str, ...]:
+    """Return the names of the roles that exist, in the order in which they start."""
+    return tuple(name for name in NAMES if find_spec(f"jts_trading.bootstrap.{name}"))
+
+
+@asynccontextmanager
+async def build_role(name: str, daemon: DaemonSettings) -> AsyncIterator[Role]:
+    """Build a role for the time of a block; its connections close with the block.
+
+    Raises:
+        ConfigError: A section of the role cannot be used.
+    """
+    build = cast("Build", import_module(f"jts_trading.bootstrap.{name}").build)
+    async with AsyncExitStack() as stack:
+        yield await build(daemon, Stores(daemon.settings, name, stack))

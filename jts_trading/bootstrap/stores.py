@@ -1,0 +1,57 @@
+"""The connections of one role: opened by need, closed together when the role ends."""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from jts_trading.bus.redis_state import RedisState
+from jts_trading.bus.redis_streams import RedisBus
+from jts_trading.config.settings import Settings
+from jts_trading.journal.connection import Database
+from jts_trading.journal.outbox import PostgresOutbox
+from jts_trading.journal.postgres import PostgresJournal
+from jts_trading.ports.clock import Clock, boottime_ns, open_clock
+
+
+class Stores:
+    """Makes the connections of one role; every call makes one of its own.
+
+    Args:
+        settings: Of the installation.
+        role: Name of the role, which becomes the writer of its journal chain.
+        stack: Closes what was opened.
+    """
+
+    def __init__(self, settings: Settings, role: str, stack: AsyncExitStack) -> None:
+        self._settings = settings
+        self._role = role
+        self._stack = stack
+        self.clock: Clock = open_clock(settings.instance.run_directory)
+
+    @property
+    def home(self) -> Path:
+        """The data root."""
+        return self._settings.instance.root
+
+    def bus(self) -> RedisBus:
+        """Return a connection to the bus."""
+        bus = RedisBus(self._settings.redis_dsn)
+        self._stack.push_async_callback(bus.close)
+        return bus
+
+    def state(self) -> RedisState:
+        """Return a connection to the shared state."""
+        state = RedisState(self._settings.redis_dsn, boottime_ns)
+        self._stack.push_async_callback(state.close)
+        return state
+
+    def journal(self) -> PostgresJournal:
+        """Return a journal whose writer is this role."""
+        journal = PostgresJournal(Database(self._settings.postgres_dsn), self._role)
+        self._stack.push_async_callback(journal.close)
+        return journal
+
+    def outbox(self) -> PostgresOutbox:
+        """Return outbox and leases, on a connection beside the journal's."""
+        outbox = PostgresOutbox(Database(self._settings.postgres_dsn))
+        self._stack.push_async_callback(outbox.close)
+        return outbox
