@@ -13,6 +13,7 @@ from jts_pipelines.defs.reference.definitions import reference
 from jts_pipelines.defs.research.definitions import research
 from jts_pipelines.defs.resources import HouseResource
 from jts_pipelines.defs.tiers.definitions import tiers
+from jts_pipelines.defs.trading_inputs.definitions import inputs
 
 
 @dg.definitions
@@ -24,5 +25,5 @@ def defs() -> dg.Definitions:
         executor=dg.in_process_executor,
     )
     return dg.Definitions.merge(
-        reference(), market_data(), tiers(), research(), operations(), shared
+        reference(), market_data(), tiers(), research(), inputs(), operations(), shared
     )

@@ -50,6 +50,11 @@ class Instruments:
         """Return what people call it, or an empty text."""
         return self.find(symbol).name
 
+    @property
+    def names(self) -> dict[str, str]:
+        """What people call each listed instrument, by symbol."""
+        return {symbol: found.name for symbol, found in self._listed.items()}
+
 
 def read_instruments(table: pl.DataFrame | None, unknown_market: str) -> Instruments:
     """Read a listing: symbol (or ticker, Code) and market; name and asset where it has them.

@@ -14,6 +14,7 @@ from jts_trading.domain.feed_messages import (
 )
 from jts_trading.domain.journal_events import DecisionRecorded, SignalRecorded
 from jts_trading.domain.orders import OrderSide, OrderState
+from jts_trading.domain.research_messages import BacktestFinished, BacktestRequested
 from jts_trading.domain.schemas import Registry
 from jts_trading.domain.trading_inputs import TradingInputs
 
@@ -94,5 +95,7 @@ MESSAGES = Registry(
         RiskAlert,
         RoleHealth,
         TradingInputs,
+        BacktestRequested,
+        BacktestFinished,
     )
 )

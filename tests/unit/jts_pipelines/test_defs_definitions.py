@@ -84,6 +84,7 @@ def test_assets_when_listed_then_are_exactly_these(repository: dg.RepositoryDefi
         "reference/krx_calendar": set(),
         "research/backtest_result": {"krx_1d/candles", "krx_1m/candles"},
         "research/tearsheet": {"research/backtest_result"},
+        "trading/trading_inputs": {"krx_1d/candles", "krx_1m/candles", "reference/krx_calendar"},
     }
     for family in FAMILIES:
         for asset, parents in FAMILY_GRAPH.items():
@@ -118,6 +119,9 @@ def test_checks_when_listed_then_are_exactly_these_and_guard_the_moves(
     }
     wanted["research/backtest_result"] = {"cash_conserved", "fills_sane"}
     wanted["reference/krx_calendar"] = {"calendars_agree"}
+    wanted["trading/trading_inputs"] = {
+        "strategies_compile", "instruments_tradable", "warmup_present"
+    }  # fmt: skip
     assert found == wanted
 
 
@@ -145,7 +149,8 @@ def test_automation_when_installed_then_all_of_it_runs(
 
     assert set(schedules) == {f"nightly_{family.name}" for family in FAMILIES}
     assert set(sensors) == {
-        "default_automation_condition_sensor", "failed_runs", "landed_partitions", "landing_files"
+        "default_automation_condition_sensor", "failed_runs", "landed_partitions",
+        "landing_files", "backtest_requests", "backtest_results", "trading_inputs_published",
     }  # fmt: skip
     assert all(s.default_status is dg.DefaultScheduleStatus.RUNNING for s in schedules.values())
     assert all(s.default_status is dg.DefaultSensorStatus.RUNNING for s in sensors.values())
@@ -166,4 +171,5 @@ def test_jobs_when_listed_then_each_family_has_its_archive(
     """Stable names: scripts and the demo launch jobs by them."""
     names = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
 
-    assert names == {"ingest_landing", "research", *(family.archive_job for family in FAMILIES)}
+    archives = {family.archive_job for family in FAMILIES}
+    assert names == {"ingest_landing", "research", "trading_inputs", *archives}

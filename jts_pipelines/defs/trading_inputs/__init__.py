@@ -1,0 +1,1 @@
+"""What the daemon trades, made by Dagster: universe, releases, warm-up and limits."""

@@ -1,0 +1,124 @@
+"""From configured instances to a judged document; pure of Dagster."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jts_pipelines.defs.trading_inputs.specs import (
+    Candidate,
+    InstanceSpec,
+    compile_spec,
+    require_names,
+)
+from jts_pipelines.defs.trading_inputs.universe import Standing, Warmup, standings, warmup_of
+from jts_trading.domain.trading_inputs import RiskLimits, TradingInputs
+
+if TYPE_CHECKING:
+    from jts_pipelines.defs.house import House
+
+_LISTED_VENUES = frozenset({"KRX", "NXT"})
+"""Whose instruments are known from a listing or from bars; others from their spelling."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One check over all instances.
+
+    Attributes:
+        name: Of the check.
+        problems: One line for each offence; empty where it passed.
+        found: One line for a person.
+    """
+
+    name: str
+    problems: tuple[str, ...]
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """All instances with what was found about them.
+
+    Attributes:
+        known: What is known of each symbol, by instance.
+        warmups: By instance that compiles.
+    """
+
+    candidates: tuple[Candidate, ...]
+    known: Mapping[str, Mapping[str, Standing]]
+    warmups: Mapping[str, Warmup]
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """The checks; nothing may be published while one of them has a problem."""
+        return _compiled(self), _instruments(self), _warm(self)
+
+    def document(
+        self, version: int, *, created_ns: int, source: str, risk: RiskLimits
+    ) -> TradingInputs:
+        """Return the document; every instance must have compiled."""
+        return TradingInputs(
+            version=version,
+            created_ns=created_ns,
+            source=source,
+            instances=tuple(
+                each.strategy_input(self.warmups[each.spec.instance].epoch)
+                for each in self.candidates
+            ),
+            risk=risk,
+        )
+
+
+def compose(house: "House", specs: Sequence[InstanceSpec]) -> Composed:
+    """Compile instances and ask the lake about their instruments and bars.
+
+    Raises:
+        InputError: There are none, two have one name, or an epoch is no date.
+        StorageError: A tier does not answer.
+    """
+    require_names(specs)
+    candidates = tuple(map(compile_spec, specs))
+    sound = [each for each in candidates if each.plan is not None]
+    return Composed(
+        candidates,
+        {each.spec.instance: standings(house, each) for each in sound},
+        {each.spec.instance: warmup_of(house, each) for each in sound},
+    )
+
+
+def _compiled(composed: Composed) -> Verdict:
+    problems = tuple(
+        f"{each.spec.instance}: {each.refusal}" for each in composed.candidates if each.refusal
+    )
+    count = len(composed.candidates) - len(problems)
+    return Verdict(
+        "strategies_compile", problems, f"{count} of {len(composed.candidates)} compile"
+    )
+
+
+def _instruments(composed: Composed) -> Verdict:
+    problems = []
+    count = 0
+    for each in composed.candidates:
+        for symbol, standing in composed.known.get(each.spec.instance, {}).items():
+            count += 1
+            is_known = standing.is_listed or standing.newest is not None
+            if each.spec.venue in _LISTED_VENUES and not is_known:
+                problems.append(f"{each.spec.instance}: {symbol} is in no listing and has no bars")
+            elif standing.status == "halted":
+                when = f"its newest bar, {standing.newest}"
+                problems.append(f"{each.spec.instance}: {symbol} is halted in {when}")
+    return Verdict("instruments_tradable", tuple(problems), f"{count} instruments looked up")
+
+
+def _warm(composed: Composed) -> Verdict:
+    problems = tuple(
+        f"{name}: {warmup.fewest} has {warmup.present} bars from "
+        f"{warmup.epoch or 'any session'}, {warmup.needed} are needed"
+        for name, warmup in composed.warmups.items()
+        if not warmup.is_enough
+    )
+    cold = sum(warmup.is_cold for warmup in composed.warmups.values())
+    return Verdict(
+        "warmup_present", problems, f"{len(composed.warmups)} instances, {cold} start cold"
+    )

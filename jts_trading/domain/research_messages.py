@@ -1,0 +1,55 @@
+"""What is asked of research over the bus, and what it answers."""
+
+import msgspec
+
+
+class BacktestRequested(msgspec.Struct, frozen=True, kw_only=True, tag="backtest_requested"):
+    """Somebody wants a backtest with its tear sheet. Topic `backtest.requests`.
+
+    Attributes:
+        request_id: Unique; the same request again is the same run.
+        dsl_code: Text of the strategy.
+        venue: Where it trades.
+        interval: Interval of the stored bars.
+        from_day: First session, ISO date; the first stored one if empty.
+        to_day: Last session, inclusive; the last stored one if empty.
+        symbols: The venue's own spelling; all that have bars if empty.
+        params: Values that replace those of the text.
+        cash: Starting cash in won.
+        requested_by: Who asked, for people.
+    """
+
+    request_id: str
+    dsl_code: str
+    venue: str = "KRX"
+    interval: str = "1d"
+    from_day: str = ""
+    to_day: str = ""
+    symbols: tuple[str, ...] = ()
+    params: dict[str, str] = {}
+    cash: int = 100_000_000
+    requested_by: str = ""
+
+
+class BacktestFinished(msgspec.Struct, frozen=True, kw_only=True, tag="backtest_finished"):
+    """A requested backtest has ended. Topic `backtest.results`.
+
+    Attributes:
+        run_id: The Dagster run.
+        is_success: Whether there is a result.
+        reason: Why there is none; empty with a result.
+        metrics: Figures by name, without those that are not defined.
+        tearsheet: Path of the page.
+        document: Path of the JSON document of `jts backtest --json`.
+    """
+
+    request_id: str
+    run_id: str
+    is_success: bool
+    reason: str = ""
+    strategy: str = ""
+    trades: int = 0
+    final_equity: int = 0
+    metrics: dict[str, float] = {}
+    tearsheet: str = ""
+    document: str = ""
