@@ -15,6 +15,7 @@ from jts_trading.config.source import read
 
 if TYPE_CHECKING:
     from jts_pipelines.defs.house import House
+    from jts_trading.domain.trading_inputs import RiskLimits
 
 
 class HouseResource(dg.ConfigurableResource[Any]):
@@ -31,6 +32,12 @@ class HouseResource(dg.ConfigurableResource[Any]):
         from jts_pipelines.defs.house import House
 
         return House(load_settings(read(self.variables or None)))
+
+    def risk_limits(self) -> "RiskLimits":
+        """Return the limits of the section `risk`."""
+        from jts_trading.domain.trading_inputs import RiskLimits
+
+        return read(self.variables or None).load(RiskLimits, "risk")
 
     @property
     def root(self) -> Path:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ import pytest
 from jts_pipelines.defs.market_data.definitions import market_data
 from jts_pipelines.defs.resources import HouseResource
 from jts_pipelines.defs.trading_inputs.assets import KEY, trading_inputs
-from jts_pipelines.defs.trading_inputs.document import CURRENT, read_inputs
 from jts_pipelines.defs.trading_inputs.publishing import TOPIC, trading_inputs_published
 from jts_pipelines.ingest.generated import minute_bars
 from jts_trading.bus.redis_streams import RedisBus
@@ -23,16 +22,17 @@ from jts_trading.domain.messages import MESSAGES
 from jts_trading.domain.trading_inputs import TradingInputs
 from jts_trading.ports.bus import BusUnavailableError, Entry
 from jts_trading.ports.clock import write_clock
+from jts_trading.ports.inputs import inputs_file, read_inputs
 
 pytestmark = pytest.mark.integration
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "strategies"
 BEFORE_OPEN = "2018-02-26T08:50:00+09:00"
 SMA = {
-    "instance": "sma",
+    "name": "sma",
     "strategy": str(EXAMPLES / "sma_crossover.jts"),
-    "account": "50000001-01",
-    "symbols": ["005930"],
+    "account": "50000001",
+    "instruments": ["KRX:005930"],
 }
 
 
@@ -92,6 +92,12 @@ def _asked(url: str, question: Callable[[RedisBus], Awaitable[Any]]) -> Any:
     return asyncio.run(ask())
 
 
+def _current(desk: Desk) -> TradingInputs:
+    found = read_inputs(desk.home)
+    assert found is not None
+    return found
+
+
 @pytest.fixture
 def desk(
     tmp_path: Path, clickhouse_client: Any, clickhouse_url: str, redis_url: str
@@ -116,10 +122,10 @@ def test_asset_when_materialised_then_writes_the_document_with_its_warm_up(desk:
     result = desk.materialise(SMA, daily_loss_max="0.02")
 
     assert result.success
-    inputs = read_inputs(desk.home / CURRENT)
+    inputs = _current(desk)
     (made,) = inputs.instances
     assert (made.instance, made.epoch, inputs.version) == ("sma", "2018-02-23", 1)
-    assert (made.broker, made.account, made.currency) == ("kis", "50000001-01", "KRW")
+    assert (made.broker, made.account, made.currency) == ("kis", "50000001", "KRW")
     assert inputs.source == result.run_id
     assert str(inputs.risk.daily_loss_max) == "0.02"
     shown = result.asset_materializations_for_node("trading__trading_inputs")[0].metadata
@@ -132,16 +138,16 @@ def test_asset_when_a_check_fails_then_nothing_is_written_and_the_check_says_why
 ) -> None:
     """One bad instance keeps the whole document back: the daemon goes on with the last one."""
     desk.materialise(SMA)
-    before = (desk.home / CURRENT).read_bytes()
+    before = (inputs_file(desk.home)).read_bytes()
 
     result = desk.materialise(
         SMA,
-        {**SMA, "instance": "broken", "text": "strategy(", "strategy": ""},
-        {**SMA, "instance": "unknown", "symbols": ["123450"]},
+        {**SMA, "name": "broken", "text": "strategy(", "strategy": ""},
+        {**SMA, "name": "unknown", "instruments": ["KRX:123450"]},
     )
 
     assert not result.success
-    assert (desk.home / CURRENT).read_bytes() == before
+    assert (inputs_file(desk.home)).read_bytes() == before
     failed = {c.check_name: c for c in result.get_asset_check_evaluations() if not c.passed}
     assert set(failed) == {"strategies_compile", "instruments_tradable", "warmup_present"}
     assert "broken" in str(failed["strategies_compile"].metadata["first"].value)
@@ -154,8 +160,8 @@ def test_sensor_when_materialised_then_the_bus_holds_exactly_that_document_once(
     """Looks repeat; the bus holds each version once, whatever became of the file meanwhile."""
     assert "never materialised" in desk.publish()
     desk.materialise(SMA)
-    kept = read_inputs(desk.home / CURRENT)
-    (desk.home / CURRENT).write_text("edited by hand")
+    kept = _current(desk)
+    (inputs_file(desk.home)).write_text("edited by hand")
 
     assert "version 1 published" in desk.publish()
     assert "version 1 is on the bus" in desk.publish()
@@ -187,4 +193,45 @@ def test_sensor_when_two_versions_were_made_then_the_newest_is_published(desk: D
 
     (found,) = desk.published()
     assert (found.version, found.instances[0].status) == (2, "paused")
-    assert msgspec.json.encode(found) == msgspec.json.encode(read_inputs(desk.home / CURRENT))
+    assert msgspec.json.encode(found) == msgspec.json.encode(_current(desk))
+
+
+CONFIGURED = f"""
+[[trading.instances]]
+name = "samsung"
+strategy = "{EXAMPLES}/sma_crossover.jts"
+broker = "kis"
+venue = "KRX"
+instruments = ["KRX:005930"]
+allocation = 50000000
+currency = "KRW"
+
+[[trading.instances]]
+name = "btc"
+strategy = "{EXAMPLES}/sma_crossover.jts"
+broker = "paper"
+venue = "BINANCE"
+interval = "1s"
+instruments = ["BINANCE:BTCUSDT"]
+allocation = 10000
+currency = "USDT"
+
+[risk]
+drawdown_max = 0.1
+"""
+
+
+def test_asset_when_the_launchpad_names_none_then_the_configured_instances_are_taken(
+    desk: Desk,
+) -> None:
+    """Minute bars are warmed up from the lake; seconds are not kept, so they start cold."""
+    (desk.home / "jts.toml").write_text(CONFIGURED)
+    variables = {**desk.resource.variables, "JTS_CONFIG": str(desk.home / "jts.toml")}
+
+    result = replace(desk, resource=HouseResource(variables=variables)).materialise()
+
+    assert result.success
+    found = {each.instance: each for each in _current(desk).instances}
+    assert (found["samsung"].epoch, found["samsung"].account) == ("2018-02-23", "50000001")
+    assert (found["btc"].interval, found["btc"].epoch) == ("1s", "")
+    assert str(_current(desk).risk.drawdown_max) == "0.1"

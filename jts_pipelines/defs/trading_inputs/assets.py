@@ -6,13 +6,13 @@ instance that does not compile, a halted instrument or a state without its bars.
 
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
 from jts_pipelines.defs.failures import plain_failures
+from jts_pipelines.defs.market_data.families import family_of
 from jts_pipelines.defs.resources import HouseResource
 from jts_pipelines.defs.results import Materialized
 from storage.errors import InputError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jts_pipelines.defs.trading_inputs.composing import Composed, Verdict
     from jts_pipelines.defs.trading_inputs.document import Kept
     from jts_pipelines.defs.trading_inputs.specs import InstanceSpec
+    from jts_trading.config.trading import StrategyInstance, TradingSettings
 
 KEY = dg.AssetKey(["trading", "trading_inputs"])
 GROUP = "trading"
@@ -33,18 +34,18 @@ CHECKS = {
 
 
 class InstanceConfig(dg.Config):
-    """One strategy instance."""
+    """One strategy instance, spelled as in [[trading.instances]]."""
 
-    instance: str = Field(description="Its name; positions and limits belong to it.")
+    name: str = Field(description="Of the instance; positions and limits belong to it.")
     strategy: str = Field(default="", description="Path of a strategy file.")
     text: str = Field(default="", description="Text of a strategy, instead of the file.")
     params: dict[str, str] = Field(default_factory=dict, description="Values of parameters.")
     broker: str = Field(default="kis", description="Through whom: kis, paper.")
-    account: str = Field(default="", description="The account there.")
+    account: str = Field(description="The account there.")
     venue: str = Field(default="KRX", description="Where it trades.")
-    interval: str = Field(default="1m", description="Bars that it is judged on.")
-    symbols: list[str] = Field(default_factory=list, description="What it trades.")
-    allocation: str = Field(default="100000000", description="Cash of the instance.")
+    interval: str = Field(default="1m", description="Bars where the text names no time frame.")
+    instruments: list[str] = Field(description="Ids such as KRX:005930.")
+    allocation: str = Field(default="50000000", description="Cash of the instance.")
     currency: str = Field(default="KRW", description="Of the allocation.")
     epoch: str = Field(
         default="",
@@ -58,7 +59,8 @@ class TradingInputsConfig(dg.Config):
     """What to trade."""
 
     instances: list[InstanceConfig] = Field(
-        default_factory=list, description="Strategy instances."
+        default_factory=list,
+        description="Strategy instances; those of [[trading.instances]] if empty.",
     )
     risk: dict[str, str] = Field(
         default_factory=dict,
@@ -88,14 +90,13 @@ def trading_inputs(
 ) -> Iterator[Materialized | dg.AssetCheckResult]:
     """Compile, judge and write the next version of the document."""
     from jts_pipelines.defs.trading_inputs.composing import compose
-    from jts_pipelines.defs.trading_inputs.document import write_inputs
+    from jts_pipelines.defs.trading_inputs.document import write_next
     from jts_pipelines.defs.trading_inputs.specs import limits_from
-    from jts_trading.domain.trading_inputs import RiskLimits
 
-    opened = house.open()
     with plain_failures():
-        composed = compose(opened, list(map(_spec, config.instances)))
-        risk = limits_from(RiskLimits(), config.risk)
+        opened = house.open()
+        composed = compose(opened, _specs(opened.settings.trading, config), _is_kept)
+        risk = limits_from(house.risk_limits(), config.risk)
     verdicts = composed.verdicts
     yield from map(_result, verdicts)
     problems = [problem for verdict in verdicts for problem in verdict.problems]
@@ -103,7 +104,7 @@ def trading_inputs(
         # The checks are recorded; without a materialisation nothing is published.
         raise dg.Failure(f"not written: {'; '.join(problems[:5])}", allow_retries=False)
     with plain_failures():
-        kept = write_inputs(
+        kept = write_next(
             opened.root,
             lambda version: composed.document(
                 version, created_ns=opened.clock.now_ns(), source=context.run.run_id, risk=risk
@@ -131,6 +132,10 @@ def _shown(
     }
 
 
+def _is_kept(venue: str, interval: str) -> bool:
+    return family_of(venue, interval) is not None
+
+
 def _result(verdict: "Verdict") -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         asset_key=KEY,
@@ -145,35 +150,37 @@ def _result(verdict: "Verdict") -> dg.AssetCheckResult:
     )
 
 
-def _spec(config: InstanceConfig) -> "InstanceSpec":
-    """Return an instance as the launchpad spells it.
+def _specs(configured: "TradingSettings", config: TradingInputsConfig) -> "list[InstanceSpec]":
+    """Return the instances of the launchpad, or those of the configuration.
 
     Raises:
         InputError: There is no such strategy file, or the allocation is no amount.
     """
-    from jts_pipelines.defs.trading_inputs.specs import InstanceSpec
+    from jts_pipelines.defs.trading_inputs.specs import spec_of
 
-    path = Path(config.strategy)
-    if not config.text and not path.is_file():
-        raise InputError(f"{config.instance}: {path}: no such strategy file")
+    if not config.instances:
+        return [spec_of(instance) for instance in configured.instances]
+    return [spec_of(_instance(each), each.text) for each in config.instances]
+
+
+def _instance(config: InstanceConfig) -> "StrategyInstance":
+    from jts_trading.config.trading import StrategyInstance
+
     try:
         allocation = Decimal(config.allocation)
     except InvalidOperation:
-        allocation = Decimal(0)
-    if not (allocation.is_finite() and allocation > 0):
         raise InputError(
-            f"{config.instance}: allocation is {config.allocation!r}; accepted: an amount above 0"
-        )
-    return InstanceSpec(
-        instance=config.instance,
-        text=config.text or path.read_text(encoding="utf-8"),
-        file="<text>" if config.text else config.strategy,
-        params=config.params,
+            f"{config.name}: allocation is {config.allocation!r}; accepted: an amount above 0"
+        ) from None
+    return StrategyInstance(
+        name=config.name,
+        strategy=config.strategy,
+        params=dict(config.params),
         broker=config.broker,
         account=config.account,
         venue=config.venue,
         interval=config.interval,
-        symbols=tuple(config.symbols),
+        instruments=tuple(config.instruments),
         allocation=allocation,
         currency=config.currency,
         epoch=config.epoch,

@@ -1,6 +1,6 @@
 """From configured instances to a judged document; pure of Dagster."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,13 @@ from jts_pipelines.defs.trading_inputs.specs import (
     compile_spec,
     require_names,
 )
-from jts_pipelines.defs.trading_inputs.universe import Standing, Warmup, standings, warmup_of
+from jts_pipelines.defs.trading_inputs.universe import (
+    Standing,
+    Warmup,
+    interval_of,
+    standings,
+    warmup_of,
+)
 from jts_trading.domain.trading_inputs import RiskLimits, TradingInputs
 
 if TYPE_CHECKING:
@@ -62,15 +68,21 @@ class Composed:
             created_ns=created_ns,
             source=source,
             instances=tuple(
-                each.strategy_input(self.warmups[each.spec.instance].epoch)
-                for each in self.candidates
+                each.strategy_input(self.warmups[each.spec.name].epoch) for each in self.candidates
             ),
             risk=risk,
         )
 
 
-def compose(house: "House", specs: Sequence[InstanceSpec]) -> Composed:
+def compose(
+    house: "House", specs: Sequence[InstanceSpec], is_kept: Callable[[str, str], bool]
+) -> Composed:
     """Compile instances and ask the lake about their instruments and bars.
+
+    Args:
+        house: Whose lake to ask.
+        specs: What is asked for.
+        is_kept: Whether candles of a venue and interval are kept at all.
 
     Raises:
         InputError: There are none, two have one name, or an epoch is no date.
@@ -81,14 +93,19 @@ def compose(house: "House", specs: Sequence[InstanceSpec]) -> Composed:
     sound = [each for each in candidates if each.plan is not None]
     return Composed(
         candidates,
-        {each.spec.instance: standings(house, each) for each in sound},
-        {each.spec.instance: warmup_of(house, each) for each in sound},
+        {each.spec.name: standings(house, each) for each in sound},
+        {
+            each.spec.name: warmup_of(
+                house, each, is_kept=is_kept(each.spec.wanted.venue, interval_of(each))
+            )
+            for each in sound
+        },
     )
 
 
 def _compiled(composed: Composed) -> Verdict:
     problems = tuple(
-        f"{each.spec.instance}: {each.refusal}" for each in composed.candidates if each.refusal
+        f"{each.spec.name}: {each.refusal}" for each in composed.candidates if each.refusal
     )
     count = len(composed.candidates) - len(problems)
     return Verdict(
@@ -100,14 +117,14 @@ def _instruments(composed: Composed) -> Verdict:
     problems = []
     count = 0
     for each in composed.candidates:
-        for symbol, standing in composed.known.get(each.spec.instance, {}).items():
+        for symbol, standing in composed.known.get(each.spec.name, {}).items():
             count += 1
             is_known = standing.is_listed or standing.newest is not None
-            if each.spec.venue in _LISTED_VENUES and not is_known:
-                problems.append(f"{each.spec.instance}: {symbol} is in no listing and has no bars")
+            if each.spec.wanted.venue in _LISTED_VENUES and not is_known:
+                problems.append(f"{each.spec.name}: {symbol} is in no listing and has no bars")
             elif standing.status == "halted":
                 when = f"its newest bar, {standing.newest}"
-                problems.append(f"{each.spec.instance}: {symbol} is halted in {when}")
+                problems.append(f"{each.spec.name}: {symbol} is halted in {when}")
     return Verdict("instruments_tradable", tuple(problems), f"{count} instruments looked up")
 
 

@@ -15,12 +15,11 @@ from pathlib import Path
 import msgspec
 
 from jts_trading.domain.trading_inputs import TradingInputs
+from jts_trading.ports.inputs import read_inputs, write_inputs
 from storage.errors import InputError
 from storage.manifest.durable import atomic_write
 
-FOLDER = Path("trading")
-CURRENT = FOLDER / "inputs.json"
-VERSIONS = FOLDER / "inputs"
+VERSIONS = Path("trading/inputs")
 KEPT_MAX = 200
 """So many versions are kept; older files go."""
 
@@ -39,12 +38,12 @@ class Kept:
     sha256: str
 
 
-def read_inputs(path: Path, sha256: str = "") -> TradingInputs:
-    """Read a document.
+def read_kept(path: Path, sha256: str) -> TradingInputs:
+    """Read a kept version.
 
     Args:
-        path: The file.
-        sha256: Digest that its bytes must have; any if empty.
+        path: Its file.
+        sha256: Digest that its bytes must have.
 
     Raises:
         InputError: It is not there, is not such a document, or is another one.
@@ -53,26 +52,23 @@ def read_inputs(path: Path, sha256: str = "") -> TradingInputs:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    if sha256 and hashlib.sha256(content).hexdigest() != sha256:
+    if hashlib.sha256(content).hexdigest() != sha256:
         raise InputError(f"{path}: its bytes are not those that were materialised ({sha256})")
-    try:
-        return msgspec.json.decode(content, type=TradingInputs)
-    except (msgspec.DecodeError, ValueError) as error:
-        raise InputError(f"{path}: no trading inputs: {error}") from error
+    return msgspec.json.decode(content, type=TradingInputs)
 
 
 def newest_version(home: Path) -> int:
     """Return the highest version that the home knows; 0 before the first.
 
     Raises:
-        InputError: `inputs.json` is there and cannot be read.
+        ConfigError: `inputs.json` is there and cannot be read.
     """
     kept = [int(path.stem) for path in (home / VERSIONS).glob("*.json") if path.stem.isdecimal()]
-    current = [read_inputs(home / CURRENT).version] if (home / CURRENT).exists() else []
-    return max([*kept, *current], default=0)
+    current = read_inputs(home)
+    return max([*kept, current.version if current is not None else 0])
 
 
-def write_inputs(home: Path, make: Callable[[int], TradingInputs]) -> Kept:
+def write_next(home: Path, make: Callable[[int], TradingInputs]) -> Kept:
     """Write the next version, both files, whole or not at all.
 
     Args:
@@ -80,14 +76,14 @@ def write_inputs(home: Path, make: Callable[[int], TradingInputs]) -> Kept:
         make: Returns the document of a version number.
 
     Raises:
-        InputError: An older `inputs.json` cannot be read, so nobody knows its version.
+        ConfigError: An older `inputs.json` cannot be read, so nobody knows its version.
     """
     with _one_writer(home):
         inputs = make(newest_version(home) + 1)
         content = msgspec.json.format(msgspec.json.encode(inputs), indent=2) + b"\n"
         path = home / VERSIONS / f"{inputs.version:06}.json"
         atomic_write(path, content, replace=False)
-        atomic_write(home / CURRENT, content)
+        write_inputs(home, inputs)
         _forget_old(home)
     return Kept(inputs, path, hashlib.sha256(content).hexdigest())
 

@@ -27,14 +27,14 @@ def trading_inputs_published(
     context: dg.SensorEvaluationContext, house: HouseResource
 ) -> dg.SkipReason:
     """Publish the newest materialised document if the bus does not hold it."""
-    from jts_pipelines.defs.trading_inputs.document import read_inputs
+    from jts_pipelines.defs.trading_inputs.document import read_kept
 
     event = context.instance.get_latest_materialization_event(KEY)
     made = None if event is None else event.asset_materialization
     if event is None or made is None:
         return dg.SkipReason("trading_inputs was never materialised")
     path, sha256 = made.metadata["document"].value, made.metadata["sha256"].value
-    inputs = read_inputs(Path(str(path)), str(sha256))
+    inputs = read_kept(Path(str(path)), str(sha256))
     opened = house.open()
     envelope = envelope_of(
         inputs,

@@ -1,70 +1,61 @@
-"""What a person configures about a strategy instance, and what it compiles to; pure of Dagster."""
+"""Strategy instances as they are asked for, and what they compile to; pure of Dagster."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Literal
+from pathlib import Path
 
 import msgspec
 
-from jts_trading.domain.errors import JtsError
-from jts_trading.domain.instruments import instrument_id, parse_venue
+from jts_trading.config.trading import StrategyInstance
 from jts_trading.domain.trading_inputs import RiskLimits, StrategyInput
 from jts_trading.dsl.compiler import compile_strategy
+from jts_trading.dsl.errors import StrategyError
 from jts_trading.dsl.plan import Plan
-from jts_trading.strategy.releases import release_of, strategy_id_of
+from jts_trading.strategy.releases import ReleaseError, release
 from storage.errors import InputError
 
 COLD = "none"
 """An epoch that says: start without warm-up."""
 
 
-class InstanceSpec(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True)
+class InstanceSpec:
     """One strategy instance as it is asked for.
 
     Attributes:
-        instance: Its name.
+        wanted: The instance; text, ids and release are not filled in yet. Its epoch may be empty,
+            to be chosen from the stored bars, or `none` for a cold start.
         text: The strategy text.
         file: How errors name the text.
-        params: Values that replace those of the text.
-        symbols: The venue's own spelling.
-        epoch: First session of the warm-up, ISO date; chosen from the stored bars if empty;
-            `none` to start without any.
     """
 
-    instance: str
+    wanted: StrategyInput
     text: str
-    file: str = "<text>"
-    params: dict[str, str] = {}
-    broker: str = "kis"
-    account: str
-    venue: str = "KRX"
-    interval: str = "1m"
-    symbols: tuple[str, ...]
-    allocation: Decimal
-    currency: str = "KRW"
-    epoch: str = ""
-    status: Literal["active", "paused"] = "active"
+    file: str
+
+    @property
+    def name(self) -> str:
+        """Name of the instance."""
+        return self.wanted.instance
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """What it trades, in the venue's own spelling."""
+        return tuple(each.partition(":")[2] for each in self.wanted.instrument_ids)
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An instance with what its text compiles to, or why it does not.
+    """An instance with what its text compiles to, or why it cannot trade.
 
     Attributes:
-        plan: None when the text or an instrument is refused.
+        plan: None when the text or the instance is refused.
         refusal: One line; empty with a plan.
     """
 
     spec: InstanceSpec
     plan: Plan | None
     refusal: str = ""
-
-    @property
-    def instrument_ids(self) -> tuple[str, ...]:
-        """What it trades, as ids."""
-        venue = parse_venue(self.spec.venue)
-        return tuple(str(instrument_id(venue, symbol)) for symbol in self.spec.symbols)
 
     def strategy_input(self, epoch: str) -> StrategyInput:
         """Return the instance as the daemon reads it.
@@ -73,40 +64,58 @@ class Candidate:
             epoch: First session of the warm-up, ISO date, or empty for none.
 
         Raises:
-            ValueError: The text did not compile.
+            StrategyError: The text is refused.
+            ReleaseError: The instance cannot trade as it is described.
         """
-        if self.plan is None:
-            raise ValueError(f"{self.spec.instance} did not compile: {self.refusal}")
-        release = release_of(self.plan)
-        spec = self.spec
-        return StrategyInput(
-            instance=spec.instance,
-            strategy_id=strategy_id_of(release),
-            release=release,
-            dsl_code=spec.text,
-            params=spec.params,
-            broker=spec.broker,
-            account=spec.account,
-            venue=spec.venue,
-            interval=spec.interval,
-            instrument_ids=self.instrument_ids,
-            allocation=spec.allocation,
-            currency=spec.currency,
-            epoch=epoch,
-            status=spec.status,
-        )
+        wanted = msgspec.structs.replace(self.spec.wanted, epoch=epoch)
+        return release(self.spec.text, wanted, file=self.spec.file)
+
+
+def spec_of(instance: StrategyInstance, text: str = "") -> InstanceSpec:
+    """Return an instance of the configuration, or of a launchpad that spells it the same way.
+
+    Args:
+        instance: As it is configured.
+        text: The strategy text; that of its file if empty.
+
+    Raises:
+        InputError: There is no such strategy file.
+    """
+    wanted = StrategyInput(
+        instance=instance.name,
+        strategy_id="",
+        release="",
+        dsl_code="",
+        params={name: str(value) for name, value in instance.params.items()},
+        broker=instance.broker,
+        account=instance.account,
+        venue=instance.venue,
+        interval=instance.interval,
+        instrument_ids=instance.instruments,
+        allocation=instance.allocation,
+        currency=instance.currency,
+        epoch=instance.epoch,
+        status=instance.status,
+    )
+    if text:
+        return InstanceSpec(wanted, text, "<text>")
+    try:
+        return InstanceSpec(wanted, Path(instance.strategy).read_text("utf-8"), instance.strategy)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{instance.name}: {instance.strategy}: cannot be read: {error}"
+        ) from error
 
 
 def compile_spec(spec: InstanceSpec) -> Candidate:
     """Compile an instance; a refusal is part of the answer."""
+    epoch = "" if spec.wanted.epoch == COLD else spec.wanted.epoch
     try:
-        plan = compile_strategy(spec.text, file=spec.file, params=spec.params)
-        found = Candidate(spec, plan)
-        if not found.instrument_ids:
-            return Candidate(spec, None, "it names no instrument")
-    except JtsError as error:
+        plan = compile_strategy(spec.text, file=spec.file, params=spec.wanted.params)
+        Candidate(spec, plan).strategy_input(epoch)
+    except (StrategyError, ReleaseError) as error:
         return Candidate(spec, None, str(error))
-    return found
+    return Candidate(spec, plan)
 
 
 def require_names(specs: Iterable[InstanceSpec]) -> None:
@@ -115,28 +124,28 @@ def require_names(specs: Iterable[InstanceSpec]) -> None:
     Raises:
         InputError: There are none, or two have one name.
     """
-    names = [spec.instance for spec in specs]
+    names = [spec.name for spec in specs]
     if not names:
         raise InputError(
-            "no strategy instance is configured: name some in the section [trading], "
-            "or as `instances` in the configuration of this run"
+            "no strategy instance: name some in [[trading.instances]], or as `instances` in the "
+            "configuration of this run"
         )
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"more than one strategy instance is called {', '.join(twice)}")
 
 
-def limits_from(base: RiskLimits, changes: Mapping[str, str]) -> RiskLimits:
+def limits_from(given: RiskLimits, changes: Mapping[str, str]) -> RiskLimits:
     """Return limits with some of them replaced.
 
     Args:
-        base: Those of the configuration.
+        given: Those of the configuration.
         changes: Name to value; values of amounts by currency or ages by venue as JSON.
 
     Raises:
         InputError: A name is unknown, or a value is no number.
     """
-    values = msgspec.to_builtins(base)
+    values = msgspec.to_builtins(given)
     for name, text in changes.items():
         if name not in values:
             raise InputError(f"risk.{name}: unknown; known: {', '.join(sorted(values))}")

@@ -14,13 +14,14 @@ import pyarrow as pa
 
 from jts_pipelines.defs.trading_inputs.specs import COLD, Candidate
 from storage.errors import InputError
-from storage.schema.datasets import INTERVALS
 
 if TYPE_CHECKING:
     from jts_pipelines.defs.house import House
 
 # Recursive averages have forgotten their seed to about two per cent after four times their length.
 WARMUP_FACTOR = 4
+_DAY_S = 86_400
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": _DAY_S}
 
 _NEWEST = """
 SELECT symbol, arg_max(status, timestamp) AS status, max(timestamp) AS newest
@@ -81,10 +82,10 @@ class Warmup:
 
 def standings(house: "House", candidate: Candidate) -> Mapping[str, Standing]:
     """Return what is known about each symbol of an instance."""
-    spec = candidate.spec
-    listed = _listed_names(house) if spec.venue in {"KRX", "NXT"} else {}
+    spec, venue = candidate.spec, candidate.spec.wanted.venue
+    listed = _listed_names(house) if venue in {"KRX", "NXT"} else {}
     now = datetime.fromtimestamp(house.clock.now_ns() // 1_000_000_000, UTC)
-    query = _NEWEST.format(venue=spec.venue, symbols=_quoted(spec.symbols), now=now.isoformat())
+    query = _NEWEST.format(venue=venue, symbols=_quoted(spec.symbols), now=now.isoformat())
     stored = {row["symbol"]: row for row in house.sql(query).to_pylist()}
     return {
         symbol: Standing(
@@ -97,18 +98,26 @@ def standings(house: "House", candidate: Candidate) -> Mapping[str, Standing]:
     }
 
 
-def warmup_of(house: "House", candidate: Candidate) -> Warmup:
+def warmup_of(house: "House", candidate: Candidate, *, is_kept: bool) -> Warmup:
     """Choose or check the first session of the warm-up of an instance that compiles.
+
+    Args:
+        house: Whose lake to ask.
+        candidate: The instance.
+        is_kept: Whether candles of its venue and interval are kept at all; where they are not and
+            no epoch is named, it starts cold.
 
     Raises:
         InputError: The epoch is no date.
     """
-    spec, plan = candidate.spec, candidate.plan
-    if plan is None or spec.epoch == COLD:
+    wanted = candidate.spec.wanted
+    if wanted.epoch == COLD or not (is_kept or wanted.epoch):
         return Warmup("", needed_bars(candidate), is_cold=True)
-    today = house.today(spec.venue)
     query = _SESSIONS.format(
-        venue=spec.venue, interval=spec.interval, symbols=_quoted(spec.symbols), today=today
+        venue=wanted.venue,
+        interval=interval_of(candidate),
+        symbols=_quoted(candidate.spec.symbols),
+        today=house.today(wanted.venue),
     )
     return choose_warmup(candidate, house.sql(query))
 
@@ -127,8 +136,8 @@ def choose_warmup(candidate: Candidate, sessions: pa.Table) -> Warmup:
     bars: dict[str, dict[date, int]] = {symbol: {} for symbol in spec.symbols}
     for row in sessions.to_pylist():
         bars[row["symbol"]][row["day"]] = row["bars"]
-    if spec.epoch:
-        first: date | None = _day(spec.epoch)
+    if spec.wanted.epoch:
+        first: date | None = _day(spec.wanted.epoch)
     else:
         days = sorted({day for counted in bars.values() for day in counted})
         enough = [day for day in days if _fewest(bars, day)[1] >= WARMUP_FACTOR * needed]
@@ -144,24 +153,31 @@ def needed_bars(candidate: Candidate) -> int:
     plan = candidate.plan
     if plan is None or not plan.warmup_bars:
         return 0
-    base = INTERVALS.get(candidate.spec.interval, 1)
-    seconds = {plan.base_name: _seconds(plan.base_interval, base)}
-    seconds |= {frame.name: frame.seconds for frame in plan.timeframes}
-    day_bars = _bars_a_day(candidate.spec.venue, base)
+    one = seconds_of(interval_of(candidate))
+    seconds = {plan.base_name: one} | {frame.name: frame.seconds for frame in plan.timeframes}
+    day_bars = _bars_a_day(candidate.spec.wanted.venue, one)
     return max(
-        bars * (day_bars if seconds[frame] >= 86_400 else math.ceil(seconds[frame] / base))
+        bars * (day_bars if seconds[frame] >= _DAY_S else math.ceil(seconds[frame] / one))
         for frame, bars in plan.warmup_bars.items()
     )
 
 
-def _bars_a_day(venue: str, base_seconds: int) -> int:
+def interval_of(candidate: Candidate) -> str:
+    """Return the interval of the bars that the driver sees: the text's own where it names one."""
+    plan = candidate.plan
+    named = plan.base_interval if plan is not None else None
+    return named or candidate.spec.wanted.interval
+
+
+def seconds_of(interval: str) -> int:
+    """Return the length of an interval such as `1m`, which was checked before."""
+    return int(interval[:-1]) * _UNITS[interval[-1]]
+
+
+def _bars_a_day(venue: str, seconds: int) -> int:
     # The regular session of KRX has six and a half hours; crypto never closes.
     hours = 6.5 if venue in {"KRX", "NXT", "US"} else 24.0
-    return max(math.ceil(hours * 3600 / base_seconds), 1)
-
-
-def _seconds(interval: str | None, base: int) -> int:
-    return base if interval is None else INTERVALS.get(interval, base)
+    return max(math.ceil(hours * 3600 / seconds), 1)
 
 
 def _fewest(bars: Mapping[str, Mapping[date, int]], first: date) -> tuple[str, int]:

@@ -3,18 +3,18 @@
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from jts_pipelines.defs.trading_inputs.composing import Composed
 from jts_pipelines.defs.trading_inputs.document import (
-    CURRENT,
     KEPT_MAX,
     VERSIONS,
     newest_version,
-    read_inputs,
-    write_inputs,
+    read_kept,
+    write_next,
 )
 from jts_pipelines.defs.trading_inputs.specs import (
     Candidate,
@@ -22,6 +22,7 @@ from jts_pipelines.defs.trading_inputs.specs import (
     compile_spec,
     limits_from,
     require_names,
+    spec_of,
 )
 from jts_pipelines.defs.trading_inputs.universe import (
     Standing,
@@ -30,7 +31,10 @@ from jts_pipelines.defs.trading_inputs.universe import (
     needed_bars,
 )
 from jts_pipelines.defs.trading_inputs.words import instances_table, limits_words
+from jts_trading.config.source import ConfigError
+from jts_trading.config.trading import StrategyInstance
 from jts_trading.domain.trading_inputs import RiskLimits, TradingInputs
+from jts_trading.ports.inputs import inputs_file, read_inputs
 from storage.errors import InputError
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "strategies"
@@ -38,12 +42,12 @@ SMA = (EXAMPLES / "sma_crossover.jts").read_text(encoding="utf-8")
 FRAMES = (EXAMPLES / "multi_timeframe_momentum.jts").read_text(encoding="utf-8")
 
 
-def _spec(**changes: object) -> InstanceSpec:
-    values: dict[str, object] = {
-        "instance": "sma", "text": SMA, "account": "50000001-01", "symbols": ("005930",),
-        "allocation": Decimal(100_000_000),
+def _spec(text: str = SMA, **changes: Any) -> InstanceSpec:
+    values: dict[str, Any] = {
+        "name": "sma", "strategy": "", "broker": "kis", "account": "50000001", "venue": "KRX",
+        "instruments": ("KRX:005930",), "allocation": Decimal(100_000_000), "currency": "KRW",
     }  # fmt: skip
-    return InstanceSpec(**{**values, **changes})  # type: ignore[arg-type]
+    return spec_of(StrategyInstance(**{**values, **changes}), text)
 
 
 def _sessions(*rows: tuple[str, date, int]) -> pa.Table:
@@ -55,29 +59,31 @@ def _inputs(version: int) -> TradingInputs:
 
 
 def test_spec_when_text_compiles_then_names_its_release_by_the_digest_of_the_plan() -> None:
-    """The same text has the same release and the same id in the table of strategies."""
-    one, again = compile_spec(_spec()), compile_spec(_spec(instance="other"))
+    """The same text and epoch have the same release and id; another epoch is another release."""
+    one, again = compile_spec(_spec()), compile_spec(_spec(name="other"))
 
-    made, other = one.strategy_input("2018-02-23"), again.strategy_input("")
+    made, other = one.strategy_input("2018-02-23"), again.strategy_input("2018-02-23")
     assert made.release.startswith("SMA_Crossover@")
     assert len(made.release.partition("@")[2]) == 12
     assert (made.release, made.strategy_id) == (other.release, other.strategy_id)
     assert made.instrument_ids == ("KRX:005930",)
-    assert (made.epoch, other.epoch) == ("2018-02-23", "")
+    assert made.epoch == "2018-02-23"
+    assert one.strategy_input("").release != made.release
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"text": "strategy("}, "<text>:1:"),
-        ({"symbols": ("5930",)}, "5930"),
-        ({"symbols": ()}, "names no instrument"),
-        ({"venue": "MOON"}, "MOON"),
+        ({"instruments": ("KRX:5930",)}, "5930"),
+        ({"instruments": ()}, "one instrument at least"),
+        ({"instruments": ("UPBIT:KRW-BTC",)}, "does not trade on KRX"),
+        ({"epoch": "soon"}, "soon"),
         ({"params": {"fast": "3"}}, "fast"),
     ],
 )
 def test_spec_when_it_cannot_trade_then_the_refusal_says_why(
-    changes: dict[str, object], said: str
+    changes: dict[str, Any], said: str
 ) -> None:
     """A refusal is an answer, not an exception: the other instances are judged too."""
     found = compile_spec(_spec(**changes))
@@ -98,7 +104,7 @@ def test_warmup_when_sessions_are_many_then_begins_with_the_newest_that_suffices
     """Four times the bars that the slowest condition needs, of the instrument with fewest."""
     days = [date(2018, 2, day) for day in (19, 20, 21, 22, 23)]
     rows = [("005930", day, 381) for day in days] + [("000660", day, 100) for day in days]
-    candidate = compile_spec(_spec(symbols=("005930", "000660")))
+    candidate = compile_spec(_spec(instruments=("KRX:005930", "KRX:000660")))
 
     found = choose_warmup(candidate, _sessions(*rows))
 
@@ -126,18 +132,17 @@ def test_warmup_when_an_epoch_is_named_then_counts_from_there() -> None:
     found = choose_warmup(compile_spec(_spec(epoch="2018-02-23")), _sessions(*rows))
 
     assert (found.epoch, found.present) == ("2018-02-23", 381)
-    with pytest.raises(InputError, match="soon"):
-        choose_warmup(compile_spec(_spec(epoch="soon")), _sessions(*rows))
 
 
 def test_needed_bars_when_frames_are_slower_then_counts_them_in_driver_bars() -> None:
-    """Fifty daily bars are fifty sessions of 390 minutes on minute bars of KRX."""
-    assert needed_bars(compile_spec(_spec(text=FRAMES))) == 50 * 390
+    """The text's finest frame drives: fifty days are fifty sessions of seven hourly bars."""
+    assert needed_bars(compile_spec(_spec(text=FRAMES))) == 50 * 7
     assert needed_bars(compile_spec(_spec())) == 51
 
 
 def _composed(*standing: tuple[str, Standing], warmup: Warmup | None = None) -> Composed:
-    candidate = compile_spec(_spec(symbols=tuple(symbol for symbol, _ in standing)))
+    ids = tuple(f"KRX:{symbol}" for symbol, _ in standing)
+    candidate = compile_spec(_spec(instruments=ids))
     return Composed(
         (candidate,), {"sma": dict(standing)}, {"sma": warmup or Warmup("2018-02-23", 51, 381)}
     )
@@ -175,13 +180,13 @@ def test_document_when_written_again_then_the_version_grows_and_each_is_kept(
     tmp_path: Path,
 ) -> None:
     """A starting role reads the newest; the bus gets exactly what was kept."""
-    first, second = write_inputs(tmp_path, _inputs), write_inputs(tmp_path, _inputs)
+    first, second = write_next(tmp_path, _inputs), write_next(tmp_path, _inputs)
 
     assert (first.inputs.version, second.inputs.version) == (1, 2)
-    assert read_inputs(tmp_path / CURRENT) == second.inputs
-    assert read_inputs(first.path, first.sha256) == first.inputs
+    assert read_inputs(tmp_path) == second.inputs
+    assert read_kept(first.path, first.sha256) == first.inputs
     with pytest.raises(InputError, match="not those that were materialised"):
-        read_inputs(first.path, second.sha256)
+        read_kept(first.path, second.sha256)
 
 
 def test_document_when_versions_are_many_then_the_oldest_go(tmp_path: Path) -> None:
@@ -190,7 +195,7 @@ def test_document_when_versions_are_many_then_the_oldest_go(tmp_path: Path) -> N
     for version in range(1, KEPT_MAX + 5):
         (tmp_path / VERSIONS / f"{version:06}.json").write_text("{}")
 
-    kept = write_inputs(tmp_path, _inputs)
+    kept = write_next(tmp_path, _inputs)
 
     assert kept.inputs.version == KEPT_MAX + 5
     assert len(list((tmp_path / VERSIONS).glob("*.json"))) == KEPT_MAX
@@ -199,11 +204,11 @@ def test_document_when_versions_are_many_then_the_oldest_go(tmp_path: Path) -> N
 
 def test_document_when_the_current_one_is_damaged_then_nothing_is_written(tmp_path: Path) -> None:
     """Nobody knows its version, so a new one could be older than what the daemon has."""
-    kept = write_inputs(tmp_path, _inputs)
-    (tmp_path / CURRENT).write_text("{")
+    kept = write_next(tmp_path, _inputs)
+    inputs_file(tmp_path).write_text("{")
 
-    with pytest.raises(InputError, match="no trading inputs"):
-        write_inputs(tmp_path, _inputs)
+    with pytest.raises(ConfigError, match="no trading inputs"):
+        write_next(tmp_path, _inputs)
     assert newest_version(kept.path.parents[2] / "elsewhere") == 0
 
 
