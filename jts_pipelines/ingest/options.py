@@ -11,7 +11,7 @@ import msgspec
 from jts_pipelines.ingest.mapping import resolve_columns
 from jts_pipelines.ingest.sources import Source, open_source
 from storage.errors import InputError
-from storage.schema.datasets import CANDLES, DATASETS, INTERVALS, PRICE_SCALE
+from storage.schema.datasets import CANDLES, INTERVALS, PRICE_SCALE
 
 _BROKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 # Raised when the same options would make other rows of the same file.
@@ -72,7 +72,7 @@ def columns_of(source: Source, options: IngestOptions) -> dict[str, str]:
 
 def _check(options: IngestOptions) -> None:
     accepted: dict[str, tuple[str, Collection[str]]] = {
-        "dataset": (options.dataset, DATASETS),
+        "dataset": (options.dataset, (CANDLES.name,)),
         "venue": (options.venue, PRICE_SCALE),
         "interval": (options.interval, INTERVALS),
     }

@@ -1,4 +1,8 @@
-"""The market port: market data and the daemon's own records, into the hot tier and back."""
+"""The market port: market data and the daemon's own records, into the hot tier and back.
+
+Rows are recognised by the key of their dataset: the same row appended again adds nothing, alone
+or in another batch, today or after a restart. So a writer may repeat what was not confirmed.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -6,30 +10,39 @@ from typing import Any, Protocol
 
 import polars as pl
 
-from jts_trading.domain.errors import TransientError
+from jts_trading.domain.errors import TerminalError, TransientError
 
 Row = Mapping[str, Any]
-"""Column name to value, as `storage.schema.datasets` declares the dataset."""
+"""Column name to value, as `storage.schema.datasets` declares the dataset.
+
+Times are UTC ns as `int`, days `date`, prices, quantities and money `Decimal`.
+"""
 
 
 class MarketUnavailableError(TransientError):
-    """The store did not answer; the same append may be repeated."""
+    """The store did not answer; the same call may be repeated."""
+
+
+class MarketRefusedError(TerminalError):
+    """The dataset, a row or a bound is not what the store takes; nothing was stored."""
 
 
 class Market(Protocol):
     """Rows of datasets that the daemon writes and reads."""
 
-    async def append(self, dataset: str, rows: Sequence[Row], token: str) -> int:
-        """Make rows visible all together; return how many are stored for this token.
+    async def append(self, dataset: str, rows: Sequence[Row]) -> int:
+        """Make rows visible all together; return how many there were.
 
-        The same token with the same rows again adds nothing.
+        Of rows with the same key the one with the highest `revision` is read, and of equals the
+        newest.
 
         Args:
-            dataset: `ticks`, `signals`, `decisions`, `orders`, `fills`, `gaps`, ...
-            rows: Complete rows of one venue.
-            token: Identifies the batch, such as topic and entry ids.
+            dataset: `ticks`, `signals`, `decisions`, `orders`, `fills` or `gaps`.
+            rows: Complete rows of one venue, interval and trading day.
 
         Raises:
+            MarketRefusedError: A row is not as the dataset declares it, or the rows are of several
+                days.
             MarketUnavailableError: Not known to be stored; repeat it.
         """
         ...
@@ -46,7 +59,32 @@ class Market(Protocol):
     ) -> pl.DataFrame:
         """Return rows of a span of trading days from all tiers, sorted by symbol and time.
 
+        Args:
+            dataset: One of those above, or `candles`.
+            venue: Decides the scale of prices, quantities and money.
+            symbols: The venue's own spelling.
+            first: First trading day.
+            last: Last trading day, inclusive.
+            interval: Of the bars; all when None.
+
         Raises:
+            MarketRefusedError: The dataset or venue is unknown.
             MarketUnavailableError: A tier did not answer.
+        """
+        ...
+
+    async def place(self, reader: str) -> int:
+        """Return how far a reader has come, as `keep_place` noted it; 0 if it never did.
+
+        Raises:
+            MarketUnavailableError: The store did not answer.
+        """
+        ...
+
+    async def keep_place(self, reader: str, place: int) -> None:
+        """Note beside the rows how far a reader has come in what it makes them of.
+
+        Raises:
+            MarketUnavailableError: Not known to be noted; repeat it.
         """
         ...

@@ -27,7 +27,7 @@ for _name in ("clickhouse_connect", "urllib3.connectionpool"):
 
 _PORTS = {"http": 8123, "https": 8443}
 _CONNECT_SECONDS = 5
-_ANSWER_SECONDS = 300
+ANSWER_SECONDS = 300.0
 _MESSAGE_LENGTH = 300
 # urllib3 wraps the reason in the address of the query, several lines long.
 _REFUSED = re.compile(r"Max retries exceeded.*\[Errno \d+\] ([\w ]+)")
@@ -35,6 +35,15 @@ _REFUSED = re.compile(r"Max retries exceeded.*\[Errno \d+\] ([\w ]+)")
 # Loads go through tables of their own, so a block is inserted whole and at once, whatever number
 # of partitions it touches.
 _INSERT_SETTINGS = {"async_insert": 0, "max_partitions_per_insert_block": 0}
+# A part is atomic, an insert of several parts is not: killed in the middle, the server keeps some.
+_PART_SETTINGS = {
+    "async_insert": 0,
+    "max_insert_threads": 1,
+    "max_partitions_per_insert_block": 1,
+    "throw_on_max_partitions_per_insert_block": 1,
+    "min_insert_block_size_rows": 1 << 20,
+    "min_insert_block_size_bytes": 0,
+}
 
 
 class HotConnection:
@@ -42,12 +51,13 @@ class HotConnection:
 
     Args:
         dsn: `http://user:password@host:8123/database`.
+        answer_seconds: Real seconds without a byte of an answer after which a statement fails.
 
     Raises:
         InputError: The DSN is not of that form.
     """
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, *, answer_seconds: float = ANSWER_SECONDS) -> None:
         parts = urlsplit(dsn)
         if parts.scheme not in _PORTS or not parts.hostname:
             raise InputError(
@@ -55,6 +65,7 @@ class HotConnection:
             )
         self.server = f"{parts.hostname}:{parts.port or _PORTS[parts.scheme]}"
         self._dsn = dsn
+        self._answer_seconds = answer_seconds
         self._client: Client | None = None
         self._opening = threading.Lock()
 
@@ -107,6 +118,21 @@ class HotConnection:
         with self._translated():
             self._open().insert_arrow(table, rows, settings=dict(_INSERT_SETTINGS))
 
+    def insert_part(self, table: str, rows: pa.Table) -> int:
+        """Insert rows of one partition as one part, visible whole or not at all.
+
+        Returns:
+            How many rows the server wrote.
+
+        Raises:
+            HotStoreError: As `query`, or the rows belong to more than one partition.
+        """
+        with self._translated():
+            written = self._open().insert_arrow(
+                table, rows.combine_chunks(), settings=dict(_PART_SETTINGS)
+            )
+            return int(written.written_rows)
+
     def close(self) -> None:
         """Give the connections back; a later statement opens new ones."""
         with self._opening:
@@ -120,7 +146,7 @@ class HotConnection:
                 self._client = clickhouse_connect.get_client(
                     dsn=self._dsn,
                     connect_timeout=_CONNECT_SECONDS,
-                    send_receive_timeout=_ANSWER_SECONDS,
+                    send_receive_timeout=self._answer_seconds,
                     query_retries=2,
                     # One session admits one query at a time; without it threads work in parallel.
                     autogenerate_session_id=False,

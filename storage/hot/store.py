@@ -1,7 +1,8 @@
 # ruff: noqa: S608 - names come from storage.schema and partition ids, values are parameters
 """The hot tier: market rows in ClickHouse, read by partition and loaded in stages.
 
-New rows come in only through `loads` (see `hot.loads`); whole partitions go out and come back only
+New rows come in only through `loads` (see `hot.loads`), or through `appends` where the daemon
+writes them as they happen (see `hot.appends`); whole partitions go out and come back only
 through `transit` (see `hot.transit`), which `storage.moves` alone may use. Every read sees one row
 per key, the one with the highest revision.
 """
@@ -14,14 +15,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage.hot.connection import HotConnection, Parameters
+from storage.hot.appends import Appends
+from storage.hot.connection import ANSWER_SECONDS, HotConnection, Parameters
 from storage.hot.loads import StagedLoads
 from storage.hot.summary import row_hash, summary_columns, summary_of_answer
 from storage.hot.transit import Transit
 from storage.manifest.records import Fence, Summary
 from storage.schema.arrow import file_schema
 from storage.schema.clickhouse import PERIOD, create_table
-from storage.schema.datasets import DATASETS, Dataset, Kind
+from storage.schema.datasets import DATASETS, DECIMALS, Dataset
 from storage.schema.partitions import Partition, partition_of
 
 _PartitionOnDisk = tuple[int, tuple[tuple[str, int], ...]]
@@ -51,18 +53,21 @@ class HotStore:
 
     Args:
         dsn: `http://user:password@host:8123/database`; the server is first asked when needed.
+        answer_seconds: Real seconds without a byte of an answer after which a statement fails.
 
     Attributes:
         loads: The way for new rows to come in.
+        appends: The same for what the daemon records.
         transit: Partitions on their way out or back; for `storage.moves` alone.
 
     Raises:
         InputError: The DSN is not of that form.
     """
 
-    def __init__(self, dsn: str) -> None:
-        self._connection = HotConnection(dsn)
+    def __init__(self, dsn: str, *, answer_seconds: float = ANSWER_SECONDS) -> None:
+        self._connection = HotConnection(dsn, answer_seconds=answer_seconds)
         self.loads = StagedLoads(self._connection)
+        self.appends = Appends(self._connection)
         self.transit = Transit(self._connection)
 
     @property
@@ -79,6 +84,7 @@ class HotStore:
         for dataset in DATASETS.values():
             self._connection.command(create_table(dataset))
         self.loads.ensure_schema()
+        self.appends.ensure_schema()
 
     def query_arrow(self, sql: str, parameters: Parameters | None = None) -> pa.Table:
         """Return the answer to one query; `%(name)s` marks a parameter.
@@ -228,7 +234,7 @@ def _select(dataset: Dataset, schema: pa.Schema, tail: str) -> str:
 
 def _cast(dataset: Dataset, column: pa.Field) -> str:
     name = str(column.name)
-    if dataset.column(name).kind not in {Kind.PRICE, Kind.VOLUME}:
+    if dataset.column(name).kind not in DECIMALS:
         return name
     kind = f"Decimal({column.type.precision}, {column.type.scale})"
     return f"CAST({name} AS {f'Nullable({kind})' if column.nullable else kind}) AS {name}"

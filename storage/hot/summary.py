@@ -12,14 +12,14 @@ import pyarrow as pa
 from storage.manifest.records import Summary
 from storage.manifest.summaries import SUMMED
 from storage.schema.arrow import file_schema
-from storage.schema.datasets import Dataset, Status
+from storage.schema.datasets import Dataset
 
 
 def summary_columns(dataset: Dataset) -> str:
     """Return the select list whose one-row answer `summary_of_answer` reads."""
     sums = [f"toString(sum({name})) AS sum_{name}" for name in _summed(dataset)]
     nulls = [f"countIf({name} IS NULL) AS null_{name}" for name in _nullable(dataset)]
-    statuses = [f"countIf(status = '{status}') AS status_{status}" for status in Status]
+    statuses = [f"countIf(status = '{status}') AS status_{status}" for status in dataset.statuses]
     columns = [
         "count() AS rows",
         "uniqExact(symbol) AS symbols",
@@ -34,7 +34,7 @@ def summary_of_answer(answer: pa.Table, dataset: Dataset, venue: str) -> Summary
     row = answer.to_pylist()[0]
     rows = int(row["rows"])
     schema = file_schema(dataset, venue)
-    counts = {status.value: int(row[f"status_{status}"]) for status in Status}
+    counts = {status: int(row[f"status_{status}"]) for status in dataset.statuses}
     return Summary(
         rows=rows,
         min_timestamp_ms=int(row["first_ms"]) if rows else None,

@@ -104,9 +104,10 @@ def condition(partitions: Sequence[Partition], selection: Selection) -> tuple[st
             f" AND trade_date <= %(l{number})s)"
         )
     clauses = [f"({' OR '.join(spans)})"]
+    last_ms = selection.end_ms
     for name, value, sign in (
         ("start_ms", selection.start_ms, ">="),
-        ("end_ms", selection.end_ms, "<="),
+        ("before_ms", None if last_ms is None else last_ms + 1, "<"),
     ):
         if value is not None:
             parameters[name] = value

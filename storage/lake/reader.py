@@ -9,6 +9,9 @@ read it has missed nothing; else it reads that partition again where it is now.
 
 Loads. Rows that come into hot while partitions are read one after the other would be seen in part
 only. The list of parts, looked at before and after, tells, and the whole read starts again.
+
+Appends. What the daemon records comes in all the time, in batches that are visible whole; waiting
+for it to pause would be in vain, so each partition is read as of a moment of its own.
 """
 
 from collections.abc import Iterator, Sequence
@@ -99,8 +102,11 @@ class Reader:
     def has_arrivals_since(self, moment: Moment, dataset: Dataset, selection: Selection) -> bool:
         """Return whether rows came in since a plan was made.
 
-        They are in hot, or by now in a new revision of a partition of which hot had no rows.
+        They are in hot, or by now in a new revision of a partition of which hot had no rows. A
+        dataset whose rows are appended is not asked.
         """
+        if dataset.is_appended:
+            return False
         if hot_content(self.hot, dataset).has_arrivals_since(moment.content, selection):
             return True
         return any(

@@ -22,7 +22,7 @@ class Selection:
     """Bounds on rows; None is no bound.
 
     Attributes:
-        start_ms, end_ms: Bar start, UTC ms, both inclusive.
+        start_ms, end_ms: Bar start or event, UTC ms, both inclusive: with the whole of the last.
         from_day, to_day: Trading day, both inclusive.
     """
 
@@ -66,7 +66,7 @@ class Selection:
         if self.start_ms is not None:
             filters.append(instant >= _as_instant(self.start_ms))
         if self.end_ms is not None:
-            filters.append(instant <= _as_instant(self.end_ms))
+            filters.append(instant < _as_instant(self.end_ms + 1))
         if self.from_day is not None:
             filters.append(day >= self.from_day)
         if self.to_day is not None:
@@ -107,7 +107,8 @@ def select(
         interval: One bar interval.
         symbols: The venue's own spelling.
         start: First trading day, or first bar start when it is an instant.
-        end: Last trading day, or last bar start when it is an instant; inclusive.
+        end: Last trading day, or last bar start when it is an instant, to the millisecond;
+            inclusive.
 
     Raises:
         InputError: An instant has no zone.

@@ -27,7 +27,7 @@ from storage.lake.predicates import bounds
 from storage.lake.reader import ATTEMPTS, TIER, Moment, Reader, polars_schema
 from storage.lake.selection import Selection
 from storage.schema.arrow import hot_schema
-from storage.schema.datasets import CANDLES, Dataset, Kind
+from storage.schema.datasets import CANDLES, DECIMALS, Dataset
 from storage.schema.tiers import Tier
 
 TIMEOUT_SECONDS = 30.0
@@ -297,7 +297,7 @@ def _files_select(dataset: Dataset, shape: tuple[Tier, str], paths: list[Path]) 
     columns = ", ".join(
         f"CAST({column.name} AS DECIMAL({schema.field(column.name).type.precision}, "
         f"{schema.field(column.name).type.scale})) AS {column.name}"
-        if column.kind in {Kind.PRICE, Kind.VOLUME}
+        if column.kind in DECIMALS
         else f'"{column.name}"'
         for column in dataset.columns
     )

@@ -6,10 +6,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.manifest.records import Summary
-from storage.schema.datasets import Dataset, Kind
+from storage.schema.datasets import DECIMALS, Dataset, Kind
 
-SUMMED = frozenset({Kind.PRICE, Kind.VOLUME, Kind.COUNT})
+SUMMED = DECIMALS | {Kind.COUNT}
 _DIGITS = 38
+_MILLISECONDS = pa.timestamp("ms", tz="UTC")
 
 
 class Summariser:
@@ -18,6 +19,7 @@ class Summariser:
     def __init__(self, dataset: Dataset) -> None:
         self._summed = [column.name for column in dataset.columns if column.kind in SUMMED]
         self._nullable = [column.name for column in dataset.columns if column.nullable]
+        self._counts_statuses = bool(dataset.statuses)
         self._rows = 0
         self._first: int | None = None
         self._last: int | None = None
@@ -31,7 +33,8 @@ class Summariser:
         if rows.num_rows == 0:
             return
         self._rows += rows.num_rows
-        bounds = pc.min_max(rows["timestamp"].cast(pa.int64())).as_py()
+        instants = rows["timestamp"].cast(_MILLISECONDS, safe=False).cast(pa.int64())
+        bounds = pc.min_max(instants).as_py()
         self._first = min(bounds["min"], self._first if self._first is not None else bounds["min"])
         self._last = max(bounds["max"], self._last if self._last is not None else bounds["max"])
         self._symbols.update(pc.unique(rows["symbol"]).to_pylist())
@@ -39,6 +42,8 @@ class Summariser:
             self._sums[name] += _units(rows[name])
         for name in self._nullable:
             self._nulls[name] += rows[name].null_count
+        if not self._counts_statuses:
+            return
         for entry in pc.value_counts(rows["status"]).to_pylist():
             self._statuses[entry["values"]] += entry["counts"]
 

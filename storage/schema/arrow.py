@@ -5,13 +5,15 @@ from typing import Any
 import pyarrow as pa
 
 from storage.errors import InputError
-from storage.schema.datasets import PRICE_SCALE, VOLUME_SCALE, Column, Dataset, Kind
+from storage.schema.datasets import DECIMALS, PRICE_SCALE, VOLUME_SCALE, Column, Dataset, Kind
 
 HOT_SCALE = 8
 """Decimal places of prices and volumes in the hot tier, one table for all venues."""
 
 _PRICE_PRECISION = 18
 _VOLUME_PRECISION = {0: 18, 8: 38}
+# Eighteen digits with eight decimals end at ten billion, which an account in won exceeds.
+_MONEY_PRECISION = 38
 
 
 def file_schema(dataset: Dataset, venue: str) -> pa.Schema:
@@ -43,8 +45,11 @@ _PLAIN = {
     Kind.TIMESTAMP_NS: pa.timestamp("ns", tz="UTC"),
     Kind.DAY: pa.date32(),
     Kind.LABEL: pa.string(),
+    Kind.TEXT: pa.string(),
     Kind.COUNT: pa.int64(),
+    Kind.FLAG: pa.bool_(),
 }
+_INTEGERS = DECIMALS | {Kind.TIMESTAMP_MS, Kind.TIMESTAMP_NS, Kind.DAY, Kind.COUNT}
 
 
 def _arrow_type(column: Column, price_scale: int, volume_scale: int) -> pa.DataType:
@@ -52,6 +57,8 @@ def _arrow_type(column: Column, price_scale: int, volume_scale: int) -> pa.DataT
         return pa.decimal128(_PRICE_PRECISION, price_scale)
     if column.kind is Kind.VOLUME:
         return pa.decimal128(_VOLUME_PRECISION[volume_scale], volume_scale)
+    if column.kind is Kind.MONEY:
+        return pa.decimal128(_MONEY_PRECISION, price_scale)
     return _PLAIN[column.kind]
 
 
@@ -59,14 +66,14 @@ def parquet_options(dataset: Dataset, venue: str, *, level: int) -> dict[str, An
     """Return the keyword arguments of `pyarrow.parquet.ParquetWriter` for this dataset.
 
     Decimals up to 18 digits and times are delta encoded integers (measured smallest and fastest),
-    labels are dictionaries, page checksums are written.
+    labels are dictionaries, texts are plain, page checksums are written.
     """
     schema = file_schema(dataset, venue)
     labels = [column.name for column in dataset.columns if column.kind is Kind.LABEL]
     deltas = {
         column.name: "DELTA_BINARY_PACKED"
         for column in dataset.columns
-        if column.kind is not Kind.LABEL and not _is_wide(schema.field(column.name).type)
+        if column.kind in _INTEGERS and not _is_wide(schema.field(column.name).type)
     }
     return {
         "compression": "zstd",

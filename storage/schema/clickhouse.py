@@ -12,6 +12,8 @@ _CODECS = {
     Kind.TIMESTAMP_NS: "CODEC(DoubleDelta, ZSTD(1))",
     Kind.PRICE: "CODEC(Delta, ZSTD(1))",
     Kind.VOLUME: "CODEC(ZSTD(1))",
+    Kind.MONEY: "CODEC(ZSTD(1))",
+    Kind.TEXT: "CODEC(ZSTD(1))",
     Kind.COUNT: "CODEC(T64, ZSTD(1))",
     Kind.DAY: "CODEC(Delta, ZSTD(1))",
 }
@@ -20,10 +22,16 @@ _TYPES = {
     Kind.TIMESTAMP_NS: "DateTime64(9, 'UTC')",
     Kind.DAY: "Date32",
     Kind.LABEL: "LowCardinality(String)",
+    Kind.TEXT: "String",
     Kind.PRICE: "Decimal(18, 8)",
     Kind.VOLUME: "Decimal(38, 8)",
+    Kind.MONEY: "Decimal(38, 8)",
     Kind.COUNT: "Int64",
+    Kind.FLAG: "Bool",
 }
+# A batch is acknowledged to its source once it was inserted, so it must survive a power cut. Loads
+# keep their source and do without.
+_APPENDED = "SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
 PERIOD = "if(interval = '1d', toStartOfMonth(trade_date), trade_date)"
 
 
@@ -46,7 +54,7 @@ def create_table(dataset: Dataset, *, table: str | None = None, cluster: str = "
         f"CREATE TABLE IF NOT EXISTS {name}{where}\n(\n    {columns}\n)\n"
         f"ENGINE = {engine}\n"
         f"PARTITION BY (venue, interval, {PERIOD})\n"
-        f"ORDER BY ({', '.join(dataset.key)})"
+        f"ORDER BY ({', '.join(dataset.key)})" + (f"\n{_APPENDED}" if dataset.is_appended else "")
     )
 
 

@@ -17,4 +17,5 @@ servers_home = _SERVERS.servers_home
 postgres_server_dsn = _SERVERS.postgres_server_dsn
 postgres_dsn = _SERVERS.postgres_dsn
 redis_server_url = _SERVERS.redis_server_url
+clickhouse_url = _SERVERS.clickhouse_url
 redis_url = _SERVERS.redis_url

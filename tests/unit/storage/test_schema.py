@@ -8,7 +8,7 @@ import pytest
 from storage.errors import InputError
 from storage.schema.arrow import file_schema, hot_schema, parquet_options
 from storage.schema.clickhouse import create_distributed, create_table
-from storage.schema.datasets import CANDLES
+from storage.schema.datasets import CANDLES, DATASETS, DECISIONS, FILLS, TICKS, Dataset
 from storage.schema.partitions import Partition, parse_partition, partition_of
 from storage.schema.tiers import Tier, default_settings
 
@@ -60,6 +60,54 @@ def test_create_table_has_a_single_node_and_a_cluster_form() -> None:
     assert "ON CLUSTER 'jts'" in clustered
     assert "ReplicatedReplacingMergeTree" in clustered
     assert "Distributed('jts'" in create_distributed(CANDLES, cluster="jts")
+
+
+@pytest.mark.parametrize("dataset", DATASETS.values(), ids=DATASETS)
+def test_every_dataset_can_be_partitioned_keyed_and_told_apart(dataset: Dataset) -> None:
+    """What partitions, keys, sort orders and lake bounds name are columns, never null ones."""
+    names = [column.name for column in dataset.columns]
+    needed = {"venue", "symbol", "interval", "timestamp", "trade_date", "available_at"}
+
+    assert len(names) == len(set(names))
+    assert needed | {dataset.revision, "ingest_id"} <= set(names)
+    assert {"venue", "symbol", "interval", "timestamp"} <= set(dataset.key)
+    assert set(dataset.file_sort) == set(dataset.key) - {"venue", "interval"}
+    assert not any(dataset.column(name).nullable for name in dataset.key)
+    assert all(column.meaning for column in dataset.columns)
+
+
+@pytest.mark.parametrize("dataset", DATASETS.values(), ids=DATASETS)
+def test_no_column_needs_quotes_in_sql(dataset: Dataset) -> None:
+    """A user writes `SELECT conditions FROM decisions`, in both engines."""
+    words = {"values", "end", "order", "from", "to", "group", "table", "check", "default", "all"}
+
+    assert not words & {column.name for column in dataset.columns}
+
+
+def test_money_has_the_scale_of_prices_and_room_for_billions() -> None:
+    """Gross and equity in won exceed ten billion, where eighteen digits end in the hot tier."""
+    assert pa.decimal128(38, 0) == file_schema(FILLS, "KRX").field("gross").type
+    assert pa.decimal128(38, 8) == file_schema(DECISIONS, "BINANCE").field("equity").type
+    assert "`gross` Decimal(38, 8)" in create_table(FILLS)
+
+
+def test_texts_and_flags_have_types_of_their_own() -> None:
+    """Ids and JSON are no dictionaries; a flag is no number."""
+    ticks, decisions = create_table(TICKS), create_table(DECISIONS)
+    options = parquet_options(DECISIONS, "KRX", level=3)
+
+    assert "`halted` Bool" in ticks
+    assert "`conditions` String CODEC" in decisions
+    assert pa.bool_() == file_schema(TICKS, "KRX").field("halted").type
+    assert "decision_id" not in options["use_dictionary"]
+    assert not {"decision_id", "conditions"} & options["column_encoding"].keys()
+
+
+def test_appended_rows_survive_a_power_cut_in_both_forms() -> None:
+    """Their batches are acknowledged to the bus; loads keep their files."""
+    assert "fsync_after_insert = 1" in create_table(TICKS)
+    assert "fsync_after_insert = 1" in create_table(TICKS, cluster="jts")
+    assert "fsync_after_insert" not in create_table(CANDLES)
 
 
 @pytest.mark.parametrize(
