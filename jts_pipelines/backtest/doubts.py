@@ -9,9 +9,9 @@ from jts_pipelines.backtest.columns import Desk, Ints
 from jts_pipelines.backtest.frames import day_of
 from jts_pipelines.backtest.instruments import Instruments
 from jts_pipelines.backtest.market import Limits
-from jts_pipelines.backtest.orders import short_rules, uses_kelly
 from jts_pipelines.backtest.result import Facts
 from jts_trading.dsl.plan import Plan
+from jts_trading.strategy.rules import short_rules, uses_kelly
 
 TRADES_MIN = 30
 LARGE_SHARE_OF_VOLUME = 0.1

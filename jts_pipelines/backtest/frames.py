@@ -1,7 +1,6 @@
-"""Time frames: bars of the interval that a strategy decides on, and when coarser ones close.
+"""Time frames as columns: bars of the interval that a strategy decides on, and coarser ones.
 
-Hours of KRX start at the open of the session, days are sessions. A coarser bar is closed for the
-first traded bar that starts at or after its end, so it is never seen before it is complete.
+The arithmetic of periods is `jts_trading.strategy.frames`, which live uses too.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,14 +12,16 @@ import polars as pl
 from jts_pipelines.backtest.bar_table import BarTable
 from jts_pipelines.backtest.columns import Ints
 from jts_trading.dsl.plan import Timeframe
+from jts_trading.strategy.frames import (
+    DAY_SECONDS,
+    WEEK_SECONDS,
+    bucket_number,
+    period_number,
+)
 from storage.errors import InputError
 from storage.schema.datasets import INTERVALS
 
-DAY_SECONDS = 86_400
-WEEK_SECONDS = 7 * DAY_SECONDS
 _EPOCH = date(1970, 1, 1)
-# 1970-01-01 was a Thursday: weeks start on Monday.
-_THURSDAY = 3
 
 SessionOpen = Callable[[date], int]
 """Return the instant (UTC ms) at which a session's continuous trading opens."""
@@ -100,18 +101,14 @@ def period_numbers(bars: BarTable, frame: Timeframe, session_open: SessionOpen) 
     Raises:
         InputError: A frame above one day that is not one week.
     """
-    if frame.seconds == WEEK_SECONDS:
-        return (bars.day + _THURSDAY) // 7
-    if frame.seconds > DAY_SECONDS:
+    if frame.seconds > DAY_SECONDS and frame.seconds != WEEK_SECONDS:
         raise InputError(f"time frame {frame.interval} is not known; accepted: up to 1d, and 1w")
-    return bars.day * DAY_SECONDS + buckets(bars, frame.seconds, session_open)
+    return period_number(bars.day, bars.stamp, _opens(bars.day, session_open), frame.seconds)
 
 
 def buckets(bars: BarTable, seconds: int, session_open: SessionOpen) -> Ints:
     """Return the number of each bar's interval inside its session, counted from the open."""
-    if seconds >= DAY_SECONDS:
-        return np.zeros(bars.rows, np.int64)
-    return (bars.stamp - _opens(bars.day, session_open)) // (seconds * 1000)
+    return bucket_number(bars.stamp, _opens(bars.day, session_open), seconds)
 
 
 def day_of(number: int) -> date:

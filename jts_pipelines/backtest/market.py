@@ -17,7 +17,7 @@ import numpy as np
 
 from jts_pipelines.backtest.bar_table import BarTable
 from jts_pipelines.backtest.columns import Costs, Flags, Ints, Market
-from jts_pipelines.backtest.frames import DAY_SECONDS, day_of
+from jts_pipelines.backtest.frames import day_of
 from jts_pipelines.backtest.instruments import Instrument, Instruments
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_trading.domain.calendars import Calendar
@@ -25,6 +25,7 @@ from jts_trading.domain.market.costs import CommissionProfile, CommissionRow, sa
 from jts_trading.domain.market.loading import parse_lots
 from jts_trading.domain.market.prices import order_ladder
 from jts_trading.domain.market.table import RuleTable
+from jts_trading.strategy.frames import DAY_SECONDS
 from jts_trading.strategy.sizing import NANO, PPM
 from storage.errors import InputError
 from storage.schema.datasets import INTERVALS

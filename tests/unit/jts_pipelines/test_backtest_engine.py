@@ -334,7 +334,7 @@ def test_limit_orders_are_refused_with_their_place(kernels: Path) -> None:
     """An order that the fill model does not know is refused, not filled like another."""
     text = RISE.replace('type: "market"', 'type: "limit", price: close', 1)
 
-    with pytest.raises(InputError, match=r":2:\d+: a backtest fills market orders; found limit"):
+    with pytest.raises(InputError, match=r":2:\d+: market orders only are filled; found limit"):
         run(steps(100, 101), kernels, text=text)
 
 

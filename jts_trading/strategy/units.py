@@ -1,0 +1,69 @@
+"""The whole numbers that decisions count in: ticks, lots and units of money of one instrument.
+
+A price is counted in the instrument's smallest price increment, a quantity in its smallest
+quantity, money in the product of the two, so that price times quantity is exact. For KRX that is
+won, shares and won. Sizing and stops work on these numbers, in a backtest and live.
+"""
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """Smallest steps of one instrument.
+
+    Attributes:
+        price_step: Smallest price increment, in the instrument's currency.
+        quantity_step: Smallest quantity.
+    """
+
+    price_step: Decimal
+    quantity_step: Decimal
+
+    @property
+    def money_step(self) -> Decimal:
+        """One tick times one smallest quantity."""
+        return self.price_step * self.quantity_step
+
+    @property
+    def price_scale(self) -> float:
+        """How many ticks make one unit of currency; what `init_state` takes."""
+        return float(1 / Fraction(self.price_step))
+
+    def ticks(self, price: Decimal) -> int:
+        """Return a price in whole ticks.
+
+        Raises:
+            ValueError: It lies between two ticks.
+        """
+        found = Fraction(price) / Fraction(self.price_step)
+        if found.denominator != 1:
+            raise ValueError(f"price {price} is no multiple of {self.price_step}")
+        return int(found)
+
+    def price(self, ticks: int) -> Decimal:
+        """Return a number of ticks as a price."""
+        return ticks * self.price_step
+
+    def lots(self, quantity: Decimal) -> int:
+        """Return how many smallest quantities are in a quantity, rounded down."""
+        return math.floor(Fraction(quantity) / Fraction(self.quantity_step))
+
+    def quantity(self, lots: int) -> Decimal:
+        """Return a number of smallest quantities as a quantity."""
+        return lots * self.quantity_step
+
+    def money(self, amount: Decimal) -> int:
+        """Return an amount in units of money, rounded down."""
+        return math.floor(Fraction(amount) / Fraction(self.money_step))
+
+    def amount(self, money: int) -> Decimal:
+        """Return units of money as an amount."""
+        return money * self.money_step
+
+
+WON = Units(Decimal(1), Decimal(1))
+"""Units of what is traded in Korea: won and shares."""
