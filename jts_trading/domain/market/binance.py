@@ -5,10 +5,12 @@ history. A tick or step of zero switches a filter off.
 """
 
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
 from jts_trading.domain.market.costs import Side
+from jts_trading.domain.market.table import RuleTable
 
 
 class BinanceVerdict(StrEnum):
@@ -27,6 +29,27 @@ class BinanceFilters:
     tick: Decimal
     step: Decimal
     min_notional: Decimal
+
+
+def parse_filters(text: str) -> BinanceFilters:
+    """Read `0.01|0.00001|5` as price step, quantity step and smallest notional.
+
+    Raises:
+        ValueError: A number is missing, or below zero.
+    """
+    parts = [Decimal(part) for part in text.split("|")]
+    if len(parts) != 3 or min(parts) < 0:
+        raise ValueError(f"{text} is not tick|step|notional such as 0.01|0.00001|5")
+    return BinanceFilters(*parts)
+
+
+def filters_of(table: RuleTable, day: date, symbol: str) -> BinanceFilters:
+    """Return the filters of a symbol on a day.
+
+    Raises:
+        RuleMissingError: The table has no snapshot of its exchangeInfo.
+    """
+    return parse_filters(table.require(f"filters.{symbol}", day, venue="BINANCE").value)
 
 
 def admit_order(filters: BinanceFilters, price: Decimal, quantity: Decimal) -> BinanceVerdict:

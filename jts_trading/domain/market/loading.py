@@ -15,6 +15,7 @@ from importlib import resources
 from itertools import pairwise
 
 from jts_trading.domain.errors import RuleMissingError
+from jts_trading.domain.market.binance import parse_filters
 from jts_trading.domain.market.ladder import parse_ladder
 from jts_trading.domain.market.table import ANY, Basis, Confidence, Rule, RuleTable
 
@@ -179,6 +180,10 @@ def _multiple(text: str) -> None:
         raise ValueError(f"{text} is not a known multiple; accepted: {LEVERAGE_MULTIPLE}")
 
 
+def _filters(text: str) -> None:
+    parse_filters(text)
+
+
 def _named_rates(text: str) -> None:
     parse_named_rates(text)
 
@@ -265,4 +270,5 @@ _VALUE_CHECKS: dict[str, Callable[[str], None]] = {
     "min_total": _amount,
     "max_total": _amount,
     "settlement_sessions": _amount,
+    "filters": _filters,
 }
