@@ -9,7 +9,7 @@ in a storm, so pauses double from 5 s on and only a frame of data resets them.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import NamedTuple
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -134,7 +134,7 @@ class KisStream:
         if self._wanted.pop(registration, 0) is None:
             await self._tell(registration, is_end=True)
 
-    async def events(self) -> AsyncIterator[StreamNews]:
+    async def events(self) -> AsyncGenerator[StreamNews]:
         """Yield what happens on the socket until the caller closes the iterator.
 
         Raises:
@@ -263,7 +263,8 @@ class KisStream:
 
     async def _close(self, socket: ClientConnection) -> None:
         self._socket = None
-        self.keys.clear()
+        # A new one: whoever still decodes frames of this session keeps the old.
+        self.keys = {}
         self.registered.clear()
         await socket.close()
 
