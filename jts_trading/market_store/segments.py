@@ -103,6 +103,11 @@ class SegmentLog:
         return self._next
 
     @property
+    def is_full(self) -> bool:
+        """Whether the next record begins a new segment."""
+        return self._size >= self._settings.segment_bytes
+
+    @property
     def is_new_segment(self) -> bool:
         """Whether the next record is the first of its segment."""
         return self._size == len(MAGIC)
@@ -113,9 +118,8 @@ class SegmentLog:
         Raises:
             OSError: The medium does not take it; then the log ends before it.
         """
-        if self._size >= self._settings.segment_bytes:
-            self._close_segment()
-            self._open(self._next)
+        if self.is_full:
+            self.roll()
         number = self._next
         record = _record(number, payload)
         try:
@@ -128,6 +132,12 @@ class SegmentLog:
         self._size += len(record)
         self._next = number + 1
         return number
+
+    def roll(self) -> None:
+        """Close the segment and begin another."""
+        os.fsync(self._file)
+        os.close(self._file)
+        self._open(self._next)
 
     def compact(self) -> None:
         """Pack closed segments and drop the oldest beyond what is kept.
@@ -168,10 +178,6 @@ class SegmentLog:
         self._file = os.open(segment.path, os.O_RDWR | os.O_CLOEXEC)
         os.ftruncate(self._file, self._size)
         os.lseek(self._file, self._size, os.SEEK_SET)
-
-    def _close_segment(self) -> None:
-        os.fsync(self._file)
-        os.close(self._file)
 
 
 def list_segments(directory: Path) -> list[Segment]:

@@ -4,7 +4,7 @@
 `decode` is pure; a frame that it refuses is counted and kept, and the stream lives.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -83,7 +83,7 @@ class Feed(Protocol):
         """
         ...
 
-    def news(self) -> AsyncIterator[FeedNews]:
+    def news(self) -> AsyncGenerator[FeedNews]:
         """Yield what happens on the socket until the caller closes the iterator.
 
         Raises:

@@ -7,7 +7,7 @@ next session has begun. Of older sessions nothing can be decrypted any more.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from jts_trading.brokers.kis import frames, wire
 from jts_trading.brokers.kis.errors import DecodeError
@@ -74,7 +74,7 @@ class KisFeed:
             for tr_id in self._tr_ids:
                 await self._stream.subscribe(Registration(tr_id, symbol))
 
-    async def news(self) -> AsyncIterator[FeedNews]:
+    async def news(self) -> AsyncGenerator[FeedNews]:
         """Yield what happens on the socket; see `ports.feed.Feed`.
 
         Raises:

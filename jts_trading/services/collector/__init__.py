@@ -1,0 +1,1 @@
+"""The collector: frames off sockets, kept, decoded, judged, and published once."""
