@@ -22,7 +22,7 @@ import msgspec
 
 from jts_pipelines.cli import procfs
 from jts_pipelines.cli.part import Part, Probe
-from jts_pipelines.cli.parts import STORES, all_parts, prepare_dagster_home, store_parts
+from jts_pipelines.cli.parts import STORES, dagster_parts, prepare_dagster_home, store_parts
 from jts_pipelines.cli.record import (
     Health,
     InstanceRecord,
@@ -124,6 +124,8 @@ def running_stores(
 def running_instance(settings: Settings) -> Iterator[tuple[Settings, Supervisor]]:
     """Have all stores and Dagster running, on the configured ports, while the block runs.
 
+    Simulators and roles are started by who needs them, with `trading_parts` and `supervised`.
+
     Yields:
         The settings, and the supervisor, for pids and addresses (`records()`).
 
@@ -132,7 +134,7 @@ def running_instance(settings: Settings) -> Iterator[tuple[Settings, Supervisor]
         DirectoryOwnedError: `jts up` or another command uses this home (exit code 3).
     """
     with owned_home(settings):
-        parts = tuple(part for part in all_parts(settings) if part.name != "status")
+        parts = (*store_parts(settings), *dagster_parts(settings))
         require_free_ports(parts)
         prepare_dagster_home(settings)
         with supervised(parts, settings, seconds=READY_SECONDS_DAGSTER) as supervisor:
@@ -168,8 +170,9 @@ def supervised(
 
 
 def _forget(instance: InstanceSettings) -> None:
-    """Remove the record and the sockets after everything ended."""
+    """Remove the record, heartbeats and sockets after everything ended."""
     remove_record(instance)
+    shutil.rmtree(instance.run_directory / "roles", ignore_errors=True)
     shutil.rmtree(instance.socket_directory, ignore_errors=True)
 
 
@@ -226,13 +229,14 @@ def require_free_ports(parts: Collection[Part]) -> None:
     Raises:
         CommandError: A port is taken; the port, the part and the owner are named (exit code 2).
     """
-    for part in parts:
-        if part.port is None or not part.argv or _is_free(part.port):
-            continue
-        owner = procfs.port_owner(part.port)
+    taken = (
+        (part, port) for part in parts for port in part.ports if part.argv and not _is_free(port)
+    )
+    for part, port in taken:
+        owner = procfs.port_owner(port)
         held = f"held by {owner}" if owner is not None else "taken"
         raise console.CommandError(
-            f"port {part.port} of {part.name} is {held}; stop that, or set JTS_PORT_BASE "
+            f"port {port} of {part.name} is {held}; stop that, or set JTS_PORT_BASE "
             "to the first of 20 free ports",
             console.BAD_USAGE,
         )

@@ -19,12 +19,18 @@ from jts_trading.config.source import child_environment
 from storage.embedded.dsn import without_password
 
 STORES = ("clickhouse", "postgres", "redis")
+SIMULATORS = ("kis", "binance")
+ROLES = ("collector", "recorder", "trader", "executor", "reconciler", "notifier")
 LOCATION = "jts_pipelines"
 DEFINITIONS = "jts_pipelines.definitions"
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _HOST = "127.0.0.1"
 _CODE_SERVER_GRACE_S = 2.0
+# A role leaves behind what is not done after 2.2 s (`jts_trading.commands.run`).
+_ROLE_GRACE_S = 2.5
+_SIMULATOR_GRACE_S = 1.5
+_MEET_BROKERS = ("collector", "executor", "reconciler")
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
@@ -185,9 +191,68 @@ def status_part(settings: Settings) -> Part:
     )
 
 
+def trading_parts(settings: Settings) -> tuple[Part, ...]:
+    """Return simulators, the migrations of the ledger, and one part for each role.
+
+    Their parents are the stores; start them together with `store_parts`.
+    """
+    is_simulated = find_spec("jts_trading.commands.sim") is not None
+    simulators = tuple(_simulator(settings, name) for name in SIMULATORS if is_simulated)
+    names = tuple(part.name for part in simulators)
+    migrations = Part(
+        name="migrations",
+        argv=_module("jts_trading", "migrate", "--json"),
+        environment=environment_of(settings),
+        directory=settings.instance.root,
+        probe=lambda _age_s: "under way",
+        parents=("postgres",),
+        grace_s=1.0,
+        is_step=True,
+    )
+    there = (name for name in ROLES if find_spec(f"jts_trading.bootstrap.{name}"))
+    roles = tuple(_role(settings, name, names) for name in there)
+    return (*simulators, migrations, *roles)
+
+
+def _simulator(settings: Settings, broker: str) -> Part:
+    ports = [settings.instance.port(f"sim_{broker}_{kind}") for kind in ("rest", "stream")]
+
+    def listens(_age_s: float) -> str | None:
+        return next(filter(None, map(probes.listens, ports)), None)
+
+    return Part(
+        name=f"sim-{broker}",
+        argv=_module("jts_trading", "sim", broker),
+        environment=environment_of(settings),
+        directory=settings.instance.root,
+        probe=listens,
+        port=ports[0],
+        more_ports=(ports[1],),
+        url=f"http://{_HOST}:{ports[0]}",
+        grace_s=_SIMULATOR_GRACE_S,
+    )
+
+
+def _role(settings: Settings, name: str, simulators: tuple[str, ...]) -> Part:
+    run_directory = settings.instance.run_directory
+    return Part(
+        name=name,
+        argv=_module("jts_trading", "run", name),
+        environment=environment_of(settings),
+        directory=settings.instance.root,
+        probe=lambda age_s: probes.role(run_directory, name, age_s),
+        parents=(*STORES, "migrations", *(simulators if name in _MEET_BROKERS else ())),
+        grace_s=_ROLE_GRACE_S,
+        hung_after_s=30.0,
+        probe_every_s=1.0,
+    )
+
+
 def all_parts(settings: Settings) -> tuple[Part, ...]:
     """Return everything that exists, in the order of the table."""
     parts = (status_part(settings), *store_parts(settings))
+    if settings.trading.enabled:
+        parts += trading_parts(settings)
     return parts + dagster_parts(settings) if find_spec(DEFINITIONS) else parts
 
 

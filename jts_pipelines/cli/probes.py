@@ -7,14 +7,17 @@ import json
 import socket
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from jts_pipelines.cli.part import LastingReason
+from jts_pipelines.cli.part import AliveReason, LastingReason
 from jts_trading.ports.clock import SystemClock
+from jts_trading.telemetry.health import read_health
 from storage.embedded.dsn import libpq_url
 
 PROBE_SECONDS = 2.0
+HEARTBEAT_SECONDS = 5.0
 _NS_PER_S = 1_000_000_000
 
 _LOCATIONS = """{ workspaceOrError { __typename ... on Workspace { locationEntries {
@@ -126,6 +129,29 @@ def dagster_daemons(url: str, age_s: float) -> str | None:
         and not (status["healthy"] and (status["lastHeartbeatTime"] or 0.0) >= since_s)
     ]
     return f"no heartbeat of {', '.join(silent)}" if silent else None
+
+
+def role(run_directory: Path, name: str, age_s: float) -> str | None:
+    """Probe a daemon role by its heartbeat.
+
+    Args:
+        run_directory: `<home>/run`.
+        name: Of the role.
+        age_s: Seconds since its process started: an older heartbeat is of an earlier one.
+
+    Returns:
+        An `AliveReason` when the heart beats and the role says why it does not do its work.
+    """
+    health = read_health(run_directory, name)
+    now_ns = SystemClock().now_ns()
+    if health is None or health.real_ns < now_ns - age_s * _NS_PER_S:
+        return "no heartbeat yet"
+    silent_s = (now_ns - health.real_ns) / _NS_PER_S
+    if silent_s > HEARTBEAT_SECONDS:
+        return f"no heartbeat for {silent_s:.0f} s"
+    if health.is_ready:
+        return None
+    return AliveReason(_shorten("; ".join(health.reasons)))
 
 
 def _ask(url: str, query: str) -> dict[str, Any] | str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from signal import Signals
 
-from jts_pipelines.cli.part import LastingReason, Part, levels
+from jts_pipelines.cli.part import AliveReason, LastingReason, Part, levels
 from jts_pipelines.cli.record import Health, PartRecord
 from jts_pipelines.cli.spawned import Child, stop_together
 from jts_trading.telemetry import console
@@ -53,6 +53,7 @@ class _Kept:
     start_at: float = 0.0
     last_end: str = ""
     log_from: int = 0
+    is_done: bool = False
     wake: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -62,6 +63,8 @@ class _Kept:
     @property
     def reason(self) -> str | None:
         """Why it is not ready, or None if it is."""
+        if self.is_done:
+            return None
         if not self.is_active:
             return self.last_end or "waiting"
         if self.answer is None or self.answer[0] != self.generation:
@@ -97,7 +100,7 @@ class Supervisor:
         for kept in self._kept.values():
             self._collect(kept, now)
             self._judge(kept, now)
-            if not kept.is_active and now >= kept.start_at and not self._missing(kept):
+            if self._is_due(kept, now) and not self._missing(kept):
                 self._start(kept, now)
 
     def is_ready(self) -> bool:
@@ -132,6 +135,9 @@ class Supervisor:
                 k.child, k.last_end = None, "stopped"
         return killed
 
+    def _is_due(self, kept: _Kept, now: float) -> bool:
+        return not kept.is_active and not kept.is_done and now >= kept.start_at
+
     def _missing(self, kept: _Kept) -> list[str]:
         return [name for name in kept.part.parents if self._kept[name].reason is not None]
 
@@ -139,20 +145,29 @@ class Supervisor:
         code = kept.child.exit_code() if kept.child is not None else None
         if kept.child is None or code is None:
             return
+        if code == 0 and kept.part.is_step:
+            kept.child.kill()
+            kept.child, kept.is_done = None, True
+            self._tell(kept.part.name, "done")
+            return
         if code < 0:
             end = f"ended by signal {-code}"
         else:
             end = f"ended with exit code {code}{_last_words(self._log(kept.part), kept.log_from)}"
-        self._plan_restart(kept, now, end)
+        self._plan_restart(kept, now, end, is_lasting=code == console.BAD_USAGE)
 
-    def _plan_restart(self, kept: _Kept, now: float, end: str) -> None:
+    def _plan_restart(
+        self, kept: _Kept, now: float, end: str, *, is_lasting: bool = False
+    ) -> None:
         if kept.child is not None:
             # What it started may still hold its port or its files.
             kept.child.kill()
         kept.child = None
         kept.failures += 1
         kept.start_at = now + pause_s(kept.failures)
-        kept.last_end = f"{end}; next start in {pause_s(kept.failures):g} s"
+        last_end = f"{end}; next start in {pause_s(kept.failures):g} s"
+        # A configuration that cannot be used will not get better by waiting.
+        kept.last_end = LastingReason(last_end) if is_lasting else last_end
         self._tell(kept.part.name, kept.last_end)
 
     def _judge(self, kept: _Kept, now: float) -> None:
@@ -164,6 +179,8 @@ class Supervisor:
                 self._tell(kept.part.name, "ready")
             if now - kept.steady_since >= STEADY_AFTER_S:
                 kept.failures = 0
+            kept.answered_at = now
+        elif isinstance(kept.reason, AliveReason):
             kept.answered_at = now
         elif kept.child is not None and now - kept.answered_at >= kept.part.hung_after_s:
             self._plan_restart(kept, now, f"did not answer for {kept.part.hung_after_s:g} s")

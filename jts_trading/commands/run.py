@@ -21,8 +21,8 @@ from jts_trading.telemetry import console
 from jts_trading.telemetry.health import LoopWatch
 
 ALL = "all"
-# The supervisor kills after 3 s; whoever waits for something else by then is left behind.
-_END_S = 2.7
+# The supervisor kills after 2.5 s; whoever waits for something else by then is left behind.
+_END_S = 2.2
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _log = structlog.get_logger(__name__)

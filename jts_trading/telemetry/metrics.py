@@ -4,9 +4,8 @@ A sample is named as Prometheus writes it, `frames_total{feed="kis-1"}`, and hol
 here is shared between threads; a role asks its own event loop.
 """
 
+import math
 from collections import deque
-
-import numpy as np
 
 RESERVOIR = 4096
 
@@ -51,7 +50,8 @@ class Latency:
         if not self._newest:
             return 0.0
         # An interpolated value would be a duration that nothing took.
-        return float(np.percentile(list(self._newest), percent, method="inverted_cdf"))
+        rank = math.ceil(percent / 100 * len(self._newest))
+        return sorted(self._newest)[max(rank, 1) - 1]
 
     def samples(self, name: str, **labels: str) -> dict[str, float]:
         """Return the latency as samples.

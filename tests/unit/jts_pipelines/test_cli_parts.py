@@ -3,14 +3,18 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
-from jts_pipelines.cli import parts
-from jts_pipelines.cli.part import Part, levels
+from jts_pipelines.cli import parts, probes
+from jts_pipelines.cli.part import AliveReason, Part, levels
 from jts_pipelines.cli.status import address_of
 from jts_trading.config.settings import Settings, load_settings
 from jts_trading.config.source import read
+from jts_trading.domain.feed_messages import RoleHealth
+from jts_trading.ports.clock import SystemClock
+from jts_trading.telemetry.health import health_file
 
 _ROOT = Path(__file__).resolve().parents[3]
 
@@ -29,9 +33,8 @@ def dagster_yaml() -> dict[str, Any]:
 
 def test_all_parts_when_listed_then_stores_come_before_dagster(tmp_path: Path) -> None:
     """Each part starts after those that it needs: stores, code server, web server, daemon."""
-    order = [
-        [part.name for part in level] for level in levels(parts.all_parts(_settings(tmp_path)))
-    ]
+    settings = _settings(tmp_path, JTS_TRADING__ENABLED="false")
+    order = [[part.name for part in level] for level in levels(parts.all_parts(settings))]
     assert order == [
         ["status", *parts.STORES],
         ["dagster-code-server"],
@@ -43,7 +46,56 @@ def test_all_parts_when_listed_then_stores_come_before_dagster(tmp_path: Path) -
 def test_all_parts_when_stopped_in_turn_then_the_graces_leave_room_in_10_s(tmp_path: Path) -> None:
     """Even if nothing ends by itself, the levels together take less than the promise."""
     graces = [max(part.grace_s for part in level) for level in levels(_parts(tmp_path))]
-    assert sum(graces) <= 8.0
+    assert sum(graces) <= 9.0
+
+
+def test_trading_parts_when_listed_then_roles_come_after_stores_migrations_and_simulators(
+    tmp_path: Path,
+) -> None:
+    """A role that meets a broker starts when it answers; the ledger is ready before any role."""
+    settings = _settings(tmp_path)
+    found = {part.name: part for part in parts.trading_parts(settings)}
+    assert found["migrations"].is_step
+    for name in set(parts.ROLES) & found.keys():
+        assert {*parts.STORES, "migrations"} <= set(found[name].parents)
+        assert found[name].argv[-2:] == ("run", name)
+        assert found[name].environment["JTS_HOME"] == str(tmp_path)
+    assert {part.name for part in parts.all_parts(settings)} >= found.keys()
+
+
+def test_trading_parts_when_trading_is_off_then_there_are_none(tmp_path: Path) -> None:
+    """`[trading] enabled = false` leaves stores and Dagster."""
+    names = {p.name for p in parts.all_parts(_settings(tmp_path, JTS_TRADING__ENABLED="false"))}
+    assert "migrations" not in names
+    assert not names & set(parts.ROLES)
+
+
+def test_role_when_its_heart_is_asked_then_only_a_fresh_beat_of_this_process_counts(
+    tmp_path: Path,
+) -> None:
+    """Ready, alive but not ready, of an earlier process, silent: told apart."""
+
+    def beat(age_s: float, *reasons: str) -> None:
+        now_ns = SystemClock().now_ns()
+        health = RoleHealth(
+            role="trader", pid=1, is_ready=not reasons, reasons=reasons, metrics={},
+            ts_ns=0, real_ns=now_ns - int(age_s * 1e9),
+        )  # fmt: skip
+        file = health_file(tmp_path, "trader")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(msgspec.json.encode(health))
+
+    assert probes.role(tmp_path, "trader", 60) == "no heartbeat yet"
+    beat(0.1)
+    assert probes.role(tmp_path, "trader", 60) is None
+    beat(2)
+    assert probes.role(tmp_path, "trader", 1) == "no heartbeat yet"
+    beat(20)
+    assert probes.role(tmp_path, "trader", 60) == "no heartbeat for 20 s"
+    beat(0.1, "no prices", "kill switch latched")
+    reason = probes.role(tmp_path, "trader", 60)
+    assert reason == "no prices; kill switch latched"
+    assert isinstance(reason, AliveReason)
 
 
 @pytest.mark.parametrize(
@@ -67,11 +119,11 @@ def _parts(home: Path) -> tuple[Part, ...]:
 
 def test_all_parts_when_two_homes_are_up_then_they_share_no_port(tmp_path: Path) -> None:
     """Ports follow the port base; every one of an instance is its own."""
-    one = [part.port for part in _parts(tmp_path) if part.port is not None]
+    one = [port for part in _parts(tmp_path) for port in part.ports]
     other = _settings(tmp_path / "other", JTS_PORT_BASE="20020")
-    two = [part.port for part in parts.all_parts(other) if part.port is not None]
-    assert sorted(one) == [20000, 20001, 20002, 20003]
-    assert sorted(two) == [20020, 20021, 20022, 20023]
+    two = [port for part in parts.all_parts(other) for port in part.ports]
+    assert {20000, 20001, 20002, 20003} <= set(one) <= set(range(20000, 20019))
+    assert sorted(two) == [port + 20 for port in sorted(one)]
 
 
 def test_environment_when_made_then_places_are_absolute_and_the_user_s_are_kept(

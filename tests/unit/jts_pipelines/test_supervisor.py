@@ -8,12 +8,13 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from jts_pipelines.cli import probes, procfs
-from jts_pipelines.cli.part import LastingReason, Part, levels
+from jts_pipelines.cli.part import AliveReason, LastingReason, Part, levels
 from jts_pipelines.cli.record import Health, PartRecord
 from jts_pipelines.cli.spawned import Child, stop_together
 from jts_pipelines.cli.supervisor import PAUSE_MAX_S, Supervisor, pause_s
@@ -360,3 +361,58 @@ def test_child_when_started_in_the_background_then_signals_are_reset(tmp_path: P
         signal.signal(signal.SIGINT, before)
     _wait(lambda: child.exit_code() == 0)
     assert "default_int_handler" in (tmp_path / "log").read_text()
+
+
+def test_turn_when_a_step_ends_well_then_it_is_ready_and_stays_so(workshop: Workshop) -> None:
+    """A step runs once, its children start after it, and nothing starts it again."""
+    step = Part(
+        name="step",
+        argv=(sys.executable, "-c", "pass"),
+        environment=dict(os.environ),
+        directory=workshop.home,
+        probe=lambda _age_s: "under way",
+        is_step=True,
+    )
+    supervisor = workshop.supervise(step, workshop.server("child", parents=("step",)))
+    _turn_until(supervisor, supervisor.is_ready)
+    record = _record(supervisor, "step")
+    assert (record.state, record.pid, record.restarts) == (Health.HEALTHY, None, 0)
+    assert ("step", "done") in workshop.events
+
+
+def test_turn_when_a_step_fails_then_its_reason_is_told_and_it_is_tried_again(
+    workshop: Workshop,
+) -> None:
+    """Exit code 2 is a mistake in the configuration: waiting will not help, and says so."""
+    program = "import sys; print('jts: jts.toml: unknown key x', file=sys.stderr); sys.exit(2)"
+    step = Part(
+        name="step",
+        argv=(sys.executable, "-c", program),
+        environment=dict(os.environ),
+        directory=workshop.home,
+        probe=lambda _age_s: "under way",
+        is_step=True,
+    )
+    supervisor = workshop.supervise(step, workshop.server("child", parents=("step",)))
+    _turn_until(supervisor, supervisor.has_lasting_reason)
+    assert "jts: jts.toml: unknown key x" in _record(supervisor, "step").reason
+    assert _record(supervisor, "child").state is Health.NOT_STARTED
+    _turn_until(supervisor, lambda: _record(supervisor, "step").restarts >= 1)
+
+
+def test_turn_when_a_part_says_that_it_is_alive_then_it_is_not_started_again(
+    workshop: Workshop,
+) -> None:
+    """A latched kill switch, say, is no reason to restart a role."""
+    server = workshop.server("role", hung_after_s=0.3)
+    asked = []
+
+    def probe(_age_s: float) -> str | None:
+        asked.append(1)
+        return AliveReason("kill switch latched")
+
+    supervisor = workshop.supervise(replace(server, probe=probe))
+    _turn_until(supervisor, lambda: len(asked) > 5)
+    record = _record(supervisor, "role")
+    assert (record.restarts, record.reason) == (0, "kill switch latched")
+    assert record.state is Health.WARNING
