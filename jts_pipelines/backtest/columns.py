@@ -25,6 +25,7 @@ class Bars(NamedTuple):
     volume: Floats
     is_traded: Flags  # something traded in the bar: only then does the strategy's state advance
     frames_closed: Ints  # bit k: the pending bar of time frame k closed before this bar
+    session: Ints  # trading day of the bar, days since 1970-01-01
 
 
 class Market(NamedTuple):

@@ -23,7 +23,7 @@ from jts_pipelines.backtest.columns import Bars, Desk, Ints, Rules
 from jts_pipelines.backtest.desk import empty_desk, make_desk
 from jts_pipelines.backtest.frames import at_interval, day_of, frames_closed
 from jts_pipelines.backtest.instruments import Instruments, read_instruments
-from jts_pipelines.backtest.kernel_text import portfolio_text, signals_text
+from jts_pipelines.backtest.kernel_text import STEP_EXTRAS, portfolio_text, signals_text
 from jts_pipelines.backtest.market import (
     Limits,
     cost_columns,
@@ -139,7 +139,7 @@ def prepare(
     Raises:
         InputError, StrategyError, RuleMissingError: See `run_backtest`.
     """
-    plan.require_columns(("open", "high", "low", "close", "volume"))
+    plan.require_columns(("open", "high", "low", "close", "volume", *STEP_EXTRAS))
     rules = order_rules(plan, settings)
     calendar = calendar_for(settings.venue)
 
@@ -163,7 +163,9 @@ def prepare(
 
 def load_kernels(plan: Plan, cache_dir: Path) -> tuple[ModuleType, ModuleType]:
     """Return the compiled modules of the pass over rules and of the portfolio."""
-    return load(signals_text(plan.source), cache_dir), load(portfolio_text(), cache_dir)
+    return load(signals_text(plan.source, plan.needs), cache_dir), load(
+        portfolio_text(), cache_dir
+    )
 
 
 def code_digest(plan: Plan) -> str:
@@ -171,7 +173,7 @@ def code_digest(plan: Plan) -> str:
     parts = (
         ENGINE_VERSION,
         plan.digest,
-        kernel_digest(signals_text(plan.source)),
+        kernel_digest(signals_text(plan.source, plan.needs)),
         kernel_digest(portfolio_text()),
         default_table().digest,
     )
@@ -189,6 +191,7 @@ def _bars(prepared: Prepared) -> Bars:
         volume=as_floats(bars.volume),
         is_traded=bars.is_traded,
         frames_closed=prepared.closed,
+        session=bars.day,
     )
 
 

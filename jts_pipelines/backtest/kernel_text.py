@@ -6,6 +6,7 @@ strategy, the portfolio once per version of JTS.
 
 import ast
 import inspect
+from collections.abc import Collection
 from functools import cache
 from types import ModuleType
 
@@ -16,9 +17,27 @@ from jts_trading.strategy import sizing, stops
 _JOINED = ("jts_trading.strategy", "collections.abc")
 
 
-def signals_text(strategy_source: str) -> str:
-    """Return the pass over rules for the generated source of a strategy."""
-    return f"{strategy_source}\n\n{_body(signals)}"
+# What `step` is given beyond the columns of every bar, where a strategy needs it, in this order.
+STEP_EXTRAS = ("session",)
+
+
+def signals_text(strategy_source: str, needs: Collection[str]) -> str:
+    """Return the pass over rules for the generated source of a strategy.
+
+    Args:
+        strategy_source: `Plan.source`.
+        needs: `Plan.needs`.
+    """
+    tree = ast.parse(_body(signals))
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id == "step"
+        ):
+            extras = [f"bars.{name}[row]" for name in STEP_EXTRAS if name in needs]
+            node.args += [ast.parse(extra, mode="eval").body for extra in extras]
+    return f"{strategy_source}\n\n{ast.unparse(tree)}"
 
 
 @cache

@@ -5,7 +5,8 @@ which something traded, so halted and absent bars leave its state alone. A decis
 that bar and earlier ones of the same instrument, nothing else.
 
 This module is read as text: `kernel_text` joins it to the source of a strategy, which defines
-`step` and `init_state`, and numba compiles the result.
+`step` and `init_state`, and numba compiles the result. What a strategy needs beyond the columns of
+every bar (`Plan.needs`: the session) is added to the call of `step` there.
 """
 
 from collections.abc import Callable

@@ -6,11 +6,17 @@ from typing import Protocol
 from jts_trading.dsl import graph as g
 from jts_trading.dsl import syntax as s
 from jts_trading.dsl.errors import StrategyError, nearest
-from jts_trading.dsl.grammar import INDICATORS_MAX, SOURCE_ARGUMENT
+from jts_trading.dsl.grammar import INDICATORS_MAX
 from jts_trading.dsl.names import Scope
 from jts_trading.dsl.values import Bound, Bundle, Fixed, Kind, Series, Value, describe
-from jts_trading.indicators.catalog import DEFINITIONS, find
-from jts_trading.indicators.definition import Definition, Parameter, ParameterKind, Unit
+from jts_trading.indicators.catalog import NATIVE
+from jts_trading.indicators.definition import (
+    PRICE_SCALE,
+    Definition,
+    Parameter,
+    ParameterKind,
+    Unit,
+)
 
 
 class ExpressionResolver(Protocol):
@@ -33,10 +39,10 @@ def resolve_call(resolver: ExpressionResolver, node: s.Call, frame: int) -> Boun
         StrategyError: It is unknown, or an argument is missing, unknown, given twice or out of
             range.
     """
-    definition = find(node.name)
+    definition = NATIVE.find(node.name)
     if definition is None:
         raise resolver.refuse(
-            f'unknown indicator "{node.name}"', node.at, nearest(node.name, set(DEFINITIONS))
+            f'unknown indicator "{node.name}"', node.at, nearest(node.name, NATIVE.names)
         )
     given = _match_arguments(resolver, definition, node)
     settings = tuple(
@@ -46,8 +52,8 @@ def resolve_call(resolver: ExpressionResolver, node: s.Call, frame: int) -> Boun
     problem = definition.constraint(dict(settings))
     if problem:
         raise resolver.refuse(f"{definition.name}: {problem}", node.at)
-    inputs, kind, power = _inputs(resolver, definition, given.get(SOURCE_ARGUMENT), frame)
-    indicator = g.Indicator(definition.name, settings, inputs, frame)
+    inputs, kind, power = _inputs(resolver, definition, given, frame)
+    indicator = g.Indicator(definition, settings, inputs, frame)
     number = resolver.graph.add(indicator)
     count = sum(isinstance(n, g.Indicator) for n in resolver.graph.nodes)
     if count > INDICATORS_MAX:
@@ -66,17 +72,19 @@ def output_of(resolver: ExpressionResolver, bundle: Bundle, field: str, at: int)
     Raises:
         StrategyError: It has no such output.
     """
-    definition = DEFINITIONS[bundle.name]
+    indicator = g.indicator_of(resolver.graph, bundle.indicator)
+    definition = indicator.definition
     index = definition.output_index(field)
     if index is None:
         raise resolver.refuse(
             f'{bundle.name} has no output "{field}"', at, nearest(field, set(bundle.outputs))
         )
-    indicator = g.indicator_of(resolver.graph, bundle.indicator)
     number = resolver.graph.add(g.Output(bundle.indicator, index, indicator.frame))
     match definition.outputs[index].unit:
         case Unit.INPUT:
             return Series(number, bundle.kind, bundle.power)
+        case Unit.SQUARE:
+            return Series(number, bundle.kind, 2 * bundle.power)
         case Unit.NUMBER:
             return Series(number, Kind.NUMBER)
         case Unit.PERCENT:
@@ -87,7 +95,7 @@ def _match_arguments(
     resolver: ExpressionResolver, definition: Definition, node: s.Call
 ) -> dict[str, s.Argument]:
     names = [p.name for p in definition.parameters]
-    accepted = [*names, SOURCE_ARGUMENT] if definition.accepts_source else names
+    accepted = [*names, *definition.source_names]
     given: dict[str, s.Argument] = {}
     for place, argument in enumerate(node.arguments):
         if not argument.name and place >= len(names):
@@ -175,14 +183,32 @@ def _plain(number: Fraction) -> str:
 
 
 def _inputs(
-    resolver: ExpressionResolver, definition: Definition, source: s.Argument | None, frame: int
+    resolver: ExpressionResolver,
+    definition: Definition,
+    given: dict[str, s.Argument],
+    frame: int,
 ) -> tuple[tuple[int, ...], Kind, int]:
-    if source is None:
-        nodes = tuple(resolver.graph.add(g.Column(name, frame)) for name in definition.inputs)
-        return nodes, Kind.NUMBER, int(definition.inputs != ("volume",))
-    if isinstance(source.value, s.Record):
-        raise resolver.refuse(f"{SOURCE_ARGUMENT} must be a series", source.at)
-    value = resolver.value(source.value, frame)
+    """Return the nodes of the inputs, and kind and power of the first one."""
+    kind, power = Kind.NUMBER, int(definition.inputs[0] != "volume")
+    nodes: list[int] = []
+    for place, name in enumerate(definition.inputs):
+        argument = definition.source_names[place : place + 1]
+        if argument and argument[0] in given:
+            source = _source(resolver, argument[0], given[argument[0]], frame)
+            nodes.append(source.node)
+            if place == 0:
+                kind, power = source.kind, source.power
+        elif name == PRICE_SCALE:
+            nodes.append(resolver.graph.add(g.Constant(Fraction(1), power)))
+        else:
+            nodes.append(resolver.graph.add(g.Column(name, frame)))
+    return tuple(nodes), kind, power
+
+
+def _source(resolver: ExpressionResolver, name: str, argument: s.Argument, frame: int) -> Series:
+    if isinstance(argument.value, s.Record):
+        raise resolver.refuse(f"{name} must be a series", argument.at)
+    value = resolver.value(argument.value, frame)
     if not isinstance(value, Series) or value.kind is Kind.TRUTH:
-        raise resolver.refuse(f"{SOURCE_ARGUMENT} must be a series of numbers", source.value.at)
-    return (value.node,), value.kind, value.power
+        raise resolver.refuse(f"{name} must be a series of numbers", argument.value.at)
+    return value

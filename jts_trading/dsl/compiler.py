@@ -15,7 +15,7 @@ from jts_trading.dsl.describe import describe_nodes
 from jts_trading.dsl.emit import emit_source
 from jts_trading.dsl.errors import Place, StrategyError
 from jts_trading.dsl.exactness import find_exact
-from jts_trading.dsl.grammar import COLUMNS, QUOTE_COLUMNS
+from jts_trading.dsl.grammar import COLUMNS, EXTRA_COLUMNS, SESSION_COLUMN
 from jts_trading.dsl.layout import STATE_SLOTS_MAX, Layout, lay_out
 from jts_trading.dsl.lexer import read_text
 from jts_trading.dsl.normal import decimal_text, duration_text, normalise
@@ -83,6 +83,13 @@ def _lay_out(program: Program, live: frozenset[int], file: str) -> Layout:
         program.graph,
         live,
         frames=len(program.frames.table),
+        sessions=frozenset(
+            node.frame
+            for n in live
+            if isinstance(node := nodes[n], g.Column)
+            and node.name == SESSION_COLUMN
+            and node.frame != g.BASE_FRAME
+        ),
         held=held,
         edges=tuple(c.rule.bit for c in program.rules if c.is_edge),
         prices=tuple((c.rule.bit, which) for c in program.rules for which, _ in c.prices),
@@ -108,7 +115,7 @@ def _with_slots(rule: Rule, layout: Layout) -> Rule:
 def _needs(program: Program, live: frozenset[int]) -> tuple[str, ...]:
     nodes = [program.graph.nodes[n] for n in live]
     read = {node.name for node in nodes if isinstance(node, g.Column)}
-    return tuple(name for name in (*COLUMNS, *QUOTE_COLUMNS) if name in read)
+    return tuple(name for name in (*COLUMNS, *EXTRA_COLUMNS) if name in read)
 
 
 def _warmup_bars(program: Program, warmup: tuple[Warmup, ...]) -> dict[str, int]:

@@ -7,7 +7,6 @@ from jts_trading.dsl.grammar import Word
 from jts_trading.dsl.layout import slots_of
 from jts_trading.dsl.plan import PlanNode
 from jts_trading.dsl.program import Program
-from jts_trading.indicators.catalog import DEFINITIONS
 
 
 def describe_nodes(program: Program, live: frozenset[int]) -> tuple[PlanNode, ...]:
@@ -30,12 +29,12 @@ def _text(graph: g.Graph, node: g.Node) -> str:  # noqa: PLR0911 - one return pe
             return str(Word.TRUE if value else Word.FALSE)
         case g.Column(name=name):
             return name
-        case g.Indicator(name=name, settings=settings, inputs=inputs):
+        case g.Indicator(definition=definition, settings=settings, inputs=inputs):
             words = [f"{key}: {_number(value)}" for key, value in settings]
-            return f"{name}({', '.join([*(f'#{n}' for n in inputs), *words])})"
+            return f"{definition.name}({', '.join([*(f'#{n}' for n in inputs), *words])})"
         case g.Output(indicator=indicator, index=index):
             of = g.indicator_of(graph, indicator)
-            return f"#{indicator}.{DEFINITIONS[of.name].outputs[index].name}"
+            return f"#{indicator}.{of.definition.outputs[index].name}"
         case (
             g.Arithmetic(sign=sign, left=left, right=right)
             | g.Compare(sign=sign, left=left, right=right)

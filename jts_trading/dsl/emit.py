@@ -17,10 +17,10 @@ from typing import Any
 
 from jts_trading.dsl import graph as g
 from jts_trading.dsl.exactness import MULTIPLIER_MAX, Exact, scaling
+from jts_trading.dsl.grammar import EXTRA_COLUMNS, SESSION_COLUMN
 from jts_trading.dsl.layout import BAR_COLUMNS, SCALE_SLOT, Layout
 from jts_trading.dsl.program import Program
 from jts_trading.dsl.runtime import divide, gather, past
-from jts_trading.indicators.catalog import DEFINITIONS
 from jts_trading.indicators.definition import ParameterKind
 
 _ARGUMENTS = {
@@ -30,6 +30,7 @@ _ARGUMENTS = {
     "close": "close",
     "volume": "volume",
     "spread": "spread",
+    SESSION_COLUMN: SESSION_COLUMN,
 }
 _INDENT = "    "
 
@@ -80,12 +81,14 @@ def _constant(value: Fraction | int, node: g.Constant, factor: int = 1) -> str:
 def _column(emit: Emitter, number: int, node: g.Column) -> list[str]:
     if node.frame == g.BASE_FRAME:
         return [f"v{number} = {_ARGUMENTS[node.name]}"]
+    if node.name == SESSION_COLUMN:
+        return [f"v{number} = state[{emit.layout.sessions[node.frame]}]"]
     slot = emit.layout.bars[node.frame] + 1 + BAR_COLUMNS.index(node.name)
     return [f"v{number} = state[{slot}]"]
 
 
 def _indicator(emit: Emitter, number: int, node: g.Indicator) -> list[str]:
-    definition = DEFINITIONS[node.name]
+    definition = node.definition
     settings = dict(node.settings)
     arguments = ["state", str(emit.layout.nodes[number])]
     for parameter in definition.parameters:
@@ -210,13 +213,13 @@ def emit_source(
     body += _fire(emit, program)
     if any("scale" in line for line in body):
         body.insert(0, f"scale = state[{SCALE_SLOT}]")
-    spread = ", spread" if "spread" in columns else ""
+    extras = "".join(f", {name}" for name in EXTRA_COLUMNS if name in columns)
     parts = [
         "import math",
         *_pasted(program, live),
         f"STATE_SIZE = {layout.size}",
         _initial(layout),
-        f"def step(state, open_, high, low, close, volume, tf_closed{spread}):\n"
+        f"def step(state, open_, high, low, close, volume, tf_closed{extras}):\n"
         + "\n".join(_INDENT + line for line in body),
     ]
     return "\n\n\n".join(parts) + "\n"
@@ -232,10 +235,12 @@ def _frame(emit: Emitter, frame: int, live: frozenset[int]) -> list[str]:
             if number in emit.layout.held:
                 lines.append(f"state[{emit.layout.held[number]}] = v{number}")
     lines.append(f"state[{at}] = 0.0")
+    session = emit.layout.sessions.get(frame)
     return [
         f"if tf_closed & {1 << (frame - 1)} != 0 and state[{at}] > 0.0:",
         *(_INDENT + line for line in lines),
         f"gather(state, {at}, open_, high, low, close, volume)",
+        *([] if session is None else [f"state[{session}] = session"]),
     ]
 
 
@@ -273,8 +278,7 @@ def _pasted(program: Program, live: frozenset[int]) -> list[str]:
     for number in sorted(live):
         node = program.graph.nodes[number]
         if isinstance(node, g.Indicator):
-            definition = DEFINITIONS[node.name]
-            for function in (*definition.uses, definition.step):
+            for function in (*node.definition.uses, node.definition.step):
                 functions.setdefault(function.__name__, function)
         elif isinstance(node, g.Past):
             functions.setdefault("past", past)

@@ -14,7 +14,6 @@ from math import lcm
 
 from jts_trading.dsl import graph as g
 from jts_trading.dsl.grammar import QUOTE_COLUMNS
-from jts_trading.indicators.catalog import DEFINITIONS
 
 MULTIPLIER_MAX = 2**24
 WHOLE_MAX = 2**53
@@ -58,12 +57,12 @@ def _of_node(graph: g.Graph, node: g.Node, found: list[Exact]) -> Exact:
 
 def _of_output(graph: g.Graph, number: int, index: int, found: list[Exact]) -> Exact:
     indicator = g.indicator_of(graph, number)
-    definition = DEFINITIONS[indicator.name]
+    definition = indicator.definition
     output = definition.outputs[index]
     if output.divisor is None or not definition.is_linear:
         return ROUNDED
     inner = found[indicator.inputs[0]]
-    divisor = int(dict(indicator.settings)[output.divisor]) * inner.divisor
+    divisor = output.divisor(dict(indicator.settings)) * inner.divisor
     # A sum over its period is divided on use in any case; whole says whether that is exact.
     return Exact(divisor, inner.is_whole and divisor <= MULTIPLIER_MAX)
 

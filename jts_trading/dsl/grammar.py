@@ -176,7 +176,6 @@ ALL_QUANTITY = "all"
 KELLY_CALL = "calculate_kelly_criterion"
 FASTEST_BROKER_CALL = "select_fastest_broker"
 SOURCE_RANGE = "symbols"
-SOURCE_ARGUMENT = "source"
 
 
 class Measure(StrEnum):
@@ -219,6 +218,10 @@ COMPARISONS = (">=", "<=", "==", "!=", ">", "<")
 COLUMNS = ("open", "high", "low", "close", "volume")
 # Columns that only bars with quotes have; (ask - bid) / mid, a percentage.
 QUOTE_COLUMNS = ("spread",)
+# Read by indicators only: the trading day, as days since 1970-01-01.
+SESSION_COLUMN = "session"
+# Arguments of a compiled step beyond those that every one has, in this order.
+EXTRA_COLUMNS = (*QUOTE_COLUMNS, SESSION_COLUMN)
 
 TEXT_BYTES_MAX = 64 * 1024
 NESTING_MAX = 32

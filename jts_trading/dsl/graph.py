@@ -12,6 +12,8 @@ Truth is three-valued and coded 0 (false), 1 (null), 2 (true): `and` is min, `or
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from jts_trading.indicators.definition import Definition
+
 BASE_FRAME = 0
 
 
@@ -42,7 +44,7 @@ class Column:
 class Indicator:
     """An indicator; settings in the order of its definition, inputs are nodes."""
 
-    name: str
+    definition: Definition
     settings: tuple[tuple[str, Fraction], ...]
     inputs: tuple[int, ...]
     frame: int

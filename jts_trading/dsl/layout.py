@@ -1,14 +1,13 @@
 """Where the state of each node lives in the row of an instrument.
 
-Slot 0 holds the price scale. Then, per higher frame, the bar that is being gathered (six slots),
-then the nodes in order, then the values that rules keep. The size is known and bounded before
-anybody allocates a row.
+Slot 0 holds the price scale. Then, per higher frame, the bar that is being gathered (six slots)
+and, where an indicator needs it, its trading day; then the nodes in order, then the values that
+rules keep. The size is known and bounded before anybody allocates a row.
 """
 
 from dataclasses import dataclass
 
 from jts_trading.dsl import graph as g
-from jts_trading.indicators.catalog import DEFINITIONS
 
 SCALE_SLOT = 0
 # The bar in the making: count, open, high, low, close, volume.
@@ -22,10 +21,12 @@ STATE_SLOTS_MAX = 256 * 2**20 // 8 // 1800
 class Layout:
     """Slots: first one of each pending bar, node, held value and rule; initial values by slot.
 
-    `nulls` and `unknowns` are (first, one past last) ranges that start as NaN and as null truth.
+    `sessions` hold the trading day of a higher frame's newest bar. `nulls` and `unknowns` are
+    (first, one past last) ranges that start as NaN and as null truth.
     """
 
     bars: dict[int, int]
+    sessions: dict[int, int]
     nodes: dict[int, int]
     held: dict[int, int]
     edges: dict[int, int]
@@ -48,8 +49,8 @@ class _Slots:
 def slots_of(node: g.Node) -> int:
     """Return how many slots a node needs."""
     match node:
-        case g.Indicator(name=name, settings=settings):
-            return DEFINITIONS[name].state_size(dict(settings))
+        case g.Indicator(definition=definition, settings=settings):
+            return definition.state_size(dict(settings))
         case g.Past(bars=bars):
             return 1 + bars
         case g.Cross():
@@ -63,6 +64,7 @@ def lay_out(
     live: frozenset[int],
     *,
     frames: int,
+    sessions: frozenset[int],
     held: frozenset[int],
     edges: tuple[int, ...],
     prices: tuple[tuple[int, str], ...],
@@ -73,12 +75,14 @@ def lay_out(
         graph: The nodes.
         live: Those that a rule needs.
         frames: How many frames there are, the base included.
+        sessions: Higher frames on which an indicator reads the trading day.
         held: Nodes of higher frames that a finer one reads.
         edges: Rules (by bit) that fire on the edge of their condition.
         prices: (bit, which) of rules that leave an order price.
     """
     slots = _Slots()
     bars = {frame: slots.take(BAR_SLOTS) for frame in range(1, frames)}
+    of_session = {frame: slots.take(1) for frame in sorted(sessions)}
     nodes: dict[int, int] = {}
     nulls: list[tuple[int, int]] = []
     unknowns: list[tuple[int, int]] = []
@@ -95,6 +99,7 @@ def lay_out(
         (unknowns if g.is_truth(graph.nodes[number]) else nulls).append((slot, slot + 1))
     return Layout(
         bars,
+        of_session,
         nodes,
         kept,
         {bit: slots.take(1) for bit in edges},

@@ -8,7 +8,7 @@ from jts_trading.dsl.lexer import SourceText
 from jts_trading.dsl.syntax import Definition, Strategy
 from jts_trading.dsl.values import Bound, Fixed
 from jts_trading.dsl.walk import references
-from jts_trading.indicators.catalog import DEFINITIONS
+from jts_trading.indicators.catalog import NATIVE
 
 CYCLE_SHOWN = 10
 
@@ -41,7 +41,7 @@ class Scope:
     def known(self, frame: int) -> set[str]:
         """Return what can be written in an expression of a frame."""
         names = {name for (f, name) in self.bound if f == frame}
-        names |= {*COLUMNS, *DEFINITIONS, *self.params}
+        names |= {*COLUMNS, *NATIVE.names, *self.params}
         if frame == 0:
             names |= {*QUOTE_COLUMNS, *self.frames.numbers}
             names |= {f"{self.frames.table[f][0]}.{name}" for (f, name) in self.bound if f}

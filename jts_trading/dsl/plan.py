@@ -4,13 +4,17 @@
 
     STATE_SIZE                      float64 slots per instrument
     init_state(state, price_scale=1.0)
-    step(state, open_, high, low, close, volume, tf_closed[, spread]) -> int
+    step(state, open_, high, low, close, volume, tf_closed[, spread][, session]) -> int
 
 `step` is called once per traded bar of the base time frame of one instrument. Prices are float64
 whole units of the smallest price increment; `price_scale` says how many of them make one unit of
 currency (1 for KRW), so that a number in the text is an amount of currency. Bit k of `tf_closed`
 says that the pending bar of `timeframes[k]` closed before this bar; the step gathers those bars
-itself. Bit i of the result says that `rules[i]` fires. `spread` exists only when it is in `needs`.
+itself. Bit i of the result says that `rules[i]` fires.
+
+`spread` and `session` exist only when they are in `needs`. `session` is the trading day to which
+the bar belongs, as days since 1970-01-01 (for markets without a break the UTC day): indicators
+that start afresh each day compare it with that of the bar before.
 """
 
 from collections.abc import Collection

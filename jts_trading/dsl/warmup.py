@@ -1,7 +1,6 @@
 """How many bars of each frame pass until a value can be defined."""
 
 from jts_trading.dsl import graph as g
-from jts_trading.indicators.catalog import DEFINITIONS
 
 Warmup = dict[int, int]
 
@@ -27,8 +26,8 @@ def latest(left: Warmup, right: Warmup) -> Warmup:
 
 def _extra_bars(node: g.Node) -> int:
     match node:
-        case g.Indicator(name=name, settings=settings):
-            return DEFINITIONS[name].warmup(dict(settings)) - 1
+        case g.Indicator(definition=definition, settings=settings):
+            return definition.warmup(dict(settings)) - 1
         case g.Past(bars=bars):
             return bars
         case g.Cross():

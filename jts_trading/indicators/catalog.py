@@ -1,23 +1,50 @@
 """Every native indicator, by name. A new family is one more line here."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from jts_trading.indicators.averages import AVERAGES
 from jts_trading.indicators.definition import Definition
 from jts_trading.indicators.oscillators import OSCILLATORS
 from jts_trading.indicators.volatility import VOLATILITY
-from jts_trading.indicators.volume import VOLUME
+from jts_trading.indicators.volume import VOLUME_FLOW
 
-FAMILIES = (AVERAGES, OSCILLATORS, VOLATILITY, VOLUME)
-
-DEFINITIONS: Mapping[str, Definition] = MappingProxyType(
-    {definition.name: definition for family in FAMILIES for definition in family}
+# Title of each family and its members, in the order of the page.
+FAMILIES: Mapping[str, tuple[Definition, ...]] = MappingProxyType(
+    {
+        "Moving averages": AVERAGES,
+        "Oscillators": OSCILLATORS,
+        "Volatility": VOLATILITY,
+        "Volume": VOLUME_FLOW,
+    }
 )
 
-_BY_LOWER_NAME = {name.lower(): definition for name, definition in DEFINITIONS.items()}
+
+class Catalog:
+    """Indicators by name and alias, whatever the case of the letters."""
+
+    def __init__(self, definitions: Iterable[Definition]) -> None:
+        self._by_name = {definition.name: definition for definition in definitions}
+        self._by_lower_name: dict[str, Definition] = {}
+        for definition in self._by_name.values():
+            for name in (definition.name, *definition.aliases):
+                if self._by_lower_name.setdefault(name.lower(), definition) is not definition:
+                    raise ValueError(f'two indicators are called "{name}"')
+
+    @property
+    def definitions(self) -> Mapping[str, Definition]:
+        """Every indicator by its own name."""
+        return MappingProxyType(self._by_name)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Everything an indicator may be called."""
+        aliases = (alias for d in self._by_name.values() for alias in d.aliases)
+        return frozenset({*self._by_name, *aliases})
+
+    def find(self, name: str) -> Definition | None:
+        """Return the indicator of this name or alias, or None."""
+        return self._by_lower_name.get(name.lower())
 
 
-def find(name: str) -> Definition | None:
-    """Return the indicator of this name, whatever its case, or None."""
-    return _BY_LOWER_NAME.get(name.lower())
+NATIVE = Catalog(definition for family in FAMILIES.values() for definition in family)

@@ -11,7 +11,16 @@ its arguments, `math`, and the steps that the definition names in `uses`; nothin
 kernel, and a new indicator needs no change of the compiler.
 
 One null rule holds for all: a null input (NaN) leaves the state as it was and the output null.
-So halted and absent bars, and the warm-up of an inner indicator, never advance an outer one.
+So halted and absent bars, and the warm-up of an inner indicator, never advance an outer one. A
+quotient by zero is null, as everywhere in the language.
+
+Two inputs are no columns of the bar: `session` is the trading day of the bar as a number that
+differs between days (days since 1970-01-01), `price_scale` the number of price units in one unit
+of currency.
+
+The docstring of a step is part of its definition: after the first sentence, paragraphs headed
+`Formula:`, `Source:` and, where the general rule is not all, `Null:` become the page
+`docs/indicators.md`; `Slots:` is for those who change the step.
 
 Invariant: a step reads and writes only `state[at : at + state_size]`.
 """
@@ -25,6 +34,9 @@ from typing import Protocol
 Settings = Mapping[str, Fraction]
 
 PERIOD_MAX = 10_000
+SESSION = "session"
+PRICE_SCALE = "price_scale"
+SOURCE = "source"
 
 
 class State(Protocol):
@@ -49,6 +61,7 @@ class Unit(StrEnum):
     """In what an output is measured."""
 
     INPUT = "input"  # as the input: SMA of prices is a price
+    SQUARE = "square of the input"  # the variance of prices
     NUMBER = "number"
     PERCENT = "percent"  # a fraction: 0.03 is 3%
 
@@ -68,13 +81,13 @@ class Parameter:
 class Output:
     """One output.
 
-    `divisor` names the parameter by which the returned number is to be divided: a mean is
+    `divisor` gives the whole number by which the returned number is to be divided: a mean is
     returned as its sum, so that means of whole numbers stay exact and are compared exactly.
     """
 
     name: str
     unit: Unit
-    divisor: str | None = None
+    divisor: Callable[[Settings], int] | None = None
     aliases: tuple[str, ...] = ()
 
 
@@ -82,14 +95,16 @@ def _no_constraint(_settings: Settings) -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Definition:
-    """An indicator.
+    """An indicator; two are the same when they are the same object.
 
-    `is_linear`: outputs are whole-number combinations of the inputs before division, so inputs
-    may be fed as numerators over a common divisor. `state_size` counts float64 slots, `warmup`
-    the bars with inputs until the first value (1: at once). `constraint` returns what is wrong
-    with a combination of parameters, or None.
+    `is_linear`: outputs with a divisor are whole-number combinations of the inputs (or the
+    greatest, least or middle one), so inputs may be fed as numerators over a common divisor.
+    `state_size` counts float64 slots, `warmup` the bars with inputs until the first bar on which
+    all outputs are defined (1: at once), `waits_for` what else has to pass. `constraint` returns
+    what is wrong with a combination of parameters, or None. `sources` names the arguments that
+    replace the first inputs by any series.
     """
 
     name: str
@@ -100,14 +115,17 @@ class Definition:
     step: Callable[..., float | tuple[float, ...]]
     state_size: Callable[[Settings], int]
     warmup: Callable[[Settings], int]
-    uses: tuple[Callable[..., float], ...] = ()
+    uses: tuple[Callable[..., float | tuple[float, ...]], ...] = ()
     is_linear: bool = False
     constraint: Callable[[Settings], str | None] = _no_constraint
+    aliases: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    waits_for: str = ""
 
     @property
-    def accepts_source(self) -> bool:
-        """Whether its one input can be replaced by any series (`source: ...`)."""
-        return len(self.inputs) == 1
+    def source_names(self) -> tuple[str, ...]:
+        """The arguments that replace the first inputs by any series."""
+        return self.sources or ((SOURCE,) if len(self.inputs) == 1 else ())
 
     def output_index(self, name: str) -> int | None:
         """Return the position of an output by name or alias, or None."""
@@ -126,3 +144,24 @@ def period(default: int | None = None, *, name: str = "period", low: int = 1) ->
         Fraction(PERIOD_MAX),
         None if default is None else Fraction(default),
     )
+
+
+def number(name: str, default: str, low: str, high: str) -> Parameter:
+    """Return a parameter that is any number of a range; bounds and default as decimals."""
+    return Parameter(name, ParameterKind.NUMBER, Fraction(low), Fraction(high), Fraction(default))
+
+
+def whole(settings: Settings, name: str = "period") -> int:
+    """Return the value of a parameter that counts bars."""
+    return int(settings[name])
+
+
+# What most indicators are made of: outputs, inputs, sizes.
+VALUE = Output("value", Unit.INPUT)
+NUMBER_VALUE = Output("value", Unit.NUMBER)
+CLOSE = ("close",)
+VOLUME = ("volume",)
+HIGH_LOW = ("high", "low")
+HIGH_LOW_CLOSE = ("high", "low", "close")
+OPEN_HIGH_LOW_CLOSE = ("open", "high", "low", "close")
+HIGH_LOW_CLOSE_VOLUME = ("high", "low", "close", "volume")

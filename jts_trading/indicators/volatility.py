@@ -1,27 +1,33 @@
-"""Volatility: ATR and Bollinger bands."""
+"""Volatility: true range and what is made of it."""
 
 import math
-from fractions import Fraction
 
-from jts_trading.indicators.averages import sma_step, wilder_step
+from jts_trading.indicators.averages import wilder_step
 from jts_trading.indicators.definition import (
+    CLOSE,
+    HIGH_LOW_CLOSE,
+    VALUE,
     Definition,
     Output,
-    Parameter,
-    ParameterKind,
     State,
     Unit,
+    number,
     period,
+    whole,
 )
+from jts_trading.indicators.windows import moments_step
 
 
-def atr_step(  # noqa: PLR0917 - compiled code is called by position
-    state: State, at: int, period: int, high: float, low: float, close: float
-) -> float:
-    """Return Wilder's average of the true range.
+def true_range_step(state: State, at: int, high: float, low: float, close: float) -> float:
+    """Return the true range.
 
-    The first bar has no close before it and therefore no true range: first value on bar
-    `period + 1`. Slots: 1 once a bar was seen, the last close, Wilder average.
+    Formula: max(high, close[1]) - min(low, close[1])
+
+    Source: J. Welles Wilder, New Concepts in Technical Trading Systems (1978); TA-Lib TRANGE.
+
+    Null: on the first bar, which has no close before it.
+
+    Slots: 1 once a bar was seen, the last close.
     """
     if math.isnan(high) or math.isnan(low) or math.isnan(close):
         return math.nan
@@ -30,59 +36,75 @@ def atr_step(  # noqa: PLR0917 - compiled code is called by position
     if state[at] == 0.0:
         state[at] = 1.0
         return math.nan
-    true_range = max(high, before) - min(low, before)
-    return wilder_step(state, at + 2, period, true_range)
+    return max(high, before) - min(low, before)
+
+
+def atr_step(state: State, at: int, period: int, high: float, low: float, close: float) -> float:
+    """Return Wilder's average of the true range.
+
+    Formula: RMA(true range, period)
+
+    Source: J. Welles Wilder, New Concepts in Technical Trading Systems (1978); TA-Lib ATR.
+
+    Slots: the true range, Wilder average.
+    """
+    return wilder_step(state, at + 2, period, true_range_step(state, at, high, low, close))
 
 
 def bollinger_step(
     state: State, at: int, period: int, deviations: float, x: float
 ) -> tuple[float, float, float]:
-    """Return upper, middle and lower band: mean and population deviation of the window.
+    """Return upper, middle and lower band.
 
-    The deviation is summed over the window at each bar: running squares lose six digits on prices
-    of five. Slots: those of the simple mean.
+    Formula: middle = SMA(x), upper and lower = middle +- deviations * population standard
+    deviation of the window
+
+    Source: John Bollinger, Bollinger on Bollinger Bands (2001); TA-Lib BBANDS.
+
+    Slots: those of `moments_step`.
     """
-    mean = sma_step(state, at, period, x) / period
-    if math.isnan(mean):
-        return math.nan, math.nan, math.nan
-    squares = 0.0
-    for i in range(at + 2, at + 2 + period):
-        distance = state[i] - mean
-        squares += distance * distance
-    width = deviations * math.sqrt(squares / period)
+    mean, variance = moments_step(state, at, period, x)
+    width = deviations * math.sqrt(variance)
     return mean + width, mean, mean - width
 
 
+DEVIATIONS = number("deviations", "2", "0.01", "100")
+BANDS = (Output("upper", Unit.INPUT), Output("middle", Unit.INPUT), Output("lower", Unit.INPUT))
+
 VOLATILITY = (
+    Definition(
+        name="TrueRange",
+        aliases=("TRANGE",),
+        summary="span of a bar together with the close before it",
+        inputs=HIGH_LOW_CLOSE,
+        parameters=(),
+        outputs=(Output("value", Unit.INPUT, divisor=lambda _: 1),),
+        step=true_range_step,
+        state_size=lambda _: 2,
+        warmup=lambda _: 2,
+        is_linear=True,
+    ),
     Definition(
         name="ATR",
         summary="Wilder's average of the true range",
-        inputs=("high", "low", "close"),
+        inputs=HIGH_LOW_CLOSE,
         parameters=(period(14),),
-        outputs=(Output("value", Unit.INPUT),),
+        outputs=(VALUE,),
         step=atr_step,
         state_size=lambda _: 4,
-        warmup=lambda s: int(s["period"]) + 1,
-        uses=(wilder_step,),
+        warmup=lambda s: whole(s) + 1,
+        uses=(wilder_step, true_range_step),
     ),
     Definition(
         name="Bollinger",
+        aliases=("BBANDS",),
         summary="mean of the window, and bands of population deviations around it",
-        inputs=("close",),
-        parameters=(
-            period(20, low=2),
-            Parameter(
-                "deviations", ParameterKind.NUMBER, Fraction(1, 100), Fraction(100), Fraction(2)
-            ),
-        ),
-        outputs=(
-            Output("upper", Unit.INPUT),
-            Output("middle", Unit.INPUT),
-            Output("lower", Unit.INPUT),
-        ),
+        inputs=CLOSE,
+        parameters=(period(20, low=2), DEVIATIONS),
+        outputs=BANDS,
         step=bollinger_step,
-        state_size=lambda s: 2 + int(s["period"]),
-        warmup=lambda s: int(s["period"]),
-        uses=(sma_step,),
+        state_size=lambda s: 4 + whole(s),
+        warmup=whole,
+        uses=(moments_step,),
     ),
 )

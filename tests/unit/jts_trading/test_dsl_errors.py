@@ -24,7 +24,7 @@ def entry(condition: str, action: str = "buy(quantity: 1)", before: str = "") ->
 
 CONDITIONS = {
     "close > smaa": (30, 'unknown name "smaa"', ""),
-    "SMMA(20) > 1": (22, 'unknown indicator "SMMA"', "did you mean SMA?"),
+    "SNA(20) > 1": (22, 'unknown indicator "SNA"', "did you mean SMA?"),
     "SMA(length: 20) > 1": (26, 'SMA has no parameter "length"', "known: period, source"),
     "SMA() > 1": (22, 'SMA needs "period"', "SMA(period: 20)"),
     "SMA(1, 2) > 1": (29, "SMA takes at most 1: period", ""),

@@ -42,7 +42,7 @@ def fired(plan: Plan, closes: list[float], **columns: list[float]) -> list[int]:
 
     row = np.array(state)
     space["init_state"](row, columns.pop("scale", [1.0])[0])
-    extra = [name for name in plan.needs if name == "spread"]
+    extra = [name for name in plan.needs if name in grammar.EXTRA_COLUMNS]
     step = space["step"]
     return [
         step(row, c, c, c, c, columns.get("volume", closes)[i], 0, *(columns[n][i] for n in extra))
@@ -162,7 +162,7 @@ def test_shared_expressions_when_equal_then_computed_once() -> None:
         strategy("a > SMA(period: 20) or SMA(20) < b", "indicators { a = SMA(20) b = sma(20) }")
     )
 
-    assert plan.source.count("sma_step(") == 2  # the definition and one call
+    assert plan.source.count("sum_step(") == 2  # the definition and one call
     assert [n.text for n in plan.nodes].count("SMA(#0, period: 20)") == 1
 
 

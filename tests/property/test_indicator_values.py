@@ -1,0 +1,121 @@
+"""Values of indicators: TA-Lib, pandas-ta-classic and slow formulas are the judges."""
+
+import importlib
+import importlib.util
+import sys
+import warnings
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jts_trading.indicators.catalog import NATIVE
+
+REFERENCE = Path(__file__).parents[1] / "reference"
+
+
+def load_reference(name: str) -> ModuleType:
+    """Load a module of the reference folder from its file."""
+    loaded = sys.modules.get(f"{name}_of_tests")
+    if loaded is not None:
+        return loaded
+    spec = importlib.util.spec_from_file_location(f"{name}_of_tests", REFERENCE / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+cases = load_reference("indicator_cases")
+judges = load_reference("indicator_judges")
+formulas = load_reference("indicator_formulas")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all workers of a test run keep the kernels of indicators."""
+    mine = tmp_path_factory.getbasetemp()
+    return (mine.parent if mine.name.startswith("popen-") else mine) / "indicator-kernels"
+
+
+@pytest.fixture(scope="module")
+def pandas_ta() -> ModuleType:
+    """Import pandas-ta-classic, which reads a deprecated field of the clock on import."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pd.errors.Pandas4Warning)
+        return importlib.import_module("pandas_ta_classic")
+
+
+def require_agreement(folder: Path, judge: object, library: ModuleType) -> None:
+    """Ask a library and compare on 600 bars: values at 1e-9, and the bar of the first one."""
+    columns = cases.walk(11, 600)
+    names = cases.COLUMNS[:5]
+    index = pd.date_range("2024-01-02 09:00", periods=600, freq="min")
+    market = judges.Market(pd.DataFrame(columns[:5].T, columns=list(names), index=index))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        answer = judge.ask(library, market)
+    expected = np.column_stack([np.asarray(a, dtype=float) for a in answer])
+    kernel = cases.kernel_of(judge.indicator, folder)
+    out = cases.compute(kernel, judge.indicator, judge.settings, columns)
+    found = cases.values_of(judge.indicator, judge.settings, out) * judge.scale
+    if judge.outputs is not None:
+        found = found[:, list(judge.outputs)]
+    assert found.shape == expected.shape
+    first = judge.fades
+    if not first:
+        first = int(np.argmax(~np.isnan(found).any(axis=1)))
+        assert first == int(np.argmax(~np.isnan(expected).any(axis=1))), "warm-up"
+    assert not np.isnan(found[first:]).any()
+    size = np.nanmax(np.abs(expected[first:]), axis=0)
+    for k in range(found.shape[1]):
+        np.testing.assert_allclose(
+            found[first:, k], expected[first:, k], rtol=1e-9, atol=1e-11 * size[k]
+        )
+
+
+@pytest.mark.parametrize("judge", judges.TALIB, ids=lambda j: f"{j.indicator}-{j.settings}")
+def test_indicator_when_compared_with_ta_lib_then_equal(folder: Path, judge: object) -> None:
+    """TA-Lib gives the same values from the same bar on."""
+    require_agreement(folder, judge, importlib.import_module("talib"))
+
+
+@pytest.mark.parametrize("judge", judges.PANDAS_TA, ids=lambda j: f"{j.indicator}-{j.settings}")
+def test_indicator_when_compared_with_pandas_ta_then_equal(
+    folder: Path, pandas_ta: ModuleType, judge: object
+) -> None:
+    """pandas-ta-classic gives the same values from the same bar on."""
+    require_agreement(folder, judge, pandas_ta)
+
+
+@pytest.mark.parametrize("name", sorted(formulas.FORMULAS))
+@pytest.mark.parametrize("seed", [1, 2])
+def test_indicator_when_compared_with_the_slow_formula_then_equal(
+    folder: Path, name: str, seed: int
+) -> None:
+    """A formula that looks at all bars up to each one gives the same values and nulls."""
+    small = cases.SETTINGS[name]
+    columns = cases.walk(seed, 70)
+    out = cases.compute(cases.kernel_of(name, folder), name, small, columns)
+    found = cases.values_of(name, small, out)
+    formula = formulas.FORMULAS[name]
+
+    bars = [dict(zip(cases.COLUMNS, map(float, bar), strict=True)) for bar in columns.T]
+    numbers = {
+        key: float(value) if isinstance(value, str) else value for key, value in small.items()
+    }
+    expected = [formula(bars[: i + 1], **numbers) for i in range(len(bars))]
+
+    table = np.array([v if isinstance(v, tuple) else (v,) for v in expected], dtype=float)
+    np.testing.assert_allclose(found, table, rtol=1e-9, atol=1e-9)
+
+
+def test_catalog_when_judged_then_every_indicator_has_a_judge() -> None:
+    """Each native indicator is compared with a library or with a slow formula."""
+    judged = {j.indicator for j in (*judges.TALIB, *judges.PANDAS_TA)} | set(formulas.FORMULAS)
+
+    assert set(NATIVE.definitions) - judged == set()

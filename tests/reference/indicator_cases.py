@@ -1,0 +1,148 @@
+"""What the tests of indicators share: small settings, made-up bars, kernels of single indicators.
+
+Tests load this file by its path.
+"""
+
+import math
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jts_trading.dsl.emit import function_text
+from jts_trading.indicators.catalog import NATIVE
+from jts_trading.indicators.definition import Definition, ParameterKind
+from jts_trading.kernels.loader import load
+
+Floats = NDArray[np.float64]
+Numbers = dict[str, int | float | str]
+
+COLUMNS = ("open", "high", "low", "close", "volume", "session", "price_scale")
+# Settings with which every indicator is defined on the last of 60 bars.
+SETTINGS: dict[str, Numbers] = {
+    "SMA": {"period": 5},
+    "EMA": {"period": 5},
+    "RMA": {"period": 5},
+    "WMA": {"period": 5},
+    "DEMA": {"period": 5},
+    "TEMA": {"period": 5},
+    "T3": {"period": 4, "volume_factor": "0.7"},
+    "TRIMA": {"period": 6},
+    "HMA": {"period": 9},
+    "ZLEMA": {"period": 7},
+    "VWMA": {"period": 5},
+    "SWMA": {},
+    "ALMA": {"period": 6, "offset": "0.85", "sigma": 6},
+    "LSMA": {"period": 6},
+    "RSI": {"period": 4},
+    "MACD": {"fast": 3, "slow": 6, "signal": 4},
+    "price_change": {"period": 3},
+    "TrueRange": {},
+    "ATR": {"period": 4},
+    "Bollinger": {"period": 5, "deviations": 2},
+    "avg_volume": {"period": 5},
+}
+# Guards around the slots of an indicator: whoever touches them left its place.
+GUARD_SLOTS = 5
+
+
+def fractions(settings: Numbers) -> dict[str, Fraction]:
+    """Return settings as the compiler holds them."""
+    return {name: Fraction(value) for name, value in settings.items()}
+
+
+def settings_of(definition: Definition, **changed: float | str) -> Numbers:
+    """Return the defaults of an indicator with some settings changed."""
+    found: Numbers = {
+        p.name: float(p.default) if p.kind is ParameterKind.NUMBER else int(p.default)
+        for p in definition.parameters
+        if p.default is not None
+    }
+    return found | changed
+
+
+def driver(definition: Definition) -> str:
+    """Return source that runs one indicator over columns, from and into a given state.
+
+    Its parameters are arguments, so that one compilation serves all settings.
+    """
+    names = [f"p_{p.name}" for p in definition.parameters]
+    inputs = [f"columns[{COLUMNS.index(name)}, i]" for name in definition.inputs]
+    call = f"{definition.step.__name__}({', '.join(['state', 'at', *names, *inputs])})"
+    steps = [function_text(f) for f in dict.fromkeys((*definition.uses, definition.step))]
+    stores = [f"found = {call}"]
+    stores += (
+        [f"out[i, {k}] = found[{k}]" for k in range(len(definition.outputs))]
+        if len(definition.outputs) > 1
+        else ["out[i, 0] = found"]
+    )
+    head = f"def run({', '.join(['state', 'at', 'columns', 'out', *names])}):"
+    loop = [head, "    for i in range(columns.shape[1]):", *(f"        {s}" for s in stores)]
+    return "\n\n".join(["import math", *steps, "\n".join(loop)])
+
+
+def kernel_of(name: str, folder: Path) -> ModuleType:
+    """Compile one indicator, or load what another test compiled."""
+    return load(driver(NATIVE.definitions[name]), folder)
+
+
+def compute(
+    kernel: ModuleType,
+    name: str,
+    settings: Numbers,
+    columns: Floats,
+    *,
+    cuts: list[int] | None = None,
+    guard: float = math.nan,
+) -> Floats:
+    """Run an indicator in pieces; between pieces its state goes through bytes.
+
+    The slots lie between guards, which must be as they were afterwards.
+    """
+    definition = NATIVE.definitions[name]
+    size = definition.state_size(fractions(settings))
+    values = [
+        float(Fraction(settings[p.name])) if p.kind is ParameterKind.NUMBER else settings[p.name]
+        for p in definition.parameters
+    ]
+    state = np.full(size + 2 * GUARD_SLOTS, guard)
+    state[GUARD_SLOTS : GUARD_SLOTS + size] = 0.0
+    out = np.full((columns.shape[1], len(definition.outputs)), 7.0)
+    edges = [0, *sorted(cuts or []), columns.shape[1]]
+    for first, last in pairwise(edges):
+        piece = np.ascontiguousarray(columns[:, first:last])
+        kernel.run(state, GUARD_SLOTS, piece, out[first:last], *values)
+        state = np.frombuffer(state.tobytes()).copy()
+    for slots in (state[:GUARD_SLOTS], state[GUARD_SLOTS + size :]):
+        np.testing.assert_array_equal(slots, guard, err_msg=f"{name} left its slots")
+    return out
+
+
+def walk(
+    seed: int, count: int, *, null_share: float = 0.0, tick: float = 50.0, session: int = 13
+) -> Floats:
+    """Return whole-tick columns; a share of bars is null in every column of the market.
+
+    A session has `session` bars; every fifth one follows after a weekend.
+    """
+    rng = np.random.default_rng(seed)
+    close = 50_000.0 + tick * np.cumsum(rng.integers(-9, 10, count))
+    opened = np.concatenate(([close[0]], close[:-1])) + tick * rng.integers(-2, 3, count)
+    high = np.maximum(opened, close) + tick * rng.integers(0, 4, count)
+    low = np.minimum(opened, close) - tick * rng.integers(0, 4, count)
+    volume = rng.integers(1, 10_000, count).astype(float)
+    columns = np.vstack([opened, high, low, close, volume])
+    columns[:, rng.random(count) < null_share] = math.nan
+    number = np.arange(count) // session
+    day = 19_723.0 + number + 2 * (number // 5)
+    return np.vstack([columns, day, np.full(count, 100.0)])
+
+
+def values_of(name: str, settings: Numbers, out: Floats) -> Floats:
+    """Divide what is returned as a numerator."""
+    held = fractions(settings)
+    divisors = [o.divisor(held) if o.divisor else 1 for o in NATIVE.definitions[name].outputs]
+    return out / np.array(divisors, dtype=float)
