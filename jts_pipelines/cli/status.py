@@ -9,11 +9,21 @@ import msgspec
 
 from jts_pipelines.cli import procfs
 from jts_pipelines.cli.record import Health, InstanceRecord, PartRecord, read_record
+from jts_pipelines.cli.roles import (
+    KillStatus,
+    RoleStatus,
+    Trading,
+    read_kill_switch,
+    read_roles,
+    trading_of,
+)
 from jts_trading.config.settings import load_settings
 from jts_trading.telemetry import console
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
 _STYLES = {
     Health.HEALTHY: "green",
@@ -22,6 +32,8 @@ _STYLES = {
     Health.NOT_STARTED: "dim",
 }
 _MIB = 1024 * 1024
+KEY_FIGURES: dict[str, dict[str, str]] = {}
+"""Role to what is shown of it: title to the name of its metric."""
 
 
 class PartStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,12 +60,18 @@ class StatusDocument(msgspec.Struct, frozen=True, kw_only=True):
         is_up: Whether an instance runs there.
         pid: Its supervisor, or None.
         parts: In start order; empty if nothing runs.
+        roles: What the daemon's roles say about themselves.
+        trading: Whether the daemon may trade, and why not.
+        kill_switch: The latched kill switch, or None.
     """
 
     home: str
     is_up: bool
     pid: int | None
     parts: tuple[PartStatus, ...]
+    roles: tuple[RoleStatus, ...] = ()
+    trading: Trading
+    kill_switch: KillStatus | None = None
 
 
 @click.command()
@@ -62,16 +80,74 @@ def status(as_json: bool) -> int:
     """Show the parts of the running instance; exit 0 if all are healthy, else 1."""
     instance = load_settings().instance
     record = read_record(instance)
+    roles, kill = read_roles(instance), read_kill_switch(instance)
+    trading = trading_of(roles, kill)
     if record is None or not record.is_alive:
         if as_json:
-            down = StatusDocument(home=str(instance.root), is_up=False, pid=None, parts=())
+            home = str(instance.root)
+            down = StatusDocument(home=home, is_up=False, pid=None, parts=(), trading=trading)
             console.emit(down, as_json=True)
             return console.CHECK_FAILED
         raise console.CommandError(f"nothing runs in {instance.root}; start it with: jts up")
-    document = StatusDocument(home=record.home, is_up=True, pid=record.pid, parts=measured(record))
-    console.emit(document, as_json=as_json, table=lambda: table_of(record.parts, document.parts))
+    document = StatusDocument(
+        home=record.home,
+        is_up=True,
+        pid=record.pid,
+        parts=measured(record),
+        roles=roles,
+        trading=trading,
+        kill_switch=kill,
+    )
+    console.emit(document, as_json=as_json, table=lambda: _tables(record, document))
     all_healthy = all(part.state is Health.HEALTHY for part in record.parts)
     return console.DONE if all_healthy else console.CHECK_FAILED
+
+
+def _tables(record: InstanceRecord, document: StatusDocument) -> "Group":
+    from rich.console import Group
+    from rich.text import Text
+
+    shown: list[Table | Text] = [table_of(record.parts, document.parts)]
+    if document.roles:
+        shown += [_roles_table(document.roles), _trading_line(document)]
+    return Group(*shown)
+
+
+def _roles_table(roles: Sequence[RoleStatus]) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    table.add_column("role", no_wrap=True)
+    table.add_column("says", overflow="fold")
+    table.add_column("measures", overflow="fold")
+    for role in roles:
+        says = Text("works" if not role.reasons else "; ".join(role.reasons))
+        if not role.is_ready:
+            says.stylize("yellow")
+        table.add_row(role.role, says, Text(key_figures(role)))
+    return table
+
+
+def key_figures(role: RoleStatus) -> str:
+    """Return what a person asks a role first: `bars 390, positions 1`."""
+    figures = []
+    for title, name in KEY_FIGURES.get(role.role, {}).items():
+        # A figure may be split by labels, as frames are by feed.
+        values = [v for sample, v in role.metrics.items() if sample.partition("{")[0] == name]
+        if values:
+            figures.append(f"{title} {sum(values):g}")
+    return ", ".join(figures)
+
+
+def _trading_line(document: StatusDocument) -> "Text":
+    from rich.text import Text
+
+    if document.kill_switch is not None:
+        kill = document.kill_switch
+        what = f"kill switch latched at level {kill.level} by {kill.who or 'unknown'}: {kill.why}"
+        return Text(what, style="bold red")
+    return Text("may trade" if document.trading.may_trade else "does not trade now; see above")
 
 
 def measured(record: InstanceRecord) -> tuple[PartStatus, ...]:

@@ -1,8 +1,9 @@
 """`python -m jts_pipelines.cli.status_server`: health of the instance over HTTP, read-only.
 
 It stands on the gateway's port until the gateway exists. `/healthz` says that the supervisor
-lives, `/readyz` that every part does its work, else why not; `/metrics` is in Prometheus' text
-form. It reads the supervisor's record for each request and keeps nothing.
+lives, `/readyz` that every part does its work, else why not, and whether the daemon may trade;
+`/metrics` is in Prometheus' text form. It reads the supervisor's record and the heartbeats of the
+roles for each request and keeps nothing.
 """
 
 from http import HTTPStatus
@@ -12,6 +13,15 @@ import click
 import msgspec
 
 from jts_pipelines.cli.record import Health, InstanceRecord, read_record
+from jts_pipelines.cli.roles import (
+    KillStatus,
+    RoleStatus,
+    Trading,
+    metric_lines,
+    read_kill_switch,
+    read_roles,
+    trading_of,
+)
 from jts_pipelines.cli.status import measured
 from jts_trading.config.instance import InstanceSettings
 from jts_trading.config.settings import load_settings
@@ -29,18 +39,28 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         is_ready: True when every part is healthy.
         reasons: Part name to why it is not.
+        trading: Whether the daemon may trade now: a closed session or a latched kill switch is a
+            reason not to trade, and only the latter makes a part unready.
     """
 
     is_ready: bool
     reasons: dict[str, str]
+    trading: Trading
 
 
-def answer(path: str, record: InstanceRecord | None) -> Answer:
+def answer(
+    path: str,
+    record: InstanceRecord | None,
+    roles: tuple[RoleStatus, ...] = (),
+    kill: KillStatus | None = None,
+) -> Answer:
     """Return status, content type and body of one request.
 
     Args:
         path: Without its query.
         record: What the supervisor wrote last, if it lives.
+        roles: Of the daemon, those that have a heartbeat.
+        kill: The latched kill switch, or None.
     """
     match path:
         case "/healthz" if record is not None:
@@ -48,26 +68,29 @@ def answer(path: str, record: InstanceRecord | None) -> Answer:
         case "/healthz":
             return HTTPStatus.SERVICE_UNAVAILABLE, _JSON, b'{"is_alive":false}'
         case "/readyz":
-            return _readiness(record)
+            return _readiness(record, trading_of(roles, kill))
         case "/metrics":
-            return HTTPStatus.OK, _TEXT, _metrics(record).encode()
+            return HTTPStatus.OK, _TEXT, _metrics(record, roles, kill).encode()
         case _:
             known = b'{"error":"not found; known: /healthz, /readyz, /metrics"}'
             return HTTPStatus.NOT_FOUND, _JSON, known
 
 
-def _readiness(record: InstanceRecord | None) -> Answer:
+def _readiness(record: InstanceRecord | None, trading: Trading) -> Answer:
     if record is None:
         reasons = {"supervisor": "does not run"}
     else:
         ill = (part for part in record.parts if part.state is not Health.HEALTHY)
         reasons = {part.name: f"{part.state}: {part.reason}" for part in ill}
-    document = msgspec.json.encode(Readiness(is_ready=not reasons, reasons=reasons))
+    readiness = Readiness(is_ready=not reasons, reasons=reasons, trading=trading)
+    document = msgspec.json.encode(readiness)
     code = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
     return code, _JSON, document
 
 
-def _metrics(record: InstanceRecord | None) -> str:
+def _metrics(
+    record: InstanceRecord | None, roles: tuple[RoleStatus, ...], kill: KillStatus | None
+) -> str:
     lines = ["# TYPE jts_up gauge", f"jts_up {int(record is not None)}"]
     uses = measured(record) if record is not None else ()
     lines.append("# TYPE jts_part_state gauge")
@@ -83,7 +106,13 @@ def _metrics(record: InstanceRecord | None) -> str:
         lines.append(f"# TYPE {name} {kind}")
         pairs = zip(uses, values, strict=True)
         lines += [f'{name}{{part="{use.part.name}"}} {value}' for use, value in pairs]
+    lines += ["# TYPE jts_kill_switch_level gauge", f"jts_kill_switch_level {_level(kill)}"]
+    lines += metric_lines(roles)
     return "\n".join(lines) + "\n"
+
+
+def _level(kill: KillStatus | None) -> int:
+    return 0 if kill is None else kill.level
 
 
 class StatusServer(ThreadingHTTPServer):
@@ -102,9 +131,11 @@ class _Request(BaseHTTPRequestHandler):
     timeout = 10
 
     def do_GET(self) -> None:
-        record = read_record(self.server.instance)
+        instance = self.server.instance
+        record = read_record(instance)
         alive = record if record is not None and record.is_alive else None
-        code, content_type, body = answer(self.path.partition("?")[0], alive)
+        roles, kill = read_roles(instance), read_kill_switch(instance)
+        code, content_type, body = answer(self.path.partition("?")[0], alive, roles, kill)
         self.send_response(code)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))

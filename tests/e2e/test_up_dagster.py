@@ -106,6 +106,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     config.write_text(CONFIG, encoding="utf-8")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("JTS_")}
     own = {"JTS_HOME": str(folder / "home"), "JTS_PORT_BASE": str(base), "JTS_CONFIG": str(config)}
+    own["JTS_TRADING__ENABLED"] = "false"
     running = Instance(kept | own, folder, base)
     files = write_generated(folder, symbols=6)
     argv = [sys.executable, "-P", "-m", "jts_pipelines.cli", "up"]

@@ -69,6 +69,8 @@ class Installation:
             **{name: value for name, value in os.environ.items() if not name.startswith("JTS_")},
             "JTS_HOME": str(self.home),
             "JTS_PORT_BASE": str(self.base),
+            # Simulators and roles have their own test: `test_up_trading.py`.
+            "JTS_TRADING__ENABLED": "false",
         }
 
     def argv(self, *words: str) -> list[str]:
@@ -216,7 +218,8 @@ def test_status_when_it_is_up_then_parts_and_memory_are_shown(up: Up) -> None:
     assert (done.returncode, document["is_up"], document["pid"]) == (0, True, up.popen.pid)
     assert all(part["pss_bytes"] > 1_000_000 for part in document["parts"])
     url = f"http://127.0.0.1:{up.installation.base}"
-    assert httpx.get(f"{url}/readyz", trust_env=False).json() == {"is_ready": True, "reasons": {}}
+    ready = httpx.get(f"{url}/readyz", trust_env=False).json()
+    assert (ready["is_ready"], ready["reasons"]) == (True, {})
     metrics = httpx.get(f"{url}/metrics", trust_env=False).text
     assert 'jts_part_state{part="postgres",state="healthy"} 1' in metrics
 
