@@ -2,6 +2,7 @@
 
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jts_trading.bus.redis_state import RedisState
 from jts_trading.bus.redis_streams import RedisBus
@@ -10,6 +11,9 @@ from jts_trading.journal.connection import Database
 from jts_trading.journal.outbox import PostgresOutbox
 from jts_trading.journal.postgres import PostgresJournal
 from jts_trading.ports.clock import Clock, boottime_ns, open_clock
+
+if TYPE_CHECKING:
+    from jts_trading.market_store.clickhouse import ClickHouseMarket
 
 
 class Stores:
@@ -49,6 +53,16 @@ class Stores:
         journal = PostgresJournal(Database(self._settings.postgres_dsn), self._role)
         self._stack.push_async_callback(journal.close)
         return journal
+
+    def market(self) -> "ClickHouseMarket":
+        """Return the market store."""
+        # Only who needs it pays for the memory of its engines.
+        from jts_trading.market_store.clickhouse import open_market
+
+        settings = self._settings
+        market = open_market(settings.hot_dsn, settings.tiers, self.home)
+        self._stack.callback(market.close)
+        return market
 
     def outbox(self) -> PostgresOutbox:
         """Return outbox and leases, on a connection beside the journal's."""

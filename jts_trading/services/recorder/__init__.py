@@ -1,0 +1,1 @@
+"""Records ticks, gaps and what the journal says into the hot tier."""
