@@ -1,16 +1,19 @@
 """Signing in: the access token of REST and the approval key of the socket.
 
 Theory of operation. A token lives a day and only one may be asked for in a minute, so there is one
-refresher: callers wait for the same request (single flight), a token is kept in a store over
-restarts, and it is renewed after 80 % of its life while the old one still serves. KIS can hand out
-a dead token again within six hours of its issue: such a token is never stored or used.
+refresher: callers wait for the same request (single flight), processes that share a file stand in
+line at its lock, a token is kept in a store over restarts, and it is renewed after 80 % of its
+life while the old one still serves. KIS can hand out a dead token again within six hours of its
+issue: such a token is never stored or used.
 """
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -33,6 +36,7 @@ from jts_trading.telemetry.secrets import Secret
 # After a minute the venue answers again; the second is for its clock.
 TOKEN_RETRY_S = 61.0
 TOKEN_TRIES = 3
+_LOCK_POLL_S = 0.02
 
 T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
@@ -62,6 +66,14 @@ class TokenStore(Protocol):
         """Keep a token, or none."""
         ...
 
+    def drop(self, value: str) -> None:
+        """Forget the token of this value, if it is the one that is kept and nobody renews it."""
+        ...
+
+    def exclusive(self) -> AbstractAsyncContextManager[None]:
+        """Keep all others from renewing, other processes too, for the time of a block."""
+        ...
+
 
 class MemoryTokens:
     """Keeps the token as long as the process lives."""
@@ -76,6 +88,16 @@ class MemoryTokens:
     def save(self, token: StoredToken | None) -> None:
         """Keep a token, or none."""
         self._token = token
+
+    def drop(self, value: str) -> None:
+        """Forget a token; see `TokenStore`."""
+        if self._token is not None and self._token.value == value:
+            self._token = None
+
+    @contextlib.asynccontextmanager
+    async def exclusive(self) -> AsyncIterator[None]:
+        """Nobody else has it."""
+        yield
 
 
 class FileTokens:
@@ -108,6 +130,43 @@ class FileTokens:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+    def drop(self, value: str) -> None:
+        """Forget a token; see `TokenStore`."""
+        descriptor = self._open_lock()
+        try:
+            # Whoever holds the lock is about to save another one, which must stay.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stored = self.load()
+            if stored is not None and stored.value == value:
+                self.save(None)
+        except BlockingIOError:
+            return
+        finally:
+            os.close(descriptor)
+
+    @contextlib.asynccontextmanager
+    async def exclusive(self) -> AsyncIterator[None]:
+        """Hold the lock of the file; it is free again when its holder dies."""
+        descriptor = self._open_lock()
+        try:
+            while not _is_locked(descriptor):  # noqa: ASYNC110 - a file lock has no event
+                await asyncio.sleep(_LOCK_POLL_S)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _open_lock(self) -> int:
+        path = self._path.with_name(f"{self._path.name}.lock")
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class KisAccess:
@@ -154,7 +213,7 @@ class KisAccess:
         """
         if (token := self._usable()) is not None and not self._is_due(token):
             return Secret(token.value)
-        async with self._flight:
+        async with self._flight, self._store.exclusive():
             # Somebody may have renewed it while we waited.
             if (token := self._usable()) is not None and not self._is_due(token):
                 return Secret(token.value)
@@ -163,9 +222,7 @@ class KisAccess:
     def forget(self, token: Secret) -> None:
         """Note that the venue refuses a token: the next caller gets another."""
         self._dead = token.reveal()
-        stored = self._store.load()
-        if stored is not None and stored.value == self._dead:
-            self._store.save(None)
+        self._store.drop(self._dead)
 
     async def approval_key(self) -> Secret:
         """Return a new approval key for the socket.

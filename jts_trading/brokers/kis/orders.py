@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from jts_trading.brokers.kis import codec, wire
 from jts_trading.brokers.kis.errors import DecodeError
-from jts_trading.brokers.kis.transport import KisTransport
+from jts_trading.brokers.kis.transport import Gate, KisTransport
 from jts_trading.domain.account_reports import OrderAnswer, OrderRefusal
 from jts_trading.domain.errors import UnknownOutcome
 from jts_trading.domain.market.costs import Side
@@ -87,8 +87,14 @@ class KisOrders:
         self._transport = transport
         self._settings = transport.settings
 
-    async def submit(self, order: CashOrder) -> OrderAnswer | OrderRefusal:
+    async def submit(
+        self, order: CashOrder, gate: Gate | None = None
+    ) -> OrderAnswer | OrderRefusal:
         """Send a new order once.
+
+        Args:
+            order: What to send.
+            gate: See `KisTransport.order`.
 
         Raises:
             VenueBusyError: Nothing was done: a limit, or no connection.
@@ -103,7 +109,7 @@ class KisOrders:
             ord_qty=str(order.quantity),
             ord_unpr=str(order.price or 0),
         )
-        return await self._send(wire.BUY if order.side is Side.BUY else wire.SELL, body)
+        return await self._send(wire.BUY if order.side is Side.BUY else wire.SELL, body, gate)
 
     async def amend(
         self,
@@ -164,9 +170,12 @@ class KisOrders:
         return await self._send(wire.CHANGE, body)
 
     async def _send(
-        self, call: wire.Call, body: wire.CashOrderRequest | wire.ChangeRequest
+        self,
+        call: wire.Call,
+        body: wire.CashOrderRequest | wire.ChangeRequest,
+        gate: Gate | None = None,
     ) -> OrderAnswer | OrderRefusal:
-        answer = await self._transport.order(call, body)
+        answer = await self._transport.order(call, body, gate)
         if isinstance(answer, OrderRefusal):
             return answer
         try:

@@ -42,6 +42,8 @@ class KisSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             bans keys that reconnect in a storm.
         reconnect_after_s_max: Longest pause.
         token_path: File that keeps the access token over restarts; empty for memory only.
+        calls_per_s: Quota of REST of the app key; None is the published one.
+        ledger_calls_per_s: Quota of account calls, likewise.
     """
 
     environment: Environment = Environment.PAPER
@@ -57,6 +59,8 @@ class KisSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     reconnect_after_s: float = 5.0
     reconnect_after_s_max: float = 120.0
     token_path: str = ""
+    calls_per_s: int | None = None
+    ledger_calls_per_s: int | None = None
 
     @property
     def is_paper(self) -> bool:

@@ -4,7 +4,7 @@ A query that fails may be asked again; an order whose answer is missing or unrea
 unless no byte of it can have reached the venue.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 import httpx
@@ -22,6 +22,11 @@ from jts_trading.telemetry.secrets import Secret
 _MORE = frozenset({"F", "M"})
 # The connection was never made: nothing was sent.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+Gate = Callable[[], None]
+# What httpcore calls this moment, whatever the version of HTTP.
+_FIRST_BYTE = "send_request_headers.started"
 
 
 class Answer(NamedTuple):
@@ -69,8 +74,25 @@ class KisTransport:
         except TokenError:
             return await self._query(call, parameters, is_next_page)
 
-    async def order(self, call: wire.Call, body: msgspec.Struct) -> Answer | OrderRefusal:
+    async def prepare(self) -> None:
+        """Sign in if it is due, so that the next call need not.
+
+        Raises:
+            VenueBusyError: The venue gives no token at present.
+            VenueRefusedError: Key or secret is wrong.
+        """
+        await self._access.token()
+
+    async def order(
+        self, call: wire.Call, body: msgspec.Struct, gate: Gate | None = None
+    ) -> Answer | OrderRefusal:
         """Send a change of orders once; never sends it again.
+
+        Args:
+            call: Which change.
+            body: Its content.
+            gate: Asked right before the first byte is written, after the connection is made; what
+                it raises comes out of here, and then nothing was sent.
 
         Raises:
             VenueBusyError: Not accepted, nothing was done: a limit, or no connection.
@@ -78,11 +100,14 @@ class KisTransport:
             UnknownOutcome: It may or may not have been accepted.
         """
         token = await self._prepared(call)
+        if gate is not None:
+            gate()
         try:
             answer = await self._http.post(
                 self.settings.rest_root + call.path,
                 content=msgspec.json.encode(body),
                 headers=self._headers(call, token),
+                extensions={} if gate is None else {"trace": _asking(gate)},
             )
         except _NOT_SENT as error:
             raise VenueBusyError(f"KIS order not sent: {type(error).__name__}") from error
@@ -146,3 +171,13 @@ class KisTransport:
             "tr_id": call.tr_id_in(self.settings.environment),
             "custtype": "P",
         }
+
+
+def _asking(gate: Gate) -> Callable[[str, object], Awaitable[None]]:
+    """Return a trace of httpcore that asks a gate when the first byte is about to be written."""
+
+    async def trace(name: str, _: object) -> None:
+        if name.endswith(_FIRST_BYTE):
+            gate()
+
+    return trace
