@@ -138,7 +138,7 @@ def test_p13_limiter_when_many_wait_then_the_most_urgent_goes_first() -> None:
 def test_f41_limiter_when_the_state_is_gone_then_only_the_own_share(
     permits: int, expected: list[int]
 ) -> None:
-    """Two processes with half each stay inside the quota, and count anew when the state is back."""
+    """Two processes with half each stay inside the quota; afterwards they share it again."""
 
     async def play() -> None:
         time = Time()
