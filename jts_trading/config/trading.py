@@ -12,6 +12,8 @@ _EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "strategies"
 MODES = ("paper",)
 # Where neither the instance nor its broker's section names an account: the simulator's, and ours.
 _ACCOUNTS = {"kis": "50000001", "paper": "paper"}
+_KIS_NUMBER_DIGITS = 8
+_KIS_PRODUCT = "01"
 
 
 class StrategyInstance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -22,7 +24,8 @@ class StrategyInstance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         strategy: Path of the text; a relative one is relative to the configuration file.
         params: Values that replace those of the text.
         broker: Through whom it trades: `kis` or `paper`.
-        account: The account there; empty for that of the broker's section.
+        account: The account there; empty for that of the broker's section. At KIS the ten digits
+            of number and product; the eight of the number alone mean product 01.
         venue: Where it trades.
         interval: Its bars where the text names no time frame: `1m`, `1s`.
         instruments: Ids such as `KRX:005930`.
@@ -110,7 +113,9 @@ def load_trading(source: ConfigSource) -> TradingSettings:
         key = f"trading.instances[{at}]"
         _check(instance, seen, f"{origin}: {key}")
         path = _path(instance, source, f"{origin}: {key}")
-        account = instance.account or _account(source, instance.broker)
+        account = full_account(instance.broker, instance.account) or _account(
+            source, instance.broker
+        )
         placed.append(msgspec.structs.replace(instance, strategy=str(path), account=account))
     return msgspec.structs.replace(settings, instances=tuple(placed))
 
@@ -145,6 +150,14 @@ def _path(instance: StrategyInstance, source: ConfigSource, where: str) -> Path:
     return Path(source.file).parent / path
 
 
+def full_account(broker: str, account: str, product: str = _KIS_PRODUCT) -> str:
+    """Return an account as orders, notices and balances name it: at KIS with its product."""
+    if broker == "kis" and len(account) == _KIS_NUMBER_DIGITS:
+        return account + product
+    return account
+
+
 def _account(source: ConfigSource, broker: str) -> str:
     table = source.values.get("brokers", {}).get(broker, {})
-    return str(table.get("account") or _ACCOUNTS[broker])
+    account = str(table.get("account") or _ACCOUNTS[broker])
+    return full_account(broker, account, str(table.get("product") or _KIS_PRODUCT))

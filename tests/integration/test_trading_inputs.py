@@ -125,7 +125,7 @@ def test_asset_when_materialised_then_writes_the_document_with_its_warm_up(desk:
     inputs = _current(desk)
     (made,) = inputs.instances
     assert (made.instance, made.epoch, inputs.version) == ("sma", "2018-02-23", 1)
-    assert (made.broker, made.account, made.currency) == ("kis", "50000001", "KRW")
+    assert (made.broker, made.account, made.currency) == ("kis", "5000000101", "KRW")
     assert inputs.source == result.run_id
     assert str(inputs.risk.daily_loss_max) == "0.02"
     shown = result.asset_materializations_for_node("trading__trading_inputs")[0].metadata
@@ -232,6 +232,6 @@ def test_asset_when_the_launchpad_names_none_then_the_configured_instances_are_t
 
     assert result.success
     found = {each.instance: each for each in _current(desk).instances}
-    assert (found["samsung"].epoch, found["samsung"].account) == ("2018-02-23", "50000001")
+    assert (found["samsung"].epoch, found["samsung"].account) == ("2018-02-23", "5000000101")
     assert (found["btc"].interval, found["btc"].epoch) == ("1s", "")
     assert str(_current(desk).risk.drawdown_max) == "0.1"

@@ -164,7 +164,7 @@ def _specs(configured: "TradingSettings", config: TradingInputsConfig) -> "list[
 
 
 def _instance(config: InstanceConfig) -> "StrategyInstance":
-    from jts_trading.config.trading import StrategyInstance
+    from jts_trading.config.trading import StrategyInstance, full_account
 
     try:
         allocation = Decimal(config.allocation)
@@ -177,7 +177,7 @@ def _instance(config: InstanceConfig) -> "StrategyInstance":
         strategy=config.strategy,
         params=dict(config.params),
         broker=config.broker,
-        account=config.account,
+        account=full_account(config.broker, config.account),
         venue=config.venue,
         interval=config.interval,
         instruments=tuple(config.instruments),

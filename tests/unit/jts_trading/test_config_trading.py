@@ -33,8 +33,8 @@ def test_trading_when_nothing_is_configured_then_three_instances_trade_on_paper(
     trading = load_settings(read({})).trading
     assert (trading.enabled, trading.mode) == (True, "paper")
     assert [(i.name, i.broker, i.account, i.interval) for i in trading.instances] == [
-        ("sma-5-20", "kis", DEMO_ACCOUNT, "1m"),
-        ("sma-crossover", "kis", DEMO_ACCOUNT, "1m"),
+        ("sma-5-20", "kis", DEMO_ACCOUNT + "01", "1m"),
+        ("sma-crossover", "kis", DEMO_ACCOUNT + "01", "1m"),
         ("btc-sma", "paper", "paper", "1s"),
     ]
     assert all(Path(i.strategy).is_absolute() for i in trading.instances)

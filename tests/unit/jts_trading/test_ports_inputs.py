@@ -52,7 +52,7 @@ def test_inputs_when_configured_then_release_and_limits_are_resolved(tmp_path: P
     assert (inputs.version, inputs.created_ns, inputs.source) == (3, 7, "configuration")
     assert own.release.startswith("Own@")
     assert own.strategy_id == strategy_id(own.release)
-    assert (own.account, own.interval, own.allocation) == ("50000001", "1m", Decimal(1_000_000))
+    assert (own.account, own.interval, own.allocation) == ("5000000101", "1m", Decimal(1_000_000))
     assert own.dsl_code == _TEXT
     assert inputs.risk.price_collar == Decimal("0.05")
 
