@@ -14,7 +14,8 @@ from jts_trading.brokers.kis.access import KisAccess
 from jts_trading.brokers.kis.orders import KisOrders
 from jts_trading.brokers.kis.rest import KisRest
 from jts_trading.brokers.kis.settings import Environment, KisKeys, KisSettings
-from jts_trading.brokers.kis.simulator.server import Ready, World, serve
+from jts_trading.brokers.kis.simulator.player import World
+from jts_trading.brokers.kis.simulator.server import Ready, serve
 from jts_trading.brokers.kis.simulator.settings import SimulatorSettings
 from jts_trading.brokers.kis.stream import KisStream
 from jts_trading.brokers.kis.transport import KisTransport
@@ -27,6 +28,7 @@ from jts_trading.telemetry.secrets import Secret
 START_NS = int(datetime(2024, 6, 3, 0, 30, tzinfo=UTC).timestamp()) * 10**9  # 09:30 in Korea
 MINUTE_NS = 60 * 10**9
 OPEN_LIMITS = {"calls_per_s": 100_000, "ledger_calls_per_s": 100_000, "token_every_s": 0.0}
+FULL_SPEED = {"speed": 0.0, "waits_for_reader": True}
 
 
 @dataclass
@@ -36,7 +38,7 @@ class Venue:
     ready: Ready
     settings: KisSettings
     keys: KisKeys
-    clock: VirtualClock
+    clock: Any
     http: httpx.AsyncClient
     access: KisAccess
     transport: KisTransport
@@ -84,12 +86,15 @@ async def _open(
     bars: Sequence[TapeBar] = (),
     faults: Sequence[Fault] = (),
     timeout_s: float = 5,
+    world: World | None = None,
+    clock: Any = None,
     **changes: Any,
 ) -> AsyncIterator[Venue]:
     world_changes = {key: changes.pop(key) for key in ("history", "references") if key in changes}
-    settings = SimulatorSettings(**(OPEN_LIMITS | changes))
-    world = World([Listing("005930", "삼성전자")], list(bars) or _bars(), **world_changes)
-    clock = VirtualClock(min(bar.start_ns for bar in world.bars))
+    settings = SimulatorSettings(**(OPEN_LIMITS | FULL_SPEED | changes))
+    if world is None:
+        world = World([Listing("005930", "삼성전자")], list(bars) or _bars(), **world_changes)
+    clock = clock or VirtualClock(min(bar.start_ns for bar in world.bars))
     ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
     task = asyncio.ensure_future(
         serve(
@@ -113,7 +118,7 @@ async def _open(
 
 
 def _venue(
-    ready: Ready, simulator: SimulatorSettings, clock: VirtualClock, http: httpx.AsyncClient
+    ready: Ready, simulator: SimulatorSettings, clock: Any, http: httpx.AsyncClient
 ) -> Venue:
     settings = KisSettings(
         environment=Environment(simulator.environment),

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from jts_trading.brokers.kis.simulator.server import Ready, World, serve
+from jts_trading.brokers.kis.simulator.player import World
+from jts_trading.brokers.kis.simulator.server import Ready, serve
 from jts_trading.brokers.kis.simulator.settings import SimulatorSettings
 from jts_trading.ports.clock import VirtualClock
 from jts_trading.simulation.krx_market import Listing
@@ -15,7 +16,7 @@ from jts_trading.simulation.tape import TapeBar
 
 pytestmark = pytest.mark.integration
 SETTINGS = SimulatorSettings(
-    calls_per_s=1_000, ledger_calls_per_s=1_000, waits_for_reader=False, token_every_s=0.0
+    speed=0.0, calls_per_s=1_000, ledger_calls_per_s=1_000, token_every_s=0.0
 )
 
 

@@ -33,6 +33,7 @@ from jts_trading.simulation.tape import TapeBar
 
 _OPEN_PHASES = {Phase.OPENING_AUCTION, Phase.CONTINUOUS, Phase.CLOSING_AUCTION}
 _MINUTE_NS = 60_000_000_000
+MINUTES_MAX = 100_000
 _TICK_TEXT = "주식주문호가단위 오류입니다."
 _ADMISSION_TEXTS = {
     Admission.TICK: _TICK_TEXT,
@@ -141,11 +142,29 @@ class Desk:
         """Play one trade of the tape; a new day begins with its first."""
         day = local_date("KRX", trade.ts_ns)
         if day != self.day:
-            self._open_day(day)
+            self.open_day(day)
         market = self.markets[trade.symbol]
         self._add_to_minute(trade)
         for execution in market.print_trade(trade):
             self._fill(execution.maker_id, execution, trade.ts_ns)
+
+    def open_day(self, day: date, references: Mapping[str, int] | None = None) -> None:
+        """Begin a day: what still rests lapses, numbers begin anew.
+
+        Args:
+            day: The trade date.
+            references: Base prices by symbol; the last price where one is missing.
+        """
+        for symbol, market in self.markets.items():
+            reference = (references or {}).get(symbol, market.last)
+            for book_id in market.open_day(day, reference):
+                row = self._by_book_id[book_id]
+                row.cancelled += row.remaining
+                self.ledger.reserve(book_id, 0)
+            # A chart is asked for a year back at most, and a simulator runs for months.
+            del self.minutes[symbol][:-MINUTES_MAX]
+        self.day = day
+        self._last_number = 0
 
     # Views
 
@@ -344,15 +363,6 @@ class Desk:
     ) -> None:
         self.notices.append(PushedNotice(row, step, quantity, price, now_ns))
         self.on_notice()
-
-    def _open_day(self, day: date) -> None:
-        for market in self.markets.values():
-            for book_id in market.open_day(day, market.last):
-                row = self._by_book_id[book_id]
-                row.cancelled += row.remaining
-                self.ledger.reserve(book_id, 0)
-        self.day = day
-        self._last_number = 0
 
     def _add_to_minute(self, trade: Print) -> None:
         bars = self.minutes[trade.symbol]

@@ -6,11 +6,9 @@ answering after its end, until it is cancelled.
 
 import asyncio
 import contextlib
-import functools
 import socket
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 
 from websockets.asyncio.server import serve as serve_socket
 
@@ -21,38 +19,16 @@ from jts_trading.brokers.kis.simulator import records
 from jts_trading.brokers.kis.simulator.desk import Desk
 from jts_trading.brokers.kis.simulator.gateway import Gateway
 from jts_trading.brokers.kis.simulator.http import serve_connection
+from jts_trading.brokers.kis.simulator.player import Player, Tape, TapeTime, World
 from jts_trading.brokers.kis.simulator.push import Push
 from jts_trading.brokers.kis.simulator.settings import SimulatorSettings
 from jts_trading.brokers.kis.simulator.sign_in import SignIn
 from jts_trading.domain.market.costs import CommissionProfile
 from jts_trading.domain.market.loading import default_table
-from jts_trading.domain.market.prices import order_ladder
-from jts_trading.domain.sessions import calendar_for, local_date
+from jts_trading.domain.sessions import calendar_for
 from jts_trading.ports.clock import Clock
 from jts_trading.simulation.account_ledger import AccountLedger
 from jts_trading.simulation.faults import FaultPlan
-from jts_trading.simulation.krx_market import Listing, Print
-from jts_trading.simulation.tape import TapeBar, merged, prints_of
-
-RECORDS_PER_FRAME_MAX = 20
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """What the simulated market knows.
-
-    Attributes:
-        listings: What trades.
-        bars: What is replayed: recorded minute bars, in any order.
-        history: Older bars that minute charts show from the start.
-        references: Base price of the first day; else the last close of the history, else the
-            first open of the tape.
-    """
-
-    listings: Sequence[Listing]
-    bars: Sequence[TapeBar]
-    history: Sequence[TapeBar] = ()
-    references: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,45 +41,6 @@ class Ready:
     push: Push
     sign_in: SignIn
     tape_ended: asyncio.Event
-
-
-class TapeTime:
-    """The time of the market: that of the last trade at full speed, else of the clock.
-
-    Args:
-        clock: Time of the instance.
-        speed: See `SimulatorSettings`.
-        start_ns: Time of the first trade.
-    """
-
-    def __init__(self, clock: Clock, speed: float | None, start_ns: int) -> None:
-        self._clock = clock
-        self._speed = speed
-        self._start_ns = start_ns
-        self._reached_ns = start_ns
-        self._began_ns: int | None = None
-
-    def begin(self) -> None:
-        """Let the tape run from now on."""
-        self._began_ns = self._clock.now_ns()
-
-    def now_ns(self) -> int:
-        """Return the time of the market in UTC ns; it never goes back."""
-        if self._speed is None:
-            return self._clock.now_ns()
-        if self._speed == 0 or self._began_ns is None:
-            return self._reached_ns
-        elapsed = self._clock.now_ns() - self._began_ns
-        return max(self._reached_ns, self._start_ns + int(elapsed * self._speed))
-
-    async def reach(self, ts_ns: int) -> None:
-        """Wait until a trade of the tape is due."""
-        if self._speed is None:
-            await self._clock.sleep_until(ts_ns)
-        elif self._speed and self._began_ns is not None:
-            due = self._began_ns + int((ts_ns - self._start_ns) / self._speed)
-            await self._clock.sleep_until(due)
-        self._reached_ns = max(self._reached_ns, ts_ns)
 
 
 async def serve(
@@ -129,9 +66,9 @@ async def serve(
         OSError: A port is taken.
     """
     plan = faults or FaultPlan()
-    tape = _tape(settings, world)
-    time = TapeTime(clock, settings.speed, tape[0].ts_ns)
-    desk = _desk(settings, world, time.now_ns())
+    tape = Tape(world, settings, clock.now_ns())
+    time = TapeTime(clock, settings.speed, tape.start_ns)
+    desk = _desk(settings, world, tape, time.now_ns())
     loop = asyncio.get_running_loop()
     sign_in = SignIn(settings, time.now_ns, lambda: int(loop.time() * NS_PER_S))
     push = Push(settings, sign_in.is_approved, time.now_ns, plan)
@@ -155,7 +92,10 @@ async def serve(
             for scheme, listener in zip(("http", "ws"), listening, strict=True)
         ]
         ready = Ready(urls[0], urls[1], desk, push, sign_in, ended)
-        playing = functools.partial(_play, tape, time, desk, push, settings=settings)
+        player = Player(tape, time, desk, push, settings)
+        if settings.speed is None and not settings.waits_for_reader:
+            player.catch_up()
+        playing = player.play
         await _run(settings, ready, listening, gateway=gateway, playing=playing, on_ready=on_ready)
 
 
@@ -192,33 +132,13 @@ async def _run(
             rest.close()
 
 
-def _tape(settings: SimulatorSettings, world: World) -> list[Print]:
-    listed = {listing.symbol: listing for listing in world.listings}
-    unknown = {bar.symbol for bar in world.bars} - set(listed)
-    if not world.bars or unknown:
-        raise ValueError(
-            f"a tape needs bars of listed symbols; found {len(world.bars)}, {unknown}"
-        )
+def _desk(settings: SimulatorSettings, world: World, tape: Tape, now_ns: int) -> Desk:
     table = default_table()
-    tapes: list[Iterable[Print]] = []
-    for bar in world.bars:
-        listing = listed[bar.symbol]
-        day = local_date("KRX", bar.start_ns)
-        ladder = order_ladder(table, day, market=listing.market, asset=listing.asset)
-        tapes.append(prints_of(bar, ladder.tick(bar.low), prints_max=settings.prints_max))
-    tape = list(merged(tapes))
-    if not tape:
-        raise ValueError("no bar of the tape has volume")
-    return tape
-
-
-def _desk(settings: SimulatorSettings, world: World, now_ns: int) -> Desk:
-    table = default_table()
-    references = dict(world.references)
+    references = {**tape.references, **world.references}
     history = sorted(world.history, key=lambda bar: bar.start_ns)
     for bar in reversed(history):
         references.setdefault(bar.symbol, bar.close)
-    for bar in sorted(world.bars, key=lambda bar: bar.start_ns):
+    for bar in tape.bars():
         references.setdefault(bar.symbol, bar.open)
     missing = {listing.symbol for listing in world.listings} - set(references)
     if missing:
@@ -264,28 +184,3 @@ async def _push_notices(settings: SimulatorSettings, desk: Desk, push: Push) -> 
             name = desk.markets[notice.row.symbol].listing.name
             record = records.notice_record(notice, name, settings)
             await push.broadcast(tr_id, settings.user_id, [record], is_encrypted=True)
-
-
-async def _play(
-    tape: Sequence[Print], time: TapeTime, desk: Desk, push: Push, *, settings: SimulatorSettings
-) -> None:
-    if settings.waits_for_reader:
-        await push.has_reader.wait()
-    time.begin()
-    # Without a clock nothing but the reader says how fast: when there is none, time stands.
-    stands = settings.waits_for_reader and settings.speed == 0
-    for (ts_ns, symbol), group in groupby(tape, key=lambda trade: (trade.ts_ns, trade.symbol)):
-        if stands:
-            await push.has_reader.wait()
-        await time.reach(ts_ns)
-        market = desk.markets[symbol]
-        rows: list[list[str]] = []
-        for trade in group:
-            desk.play(trade)
-            rows.append(records.trade_record(market, trade))
-        for at in range(0, len(rows), RECORDS_PER_FRAME_MAX):
-            await push.broadcast(wire.TR_TRADE, symbol, rows[at : at + RECORDS_PER_FRAME_MAX])
-        if push.is_subscribed(wire.TR_BOOK, symbol):
-            await push.broadcast(wire.TR_BOOK, symbol, [records.book_record(market, ts_ns)])
-        # Without a reader nothing above gives way, and requests must be answered in between.
-        await asyncio.sleep(0)

@@ -1,5 +1,7 @@
 """Settings of the simulated KIS, section `sim.kis`."""
 
+from typing import Literal
+
 import msgspec
 
 from jts_trading.brokers.kis.limits import STREAM_REGISTRATIONS_MAX, TOKEN_LIFE_S, TOKEN_SAME_S
@@ -39,6 +41,15 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         token_same_s: Within it the same token is handed out.
         token_life_s: Life of a token.
         checks_session: Whether orders outside the market's hours are refused.
+        data: Folder with recorded minutes (`krx/krx_1m_*.parquet`) and listings; generated bars
+            when empty.
+        symbols: What trades; all that the data has when empty.
+        day: Session that is played, ISO date; empty for the newest full one.
+        days: `recorded` plays that session and those after it on their own dates; `mapped` plays
+            recorded sessions on the instance's days, one after the other and again; `auto`
+            chooses the second when the clock has passed the session.
+        seed: Of generated bars.
+        faults: File of faults; none when empty.
     """
 
     environment: Environment = Environment.PAPER
@@ -53,8 +64,8 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     deposit: int = 100_000_000
     level_quantity: int = 10_000
     prints_max: int = 12
-    speed: float | None = 0.0
-    waits_for_reader: bool = True
+    speed: float | None = None
+    waits_for_reader: bool = False
     window_frames: int = 64
     pingpong_every_s: float = 10.0
     reader_timeout_s: float = 10.0
@@ -65,3 +76,9 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     token_same_s: int = TOKEN_SAME_S
     token_life_s: int = TOKEN_LIFE_S
     checks_session: bool = True
+    data: str = ""
+    symbols: tuple[str, ...] = ()
+    day: str = ""
+    days: Literal["auto", "recorded", "mapped"] = "auto"
+    seed: int = 1
+    faults: str = ""
