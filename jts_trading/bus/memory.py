@@ -47,12 +47,15 @@ class MemoryBus:
     Args:
         now_ns: Reads the time that numbers entries and measures idleness, UTC ns.
         memory_max: Bytes that all market topics together may take.
+
+    Attributes:
+        streams: All there is, by topic; clearing it is what a lost server does.
     """
 
     def __init__(self, now_ns: Callable[[], int], *, memory_max: int = _MEMORY_MAX) -> None:
         self._now_ns = now_ns
         self._memory_max = memory_max
-        self._streams: dict[str, _Stream] = {}
+        self.streams: dict[str, _Stream] = {}
         self._arrived = asyncio.Condition()
 
     async def publish(self, topic: str, envelope: Envelope, entry_id: str | None = None) -> bool:
@@ -65,7 +68,7 @@ class MemoryBus:
             key = entry_key(entry_id)
         if key <= stream.last:
             return False
-        await self.inject(topic, key, body)
+        await self._append(topic, key, body)
         return True
 
     async def extend(
@@ -81,8 +84,7 @@ class MemoryBus:
             return False
         return await self.publish(topic, envelope, f"{entry_id[0]}-{entry_id[1]}")
 
-    async def inject(self, topic: str, key: _Key, body: bytes) -> None:
-        """Append bytes as they are, as a stranger could."""
+    async def _append(self, topic: str, key: _Key, body: bytes) -> None:
         stream = self._stream(find_topic(topic).name)
         stream.rows[key] = body
         stream.last = key
@@ -178,15 +180,11 @@ class MemoryBus:
         """Return how many entries a topic holds."""
         return len(self._stream(find_topic(topic).name).rows)
 
-    def wipe(self) -> None:
-        """Lose everything, as a server whose disk is lost does."""
-        self._streams.clear()
-
     async def close(self) -> None:
         """Nothing is held open."""
 
     def _stream(self, name: str) -> _Stream:
-        return self._streams.setdefault(name, _Stream())
+        return self.streams.setdefault(name, _Stream())
 
     def _group(self, name: str, group: str) -> _Group:
         return self._stream(name).groups.setdefault(group, _Group())

@@ -28,11 +28,11 @@ class MemoryTrial:
     async def inject(self, topic: str, entry_id: str, body: bytes | None) -> None:
         """Append bytes that are not ours."""
         first, _, second = entry_id.partition("-")
-        await self.bus.inject(topic, (int(first), int(second)), body or b"")
+        await self.bus._append(topic, (int(first), int(second)), body or b"")
 
     async def wipe(self) -> None:
         """Lose everything."""
-        self.bus.wipe()
+        self.bus.streams.clear()
 
 
 class RedisTrial:
