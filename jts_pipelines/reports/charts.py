@@ -55,7 +55,7 @@ def equity_chart(result: BacktestResult) -> str:
         for part in axes:
             show_thousands(part)
         show_dates(axes[2])
-    return _inline(buffer)
+    return inline(buffer)
 
 
 def trades_chart(result: BacktestResult) -> str:
@@ -82,7 +82,7 @@ def trades_chart(result: BacktestResult) -> str:
         )
         show_thousands(axes)
         show_dates(axes)
-    return _inline(buffer)
+    return inline(buffer)
 
 
 def profit_chart(result: BacktestResult) -> str:
@@ -104,7 +104,7 @@ def profit_chart(result: BacktestResult) -> str:
         axes.locator_params(axis="y", integer=True)
         show_thousands(axes)
         axes.grid(visible=False, axis="x")
-    return _inline(buffer)
+    return inline(buffer)
 
 
 def price_chart(result: BacktestResult) -> str:
@@ -125,9 +125,10 @@ def price_chart(result: BacktestResult) -> str:
         axes.legend(loc="upper right", ncols=2)
         show_thousands(axes)
         show_dates(axes)
-    return _inline(buffer)
+    return inline(buffer)
 
 
-def _inline(buffer: io.BytesIO) -> str:
+def inline(buffer: io.BytesIO) -> str:
+    """Return a drawn SVG as markup that may stand beside others in one page."""
     text = buffer.getvalue().decode()
     return _GROUP_ID.sub("", text[text.index("<svg") :])
