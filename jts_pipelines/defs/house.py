@@ -25,10 +25,12 @@ from jts_trading.config.settings import Settings
 from jts_trading.domain.calendars import Calendar
 from jts_trading.domain.sessions import calendar_for
 from jts_trading.ports.clock import Clock, open_clock, today
+from storage.embedded.dsn import libpq_url
 from storage.errors import RefusedError
 from storage.hot.store import HotStore
 from storage.lake.lake import Lake
 from storage.lake.standing import standings
+from storage.ledger.reading import Snapshot, ledger_snapshot
 from storage.manifest.catalog import Presence
 from storage.manifest.chain import Manifests
 from storage.moves.checking import Finding
@@ -154,6 +156,28 @@ class House:
             yield Lake(hot, self._manifests(), self.settings.tiers, self.root)
         finally:
             hot.close()
+
+    @contextmanager
+    def ledger(self) -> Iterator[Snapshot]:
+        """Open the journal's database for reading, at one instant, for the length of the block.
+
+        Raises:
+            StorageError: It is not there, or nothing was ever journalled in it.
+        """
+        with ledger_snapshot(libpq_url(self.settings.postgres_dsn)) as snapshot:
+            yield snapshot
+
+    def names(self) -> Mapping[str, str]:
+        """Return what people call each listed instrument, by id; empty without a listing."""
+        if self.listing is None:
+            return {}
+        from jts_pipelines.backtest.instruments import read_instruments
+        from jts_pipelines.backtest.request import read_table
+        from jts_pipelines.backtest.settings import BacktestSettings
+
+        table = read_table(self.listing)
+        listed = read_instruments(table, BacktestSettings().unknown_market)
+        return {f"KRX:{symbol}": name for symbol, name in listed.names.items()}
 
     def sql(self, query: str) -> pa.Table:
         """Ask all tiers through a new connection."""

@@ -1,7 +1,6 @@
 """The daily report as one document for scripts, from which the page is drawn too. Pure."""
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
@@ -14,8 +13,7 @@ from jts_pipelines.reports.daily_checks import Statement, statements
 from jts_pipelines.reports.daily_records import DayRecords, Fill, Gap, Note, Order
 
 VERSION = 1
-SENT_NOTE, VERDICT_NOTE = "order_sent", "risk_verdict"
-_CHECK = re.compile(r"\b([RE]\d{2})\b")
+SENT_NOTE = "order_sent"
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,7 +114,7 @@ def report_of(records: DayRecords, day: DayAccount) -> DailyReport:
         statements=said,
         money=_money(day),
         by_status=dict(sorted(Counter(order.status for order in records.orders).items())),
-        denials=denials(records.orders, notes),
+        denials=denials(records.orders, records.denied),
         signals=dict(records.signals),
         decisions=dict(records.decisions),
         win_rate=day.win_rate,
@@ -132,23 +130,11 @@ def report_of(records: DayRecords, day: DayAccount) -> DailyReport:
     )
 
 
-def denials(orders: Iterable[Order], notes: Iterable[Note]) -> dict[str, int]:
-    """Count the orders that risk refused, by the first check that failed.
-
-    Args:
-        orders: Of the day.
-        notes: About them; a verdict names its check, else the order's reason does.
-    """
-    named = {
-        note.subject: _field(note.body, "check")
-        for note in notes
-        if note.topic == VERDICT_NOTE and _field(note.body, "check")
-    }
-    found: Counter[str] = Counter()
-    for order in orders:
-        if order.status == "denied":
-            written = _CHECK.search(order.reason)
-            found[named.get(order.order_id) or (written[1] if written else "unnamed")] += 1
+def denials(orders: Iterable[Order], denied: Mapping[str, str]) -> dict[str, int]:
+    """Count the orders that risk refused, by the check that did."""
+    found = Counter(
+        denied.get(order.order_id) or "unnamed" for order in orders if order.status == "denied"
+    )
     return dict(sorted(found.items()))
 
 

@@ -24,7 +24,7 @@ from jts_pipelines.reports.daily_records import (
     Span,
     day_span,
 )
-from jts_trading.domain.journal_events import EVENTS, NoteRecorded
+from jts_trading.domain.journal_events import EVENTS, NoteRecorded, OrderDenied
 from jts_trading.domain.orders import OrderSide
 from storage.lake.lake import Lake
 from storage.ledger.reading import Snapshot
@@ -63,6 +63,7 @@ def gather(
     instances = sorted({order.instance for order in orders})
     held = {row["instrument_id"] for row in (*opening, *entries) if row["instrument_id"]}
     concerned = sorted(held | {order.instrument_id for order in orders})
+    denied, notes = _said(ledger, span)
     return DayRecords(
         account=account,
         span=span,
@@ -73,7 +74,8 @@ def gather(
         fills=_fills(lake, account, span),
         signals=_counts(lake, "signals", "instance", instances, span),
         decisions=_counts(lake, "decisions", "outcome", instances, span),
-        notes=_notes(ledger, span),
+        denied=denied,
+        notes=notes,
         gaps=_gaps(lake, concerned, span),
         prices={each: _prices(lake, each, span) for each in concerned},
         imbalances=[
@@ -184,22 +186,19 @@ def _bucket_s(span_ns: int) -> int:
     return next((bucket for bucket in _BUCKETS_S if bucket >= wanted), _BUCKETS_S[-1])
 
 
-def _notes(ledger: Snapshot, span: Span) -> list[Note]:
-    rows = ledger.events(["note_recorded"], from_ns=span.from_ns, before_ns=span.before_ns)
-    found = []
-    for row in rows:
+def _said(ledger: Snapshot, span: Span) -> tuple[dict[str, str], list[Note]]:
+    """Return which check refused which order, and all notes of the day."""
+    types = ["order_denied", "note_recorded"]
+    denied: dict[str, str] = {}
+    notes: list[Note] = []
+    for row in ledger.events(types, from_ns=span.from_ns, before_ns=span.before_ns):
         kind = EVENTS.find(row["type"], row["schema_version"])
-        event = msgspec.json.decode(row["payload"], type=kind)
-        if isinstance(event, NoteRecorded):
-            found.append(
-                Note(
-                    topic=event.topic,
-                    subject=event.subject,
-                    body=event.body,
-                    ts_ns=row["ts_ns"],
-                )
-            )
-    return found
+        match msgspec.json.decode(row["payload"], type=kind):
+            case OrderDenied(order_id=order_id, check=check):
+                denied[order_id] = check
+            case NoteRecorded(topic=topic, subject=subject, body=body):
+                notes.append(Note(topic=topic, subject=subject, body=body, ts_ns=row["ts_ns"]))
+    return denied, notes
 
 
 def _rows_of(lake: Lake, dataset: str, account: Account, span: Span) -> pl.LazyFrame:

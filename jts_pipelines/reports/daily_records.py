@@ -154,6 +154,7 @@ class DayRecords:
         fills: Fills of the day as the lake has them, by number.
         signals: How many rules fired, by instance.
         decisions: Outcome of judged bars of which something came: how many, by outcome.
+        denied: The check that refused an order, by order.
         imbalances: Transactions of the ledger that do not add up; empty, always.
         names: What people call each instrument, by id.
     """
@@ -167,6 +168,7 @@ class DayRecords:
     fills: Sequence[Fill]
     signals: Mapping[str, int]
     decisions: Mapping[str, int]
+    denied: Mapping[str, str]
     notes: Sequence[Note]
     gaps: Sequence[Gap]
     prices: Mapping[str, Prices]

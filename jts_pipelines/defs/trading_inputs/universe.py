@@ -83,18 +83,18 @@ class Warmup:
 def standings(house: "House", candidate: Candidate) -> Mapping[str, Standing]:
     """Return what is known about each symbol of an instance."""
     spec, venue = candidate.spec, candidate.spec.wanted.venue
-    listed = _listed_names(house) if venue in {"KRX", "NXT"} else {}
+    listed = house.names()
     now = datetime.fromtimestamp(house.clock.now_ns() // 1_000_000_000, UTC)
     query = _NEWEST.format(venue=venue, symbols=_quoted(spec.symbols), now=now.isoformat())
     stored = {row["symbol"]: row for row in house.sql(query).to_pylist()}
     return {
         symbol: Standing(
-            is_listed=symbol in listed,
+            is_listed=instrument in listed,
             status=stored[symbol]["status"] if symbol in stored else "",
             newest=stored[symbol]["newest"] if symbol in stored else None,
-            name=listed.get(symbol, ""),
+            name=listed.get(instrument, ""),
         )
-        for symbol in spec.symbols
+        for symbol, instrument in zip(spec.symbols, spec.wanted.instrument_ids, strict=True)
     }
 
 
@@ -195,17 +195,6 @@ def _day(epoch: str) -> date:
         raise InputError(
             f"epoch is {epoch!r}; accepted: a date such as 2018-02-23, empty, or {COLD}"
         ) from error
-
-
-def _listed_names(house: "House") -> Mapping[str, str]:
-    if house.listing is None:
-        return {}
-    from jts_pipelines.backtest.instruments import read_instruments
-    from jts_pipelines.backtest.request import read_table
-    from jts_pipelines.backtest.settings import BacktestSettings
-
-    table = read_table(house.listing)
-    return read_instruments(table, BacktestSettings().unknown_market).names
 
 
 def _quoted(symbols: Iterable[str]) -> str:
