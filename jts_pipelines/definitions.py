@@ -9,7 +9,9 @@ import dagster as dg
 
 from jts_pipelines.defs.market_data.definitions import market_data
 from jts_pipelines.defs.operations.definitions import operations
+from jts_pipelines.defs.recorded.definitions import recorded
 from jts_pipelines.defs.reference.definitions import reference
+from jts_pipelines.defs.reports.definitions import reports
 from jts_pipelines.defs.research.definitions import research
 from jts_pipelines.defs.resources import HouseResource
 from jts_pipelines.defs.tiers.definitions import tiers
@@ -24,6 +26,8 @@ def defs() -> dg.Definitions:
         # One interpreter per run: a step in a process of its own costs twelve seconds more.
         executor=dg.in_process_executor,
     )
-    return dg.Definitions.merge(
-        reference(), market_data(), tiers(), research(), inputs(), operations(), shared
+    subjects = (
+        *(reference(), market_data(), tiers(), research(), inputs(), recorded(), reports()),
+        operations(),
     )
+    return dg.Definitions.merge(*subjects, shared)

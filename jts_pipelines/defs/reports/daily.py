@@ -50,8 +50,8 @@ class DailyReportConfig(dg.Config):
     owners=OWNERS,
     kinds={"html", "postgres"},
     tags={"subject": "trading"},
-    deps=[["trading", "recorded_orders"], ["krx_ticks", "recorded_ticks"],
-          ["binance_ticks", "recorded_ticks"]],
+    deps=[["trading", "recorded_orders"], ["krx_tick", "recorded_ticks"],
+          ["binance_tick", "recorded_ticks"]],
     description=(
         "An account's day in Korea: orders, fills, positions, results, costs, equity, latency, "
         "refusals and gaps, as one page and one document; ledger and lake compared to the unit."

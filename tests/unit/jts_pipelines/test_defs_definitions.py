@@ -27,6 +27,8 @@ print(time.process_time() - began)
 print([name for name in {HEAVY!r} if name in sys.modules and name not in before])
 """
 
+REPORTS = {"daily_report", "parity_certificate"}
+TICKS = {"krx_tick/recorded_ticks", "binance_tick/recorded_ticks"}
 FAMILY_GRAPH = {
     "candles": set(),
     "warm_candles": {"candles"},
@@ -85,6 +87,10 @@ def test_assets_when_listed_then_are_exactly_these(repository: dg.RepositoryDefi
         "research/backtest_result": {"krx_1d/candles", "krx_1m/candles"},
         "research/tearsheet": {"research/backtest_result"},
         "trading/trading_inputs": {"krx_1d/candles", "krx_1m/candles", "reference/krx_calendar"},
+        "krx_tick/recorded_ticks": set(),
+        "binance_tick/recorded_ticks": set(),
+        "trading/recorded_orders": {"trading/trading_inputs", *TICKS},
+        "trading/daily_report": {"trading/recorded_orders", *TICKS},
     }
     for family in FAMILIES:
         for asset, parents in FAMILY_GRAPH.items():
@@ -111,7 +117,9 @@ def test_checks_when_listed_then_are_exactly_these_and_guard_the_moves(
         found.setdefault(check.asset_key.to_user_string(), set()).add(check.name)
         spec = repository.asset_graph.get_check_spec(check)
         assert spec.partitions_def is None, check
-        if check.asset_key.path[0] not in {"research", "reference"}:
+        # A report is read all the more when something is wrong.
+        is_report = check.asset_key.path[0] in {"research", "reference"}
+        if not is_report and check.asset_key.path[-1] not in REPORTS:
             assert spec.blocking, check
 
     wanted = {
@@ -122,6 +130,7 @@ def test_checks_when_listed_then_are_exactly_these_and_guard_the_moves(
     wanted["trading/trading_inputs"] = {
         "strategies_compile", "instruments_tradable", "warmup_present"
     }  # fmt: skip
+    wanted["trading/daily_report"] = {"ledger_balances", "no_unknown_left", "orders_named"}
     assert found == wanted
 
 
@@ -136,7 +145,7 @@ def test_assets_when_shown_then_each_says_what_it_is(
         assert node.kinds, key
         assert node.description, key
         assert node.group_name not in {None, "default"}, key
-        if node.is_partitioned:
+        if node.is_partitioned and node.is_materializable:
             assert node.backfill_policy == dg.BackfillPolicy.single_run(), key
 
 
@@ -147,10 +156,11 @@ def test_automation_when_installed_then_all_of_it_runs(
     schedules = {schedule.name: schedule for schedule in repository.schedule_defs}
     sensors = {sensor.name: sensor for sensor in repository.sensor_defs}
 
-    assert set(schedules) == {f"nightly_{family.name}" for family in FAMILIES}
+    assert set(schedules) == {"evening", *(f"nightly_{family.name}" for family in FAMILIES)}
     assert set(sensors) == {
         "default_automation_condition_sensor", "failed_runs", "landed_partitions",
         "landing_files", "backtest_requests", "backtest_results", "trading_inputs_published",
+        "recorded_sessions",
     }  # fmt: skip
     assert all(s.default_status is dg.DefaultScheduleStatus.RUNNING for s in schedules.values())
     assert all(s.default_status is dg.DefaultSensorStatus.RUNNING for s in sensors.values())
@@ -172,4 +182,4 @@ def test_jobs_when_listed_then_each_family_has_its_archive(
     names = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
 
     archives = {family.archive_job for family in FAMILIES}
-    assert names == {"ingest_landing", "research", "trading_inputs", *archives}
+    assert names == {"ingest_landing", "research", "trading_inputs", "end_of_day", *archives}

@@ -1,0 +1,1 @@
+"""What the daemon recorded: external assets, reported when a trading day has closed."""

@@ -1,0 +1,33 @@
+"""All reports of a trading day, and when they are made."""
+
+import dagster as dg
+
+from jts_pipelines.defs.reports.daily import KEY as DAILY
+from jts_pipelines.defs.reports.daily import daily_report
+from jts_pipelines.defs.resources import HouseResource
+
+_AFTER_HOURS = "40 20 * * *"
+
+
+def reports() -> dg.Definitions:
+    """Return the reports, their job, and the schedule of the evening."""
+    job = dg.define_asset_job(
+        "end_of_day",
+        selection=dg.AssetSelection.assets(DAILY),
+        description="Reports a trading day: daily report and parity certificate.",
+        tags={"jts/lane": "reports"},
+    )
+
+    @dg.schedule(
+        name="evening",
+        job=job,
+        cron_schedule=_AFTER_HOURS,
+        execution_timezone="Asia/Seoul",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Reports the day in Korea that the instance clock shows, after all sessions.",
+    )
+    def evening(_context: dg.ScheduleEvaluationContext, house: HouseResource) -> dg.RunRequest:
+        day = house.open().today("KRX").isoformat()
+        return dg.RunRequest(run_key=f"evening:{day}", partition_key=day)
+
+    return dg.Definitions(assets=[daily_report], jobs=[job], schedules=[evening])
