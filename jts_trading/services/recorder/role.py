@@ -64,7 +64,6 @@ class Recorder:
         }
         self._streams = StreamRecording(
             bus,
-            market,
             writers["streams"],
             self._parts["streams"],
             self._counters,
