@@ -73,6 +73,7 @@ class InstanceAccount(msgspec.Struct, kw_only=True):
 
     Attributes:
         currency: Of the allocation; everything is in it.
+        steps: Smallest tradable quantity by instrument: less than that counts as flat.
         flow: Cash that trades brought, after fees and tax.
         orders: Those that work, by id.
         ended: The newest of those that do not.
@@ -84,6 +85,7 @@ class InstanceAccount(msgspec.Struct, kw_only=True):
     instance: str
     currency: str
     allocation: Decimal
+    steps: dict[str, Decimal] = {}
     flow: Decimal = _ZERO
     holdings: dict[str, Holding] = {}
     orders: dict[str, WorkingOrder] = {}
@@ -111,6 +113,11 @@ class InstanceAccount(msgspec.Struct, kw_only=True):
     def holding(self, instrument_id: str) -> Holding:
         """Return the position in an instrument; empty when there is none."""
         return self.holdings.get(instrument_id, Holding())
+
+    def is_flat(self, instrument_id: str) -> bool:
+        """Return whether nothing is held that could be sold."""
+        quantity = abs(self.holding(instrument_id).quantity)
+        return quantity == 0 or quantity < self.steps.get(instrument_id, _ZERO)
 
     def working(self, instrument_id: str) -> WorkingOrder | None:
         """Return the order that works in an instrument, if one does."""
@@ -197,14 +204,19 @@ class InstanceAccount(msgspec.Struct, kw_only=True):
 
     def _hold(self, instrument_id: str, held: Holding, cash: Decimal, ts_ns: int) -> bool:
         """Keep a changed position; return whether a round trip ended with it."""
+        before = self.holding(instrument_id)
         trip = join(self.trips.get(instrument_id), cash, ts_ns)
         if held.quantity:
-            self.holdings[instrument_id], self.trips[instrument_id] = held, trip
-            return False
-        self.holdings.pop(instrument_id, None)
-        self.trips.pop(instrument_id, None)
-        self.record = self.record.count(trip.net)
-        return True
+            self.holdings[instrument_id] = held
+        else:
+            self.holdings.pop(instrument_id, None)
+        if self.is_flat(instrument_id):
+            self.trips.pop(instrument_id, None)
+            # A purchase whose fee left nothing to sell is a trip too: it lost what it cost.
+            self.record = self.record.count(trip.net)
+            return abs(before.quantity) > abs(held.quantity)
+        self.trips[instrument_id] = trip
+        return False
 
     def _amend(self, event: OrderAmended, ts_ns: int) -> OrderNews | None:
         order = self._find(event.order_id)

@@ -44,6 +44,10 @@ class Units:
             raise ValueError(f"price {price} is no multiple of {self.price_step}")
         return int(found)
 
+    def ticks_near(self, price: Decimal) -> int:
+        """Return the whole number of ticks that is nearest to a price."""
+        return round(Fraction(price) / Fraction(self.price_step))
+
     def price(self, ticks: int) -> Decimal:
         """Return a number of ticks as a price."""
         return ticks * self.price_step

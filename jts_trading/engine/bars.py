@@ -1,0 +1,188 @@
+"""Bars from trades: one builder for each instrument and interval.
+
+Theory of operation. A bar opens with the first trade in its slot and closes once: when a trade of
+a later slot arrives, or when the clock has passed its end and a grace. A trade of a slot that has
+closed is late: it is counted and changes nothing. A slot without a trade has no bar. Prices are
+whole ticks, volume is whole smallest quantities of the venue, so sums are exact.
+"""
+
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from jts_trading.engine.slots import NS_PER_MS, Slot
+
+ClosedBy = Literal["event", "clock", "session"]
+
+
+class Cause(msgspec.Struct, frozen=True, array_like=True):
+    """Where a trade came from.
+
+    Attributes:
+        feed: Which feed brought it.
+        tick: Its number in that feed.
+        frame: Number of the frame that it came in.
+        message_id: The bus entry that carried it.
+        ts_recv_ns: When the frame arrived, instance time, UTC ns.
+    """
+
+    feed: str
+    tick: int
+    frame: int
+    message_id: str
+    ts_recv_ns: int
+
+    @property
+    def correlation_id(self) -> str:
+        """What everything that comes of this trade carries."""
+        return f"{self.feed}:{self.frame}"
+
+
+NO_CAUSE = Cause("", 0, 0, "", 0)
+
+
+class Trade(NamedTuple):
+    """One trade: price in ticks, quantity in smallest quantities of the venue, time UTC ns."""
+
+    at_ns: int
+    price: int
+    quantity: int
+    cause: Cause
+
+
+class Bar(msgspec.Struct, frozen=True, kw_only=True):
+    """A closed bar; prices in ticks, volume in smallest quantities of the venue.
+
+    Attributes:
+        day: Session, days since 1970-01-01.
+        start_ns: Its label, UTC ns.
+        end_ns: First instant after it.
+        open_ms: Open of its session, UTC ms.
+        is_last: It ends its session.
+        trades: How many trades are in it.
+        previous_close: Last close of an earlier session in ticks; 0 where none is known.
+        last: The last trade in it.
+        trigger: The trade that closed it; the last one in it when the clock did.
+        known_ns: From when the bar could be known: arrival of the trigger, or end and grace.
+    """
+
+    instrument_id: str
+    venue: str
+    interval: str
+    day: int
+    start_ns: int
+    end_ns: int
+    open_ms: int
+    is_last: bool
+    open: int
+    high: int
+    low: int
+    close: int
+    volume: int
+    trades: int
+    previous_close: int
+    closed_by: ClosedBy
+    last: Cause
+    trigger: Cause
+    known_ns: int
+
+    @property
+    def stamp_ms(self) -> int:
+        """Its label in UTC ms."""
+        return self.start_ns // NS_PER_MS
+
+
+class BarBuilder(msgspec.Struct, kw_only=True):
+    """The bar in the making of one instrument and interval.
+
+    Attributes:
+        seconds: Length of the interval.
+        day: Session of the open bar, and so on; the bar is open while `trades` is above 0.
+        stop_ns: First instant whose trades belong to a later bar.
+        due_ns: When the clock closes the bar.
+        closed_ns: First instant that has not been closed yet.
+        previous_close: Last close of the session before that of `close_day`; 0 for unknown.
+        close_day: Session of `last_close`.
+        last_close: Close of the newest closed bar; 0 before the first.
+        late: Trades that came too late.
+    """
+
+    instrument_id: str
+    venue: str
+    interval: str
+    seconds: int
+    day: int = 0
+    start_ns: int = 0
+    end_ns: int = 0
+    stop_ns: int = 0
+    due_ns: int = 0
+    open_ms: int = 0
+    is_last: bool = False
+    open: int = 0
+    high: int = 0
+    low: int = 0
+    close: int = 0
+    volume: int = 0
+    trades: int = 0
+    last: Cause = NO_CAUSE
+    closed_ns: int = 0
+    previous_close: int = 0
+    close_day: int = 0
+    last_close: int = 0
+    late: int = 0
+
+    def add(self, trade: Trade) -> None:
+        """Add a trade that belongs to the open bar."""
+        price = trade.price
+        if price > self.high:
+            self.high = price
+        elif price < self.low:
+            self.low = price
+        self.close = price
+        self.volume += trade.quantity
+        self.trades += 1
+        self.last = trade.cause
+
+    def begin(self, slot: Slot, grace_ns: int, trade: Trade) -> None:
+        """Open the bar of a slot with its first trade."""
+        self.day, self.is_last = slot.session.day, slot.is_last
+        self.start_ns, self.end_ns, self.stop_ns = slot.start_ns, slot.end_ns, slot.stop_ns
+        self.due_ns = slot.stop_ns + grace_ns
+        self.open_ms = slot.session.open_ns // NS_PER_MS
+        self.open = self.high = self.low = trade.price
+        self.volume = self.trades = 0
+        self.add(trade)
+
+    def finish(self, closed_by: ClosedBy, trigger: Cause, known_ns: int) -> Bar:
+        """Close the open bar, for good, and return it."""
+        self.note_close(self.day, self.close)
+        bar = Bar(
+            instrument_id=self.instrument_id,
+            venue=self.venue,
+            interval=self.interval,
+            day=self.day,
+            start_ns=self.start_ns,
+            end_ns=self.end_ns,
+            open_ms=self.open_ms,
+            is_last=self.is_last,
+            open=self.open,
+            high=self.high,
+            low=self.low,
+            close=self.close,
+            volume=self.volume,
+            trades=self.trades,
+            previous_close=self.previous_close,
+            closed_by=closed_by,
+            last=self.last,
+            trigger=trigger,
+            known_ns=known_ns,
+        )
+        self.trades = 0
+        self.closed_ns = self.stop_ns
+        return bar
+
+    def note_close(self, day: int, close: int) -> None:
+        """Remember the close of a bar, here or from the lake, as base of the next session."""
+        if day != self.close_day:
+            self.previous_close, self.close_day = self.last_close, day
+        self.last_close = close

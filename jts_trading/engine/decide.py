@@ -1,0 +1,230 @@
+"""Decisions on closed bars: marks, exits, entries; in that order, as in a backtest.
+
+Theory of operation. Bars of one instant are judged together: all of an instance's positions are
+marked, then exits, then entries are decided in order of instrument id, each seeing the cash that
+those before it reserved. What follows from a bar is drafted, then recorded: one decision, a signal
+for each rule that fired, an intent if an order is given. An order that cannot be given now (the
+session is over, an entry still works, data are old) is wanted: `engine.wanting` gives it later.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+import msgspec
+
+from jts_trading.domain.errors import RuleMissingError
+from jts_trading.domain.orders import OrderSide
+from jts_trading.engine.events import Effect
+from jts_trading.engine.identity import signal_id
+from jts_trading.engine.orders import (
+    Sized,
+    exit_reason,
+    first_rule,
+    make_intent,
+    size_entry,
+    size_exit,
+)
+from jts_trading.engine.outcomes import Outcome
+from jts_trading.engine.recording import Draft, record
+from jts_trading.engine.slots import is_tradable
+from jts_trading.engine.state import EngineState, Instance, Wanted
+from jts_trading.strategy.rules import REASON_STOP_LOSS
+from jts_trading.strategy.stops import is_daily_loss_reached
+
+
+def judge(state: EngineState, drafts: Sequence[Draft], now_ns: int) -> list[Effect]:
+    """Decide on bars that closed together; returns the facts in the order of the decisions."""
+    effects: list[Effect] = []
+    ordered = sorted(drafts, key=lambda d: (d.instance.spec.instance, d.bar.start_ns, d.symbol))
+    for _, group in groupby(ordered, lambda d: (d.instance.spec.instance, d.bar.start_ns)):
+        effects += _judge_instant(state, list(group), now_ns)
+    return effects
+
+
+def roll_day(instance: Instance, day: int) -> None:
+    """Begin a trading day of an instance: its equity now is what the day's loss counts from."""
+    if day > instance.day:
+        instance.day, instance.day_start = day, instance.equity()
+
+
+def _judge_instant(state: EngineState, drafts: list[Draft], now_ns: int) -> list[Effect]:
+    instance = drafts[0].instance
+    roll_day(instance, drafts[0].bar.day)
+    for draft in drafts:
+        _mark(draft)
+    for draft in drafts:
+        _decide_exit(state, draft, now_ns)
+    for draft in drafts:
+        _decide_entry(state, draft, now_ns)
+    effects: list[Effect] = []
+    for draft in drafts:
+        if draft.fired or draft.reasons or draft.outcomes:
+            effects += record(state, draft, now_ns)
+    return effects
+
+
+def _mark(draft: Draft) -> None:
+    book, bar = draft.book, draft.bar
+    book.mark = bar.close
+    book.bars_since += 1
+    is_held = not draft.instance.account.is_flat(draft.symbol)
+    if is_held and bar.end_ns > book.entered_ns:
+        book.peak = max(book.peak, bar.close)
+
+
+def _decide_exit(state: EngineState, draft: Draft, now_ns: int) -> None:
+    instance, book, symbol = draft.instance, draft.book, draft.symbol
+    leaves = draft.fired & instance.program.rules.exits
+    working = instance.account.working(symbol)
+    if book.wanted is not None:
+        _meet_wanted(state, draft, leaves)
+    elif working is not None:
+        if leaves and working.side is OrderSide.BUY:
+            _want(state, draft, OrderSide.SELL, first_rule(leaves), now_ns)
+            draft.outcomes.append(Outcome.LEAVES_AFTER_ENTRY)
+        elif leaves:
+            draft.outcomes.append(Outcome.ORDER_WORKS)
+    elif not instance.account.is_flat(symbol):
+        reason = exit_reason(instance, symbol, draft.bar.close, draft.fired)
+        if reason >= 0:
+            _leave(state, draft, reason, now_ns)
+    elif leaves:
+        draft.outcomes.append(Outcome.FLAT)
+
+
+def _meet_wanted(state: EngineState, draft: Draft, leaves: int) -> None:
+    wanted = draft.book.wanted
+    if not leaves or wanted is None:
+        return
+    if wanted.side is OrderSide.SELL:
+        draft.outcomes.append(Outcome.EXIT_WAITS)
+        return
+    draft.book.wanted = None
+    state.waiting.discard((draft.instance.spec.instance, draft.symbol))
+    draft.outcomes.append(Outcome.CANCELLED)
+
+
+def _leave(state: EngineState, draft: Draft, reason: int, now_ns: int) -> None:
+    instance, symbol = draft.instance, draft.symbol
+    if reason >= REASON_STOP_LOSS:
+        draft.reasons.append(reason)
+    if now_ns - draft.bar.known_ns > state.settings.decision_age_ns:
+        _want(state, draft, OrderSide.SELL, reason, now_ns)
+        draft.outcomes.append(Outcome.OLD_EXIT)
+        return
+    if not is_tradable(instance.spec.venue, now_ns):
+        _want(state, draft, OrderSide.SELL, reason, now_ns, is_for_next=True)
+        draft.outcomes.append(Outcome.WAITS)
+        return
+    try:
+        sized = size_exit(instance, symbol, reason, draft.bar.close, draft.bar.day)
+    except RuleMissingError as error:
+        draft.outcomes.append(str(error))
+        return
+    if sized.lots == 0:
+        draft.outcomes.append(Outcome.FLAT)
+        return
+    _give(state, draft, _wanted(draft, OrderSide.SELL, reason), sized, now_ns)
+
+
+def _decide_entry(state: EngineState, draft: Draft, now_ns: int) -> None:
+    instance, symbol, rules = draft.instance, draft.symbol, draft.instance.program.rules
+    rule = first_rule(draft.fired & rules.entries)
+    if rule < 0 or draft.intent is not None:
+        return
+    refusal = _entry_refusal(draft)
+    if refusal is not None:
+        draft.outcomes.append(refusal)
+        return
+    if now_ns - draft.bar.known_ns > state.settings.decision_age_ns:
+        draft.outcomes.append(Outcome.OLD)
+        return
+    if not is_tradable(instance.spec.venue, now_ns):
+        _want(state, draft, OrderSide.BUY, rule, now_ns, is_for_next=True)
+        draft.outcomes.append(Outcome.WAITS)
+        return
+    wanted = _wanted(draft, OrderSide.BUY, rule, is_for_next=draft.bar.is_last)
+    sized = size_entry(instance, symbol, wanted, draft.bar.day, state.settings)
+    if isinstance(sized, Sized):
+        _give(state, draft, wanted, sized, now_ns)
+    else:
+        draft.outcomes.append(sized)
+
+
+def _entry_refusal(draft: Draft) -> Outcome | None:
+    instance, symbol, rules = draft.instance, draft.symbol, draft.instance.program.rules
+    account, book = instance.account, draft.book
+    checks: tuple[tuple[Outcome, Callable[[], bool]], ...] = (
+        (Outcome.HELD, lambda: not account.is_flat(symbol)),
+        (Outcome.ORDER_WORKS, lambda: bool(account.working(symbol)) or book.wanted is not None),
+        (Outcome.PAUSED, lambda: instance.spec.status == "paused"),
+        (Outcome.LOSS, lambda: _is_lost(instance, symbol)),
+        (Outcome.POSITIONS, lambda: 0 < rules.positions_max <= positions_taken(instance)),
+        (Outcome.COOLDOWN, lambda: _is_cooling(draft)),
+    )
+    return next((outcome for outcome, is_so in checks if is_so()), None)
+
+
+def _is_lost(instance: Instance, symbol: str) -> bool:
+    units = instance.units[symbol]
+    equity, at_start = units.money(instance.equity()), units.money(instance.day_start)
+    return is_daily_loss_reached(equity, at_start, instance.program.rules.daily_loss_ppm)
+
+
+def positions_taken(instance: Instance) -> int:
+    """Return how many instruments are held, being bought, or wanted."""
+    account = instance.account
+    taken = {name for name in account.holdings if not account.is_flat(name)}
+    taken |= {o.instrument_id for o in account.orders.values() if o.side is OrderSide.BUY}
+    taken |= {
+        name
+        for name, book in instance.books.items()
+        if book.wanted is not None and book.wanted.side is OrderSide.BUY
+    }
+    return len(taken)
+
+
+def _is_cooling(draft: Draft) -> bool:
+    book, rules = draft.book, draft.instance.program.rules
+    if book.left_ms < 0:
+        return False
+    since_ms = draft.bar.stamp_ms - book.left_ms
+    return bool(since_ms < rules.cooldown_ms or book.bars_since <= rules.cooldown_bars)
+
+
+def _wanted(draft: Draft, side: OrderSide, reason: int, *, is_for_next: bool = False) -> Wanted:
+    bar, decision = draft.bar, draft.decision_id
+    return Wanted(
+        side=side,
+        reason=reason,
+        decision_id=decision,
+        signal_id=signal_id(decision, reason),
+        price=bar.close,
+        previous_close=0 if is_for_next else bar.previous_close,
+        cause=bar.trigger,
+        triggered_ns=draft.triggered_ns,
+    )
+
+
+def _want(
+    state: EngineState,
+    draft: Draft,
+    side: OrderSide,
+    reason: int,
+    now_ns: int,
+    *,
+    is_for_next: bool = False,
+) -> None:
+    wanted = _wanted(draft, side, reason, is_for_next=is_for_next)
+    draft.book.wanted = msgspec.structs.replace(wanted, not_before_ns=now_ns)
+    state.waiting.add((draft.instance.spec.instance, draft.symbol))
+
+
+def _give(state: EngineState, draft: Draft, wanted: Wanted, sized: Sized, now_ns: int) -> None:
+    until_ns = now_ns + state.settings.intent_valid_ns
+    draft.intent = make_intent(
+        draft.instance, draft.symbol, wanted, sized, valid_until_ns=until_ns
+    )
+    draft.instance.account.apply(draft.intent, now_ns)
+    draft.book.given = wanted
+    draft.outcomes.append(Outcome.ORDERED)

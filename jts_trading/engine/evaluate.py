@@ -1,0 +1,74 @@
+"""Run a closed bar through the strategies that read it, and say that it closed."""
+
+from decimal import Decimal
+
+import numpy as np
+
+from jts_trading.domain.feed_messages import BarClosed
+from jts_trading.domain.instruments import parse_venue, quantity_scale
+from jts_trading.dsl.plan import Timeframe
+from jts_trading.engine.bars import Bar
+from jts_trading.engine.events import Effect
+from jts_trading.engine.identity import bar_id
+from jts_trading.engine.recording import Draft
+from jts_trading.engine.state import EngineState, Instance, SymbolRow
+from jts_trading.engine.words import rules_text
+from jts_trading.strategy.frames import period_number
+
+
+def evaluate(instance: Instance, bar: Bar) -> Draft:
+    """Return what the rules of an instance say to a closed bar; changes its state row."""
+    symbol = instance.symbols[bar.instrument_id]
+    row = instance.rows[bar.instrument_id]
+    closed = frames_closed(instance.program.plan.timeframes, symbol, bar)
+    if len(instance.before) != len(row):
+        instance.before = np.zeros(len(row))
+    instance.before[:] = row
+    volume = bar.volume / 10 ** quantity_scale(parse_venue(bar.venue))
+    fired = instance.program.step(
+        row,
+        float(bar.open),
+        float(bar.high),
+        float(bar.low),
+        float(bar.close),
+        volume,
+        closed,
+    )
+    symbol.day, symbol.stamp_ms, symbol.open_ms = bar.day, bar.stamp_ms, bar.open_ms
+    symbol.bars += 1
+    values = rules_text(instance.program.plan, fired) if fired else ""
+    return Draft(instance, bar, fired, values)
+
+
+def frames_closed(frames: tuple[Timeframe, ...], symbol: SymbolRow, bar: Bar) -> int:
+    """Return the bits of the frames whose pending bar closed before this bar."""
+    if symbol.day < 0:
+        return 0
+    closed = 0
+    for bit, frame in enumerate(frames):
+        before = period_number(symbol.day, symbol.stamp_ms, symbol.open_ms, frame.seconds)
+        now = period_number(bar.day, bar.stamp_ms, bar.open_ms, frame.seconds)
+        closed |= (before != now) << bit
+    return closed
+
+
+def bar_effect(state: EngineState, bar: Bar) -> Effect:
+    """Return the message that a bar closed, in the instrument's currency and quantity."""
+    units = state.desks[bar.instrument_id, bar.venue].units
+    message = BarClosed(
+        instrument_id=bar.instrument_id,
+        venue=bar.venue,
+        interval=bar.interval,
+        start_ns=bar.start_ns,
+        open=units.price(bar.open),
+        high=units.price(bar.high),
+        low=units.price(bar.low),
+        close=units.price(bar.close),
+        volume=Decimal(bar.volume).scaleb(-quantity_scale(parse_venue(bar.venue))),
+        closed_by=bar.closed_by,
+        feed=bar.last.feed,
+        last_tick=bar.last.tick,
+        ticks=bar.trades,
+    )
+    event_id = bar_id(bar.instrument_id, bar.venue, bar.interval, bar.start_ns)
+    return Effect(message, event_id, bar.trigger.correlation_id, bar.trigger.message_id)

@@ -1,0 +1,90 @@
+"""What the engine is told, and what it asks of its shell."""
+
+from dataclasses import dataclass
+
+from jts_trading.domain.feed_messages import BarClosed, RiskAlert, TicksCollected
+from jts_trading.domain.journal_events import (
+    DecisionRecorded,
+    IntentRecorded,
+    JournalEvent,
+    SignalRecorded,
+)
+from jts_trading.domain.trading_inputs import StrategyInput
+
+
+@dataclass(frozen=True, slots=True)
+class TicksArrived:
+    """An entry of ticks of one feed, in the order of their numbers.
+
+    Attributes:
+        message_id: Of the bus entry; what follows from it names it as its cause.
+    """
+
+    ticks: TicksCollected
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClockRead:
+    """Time has passed.
+
+    Attributes:
+        reached_ns: Every tick that arrived before this instant has been handed over, UTC ns.
+    """
+
+    reached_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRead:
+    """The next events of the journal, as (sequence, time of recording in UTC ns, event)."""
+
+    events: tuple[tuple[int, int, JournalEvent], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IntentRefused:
+    """The journal did not take an intent of the last step; nothing of it is recorded."""
+
+    instance: str
+    order_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class InputsChanged:
+    """Instances are described anew, in all that does not touch what they compute.
+
+    Attributes:
+        version: Of the trading inputs.
+        instances: Every instance that is to trade.
+    """
+
+    version: int
+    instances: tuple[StrategyInput, ...]
+
+
+Event = TicksArrived | ClockRead | JournalRead | IntentRefused | InputsChanged
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One thing that the shell has to record or publish.
+
+    Facts (decisions, signals, intents) of one step belong into one transaction; bars and alerts
+    are published.
+
+    Attributes:
+        event_id: The same effect worked out again has the same id.
+        correlation_id: The frame that everything began with.
+        causation_id: The bus entry that led to it.
+    """
+
+    event: BarClosed | DecisionRecorded | SignalRecorded | IntentRecorded | RiskAlert
+    event_id: str
+    correlation_id: str = ""
+    causation_id: str = ""
+
+    @property
+    def is_fact(self) -> bool:
+        """Whether it belongs into the journal."""
+        return isinstance(self.event, DecisionRecorded | SignalRecorded | IntentRecorded)

@@ -1,0 +1,172 @@
+"""Sized orders of an instance: quantity, reservation and intent, in whole units.
+
+The functions of `strategy.sizing` and `strategy.stops` decide, as in a backtest; here their
+arguments are gathered from the account and the rule table, and their result becomes an intent.
+"""
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+from jts_trading.domain.errors import RuleMissingError
+from jts_trading.domain.instruments import parse_instrument_id
+from jts_trading.domain.journal_events import IntentRecorded
+from jts_trading.domain.money import currency_unit
+from jts_trading.domain.orders import OrderIntent, OrderSide, Reservation
+from jts_trading.engine.identity import order_id
+from jts_trading.engine.outcomes import Outcome
+from jts_trading.engine.slots import date_of_number
+from jts_trading.engine.state import EngineSettings, Instance, Wanted
+from jts_trading.engine.terms import Listing, Terms, terms_of
+from jts_trading.strategy.rules import (
+    REASON_STOP_LOSS,
+    REASON_TAKE_PROFIT,
+    REASON_TRAILING_STOP,
+)
+from jts_trading.strategy.sizing import (
+    QUANTITY_KELLY,
+    affordable_quantity,
+    buying_cost,
+    capped_quantity,
+    exit_quantity,
+    kelly_entry_share,
+    wanted_quantity,
+)
+from jts_trading.strategy.stops import is_profit_taken, is_stop_loss_hit, is_trailing_stop_hit
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """An order in whole units.
+
+    Attributes:
+        lots: Smallest quantities.
+        held_back: Money units that a buy reserves.
+    """
+
+    lots: int
+    held_back: int = 0
+
+
+def terms_at(instance: Instance, symbol: str, day: int) -> Terms:
+    """Return the trading terms of an instrument on a session.
+
+    Raises:
+        RuleMissingError: The rule table does not cover the instance's broker, venue or symbol.
+    """
+    spec = instance.spec
+    listing = instance.listings.get(symbol, Listing())
+    instrument = parse_instrument_id(symbol)
+    return terms_of(instrument, spec.venue, spec.broker, listing, date_of_number(day))
+
+
+def exit_reason(instance: Instance, symbol: str, close: int, fired: int) -> int:
+    """Return why a position is to be left at a close, or -1; the risk block before the rules."""
+    rules, book = instance.program.rules, instance.books[symbol]
+    held = instance.account.holding(symbol)
+    tick = Fraction(instance.units[symbol].price_step)
+    entry = Fraction(held.cost) / tick / Fraction(held.quantity)
+    # Both sides times the denominator: an average cost between two ticks is compared exactly.
+    at, paid = close * entry.denominator, entry.numerator
+    if is_stop_loss_hit(at, paid, rules.stop_loss_ppm):
+        return REASON_STOP_LOSS
+    if is_trailing_stop_hit(close, book.peak, rules.trailing_stop_ppm):
+        return REASON_TRAILING_STOP
+    if is_profit_taken(at, paid, rules.take_profit_ppm):
+        return REASON_TAKE_PROFIT
+    return first_rule(fired & rules.exits)
+
+
+def first_rule(fired: int) -> int:
+    """Return the number of the first rule in a mask, or -1."""
+    return (fired & -fired).bit_length() - 1
+
+
+def size_exit(instance: Instance, symbol: str, reason: int, price: int, day: int) -> Sized:
+    """Return how much of a position an exit sells; nothing when nothing is held.
+
+    Raises:
+        RuleMissingError: See `terms_at`.
+    """
+    units = instance.units[symbol]
+    held = units.lots(instance.account.holding(symbol).quantity)
+    if held <= 0 or reason >= REASON_STOP_LOSS:
+        return Sized(max(held, 0))
+    size, lot = instance.program.rules.sizes[reason], terms_at(instance, symbol, day).lot(price)
+    equity = units.money(instance.equity())
+    wanted = wanted_quantity(size.kind, size.amount_in(units), equity, price)
+    return Sized(exit_quantity(size.kind, wanted, held, lot))
+
+
+def size_entry(
+    instance: Instance, symbol: str, wanted: Wanted, day: int, settings: EngineSettings
+) -> Sized | str:
+    """Return how much an entry buys and what it reserves, or why nothing.
+
+    Args:
+        instance: Whose cash it is.
+        symbol: What is bought.
+        wanted: The decision; its `previous_close` is 0 for an order of the next session.
+        day: Session that the order is for.
+        settings: Of the engine.
+    """
+    try:
+        terms = terms_at(instance, symbol, day)
+    except RuleMissingError as error:
+        return str(error)
+    rules, units = instance.program.rules, instance.units[symbol]
+    size, close = rules.sizes[wanted.reason], wanted.price
+    equity = units.money(instance.equity())
+    amount = size.amount_in(units)
+    if size.kind == QUANTITY_KELLY:
+        record = instance.account.record
+        trades = (record.closed, record.won, units.money(record.profit), units.money(record.loss))
+        amount = kelly_entry_share(trades, rules.kelly)
+        if amount == 0:
+            return Outcome.NO_EDGE
+    reserve = terms.reserve(close, wanted.previous_close, settings.collar)
+    lot = terms.lot(wanted.previous_close or close)
+    free = units.money(instance.account.cash - instance.account.reserved)
+    quantity = wanted_quantity(size.kind, amount, equity, close)
+    quantity = capped_quantity(quantity, equity, close, rules.max_position_ppm, lot)
+    quantity = affordable_quantity(quantity, reserve, lot, free, terms.fee)
+    if quantity == 0:
+        return Outcome.NO_CASH
+    if quantity * close < terms.notional_min:
+        return Outcome.TOO_SMALL
+    return Sized(quantity, buying_cost(quantity, reserve, terms.fee))
+
+
+def make_intent(
+    instance: Instance, symbol: str, wanted: Wanted, sized: Sized, *, valid_until_ns: int
+) -> IntentRecorded:
+    """Return the intent of a sized order with what it reserves."""
+    spec, units = instance.spec, instance.units[symbol]
+    quantity = units.quantity(sized.lots)
+    intent = OrderIntent(
+        order_id=order_id(wanted.signal_id, wanted.tries),
+        broker=spec.broker,
+        account=spec.account,
+        instance=spec.instance,
+        instrument_id=symbol,
+        venue=spec.venue,
+        side=wanted.side,
+        quantity=quantity,
+        currency=spec.currency,
+        strategy_id=spec.strategy_id or None,
+        release=spec.release,
+        decision_id=wanted.decision_id,
+        valid_until_ns=valid_until_ns,
+        triggered_ns=wanted.triggered_ns,
+        reduces=wanted.side is OrderSide.SELL,
+    )
+    if wanted.side is OrderSide.SELL:
+        return IntentRecorded(
+            intent=intent, reservation=Reservation(asset=symbol, amount=quantity)
+        )
+    unit = currency_unit(spec.currency)
+    amount = math.ceil(Fraction(units.amount(sized.held_back)) / Fraction(unit)) * unit
+    return IntentRecorded(
+        intent=intent, reservation=Reservation(asset=spec.currency, amount=Decimal(amount))
+    )

@@ -1,0 +1,124 @@
+"""What comes of a closed bar, drafted and then recorded: a decision, its signals, an intent."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from jts_trading.domain.journal_events import DecisionRecorded, IntentRecorded, SignalRecorded
+from jts_trading.domain.orders import OrderSide
+from jts_trading.dsl.grammar import Side
+from jts_trading.engine.bars import Bar
+from jts_trading.engine.events import Effect
+from jts_trading.engine.identity import decision_id, signal_id
+from jts_trading.engine.outcomes import Outcome
+from jts_trading.engine.state import EngineState, Instance, SymbolBook
+from jts_trading.engine.words import bar_text, condition_of
+
+Fact = DecisionRecorded | SignalRecorded | IntentRecorded
+
+
+@dataclass(slots=True)
+class Draft:
+    """One closed bar of one instance, and what comes of it.
+
+    Attributes:
+        fired: Mask of the rules that fired.
+        values: The evaluated conditions as JSON.
+        reasons: What signals are recorded for, beside the rules.
+        outcomes: Why an order was given or not, of exit and entry.
+    """
+
+    instance: Instance
+    bar: Bar
+    fired: int
+    values: str
+    reasons: list[int] = field(default_factory=list)
+    outcomes: list[str] = field(default_factory=list)
+    intent: IntentRecorded | None = None
+
+    @property
+    def symbol(self) -> str:
+        """The instrument."""
+        return self.bar.instrument_id
+
+    @property
+    def book(self) -> SymbolBook:
+        """The account half of the instance in the instrument."""
+        return self.instance.books[self.bar.instrument_id]
+
+    @property
+    def decision_id(self) -> str:
+        """The id of the decision on this bar."""
+        bar, spec = self.bar, self.instance.spec
+        return decision_id(
+            spec.instance, spec.release, bar.instrument_id, bar.interval, bar.start_ns
+        )
+
+    @property
+    def triggered_ns(self) -> int:
+        """When the trade arrived that closed the bar; 0 when the clock did."""
+        return self.bar.trigger.ts_recv_ns if self.bar.closed_by == "event" else 0
+
+
+def record(state: EngineState, draft: Draft, now_ns: int) -> list[Effect]:
+    """Return the facts of a bar: the decision first, then its signals, then the intent."""
+    bar, spec, counts = draft.bar, draft.instance.spec, state.counts
+    price = draft.instance.units[draft.symbol].price(bar.close)
+    if not draft.outcomes:
+        draft.outcomes.append(Outcome.SHORT)
+    where: dict[str, Any] = {
+        "decision_id": draft.decision_id,
+        "instance": spec.instance,
+        "release": spec.release,
+        "instrument_id": bar.instrument_id,
+        "venue": bar.venue,
+        "interval": bar.interval,
+        "bar_start_ns": bar.start_ns,
+        "decided_ns": now_ns,
+    }
+    decision = DecisionRecorded(
+        **where,
+        price=price,
+        fired=draft.fired,
+        outcome="; ".join(draft.outcomes),
+        values=draft.values,
+        bar=bar_text(bar, draft.instance.units[draft.symbol]),
+        equity=draft.instance.equity(),
+        triggered_ns=draft.triggered_ns,
+    )
+    facts: list[tuple[str, Fact]] = [(f"decision/{draft.decision_id}", decision)]
+    for reason, kind, side, condition in _signals(draft):
+        found = SignalRecorded(
+            **where,
+            signal_id=signal_id(draft.decision_id, reason),
+            rule=reason,
+            kind=kind,
+            side=side,
+            price=price,
+            condition=condition,
+        )
+        facts.append((f"signal/{found.signal_id}", found))
+    if draft.intent is not None:
+        facts.append((f"intent/{draft.intent.intent.order_id}", draft.intent))
+    counts.decisions += 1
+    counts.signals += sum(isinstance(event, SignalRecorded) for _, event in facts)
+    counts.intents += draft.intent is not None
+    return [_effect(bar, event_id, event) for event_id, event in facts]
+
+
+def _effect(bar: Bar, event_id: str, event: Fact) -> Effect:
+    return Effect(event, event_id, bar.trigger.correlation_id, bar.trigger.message_id)
+
+
+def _signals(
+    draft: Draft,
+) -> Iterable[tuple[int, Literal["entry", "exit"], OrderSide, str]]:
+    plan = draft.instance.program.plan
+    for rule in plan.rules:
+        if draft.fired >> rule.bit & 1:
+            is_entry = rule.side in (Side.ENTRY_LONG, Side.ENTRY_SHORT)
+            buys = rule.side in (Side.ENTRY_LONG, Side.EXIT_SHORT)
+            side = OrderSide.BUY if buys else OrderSide.SELL
+            yield rule.bit, "entry" if is_entry else "exit", side, rule.condition
+    for reason in draft.reasons:
+        yield reason, "exit", OrderSide.SELL, condition_of(plan, reason)

@@ -1,0 +1,257 @@
+"""Make, join, store and load states: everything that happens before the first step."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from functools import lru_cache
+
+import numpy as np
+
+from jts_trading.domain.instruments import parse_instrument_id, parse_venue, quantity_scale
+from jts_trading.domain.trading_inputs import StrategyInput
+from jts_trading.engine.bars import BarBuilder
+from jts_trading.engine.program import Program
+from jts_trading.engine.state import (
+    NEVER_NS,
+    AccountHalf,
+    Desk,
+    EngineSettings,
+    EngineState,
+    Instance,
+    MarketHalf,
+    SymbolBook,
+    SymbolRow,
+    row_of,
+)
+from jts_trading.engine.terms import Listing, units_of
+from jts_trading.portfolio.instance_account import InstanceAccount
+from jts_trading.strategy.frames import interval_seconds
+from jts_trading.strategy.units import Units
+
+ListingOf = Callable[[str], Listing]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An instance that can be run: what it is, and its compiled program."""
+
+    spec: StrategyInput
+    program: Program
+
+
+def new_state(
+    settings: EngineSettings, prepared: Iterable[Prepared], listing_of: ListingOf, today: date
+) -> EngineState:
+    """Return a state that has seen nothing.
+
+    Args:
+        settings: Of the engine.
+        prepared: Instances to run.
+        listing_of: Market and kind of an instrument.
+        today: Day whose steps of prices and quantities count.
+
+    Raises:
+        RuleMissingError: The steps of an instrument are not known.
+        IntervalError: An instance is judged on bars that cannot be built.
+    """
+    state = EngineState(settings)
+    for each in prepared:
+        instance = _new_instance(each, listing_of, today)
+        state.instances[each.spec.instance] = instance
+        for symbol in each.spec.instrument_ids:
+            row = np.zeros(each.program.plan.state_size)
+            each.program.init_state(row, instance.units[symbol].price_scale)
+            instance.rows[symbol] = row
+            instance.symbols[symbol], instance.books[symbol] = SymbolRow(), SymbolBook()
+    attach(state)
+    return state
+
+
+def _new_instance(prepared: Prepared, listing_of: ListingOf, today: date) -> Instance:
+    spec = prepared.spec
+    units = {
+        symbol: units_of(parse_instrument_id(symbol), today) for symbol in spec.instrument_ids
+    }
+    account = InstanceAccount(
+        broker=spec.broker,
+        account=spec.account,
+        instance=spec.instance,
+        currency=spec.currency,
+        allocation=spec.allocation,
+        steps={symbol: units[symbol].quantity_step for symbol in spec.instrument_ids},
+    )
+    return Instance(
+        spec=spec,
+        program=prepared.program,
+        units=units,
+        listings={symbol: listing_of(symbol) for symbol in spec.instrument_ids},
+        account=account,
+    )
+
+
+def attach(state: EngineState) -> None:
+    """Build what a state looks things up in, anew: after instances came or went, or a load.
+
+    Raises:
+        IntervalError: An instance is judged on bars that cannot be built.
+    """
+    readers: dict[tuple[str, str, str], list[Instance]] = {}
+    before, state.desks = state.desks, {}
+    for _, instance in sorted(state.instances.items()):
+        venue = instance.spec.venue
+        for symbol in instance.spec.instrument_ids:
+            key = (symbol, venue, instance.interval)
+            readers.setdefault(key, []).append(instance)
+            if key not in state.builders:
+                state.builders[key] = BarBuilder(
+                    instrument_id=symbol,
+                    venue=venue,
+                    interval=instance.interval,
+                    seconds=interval_seconds(instance.interval),
+                )
+            if (symbol, venue) not in state.desks:
+                desk = _new_desk(symbol, venue, instance.units[symbol])
+                if (symbol, venue) in before:
+                    desk.last_event_ns = before[symbol, venue].last_event_ns
+                state.desks[symbol, venue] = desk
+    state.builders = {key: b for key, b in state.builders.items() if key in readers}
+    for key, builder in sorted(state.builders.items()):
+        desk = state.desks[key[0], key[1]]
+        desk.builders.append(builder)
+        desk.readers.append(readers[key])
+    due = [builder.due_ns for builder in state.builders.values() if builder.trades]
+    state.next_due_ns = min(due, default=NEVER_NS)
+    state.waiting = {
+        (name, symbol)
+        for name, instance in state.instances.items()
+        for symbol, book in instance.books.items()
+        if book.wanted is not None
+    }
+
+
+def _new_desk(symbol: str, venue: str, units: Units) -> Desk:
+    return Desk(
+        instrument_id=symbol,
+        venue=venue,
+        units=units,
+        ticks_of=ticks_reader(units.price_step),
+        quantity_scale=quantity_scale(parse_venue(venue)),
+    )
+
+
+@lru_cache(maxsize=64)
+def ticks_reader(price_step: Decimal) -> Callable[[Decimal], int | None]:
+    """Return the function that turns prices into ticks of this step, None for off the grid."""
+    scale = 1 / price_step
+
+    def ticks_of(price: Decimal) -> int | None:
+        found = price * scale
+        whole = int(found)
+        return whole if whole == found else None
+
+    return ticks_of
+
+
+def load_market(state: EngineState, half: MarketHalf) -> frozenset[str]:
+    """Put a stored market half into a new state.
+
+    Only instances of the stored release with every instrument of theirs are loaded.
+
+    Returns:
+        The instances that were loaded; the others have seen nothing.
+    """
+    stored = {(b.instrument_id, b.venue, b.interval): b for b in half.builders}
+    loaded = set()
+    for name, instance in state.instances.items():
+        rows = half.rows.get(name, {})
+        keys = [
+            (symbol, instance.spec.venue, instance.interval)
+            for symbol in instance.spec.instrument_ids
+        ]
+        is_there = half.releases.get(name) == instance.spec.release and all(
+            symbol in rows and (symbol, venue, interval) in stored
+            for symbol, venue, interval in keys
+        )
+        if not is_there:
+            continue
+        loaded.add(name)
+        for key in keys:
+            symbol = key[0]
+            state.builders[key] = stored[key]
+            instance.rows[symbol] = row_of(rows[symbol].values)
+            instance.symbols[symbol] = rows[symbol]
+            instance.symbols[symbol].values = b""
+    state.feeds, state.counts, state.newest_ns = half.feeds, half.counts, half.newest_ns
+    attach(state)
+    for symbol, venue, last_ns in half.last_events:
+        if (symbol, venue) in state.desks:
+            state.desks[symbol, venue].last_event_ns = last_ns
+    return frozenset(loaded)
+
+
+def load_accounts(state: EngineState, half: AccountHalf) -> frozenset[str]:
+    """Put a stored account half into a state, whatever the releases are now.
+
+    Money and positions belong to the instance, not to its release: a new release goes on with
+    them. What an earlier release wanted is dropped.
+
+    Returns:
+        The instances that were loaded.
+    """
+    loaded = set()
+    for name, instance in state.instances.items():
+        stored = half.instances.get(name)
+        if stored is None or not _is_same_owner(instance.account, stored.account):
+            continue
+        loaded.add(name)
+        stored.account.allocation = instance.spec.allocation
+        stored.account.steps |= instance.account.steps
+        instance.account = stored.account
+        instance.day, instance.day_start = stored.day, stored.day_start
+        for symbol, book in stored.books.items():
+            if symbol in instance.books:
+                if stored.release != instance.spec.release:
+                    book.wanted = book.given = None
+                instance.books[symbol] = book
+    state.journal_seq = half.journal_seq
+    attach(state)
+    return frozenset(loaded)
+
+
+def _is_same_owner(mine: InstanceAccount, stored: InstanceAccount) -> bool:
+    return (mine.broker, mine.account, mine.currency) == (
+        stored.broker,
+        stored.account,
+        stored.currency,
+    )
+
+
+def take_over(state: EngineState, ready: EngineState, specs: Mapping[str, StrategyInput]) -> None:
+    """Let a running state have exactly these instances: its own, and those of a warmed-up one.
+
+    Args:
+        state: The running engine; changed.
+        ready: Has read the same ticks; its instances are new ones, or replace those of the same
+            name, whose money and positions they take over.
+        specs: Every instance that is to run, by name.
+    """
+    accounts = {name: instance for name, instance in state.instances.items() if name in specs}
+    for name, instance in ready.instances.items():
+        before = accounts.get(name)
+        if before is not None and _is_same_owner(instance.account, before.account):
+            before.account.allocation = instance.spec.allocation
+            before.account.steps |= instance.account.steps
+            instance.account = before.account
+            instance.day, instance.day_start = before.day, before.day_start
+            for symbol, book in before.books.items():
+                if symbol in instance.books:
+                    book.wanted = book.given = None
+                    instance.books[symbol] = book
+        accounts[name] = instance
+    for key, builder in ready.builders.items():
+        state.builders.setdefault(key, builder)
+    state.instances = {name: accounts[name] for name in specs if name in accounts}
+    for name, instance in state.instances.items():
+        instance.spec = specs[name]
+    attach(state)

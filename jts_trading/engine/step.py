@@ -1,0 +1,243 @@
+"""`step`: one event in, effects out. Everything that can ever happen to the engine is in here.
+
+Theory of operation. Ticks build bars; a bar that closes is run through the strategies that read
+it; what they ask for is judged against the account and becomes facts. Time goes forward in two
+ways: by `ClockRead`, and by the arrival of ticks, because whoever reads recorded ticks later has
+no other clock. A tick that arrived after the due time of open bars closes them first. So the same
+ticks, in the order of their numbers, make the same bars in any process, at any speed.
+
+Repeated ticks are left out and jumps of numbers are counted, by feed; the shell fills jumps up
+before it hands ticks over, if it can.
+"""
+
+from typing import assert_never
+
+from jts_trading.domain.feed_messages import TicksCollected
+from jts_trading.domain.instruments import InstrumentError
+from jts_trading.domain.orders import OrderSide
+from jts_trading.domain.ticks import TradeTick
+from jts_trading.engine.bars import Bar, BarBuilder, Cause, ClosedBy, Trade
+from jts_trading.engine.decide import judge, roll_day
+from jts_trading.engine.evaluate import bar_effect, evaluate
+from jts_trading.engine.events import (
+    ClockRead,
+    Effect,
+    Event,
+    InputsChanged,
+    IntentRefused,
+    JournalRead,
+    TicksArrived,
+)
+from jts_trading.engine.recording import Draft
+from jts_trading.engine.slots import session_at, slot_at, slot_in
+from jts_trading.engine.state import NEVER_NS, Desk, EngineState, FeedPlace, Instance
+from jts_trading.engine.wanting import give_wanted, want_again
+from jts_trading.portfolio.instance_account import OrderNews
+
+
+def step(state: EngineState, event: Event, now_ns: int) -> list[Effect]:
+    """Take one event in; changes the state and returns what the shell has to do.
+
+    Facts among the effects belong into one transaction of the journal, which the shell must have
+    committed before the next event.
+
+    Args:
+        state: The engine; changed.
+        event: What happened.
+        now_ns: Instance time, UTC ns.
+
+    Raises:
+        InvariantError: A fill in the journal has amounts that it would never have booked.
+    """
+    match event:
+        case TicksArrived():
+            return _take_ticks(state, event, now_ns)
+        case ClockRead():
+            effects = _close_due(state, event.reached_ns, now_ns)
+            return effects + give_wanted(state, now_ns) if state.waiting else effects
+        case JournalRead():
+            return _read_journal(state, event, now_ns)
+        case IntentRefused():
+            _refuse(state, event)
+        case InputsChanged():
+            _describe_anew(state, event)
+        case _:
+            assert_never(event)
+    return []
+
+
+def _take_ticks(state: EngineState, event: TicksArrived, now_ns: int) -> list[Effect]:
+    entry = event.ticks
+    effects: list[Effect] = []
+    place = state.feeds.setdefault(entry.feed, FeedPlace())
+    for at in range(_skip(place, entry), len(entry.ticks)):
+        tick, number = entry.ticks[at], entry.first_tick + at
+        place.last_tick = number
+        state.counts.ticks += 1
+        state.newest_ns = max(state.newest_ns, tick.ts_recv_ns)
+        if tick.ts_recv_ns >= state.next_due_ns:
+            effects += _close_due(state, tick.ts_recv_ns, now_ns)
+        if not isinstance(tick, TradeTick):
+            continue
+        desk = state.desks.get((tick.instrument_id, tick.venue))
+        if desk is None:
+            continue
+        frame = entry.first_frame + entry.frames[at]
+        cause = Cause(entry.feed, number, frame, event.message_id, tick.ts_recv_ns)
+        effects += _trade(state, desk, tick, cause, now_ns)
+    return effects + give_wanted(state, now_ns) if state.waiting else effects
+
+
+def _skip(place: FeedPlace, entry: TicksCollected) -> int:
+    """Return how many ticks of an entry were taken in before; counts what is missing."""
+    if place.last_tick < 0:
+        return 0
+    expected = place.last_tick + 1
+    if entry.first_tick > expected:
+        place.missing += entry.first_tick - expected
+        return 0
+    repeated = min(expected - entry.first_tick, len(entry.ticks))
+    place.repeated += repeated
+    return repeated
+
+
+def _trade(
+    state: EngineState, desk: Desk, tick: TradeTick, cause: Cause, now_ns: int
+) -> list[Effect]:
+    at_ns, price = tick.ts_event_ns, desk.ticks_of(tick.price)
+    quantity = int(tick.quantity.scaleb(desk.quantity_scale))
+    if price is None or price <= 0 or quantity <= 0:
+        state.counts.refused_ticks += 1
+        return []
+    desk.last_event_ns = max(desk.last_event_ns, at_ns)
+    trade = Trade(at_ns, price, quantity, cause)
+    closed: list[tuple[Bar, list[Instance]]] = []
+    for builder, readers in zip(desk.builders, desk.readers, strict=True):
+        if builder.trades and builder.start_ns <= at_ns < builder.stop_ns:
+            builder.add(trade)
+        elif at_ns < builder.closed_ns or (builder.trades and at_ns < builder.start_ns):
+            builder.late += 1
+            state.counts.late_ticks += 1
+        else:
+            bar = _open_next(state, builder, trade)
+            if bar is not None:
+                closed.append((bar, readers))
+    return _judge_bars(state, closed, now_ns) if closed else []
+
+
+def _open_next(state: EngineState, builder: BarBuilder, trade: Trade) -> Bar | None:
+    """Open the bar of a trade; return the one that it closes, if one was open."""
+    slot = slot_at(builder.venue, trade.at_ns, builder.seconds)
+    if slot is None:
+        state.counts.outside_ticks += 1
+        return None
+    bar = None
+    if builder.trades:
+        bar = builder.finish("event", trade.cause, trade.cause.ts_recv_ns)
+    builder.begin(slot, state.settings.grace_ns, trade)
+    state.next_due_ns = min(state.next_due_ns, builder.due_ns)
+    return bar
+
+
+def _close_due(state: EngineState, reached_ns: int, now_ns: int) -> list[Effect]:
+    """Close the bars whose time is over at an instant that was reached."""
+    if reached_ns < state.next_due_ns:
+        return []
+    closed: list[tuple[Bar, list[Instance]]] = []
+    next_ns = NEVER_NS
+    for name in sorted(state.desks):
+        desk = state.desks[name]
+        for builder, readers in zip(desk.builders, desk.readers, strict=True):
+            if not builder.trades:
+                continue
+            if builder.due_ns <= reached_ns:
+                by: ClosedBy = "session" if builder.is_last else "clock"
+                bar = builder.finish(by, builder.last, builder.due_ns)
+                closed.append((bar, readers))
+            else:
+                next_ns = min(next_ns, builder.due_ns)
+    state.next_due_ns = next_ns
+    return _judge_bars(state, closed, now_ns) if closed else []
+
+
+def _judge_bars(
+    state: EngineState, closed: list[tuple[Bar, list[Instance]]], now_ns: int
+) -> list[Effect]:
+    effects: list[Effect] = []
+    drafts: list[Draft] = []
+    for bar, readers in closed:
+        state.counts.bars += 1
+        effects.append(bar_effect(state, bar))
+        drafts += [evaluate(instance, bar) for instance in readers]
+    return effects + judge(state, drafts, now_ns)
+
+
+def _read_journal(state: EngineState, event: JournalRead, now_ns: int) -> list[Effect]:
+    effects: list[Effect] = []
+    for seq, ts_ns, fact in event.events:
+        if seq <= state.journal_seq:
+            continue
+        state.journal_seq = seq
+        for instance in state.instances.values():
+            _begin_day_of(instance, ts_ns)
+            news = instance.account.apply(fact, ts_ns)
+            if news is not None and news.instrument_id in instance.books:
+                effects += _hear(state, instance, news, now_ns)
+    return effects
+
+
+def _begin_day_of(instance: Instance, ts_ns: int) -> None:
+    # A day's loss counts from before its first fill, as in a backtest.
+    try:
+        session = session_at(instance.spec.venue, ts_ns)
+    except InstrumentError:
+        return
+    if session is not None and instance.day >= 0:
+        roll_day(instance, session.day)
+
+
+def _hear(state: EngineState, instance: Instance, news: OrderNews, now_ns: int) -> list[Effect]:
+    """Follow what became of an order: entry and leaving, and exits that did not sell."""
+    symbol, book = news.instrument_id, instance.books[news.instrument_id]
+    is_flat = instance.account.is_flat(symbol)
+    is_bought = news.order is not None and news.order.side is OrderSide.BUY
+    if is_bought and news.price is not None and not book.entered_ns:
+        book.entered_ns, book.peak = news.ts_ns, 0
+        book.mark = instance.units[symbol].ticks_near(news.price)
+    if is_flat and book.entered_ns:
+        book.peak = book.entered_ns = book.bars_since = 0
+        book.left_ms = _label_ms(state, instance, symbol, news.ts_ns)
+        if book.wanted is not None and book.wanted.side is OrderSide.SELL:
+            book.wanted = None
+    if news.order is None or not news.order.has_ended:
+        return []
+    given, book.given = book.given, None
+    is_exit = given is not None and given.side is OrderSide.SELL
+    if given is None or not is_exit or is_flat or news.order.filled >= news.order.quantity:
+        return []
+    return want_again(state, instance, symbol, given, now_ns)
+
+
+def _label_ms(state: EngineState, instance: Instance, symbol: str, ts_ns: int) -> int:
+    """Return the label of the bar in which an instant lies; a nearby one outside the session."""
+    seconds = state.builders[symbol, instance.spec.venue, instance.interval].seconds
+    session = session_at(instance.spec.venue, ts_ns)
+    if session is None:
+        return ts_ns // 1_000_000
+    return slot_in(instance.spec.venue, session, ts_ns, seconds).start_ns // 1_000_000
+
+
+def _refuse(state: EngineState, event: IntentRefused) -> None:
+    instance = state.instances[event.instance]
+    order = instance.account.orders.pop(event.order_id, None)
+    if order is not None:
+        instance.books[order.instrument_id].given = None
+
+
+def _describe_anew(state: EngineState, event: InputsChanged) -> None:
+    state.inputs_version = event.version
+    for spec in event.instances:
+        instance = state.instances.get(spec.instance)
+        if instance is not None:
+            instance.spec = spec
+            instance.account.allocation = spec.allocation

@@ -1,0 +1,126 @@
+"""What an order in an instrument costs and reserves on a day, from the dated rule table."""
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from functools import lru_cache
+from math import ceil
+
+from jts_trading.domain.errors import RuleMissingError
+from jts_trading.domain.instruments import InstrumentId, Venue
+from jts_trading.domain.market.costs import CommissionProfile
+from jts_trading.domain.market.grid import grid_of
+from jts_trading.domain.market.loading import default_table
+from jts_trading.domain.market.prices import daily_limits, lot_size
+from jts_trading.strategy.sizing import NANO
+from jts_trading.strategy.units import Units
+
+_KOREAN = (Venue.KRX, Venue.NXT)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What the dated rules ask for an instrument: KOSPI, KOSDAQ, ...; COMMON, ETF, ..."""
+
+    market: str = "KOSPI"
+    asset: str = "COMMON"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Trading terms of one instrument on one day, in its units.
+
+    Attributes:
+        fee: Commission as the sizing functions take it: billionths, rounding unit.
+        has_limits: The venue has daily price limits.
+        notional_min: Smallest value of an order in money units.
+    """
+
+    day: date
+    venue: str
+    listing: Listing
+    fee: tuple[int, int]
+    has_limits: bool
+    notional_min: int
+
+    def lot(self, price: int) -> int:
+        """Return the lot at a base price in ticks, in smallest quantities."""
+        if not self.has_limits:
+            return 1
+        return lot_size(
+            default_table(),
+            self.day,
+            price,
+            market=self.listing.market,
+            asset=self.listing.asset,
+            venue=self.venue,
+        )
+
+    def reserve(self, close: int, previous_close: int, collar: Decimal) -> int:
+        """Return the price in ticks at which a market buy holds cash back.
+
+        Args:
+            close: Decision price in ticks.
+            previous_close: Close of the session before the one that the order is for; 0 when it
+                is for the next session, or unknown: then the close is the base price.
+            collar: Where the venue has no limits, the share above the close up to which an order
+                may be executed.
+        """
+        if not self.has_limits:
+            return ceil(close * (1 + Fraction(collar)))
+        limits = daily_limits(
+            default_table(),
+            self.day,
+            previous_close or close,
+            market=self.listing.market,
+            asset=self.listing.asset,
+            venue=self.venue,
+        )
+        # After a change of base the limits say little, but no price can be below the close.
+        return max(limits.upper, close)
+
+
+@lru_cache(maxsize=8_192)
+def units_of(instrument: InstrumentId, day: date) -> Units:
+    """Return the units of an instrument.
+
+    Raises:
+        RuleMissingError: The table does not know its steps.
+    """
+    grid = grid_of(default_table(), day, instrument)
+    return Units(grid.price_step, grid.quantity_step)
+
+
+@lru_cache(maxsize=8_192)
+def terms_of(
+    instrument: InstrumentId, venue: str, broker: str, listing: Listing, day: date
+) -> Terms:
+    """Return the terms of an instrument on a day.
+
+    Raises:
+        RuleMissingError: The table has no commission of the broker at the venue, or no steps.
+    """
+    table = default_table()
+    grid = grid_of(table, day, instrument)
+    units = units_of(instrument, day)
+    rate = _rate(venue, broker, listing, day)
+    return Terms(
+        day=day,
+        venue=venue,
+        listing=listing,
+        fee=(ceil(Fraction(rate) * NANO), 1),
+        has_limits=venue in _KOREAN,
+        notional_min=-units.money(-grid.notional_min),
+    )
+
+
+def _rate(venue: str, broker: str, listing: Listing, day: date) -> Decimal:
+    table = default_table()
+    if venue in _KOREAN:
+        return CommissionProfile(broker).rate(table, day, venue=venue, asset=listing.asset)
+    for key in ("fee", "fee_default"):
+        rule = table.find(key, day, venue=venue, market=listing.market)
+        if rule is not None:
+            return Decimal(rule.value)
+    raise RuleMissingError(f"no rule for the commission at {venue} on {day}")

@@ -1,0 +1,103 @@
+"""Orders that were decided earlier and can be given now.
+
+An exit stays wanted until its position is gone: it is given again, ever more rarely, when an order
+ends without having sold everything. An entry that waited for the session is sized anew, and is
+dropped when the instance is no longer flat or may not enter.
+"""
+
+import msgspec
+
+from jts_trading.domain.errors import RuleMissingError
+from jts_trading.domain.feed_messages import RiskAlert
+from jts_trading.domain.orders import OrderSide
+from jts_trading.engine.events import Effect
+from jts_trading.engine.orders import Sized, make_intent, size_entry, size_exit
+from jts_trading.engine.slots import is_tradable, session_at
+from jts_trading.engine.state import EngineState, Instance, Wanted
+
+_DOUBLINGS_MAX = 6
+# From this try on somebody is told: the position stays open against the strategy's will.
+_TOLD_FROM = 3
+
+
+def want_again(
+    state: EngineState, instance: Instance, symbol: str, given: Wanted, now_ns: int
+) -> list[Effect]:
+    """Want an exit anew whose order ended while something is still held."""
+    wait_ns = state.settings.retry_ns << min(given.tries, _DOUBLINGS_MAX)
+    tries = given.tries + 1
+    instance.books[symbol].wanted = msgspec.structs.replace(
+        given, tries=tries, not_before_ns=now_ns + wait_ns, triggered_ns=0
+    )
+    state.waiting.add((instance.spec.instance, symbol))
+    if tries < _TOLD_FROM:
+        return []
+    alert = RiskAlert(
+        severity="critical" if tries > _TOLD_FROM else "warning",
+        check="exit_unfilled",
+        subject=f"{instance.spec.instance} {symbol}",
+        text=f"{tries} exit orders ended unfilled; the next is given in {wait_ns // 10**9} s",
+        ts_ns=now_ns,
+    )
+    return [Effect(alert, f"exit_unfilled/{given.signal_id}/{tries}")]
+
+
+def give_wanted(state: EngineState, now_ns: int) -> list[Effect]:
+    """Give the wanted orders that can be given, unless data are old; returns their intents."""
+    if now_ns - state.newest_ns > state.settings.decision_age_ns:
+        return []
+    effects: list[Effect] = []
+    for name, symbol in sorted(state.waiting):
+        instance = state.instances.get(name)
+        book = instance.books.get(symbol) if instance is not None else None
+        if instance is None or book is None or book.wanted is None:
+            state.waiting.discard((name, symbol))
+        elif _may_give(state, instance, symbol, book.wanted, now_ns):
+            state.waiting.discard((name, symbol))
+            effects += _give(state, instance, symbol, now_ns)
+    return effects
+
+
+def _may_give(
+    state: EngineState, instance: Instance, symbol: str, wanted: Wanted, now_ns: int
+) -> bool:
+    if now_ns < wanted.not_before_ns or instance.account.working(symbol) is not None:
+        return False
+    if not is_tradable(instance.spec.venue, now_ns):
+        return False
+    # The first trade of the session is there: its price is one that risk can judge.
+    session = session_at(instance.spec.venue, now_ns)
+    return (
+        session is not None
+        and state.desks[symbol, instance.spec.venue].last_event_ns >= session.open_ns
+    )
+
+
+def _give(state: EngineState, instance: Instance, symbol: str, now_ns: int) -> list[Effect]:
+    book = instance.books[symbol]
+    wanted, book.wanted = book.wanted, None
+    session = session_at(instance.spec.venue, now_ns)
+    if wanted is None or session is None:
+        return []
+    sized: Sized | str
+    if wanted.side is OrderSide.BUY:
+        if not instance.account.is_flat(symbol) or instance.spec.status == "paused":
+            return []
+        sized = size_entry(instance, symbol, wanted, session.day, state.settings)
+    else:
+        try:
+            sized = size_exit(instance, symbol, wanted.reason, book.mark, session.day)
+        except RuleMissingError as error:
+            sized = str(error)
+    if isinstance(sized, str) or sized.lots == 0:
+        return []
+    intent = make_intent(
+        instance, symbol, wanted, sized, valid_until_ns=now_ns + state.settings.intent_valid_ns
+    )
+    instance.account.apply(intent, now_ns)
+    book.given = wanted
+    state.counts.intents += 1
+    cause = wanted.cause
+    return [
+        Effect(intent, f"intent/{intent.intent.order_id}", cause.correlation_id, cause.message_id)
+    ]

@@ -1,0 +1,61 @@
+"""Bars and conditions as the journal keeps them, and `jts why` shows them."""
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import msgspec
+
+from jts_trading.domain.instruments import parse_venue, quantity_scale
+from jts_trading.dsl.normal import decimal_text
+from jts_trading.dsl.plan import Plan
+from jts_trading.engine.bars import Bar
+from jts_trading.strategy.rules import (
+    REASON_STOP_LOSS,
+    REASON_TAKE_PROFIT,
+    REASON_TRAILING_STOP,
+)
+from jts_trading.strategy.units import Units
+
+# JSON by nature: values of any kind.
+Node = dict[str, Any]
+
+
+def bar_text(bar: Bar, units: Units) -> str:
+    """Return a bar as JSON: prices and volume as decimal texts, trades, tick numbers, feed."""
+    scale = quantity_scale(parse_venue(bar.venue))
+    document = {
+        "open": str(units.price(bar.open)),
+        "high": str(units.price(bar.high)),
+        "low": str(units.price(bar.low)),
+        "close": str(units.price(bar.close)),
+        "volume": str(Decimal(bar.volume).scaleb(-scale)),
+        "ticks": bar.trades,
+        "last_tick": bar.last.tick,
+        "feed": bar.last.feed,
+        "closed_by": bar.closed_by,
+    }
+    return msgspec.json.encode(document).decode()
+
+
+def condition_of(plan: Plan, reason: int) -> str:
+    """Return a rule, or a reason of the risk block, as text."""
+    risk = plan.risk
+    shares = {
+        REASON_STOP_LOSS: ("stop_loss", risk.stop_loss),
+        REASON_TRAILING_STOP: ("trailing_stop", risk.trailing_stop),
+        REASON_TAKE_PROFIT: ("take_profit", risk.take_profit),
+    }
+    if reason not in shares:
+        return plan.rules[reason].condition
+    name, share = shares[reason]
+    return f"{name} {decimal_text(Fraction(share or 0) * 100)}%"
+
+
+def rules_text(plan: Plan, fired: int) -> str:
+    """Return which rules fired as JSON, without the values inside their conditions."""
+    nodes: list[Node] = [
+        {"rule": rule.bit, "text": rule.condition, "value": bool(fired >> rule.bit & 1)}
+        for rule in plan.rules
+    ]
+    return msgspec.json.encode(nodes).decode()

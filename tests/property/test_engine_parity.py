@@ -1,0 +1,231 @@
+"""Live and backtest decide alike: the same bars, fed to the engine as trades, give equal orders.
+
+Signals are compared to the bit. Orders, fills and the money at the end agree as well where the
+market lets both fill alike: every instrument trades in every minute, orders fill at the open of
+the next bar, and bars of one minute close together.
+"""
+
+import importlib.util
+import os
+import random
+import sys
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jts_pipelines.backtest import driver
+from jts_pipelines.backtest.engine import _bars, _desk, load_kernels, prepare
+from jts_pipelines.backtest.settings import BacktestSettings
+from jts_trading.domain.orders import OrderSide
+from jts_trading.domain.sessions import calendar_for
+from jts_trading.dsl.compiler import compile_strategy
+from jts_trading.engine.state import EngineSettings
+from jts_trading.kernels.loader import load
+
+SESSIONS = calendar_for("KRX").sessions(date(2024, 6, 3), date(2024, 6, 5))
+SYMBOLS = ("000660", "005930")
+CASH = 10_000_000
+MINUTE_NS = 60_000_000_000
+TEXT = """strategy("Trial") {{
+  {frames}
+  indicators {{ quick = SMA(period: 2) slow = SMA(period: 5) }}
+  entry.long {{ when (quick crosses above slow) {{ buy(quantity: {size}) }} }}
+  exit.long {{
+    when (quick crosses below slow and {also}) {{ sell(quantity: {leave}) }}
+    when (close < slow * 0.97) {{ sell(quantity: "all") }}
+  }}
+  risk_management {{ {risk} }}
+}}
+"""
+RISKS = (
+    "",
+    'stop_loss = "1%"',
+    'trailing_stop = "1.5%" max_position_size = "30%"',
+    'take_profit = "1%" max_positions = 1',
+    'cooldown = 3 daily_loss_limit = "0.5%"',
+    'cooldown = "4m" stop_loss = "0.7%" take_profit = "0.9%"',
+)
+FRAMES = ('timeframes { base = "1m" coarse = "5m" } indicators { on coarse { top = high } }', "")
+
+
+@pytest.fixture(scope="module")
+def rigs() -> ModuleType:
+    """The engine's rig."""
+    name = "engine_rig"
+    if name not in sys.modules:
+        path = Path(__file__).parents[1] / "reference" / "engine_rig.py"
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compiled code, shared by the tests of a run."""
+    root = tmp_path_factory.getbasetemp()
+    return (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "kernels"
+
+
+def minutes(seed: int, count: int, *, gaps: bool) -> pl.DataFrame:
+    """Return minute bars of two instruments: the first or the last ones of every session."""
+    chance = random.Random(seed)
+    prices = {symbol: chance.choice((9_000, 71_000)) for symbol in SYMBOLS}
+    rows = []
+    for day in SESSIONS:
+        open_ns, close_ns = calendar_for("KRX").open_close_ns(day)
+        first_ns = close_ns - count * MINUTE_NS if seed % 2 else open_ns
+        start = datetime.fromtimestamp(first_ns // 10**9, UTC)
+        for step in range(count):
+            for symbol in SYMBOLS:
+                if gaps and chance.random() < 0.3:
+                    continue
+                first = prices[symbol]
+                last = max(first + chance.randint(-first // 100, first // 100), 1_000)
+                prices[symbol] = max(last + chance.randint(-first // 400, first // 400), 1_000)
+                rows.append(
+                    {
+                        "symbol": symbol,
+                        "timestamp": start + timedelta(minutes=step),
+                        "open": first,
+                        "high": max(first, last) + 3,
+                        "low": min(first, last) - 3,
+                        "close": last,
+                        "volume": 1_000 * chance.randint(4, 99),
+                    }
+                )
+    return pl.DataFrame(rows).with_columns(pl.col("timestamp").cast(pl.Datetime("ms", "UTC")))
+
+
+def text_of(draw: random.Random) -> str:
+    """Return one of many strategies."""
+    frames = draw.choice(FRAMES)
+    return TEXT.format(
+        frames=frames,
+        size=draw.choice(('"20%"', '"90%"', "7", '"3000000 KRW"', "calculate_kelly_criterion()")),
+        also=draw.choice(("coarse.top > base.low",) if frames else ("volume > 8000", "close > 0")),
+        leave=draw.choice(('"all"', '"50%"')),
+        risk=draw.choice(RISKS),
+    )
+
+
+class Backtest:
+    """What a backtest did: the mask of each bar, the fills, the cash and value at the end."""
+
+    def __init__(self, text: str, frame: pl.DataFrame, kernels: Path) -> None:
+        plan = compile_strategy(text)
+        assumed = BacktestSettings(cash=CASH, interval="1m", kelly_trades_min=3)
+        prepared = prepare(plan, frame, assumed, listing())
+        signals, portfolio = load_kernels(plan, kernels)
+        fired = np.zeros(prepared.bars.rows, np.int64)
+        signals.evaluate_rules(_bars(prepared), np.zeros(plan.state_size), fired)
+        desk = _desk(prepared, assumed, fired)
+        rows, count = portfolio.simulate(desk)
+        bars = prepared.bars
+        self.fired = {
+            (bars.symbols[bars.instrument[at]], int(bars.stamp[at]) * 10**6): int(fired[at])
+            for at in range(bars.rows)
+            if fired[at]
+        }
+        self.fills = [
+            (
+                bars.symbols[bars.instrument[row[driver.FILL_ROW]]],
+                int(bars.stamp[row[driver.FILL_ROW]]) * 10**6,
+                int(row[driver.FILL_SIDE]),
+                int(row[driver.FILL_QUANTITY]),
+                int(row[driver.FILL_PRICE]),
+                int(row[driver.FILL_REASON]),
+            )
+            for row in rows[:count]
+        ]
+        self.cash = int(desk.account[driver.CASH])
+        self.equity = self.cash + int(desk.account[driver.VALUE])
+
+
+def listing() -> pl.DataFrame:
+    """Return both symbols as KOSPI shares."""
+    return pl.DataFrame({"symbol": SYMBOLS, "market": ["KOSPI"] * 2})
+
+
+def live(rigs: ModuleType, text: str, frame: pl.DataFrame, load_kernel: Any) -> Any:
+    """Feed bars as trades: open, high, low, close; minutes close together by the clock."""
+    spec = rigs.describe(
+        text, instrument_ids=tuple(f"KRX:{s}" for s in SYMBOLS), allocation=Decimal(CASH)
+    )
+    sizes = EngineSettings().sizes
+    kelly = (3, *sizes.kelly[1:])
+    set_to = EngineSettings(sizes=type(sizes)(sizes.entry_ppm, kelly))
+    rig = rigs.Rig(spec, settings=set_to, load=load_kernel)
+    by_minute = frame.sort("timestamp", "symbol").group_by("timestamp", maintain_order=True)
+    for (stamp,), bars in by_minute:
+        start = int(stamp.timestamp()) * 10**9
+        rig.clock(start)
+        for second, name in enumerate(("open", "high", "low", "close")):
+            for row in bars.iter_rows(named=True):
+                quantity = row["volume"] // 4 + (row["volume"] % 4 if name == "open" else 0)
+                at = start + second * 10**9
+                rig.trade(rigs.Print(f"KRX:{row['symbol']}", at, str(row[name]), str(quantity)))
+        rig.clock(start + MINUTE_NS + 10**9)
+        if calendar_for("KRX").open_close_ns(stamp.date())[1] == start + MINUTE_NS:
+            rig.clock(start + MINUTE_NS + 31 * 10**9)
+    rig.clock(start + 10 * MINUTE_NS)
+    return rig
+
+
+def masks(rig: Any) -> dict[tuple[str, int], int]:
+    """Return the mask of each decision of rules."""
+    return {(d.instrument_id[4:], d.bar_start_ns): d.fired for d in rig.decisions if d.fired}
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_signals_when_bars_have_holes_then_live_fires_what_a_backtest_fires(
+    seed: int, rigs: ModuleType, kernels: Path
+) -> None:
+    """Every mask of every bar, over three sessions with a third of the minutes missing."""
+    text = text_of(random.Random(seed))
+    frame = minutes(seed, 25, gaps=True)
+
+    rig = live(rigs, text, frame, lambda source: load(source, kernels))
+
+    assert masks(rig) == Backtest(text, frame, kernels).fired
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_orders_when_fills_agree_then_live_and_backtest_agree_to_the_won(
+    seed: int, rigs: ModuleType, kernels: Path
+) -> None:
+    """Side, quantity, price and reason of every fill, and the money at the end."""
+    text = text_of(random.Random(seed))
+    frame = minutes(seed, 30, gaps=False)
+    expected = Backtest(text, frame, kernels)
+
+    rig = live(rigs, text, frame, lambda source: load(source, kernels))
+
+    reasons = {s.signal_id: s.rule for s in rig.signals}
+    by_order = {rigs.order_of(s): reasons[s] for s in reasons}
+    found = [
+        (
+            intent.instrument_id[4:],
+            fill.ts_event_ns // MINUTE_NS * MINUTE_NS,
+            1 if intent.side is OrderSide.BUY else -1,
+            int(fill.quantity),
+            int(fill.price),
+            by_order[intent.order_id],
+        )
+        for intent, fill in rig.filled
+    ]
+    assert sorted(found) == sorted(expected.fills)
+    assert int(rig.instance.account.cash) == expected.cash
+    assert int(rig.instance.equity()) == expected.equity

@@ -1,0 +1,274 @@
+"""The engine with a market around it: prints go in, market orders fill at the next print.
+
+What fills cost is worked out with `domain.market.costs`, independently of the engine's sizing.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from jts_trading.domain.feed_messages import BarClosed, TicksCollected
+from jts_trading.domain.journal_events import (
+    DecisionRecorded,
+    IntentRecorded,
+    OrderDenied,
+    OrderFilled,
+    SignalRecorded,
+)
+from jts_trading.domain.market.costs import CommissionProfile, Side, cash_flow
+from jts_trading.domain.market.loading import default_table
+from jts_trading.domain.orders import OrderIntent, OrderSide
+from jts_trading.domain.sessions import calendar_for
+from jts_trading.domain.ticks import Aggressor, TradeTick
+from jts_trading.domain.trading_inputs import StrategyInput
+from jts_trading.dsl.compiler import compile_strategy
+from jts_trading.engine.events import ClockRead, Effect, JournalRead, TicksArrived
+from jts_trading.engine.identity import order_id
+from jts_trading.engine.program import Program, kernel_source, make_program
+from jts_trading.engine.setup import Prepared, new_state
+from jts_trading.engine.state import EngineSettings, EngineState
+from jts_trading.engine.step import step
+from jts_trading.engine.terms import Listing
+from jts_trading.strategy.releases import release_name, strategy_id
+from jts_trading.strategy.rules import read_rules
+
+SECOND = 1_000_000_000
+KOSPI = Listing("KOSPI", "COMMON")
+
+
+class Print(NamedTuple):
+    """One trade of the market: price in the currency, quantity in shares or coins."""
+
+    symbol: str
+    at_ns: int
+    price: str
+    quantity: str = "1"
+
+
+def instant(text: str) -> int:
+    """Return an ISO instant as UTC ns."""
+    moment = datetime.fromisoformat(text)
+    return int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) * SECOND
+
+
+def plain_kernel(source: str) -> Any:
+    """Return the functions of a kernel without compiling them: quick to make, slow to run."""
+    namespace: dict[str, Any] = {}
+    exec(compile(source, "<kernel>", "exec"), namespace)  # noqa: S102 - our own generated text
+    return SimpleNamespace(**namespace)
+
+
+def describe(text: str, **changes: Any) -> StrategyInput:
+    """Return an instance of a strategy text on KRX:005930 in minutes, with changes."""
+    plan = compile_strategy(text, params=changes.get("params"))
+    name = release_name(plan, changes.get("epoch", ""))
+    fields: dict[str, Any] = {
+        "instance": "trial",
+        "strategy_id": strategy_id(name),
+        "release": name,
+        "dsl_code": text,
+        "broker": "kis",
+        "account": "a1",
+        "venue": "KRX",
+        "interval": "1m",
+        "instrument_ids": ("KRX:005930",),
+        "allocation": Decimal(100_000_000),
+        "currency": "KRW",
+    }
+    return StrategyInput(**{**fields, **changes})
+
+
+def prepare(
+    spec: StrategyInput,
+    settings: EngineSettings,
+    load: Callable[[str], Any] = plain_kernel,
+) -> Prepared:
+    """Compile an instance."""
+    plan = compile_strategy(spec.dsl_code, params=spec.params)
+    rules = read_rules(plan, settings.sizes, spec.currency)
+    return Prepared(spec, make_program(plan, rules, load(kernel_source(plan))))
+
+
+class Rig:
+    """An engine, its market and its broker.
+
+    Args:
+        specs: Instances to run.
+        settings: Of the engine.
+        load: Loads kernels.
+        fills: Whether intents are filled at the next print of their instrument.
+    """
+
+    def __init__(
+        self,
+        *specs: StrategyInput,
+        settings: EngineSettings | None = None,
+        load: Callable[[str], Any] = plain_kernel,
+        fills: bool = True,
+        today: date = date(2024, 6, 3),
+        listing: Listing = KOSPI,
+    ) -> None:
+        self.settings = settings or EngineSettings()
+        self.listing = listing
+        self.state: EngineState = new_state(
+            self.settings,
+            [prepare(spec, self.settings, load) for spec in specs],
+            lambda _: listing,
+            today,
+        )
+        self.effects: list[Effect] = []
+        self.waiting: list[OrderIntent] = []
+        self.filled: list[tuple[OrderIntent, OrderFilled]] = []
+        self._fills = fills
+        self._next_tick = 0
+        self._seq = itertools.count(1)
+
+    @property
+    def instance(self) -> Any:
+        """The only instance."""
+        (found,) = self.state.instances.values()
+        return found
+
+    def trade(self, *prints: Print, lag_ns: int = 0, now_ns: int | None = None) -> list[Effect]:
+        """Let the market print trades, each in an entry of its own; returns new effects."""
+        before = len(self.effects)
+        for each in prints:
+            entry = self.entry([each], lag_ns)
+            self._keep(
+                step(
+                    self.state,
+                    TicksArrived(entry, f"entry-{entry.first_tick}"),
+                    now_ns if now_ns is not None else each.at_ns + lag_ns,
+                )
+            )
+            self._fill_waiting(each)
+        return self.effects[before:]
+
+    def entry(self, prints: Iterable[Print], lag_ns: int = 0) -> TicksCollected:
+        """Return prints as one entry of the feed."""
+        ticks = tuple(self.tick(each, lag_ns) for each in prints)
+        first, self._next_tick = self._next_tick, self._next_tick + len(ticks)
+        return TicksCollected(
+            feed="kis-1",
+            session=1,
+            first_frame=1_000 + first,
+            first_tick=first,
+            ticks=ticks,
+            frames=tuple(range(len(ticks))),
+        )
+
+    def tick(self, each: Print, lag_ns: int = 0) -> TradeTick:
+        """Return a print as a tick."""
+        return TradeTick(
+            instrument_id=each.symbol,
+            venue=each.symbol.partition(":")[0],
+            broker="kis",
+            ts_event_ns=each.at_ns,
+            ts_recv_ns=each.at_ns + lag_ns,
+            price=Decimal(each.price),
+            quantity=Decimal(each.quantity),
+            aggressor=Aggressor.BUY,
+            cumulative_quantity=Decimal(each.quantity),
+        )
+
+    def clock(self, now_ns: int) -> list[Effect]:
+        """Let time pass; returns new effects."""
+        before = len(self.effects)
+        self._keep(step(self.state, ClockRead(now_ns), now_ns))
+        return self.effects[before:]
+
+    def tell(self, *events: Any, ts_ns: int) -> list[Effect]:
+        """Let the journal record events; returns new effects."""
+        before = len(self.effects)
+        read = tuple((next(self._seq), ts_ns, event) for event in events)
+        self._keep(step(self.state, JournalRead(read), ts_ns))
+        return self.effects[before:]
+
+    def deny(self, ts_ns: int) -> None:
+        """Let risk deny every waiting order."""
+        waiting, self.waiting = self.waiting, []
+        for intent in waiting:
+            self.tell(OrderDenied(order_id=intent.order_id, check="R03", reason=""), ts_ns=ts_ns)
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        """Return the events of a kind among all effects so far."""
+        return [effect.event for effect in self.effects if isinstance(effect.event, kind)]
+
+    @property
+    def bars(self) -> list[BarClosed]:
+        """Closed bars so far."""
+        return self.of(BarClosed)
+
+    @property
+    def decisions(self) -> list[DecisionRecorded]:
+        """Decisions so far."""
+        return self.of(DecisionRecorded)
+
+    @property
+    def signals(self) -> list[SignalRecorded]:
+        """Signals so far."""
+        return self.of(SignalRecorded)
+
+    @property
+    def intents(self) -> list[OrderIntent]:
+        """Intents so far."""
+        return [event.intent for event in self.of(IntentRecorded)]
+
+    def _keep(self, effects: Sequence[Effect]) -> None:
+        self.effects += effects
+        self.waiting += [e.event.intent for e in effects if isinstance(e.event, IntentRecorded)]
+
+    def _fill_waiting(self, each: Print) -> None:
+        if not self._fills:
+            return
+        due = [intent for intent in self.waiting if intent.instrument_id == each.symbol]
+        self.waiting = [intent for intent in self.waiting if intent not in due]
+        for intent in due:
+            self.fill(intent, each)
+
+    def fill(self, intent: OrderIntent, each: Print) -> None:
+        """Execute an order at a print and let the journal record it."""
+        fee = tax = Decimal(0)
+        if intent.venue == "KRX":
+            flow = self._krx_flow(intent, each)
+            fee, tax = Decimal(flow.commission), Decimal(flow.tax.total)
+        found = OrderFilled(
+            order_id=intent.order_id,
+            trade_id=f"t{next(self._seq)}",
+            quantity=intent.quantity,
+            price=Decimal(each.price),
+            fee=fee,
+            tax=tax,
+            ts_event_ns=each.at_ns,
+        )
+        self.filled.append((intent, found))
+        self.tell(found, ts_ns=each.at_ns)
+
+    def _krx_flow(self, intent: OrderIntent, each: Print) -> Any:
+        calendar, table = calendar_for("KRX"), default_table()
+        day = calendar.session_date(each.at_ns)
+        asset = self.listing.asset
+        return cash_flow(
+            table,
+            calendar.settlement_day(day),
+            side=Side.BUY if intent.side is OrderSide.BUY else Side.SELL,
+            price=int(each.price),
+            quantity=int(intent.quantity),
+            commission_rate=CommissionProfile("kis").rate(table, day, venue="KRX", asset=asset),
+            market=self.listing.market,
+            asset=asset,
+        )
+
+
+def order_of(signal: str) -> str:
+    """Return the id of the first order that is given for a signal."""
+    return order_id(signal, 0)
+
+
+def program_of(rig: Rig) -> Program:
+    """Return the program of the only instance."""
+    found: Program = rig.instance.program
+    return found

@@ -1,0 +1,211 @@
+"""State: stored and loaded it is the same to the bit, and goes on as if nothing had happened."""
+
+import random
+from datetime import date
+from types import ModuleType
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jts_trading.engine.events import ClockRead, JournalRead, TicksArrived
+from jts_trading.engine.setup import load_accounts, load_market, new_state, take_over
+from jts_trading.engine.state import (
+    AccountHalf,
+    EngineSettings,
+    MarketHalf,
+    account_half,
+    market_digest,
+    market_half,
+    state_digest,
+)
+from jts_trading.engine.step import step
+
+SECOND = 10**9
+SYMBOLS = ("KRX:000660", "KRX:005930")
+TEXT = """strategy("Trial") {
+  timeframes { base = "1m" coarse = "5m" }
+  indicators { quick = EMA(period: 3) slow = SMA(period: 6) on coarse { top = high } }
+  entry.long { when (quick crosses above slow and coarse.top > base.low) { buy(quantity: "30%") } }
+  exit.long { when (quick crosses below slow) { sell(quantity: "all") } }
+  risk_management { trailing_stop = "1%" }
+}
+"""
+
+
+def day_of_events(rigs: ModuleType, seed: int, count: int) -> list[tuple[Any, int]]:
+    """Return ticks in entries, clock readings and fills, as they would reach a trader."""
+    chance = random.Random(seed)
+    rig = rigs.Rig(rigs.describe(TEXT, instrument_ids=SYMBOLS))
+    events: list[tuple[Any, int]] = []
+    now = rigs.instant("2024-06-03T09:00:00+09:00")
+    prices = dict.fromkeys(SYMBOLS, 71_000)
+    seq = 0
+    for _ in range(count):
+        now += chance.randint(1, 25) * SECOND
+        if chance.random() < 0.2:
+            events.append((ClockRead(now), now))
+        prints = []
+        for symbol in chance.choices(SYMBOLS, k=chance.randint(1, 4)):
+            prices[symbol] += chance.randint(-300, 310)
+            at = now - chance.choice((0, 0, 0, 0, 90)) * SECOND
+            prints.append(rigs.Print(symbol, at, str(prices[symbol]), str(chance.randint(1, 9))))
+        entry = rig.entry(prints, chance.randint(0, 2) * SECOND)
+        events.append((TicksArrived(entry, f"e{len(events)}"), now))
+    del seq
+    return events
+
+
+def run(state: Any, rigs: ModuleType, rig: Any, events: list[tuple[Any, int]]) -> list[Any]:
+    """Feed events; every intent fills at once at 71,000. Returns the effects."""
+    effects = []
+    for event, now in events:
+        for effect in step(state, event, now):
+            effects.append(effect)
+            intent = getattr(effect.event, "intent", None)
+            if intent is not None:
+                rig.state = state
+                rig._seq = iter([state.journal_seq + 1, state.journal_seq + 2])
+                rig.fill(intent, rigs.Print(intent.instrument_id, now, "71000"))
+    return effects
+
+
+def restored(state: Any, rigs: ModuleType) -> Any:
+    """Return the state after a way through bytes, in a process that knows only its inputs."""
+    market = msgspec.msgpack.encode(market_half(state))
+    accounts = msgspec.msgpack.encode(account_half(state))
+    spec = rigs.describe(TEXT, instrument_ids=SYMBOLS)
+    fresh = new_state(
+        state.settings,
+        [rigs.prepare(spec, state.settings)],
+        lambda _: rigs.KOSPI,
+        date(2024, 6, 3),
+    )
+    assert load_market(fresh, msgspec.msgpack.decode(market, type=MarketHalf)) == {"trial"}
+    assert load_accounts(fresh, msgspec.msgpack.decode(accounts, type=AccountHalf)) == {"trial"}
+    return fresh
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32), cut=st.integers(0, 120))
+def test_state_when_stored_and_loaded_anywhere_then_it_goes_on_bit_for_bit(
+    seed: int, cut: int, rigs: ModuleType
+) -> None:
+    """The rest of the day has the same effects and the same digest."""
+    events = day_of_events(rigs, seed, 120)
+    spec = rigs.describe(TEXT, instrument_ids=SYMBOLS)
+    rig = rigs.Rig(spec)
+    undisturbed = run(rig.state, rigs, rig, events)
+    whole = rig.state
+
+    rig = rigs.Rig(spec)
+    before = run(rig.state, rigs, rig, events[:cut])
+    state = restored(rig.state, rigs)
+    assert state_digest(state) == state_digest(rig.state)
+    after = run(state, rigs, rig, events[cut:])
+
+    assert before + after == undisturbed
+    assert state_digest(state) == state_digest(whole)
+    assert state.counts == whole.counts
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32), again=st.integers(0, 100))
+def test_events_when_delivered_twice_then_nothing_is_done_twice(
+    seed: int, again: int, rigs: ModuleType
+) -> None:
+    """A bus that hands the last entries over again changes no bar, signal or order."""
+    events = day_of_events(rigs, seed, 100)
+    spec = rigs.describe(TEXT, instrument_ids=SYMBOLS)
+    once, twice = rigs.Rig(spec), rigs.Rig(spec)
+    first = run(once.state, rigs, once, events)
+    second = run(twice.state, rigs, twice, events)
+    repeated = [(e, now) for e, now in events[again:] if isinstance(e, TicksArrived)]
+    more = [step(twice.state, event, now) for event, now in repeated]
+
+    assert second == first
+    assert all(not effects for effects in more)
+    assert market_digest(twice.state) == market_digest(once.state)
+    assert twice.state.counts.ticks == once.state.counts.ticks
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_bars_when_clock_readings_fall_away_then_arrival_times_make_the_same_ones(
+    seed: int, rigs: ModuleType
+) -> None:
+    """Recorded ticks alone, in the order of their numbers, make the same bars and signals."""
+    events = day_of_events(rigs, seed, 120)
+    end = (ClockRead(events[-1][1] + 300 * SECOND), events[-1][1] + 300 * SECOND)
+    spec = rigs.describe(TEXT, instrument_ids=SYMBOLS)
+    live, later = rigs.Rig(spec, fills=False), rigs.Rig(spec, fills=False)
+    for event, now in [*events, end]:
+        live._keep(step(live.state, event, now))
+    for event, now in [*(e for e in events if isinstance(e[0], TicksArrived)), end]:
+        later._keep(step(later.state, event, now))
+
+    def values(rig: Any) -> list[Any]:
+        bars = [msgspec.structs.replace(bar, closed_by="event") for bar in rig.bars]
+        return sorted(bars, key=lambda bar: (bar.instrument_id, bar.start_ns))
+
+    assert values(later) == values(live)
+    assert {s.signal_id for s in later.signals} == {s.signal_id for s in live.signals}
+    assert market_digest(later.state) == market_digest(live.state)
+
+
+def test_state_of_another_release_when_loaded_then_its_money_stays_and_its_rows_do_not(
+    rigs: ModuleType,
+) -> None:
+    """A new text starts unwarmed, with the positions that the instance has."""
+    rig = rigs.Rig(rigs.describe(TEXT, instrument_ids=SYMBOLS))
+    events = day_of_events(rigs, 7, 200)
+    run(rig.state, rigs, rig, events)
+    account = rig.instance.account
+    assert account.flow
+    changed = rigs.describe(
+        TEXT.replace("period: 6", "period: 7"), instrument_ids=SYMBOLS, release="Trial@other"
+    )
+    state = new_state(
+        EngineSettings(),
+        [rigs.prepare(changed, EngineSettings())],
+        lambda _: rigs.KOSPI,
+        date(2024, 6, 3),
+    )
+
+    assert load_market(state, market_half(rig.state)) == frozenset()
+    assert load_accounts(state, account_half(rig.state)) == {"trial"}
+    assert state.instances["trial"].account.cash == account.cash
+    assert state.instances["trial"].symbols["KRX:005930"].bars == 0
+
+
+def test_take_over_when_a_release_changes_then_positions_and_other_instances_stay(
+    rigs: ModuleType,
+) -> None:
+    """The changed instance gets warm rows and keeps its money; a new one joins, one leaves."""
+    old = rigs.describe(TEXT, instrument_ids=SYMBOLS)
+    leaving = rigs.describe(TEXT, instance="leaving", instrument_ids=SYMBOLS[:1])
+    same = rigs.describe(TEXT, instance="same", instrument_ids=SYMBOLS[1:])
+    rig = rigs.Rig(old, leaving, same)
+    events = day_of_events(rigs, 7, 200)
+    run(rig.state, rigs, rig, events[:150])
+    text = TEXT.replace("period: 6", "period: 7")
+    changed = rigs.describe(text, instrument_ids=SYMBOLS)
+    joining = rigs.describe(text, instance="joining", interval="1m", instrument_ids=SYMBOLS[:1])
+    ready = rigs.Rig(changed, joining, fills=False)
+    for event, now in events[:150]:
+        if not isinstance(event, JournalRead):
+            step(ready.state, event, now)
+    account, rows = rig.state.instances["trial"].account, rig.state.instances["same"].rows
+    warm = ready.state.instances["trial"].rows["KRX:005930"]
+
+    specs = {spec.instance: spec for spec in (changed, same, joining)}
+    take_over(rig.state, ready.state, specs)
+
+    state = rig.state
+    assert sorted(state.instances) == ["joining", "same", "trial"]
+    assert state.instances["trial"].account is account
+    assert state.instances["trial"].rows["KRX:005930"] is warm
+    assert state.instances["same"].rows is rows
+    run(state, rigs, rig, events[150:])
+    assert state.instances["joining"].symbols["KRX:000660"].bars > 0
