@@ -1,0 +1,1 @@
+"""The notifier role: what people should hear of, once each."""
