@@ -234,8 +234,15 @@ class DecisionRecorded(msgspec.Struct, frozen=True, kw_only=True, tag="decision_
         price: Close of the bar, in the instrument's currency.
         fired: Mask of the rules that fired.
         outcome: `ordered`, or why no order came of it, such as `position held`.
-        values: The evaluated condition tree as JSON: a list of nodes with text and value.
-        bar: The judged bar as JSON: open, high, low, close, volume, ticks, last_tick, feed.
+        values: The evaluated conditions as JSON: a list with one node for each rule of the text,
+            in its order, whether it fired or not, and one for each part of the risk block that
+            hit. A node is `{"text": "sma5 > sma20", "value": true, "children": [...]}`: the value
+            is true, false, null (not defined) or a number, prices in the instrument's currency;
+            children are left out where there are none. Top nodes also have `rule` (the bit, or
+            100 and above for the risk block); a crossing also has `before`, its comparison on the
+            bar before. Numbers are exact as float64; the step that decided compared whole ticks.
+        bar: The judged bar as JSON: open, high, low, close, volume (texts), ticks, last_tick,
+            feed, closed_by.
         equity: Equity of the instance at the decision, in its currency.
         triggered_ns: When the frame arrived that closed the bar, instance time; 0 by the clock.
     """

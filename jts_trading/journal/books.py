@@ -132,7 +132,8 @@ class Books(RowSet):
         if not wanted.amount >= 0 or wanted.amount > free:
             raise UncoveredError(
                 f"order {intent.order_id} would reserve {wanted.amount} {wanted.asset}; account"
-                f" {intent.broker}/{intent.account} has {free} free"
+                f" {intent.broker}/{intent.account} has {free} free",
+                intent.order_id,
             )
         self._open_order(event, stored, OrderState.INTENT, None)
         self.put(

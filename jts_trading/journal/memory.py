@@ -3,7 +3,12 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from jts_trading.domain.journal_events import AttemptStarted, IntentRecorded
+from jts_trading.domain.journal_events import (
+    AttemptStarted,
+    DecisionRecorded,
+    IntentRecorded,
+    SignalRecorded,
+)
 from jts_trading.domain.ledger_rows import BalanceRow, FillRow, LedgerRow, OrderRow
 from jts_trading.domain.orders import TERMINAL
 from jts_trading.journal.books import Books, fold
@@ -59,8 +64,8 @@ class MemoryJournal:
     async def record_intent(
         self, facts: Sequence[Fact], consumed: Consumed | None = None
     ) -> list[Recorded]:
-        """Commit intents; see `ports.journal.Journal`."""
-        require_kind(facts, IntentRecorded)
+        """Commit intents and what led to them; see `ports.journal.Journal`."""
+        require_kind(facts, IntentRecorded, DecisionRecorded, SignalRecorded)
         return self._commit(facts, consumed)
 
     async def record_attempt(self, fact: Fact, notes: Sequence[Fact] = ()) -> Recorded:

@@ -14,7 +14,12 @@ facts are recognised by their ids.
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from jts_trading.domain.journal_events import AttemptStarted, IntentRecorded
+from jts_trading.domain.journal_events import (
+    AttemptStarted,
+    DecisionRecorded,
+    IntentRecorded,
+    SignalRecorded,
+)
 from jts_trading.domain.ledger_rows import ROWS, BalanceRow, OrderRow, Row, row_key
 from jts_trading.domain.orders import InvariantError
 from jts_trading.journal.account_view import OPEN, read_account
@@ -87,8 +92,8 @@ class PostgresJournal:
     async def record_intent(
         self, facts: Sequence[Fact], consumed: Consumed | None = None
     ) -> list[Recorded]:
-        """Commit intents; see `ports.journal.Journal`."""
-        require_kind(facts, IntentRecorded)
+        """Commit intents and what led to them; see `ports.journal.Journal`."""
+        require_kind(facts, IntentRecorded, DecisionRecorded, SignalRecorded)
         return await self._commit(facts, consumed)
 
     async def record_attempt(self, fact: Fact, notes: Sequence[Fact] = ()) -> Recorded:

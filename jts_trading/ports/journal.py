@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from jts_trading.domain.errors import TransientError
-from jts_trading.domain.journal_events import AttemptStarted, IntentRecorded, JournalEvent
+from jts_trading.domain.journal_events import JournalEvent
 from jts_trading.domain.ledger_rows import BalanceRow, FillRow, OrderRow
 from jts_trading.domain.orders import InvariantError
 
@@ -26,7 +26,15 @@ class FencedError(InvariantError):
 
 
 class UncoveredError(InvariantError):
-    """The account does not hold what the order would reserve; nothing was written."""
+    """The account does not hold what the order would reserve; nothing was written.
+
+    Attributes:
+        order_id: The first order that is not covered.
+    """
+
+    def __init__(self, message: str, order_id: str = "") -> None:
+        super().__init__(message)
+        self.order_id = order_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +180,9 @@ class Journal(Protocol):
         self, facts: Sequence[Fact], consumed: Consumed | None = None
     ) -> list[Recorded]:
         """Commit intents with their reservations and the input that they come from.
+
+        The decisions and signals that led to them belong into the same call, also those that led
+        to no intent.
 
         Raises:
             UncoveredError: The account cannot cover a reservation.
@@ -324,12 +335,13 @@ class Leases(Protocol):
         ...
 
 
-def require_kind(facts: Sequence[Fact], kind: type[IntentRecorded | AttemptStarted]) -> None:
+def require_kind(facts: Sequence[Fact], *kinds: type[JournalEvent]) -> None:
     """Refuse what another call is for.
 
     Raises:
         InvariantError: A fact is of another kind.
     """
     for fact in facts:
-        if not isinstance(fact.event, kind):
-            raise InvariantError(f"{type(fact.event).__name__} is no {kind.__name__}")
+        if not isinstance(fact.event, kinds):
+            accepted = " or ".join(kind.__name__ for kind in kinds)
+            raise InvariantError(f"{type(fact.event).__name__} is no {accepted}")

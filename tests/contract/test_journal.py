@@ -15,6 +15,7 @@ from jts_trading.domain.journal_events import (
     AttemptStarted,
     CancelRequested,
     CashMoved,
+    DecisionRecorded,
     IntentRecorded,
     NoteRecorded,
     OrderAbsent,
@@ -26,6 +27,7 @@ from jts_trading.domain.journal_events import (
     OrderLost,
     OrderRejected,
     PositionAdopted,
+    SignalRecorded,
     StrategyReleased,
 )
 from jts_trading.domain.ledger_rows import LedgerAccount
@@ -305,6 +307,78 @@ def test_intent_when_cash_is_reserved_then_a_second_one_is_uncovered(run: Any) -
         await journal.record_intent([wanted(4, 700_000)])
 
         assert [row.id for row in await journal.load_open()] == [order_id(3), order_id(4)]
+
+    run(scenario)
+
+
+def decided(number: int) -> list[Fact]:
+    """A decision with the signal that fired in it."""
+    about = {
+        "decision_id": f"d{number}",
+        "instance": "sma",
+        "release": "SMA@1",
+        "instrument_id": "KRX:005930",
+        "venue": "KRX",
+        "interval": "1m",
+        "bar_start_ns": NOW_NS,
+        "decided_ns": NOW_NS,
+        "price": Decimal(70_000),
+    }
+    decision = DecisionRecorded(
+        fired=1, outcome="ordered", values="[]", bar="{}", equity=Decimal(1), **about
+    )
+    signal = SignalRecorded(
+        signal_id=f"s{number}",
+        rule=0,
+        kind="entry",
+        side=OrderSide.BUY,
+        condition="close > open",
+        **about,
+    )
+    return [
+        fact(decision, event_id=f"decision/d{number}"),
+        fact(signal, event_id=f"signal/s{number}"),
+    ]
+
+
+def test_intent_when_committed_with_its_decision_then_all_is_recorded_once_or_nothing(
+    run: Any,
+) -> None:
+    """Decision, signal, intent and input are one commit; what is refused leaves no trace."""
+
+    async def scenario(trial: Any) -> None:
+        journal = trial.journal("trader")
+        await journal.record_event([deposit(1_000_000)])
+        read = Consumed(consumer="trader", source="ticks", position=(7, 1))
+        good = [*decided(1), wanted(1, 700_000)]
+        poor = [*decided(2), wanted(2, 700_000)]
+
+        first = await journal.record_intent(good, read)
+        again = await journal.record_intent(good, read)
+        with pytest.raises(UncoveredError) as refused:
+            await journal.record_intent(
+                poor, Consumed(consumer="trader", source="ticks", position=(7, 2))
+            )
+
+        assert [found.is_new for found in first] == [True] * 3
+        assert [(f.seq, f.is_new) for f in again] == [(f.seq, False) for f in first]
+        assert refused.value.order_id == order_id(2)
+        kinds = [event.type for event in await journal.events(1, 10)]
+        assert kinds == ["decision_recorded", "signal_recorded", "intent_recorded"]
+        assert [event.consumed for event in await journal.events(1, 10)] == [read] * 3
+        # Without the order, what was decided is recorded at the same place of the input.
+        late = Consumed(consumer="trader", source="ticks", position=(7, 2))
+        assert all(found.is_new for found in await journal.record_intent(poor[:2], late))
+
+    run(scenario)
+
+
+def test_intent_call_when_given_other_facts_then_it_refuses_them(run: Any) -> None:
+    """Only intents and what led to them go this way."""
+
+    async def scenario(trial: Any) -> None:
+        with pytest.raises(InvariantError, match="CashMoved is no IntentRecorded or Decision"):
+            await trial.journal("trader").record_intent([deposit()])
 
     run(scenario)
 
