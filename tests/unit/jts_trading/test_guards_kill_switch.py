@@ -13,7 +13,7 @@ from jts_trading.guards.kill_switch import (
     KillRefusedError,
     KillSwitch,
 )
-from jts_trading.guards.sole_process import SoleProcess
+from jts_trading.guards.sole_owner import SoleOwner
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_trail_when_a_line_is_changed_or_cut_then_the_first_bad_one_is_named(
 
 def test_lock_when_held_then_nobody_else_gets_it_until_it_is_given_back(tmp_path: Path) -> None:
     """One process; the lock is free again afterwards."""
-    first, second = (SoleProcess(tmp_path / "run" / "executor.lock") for _ in range(2))
+    first, second = (SoleOwner(tmp_path / "run" / "executor.lock") for _ in range(2))
     assert first.acquire()
     assert first.acquire()
     assert not second.acquire()

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 
-class SoleProcess:
+class SoleOwner:
     """A lock on a file, held until it is given back or the process ends, however it ends.
 
     Args:

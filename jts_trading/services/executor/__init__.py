@@ -1,0 +1,1 @@
+"""The executor: the only role that sends orders."""
