@@ -167,18 +167,6 @@ class House:
         with ledger_snapshot(libpq_url(self.settings.postgres_dsn)) as snapshot:
             yield snapshot
 
-    def names(self) -> Mapping[str, str]:
-        """Return what people call each listed instrument, by id; empty without a listing."""
-        if self.listing is None:
-            return {}
-        from jts_pipelines.backtest.instruments import read_instruments
-        from jts_pipelines.backtest.request import read_table
-        from jts_pipelines.backtest.settings import BacktestSettings
-
-        table = read_table(self.listing)
-        listed = read_instruments(table, BacktestSettings().unknown_market)
-        return {f"KRX:{symbol}": name for symbol, name in listed.names.items()}
-
     def sql(self, query: str) -> pa.Table:
         """Ask all tiers through a new connection."""
         with self.lake() as lake:

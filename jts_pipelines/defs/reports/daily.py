@@ -12,6 +12,7 @@ import dagster as dg
 from pydantic import Field
 
 from jts_pipelines.defs.failures import plain_failures
+from jts_pipelines.defs.listing import listed_names
 from jts_pipelines.defs.plots import picture
 from jts_pipelines.defs.reports.days import DAYS, GROUP, OWNERS, days_of
 from jts_pipelines.defs.resources import HouseResource
@@ -83,7 +84,7 @@ def write_reports(house: "House", day: "date", wanted: Sequence[str]) -> "list[W
     """
     from jts_pipelines.reports.daily import accounts_of, write_daily
 
-    names = house.names()
+    names = listed_names(house)
     with house.ledger() as ledger, house.lake() as lake:
         accounts = [
             account

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from jts_pipelines.defs.listing import listed_names
 from jts_pipelines.defs.trading_inputs.specs import COLD, Candidate
 from storage.errors import InputError
 
@@ -83,7 +84,7 @@ class Warmup:
 def standings(house: "House", candidate: Candidate) -> Mapping[str, Standing]:
     """Return what is known about each symbol of an instance."""
     spec, venue = candidate.spec, candidate.spec.wanted.venue
-    listed = house.names()
+    listed = listed_names(house)
     now = datetime.fromtimestamp(house.clock.now_ns() // 1_000_000_000, UTC)
     query = _NEWEST.format(venue=venue, symbols=_quoted(spec.symbols), now=now.isoformat())
     stored = {row["symbol"]: row for row in house.sql(query).to_pylist()}
