@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from jts_pipelines.cli.doctor_trading import examine_trading
+from jts_pipelines.cli.finding import Finding
+from jts_pipelines.cli.instance import is_free_port
 from jts_trading.config.settings import Settings, load_settings
+from jts_trading.config.source import ConfigSource, read
 from jts_trading.telemetry import console
 from storage.embedded.dsn import without_password
 
@@ -36,20 +40,6 @@ _GIB = 1024**3
 _NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "ceph", "9p"})
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to one question.
-
-    Attributes:
-        question: What was looked at.
-        passed: False if JTS will not work well like this.
-        found: What there is, and what would be accepted if that is not enough.
-    """
-
-    question: str
-    passed: bool
-    found: str
-
-
 class DoctorDocument(msgspec.Struct, frozen=True, kw_only=True):
     """What `jts doctor --json` prints.
 
@@ -66,31 +56,38 @@ class DoctorDocument(msgspec.Struct, frozen=True, kw_only=True):
 @console.json_option
 def doctor(as_json: bool) -> int:
     """Check Python, packages, disks, servers and configuration; exit 1 if one is not fit."""
-    findings = tuple(examine(load_settings()))
+    source = read()
+    findings = tuple(examine(load_settings(source), source))
     document = DoctorDocument(passed=all(f.passed for f in findings), findings=findings)
     console.emit(document, as_json=as_json, table=lambda: _table(document))
     return console.DONE if document.passed else console.CHECK_FAILED
 
 
 def examine(
-    settings: Settings, usage: Callable[[Path], tuple[int, int, int]] = shutil.disk_usage
+    settings: Settings,
+    source: ConfigSource,
+    usage: Callable[[Path], tuple[int, int, int]] = shutil.disk_usage,
+    is_free: Callable[[int], bool] = is_free_port,
 ) -> Iterator[Finding]:
     """Answer every question about this machine.
 
     Args:
         settings: Of the installation.
+        source: What they were read from.
         usage: Returns total, used and free bytes of the file system of a directory.
+        is_free: Whether a loopback port is free.
     """
     yield _python()
     yield from _wheels()
     home = settings.instance.root
-    roots = {"home": home, "hot": home / "hot"}
+    roots = {"home": home, "hot": home / "hot", "frames": home / "trading" / "frames"}
     for name in ("manifests", "warm", "cold"):
         roots[name] = settings.tiers.path(home, name)
     for name, root in roots.items():
         yield _place(name, root, usage)
     yield from _servers(settings)
     yield _configuration(settings)
+    yield from examine_trading(settings, source, is_free)
 
 
 def _python() -> Finding:

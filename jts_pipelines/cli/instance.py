@@ -229,10 +229,10 @@ def require_free_ports(parts: Collection[Part]) -> None:
     Raises:
         CommandError: A port is taken; the port, the part and the owner are named (exit code 2).
     """
-    taken = (
-        (part, port) for part in parts for port in part.ports if part.argv and not _is_free(port)
-    )
-    for part, port in taken:
+    wanted = ((part, port) for part in parts if part.argv for port in part.ports)
+    for part, port in wanted:
+        if is_free_port(port):
+            continue
         owner = procfs.port_owner(port)
         held = f"held by {owner}" if owner is not None else "taken"
         raise console.CommandError(
@@ -242,7 +242,8 @@ def require_free_ports(parts: Collection[Part]) -> None:
         )
 
 
-def _is_free(port: int) -> bool:
+def is_free_port(port: int) -> bool:
+    """Return whether this program could listen on a loopback port now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # A connection of the past in TIME_WAIT is no owner; servers set this option too.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

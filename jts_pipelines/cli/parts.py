@@ -196,8 +196,9 @@ def trading_parts(settings: Settings) -> tuple[Part, ...]:
 
     Their parents are the stores; start them together with `store_parts`.
     """
-    is_simulated = find_spec("jts_trading.commands.sim") is not None
-    simulators = tuple(_simulator(settings, name) for name in SIMULATORS if is_simulated)
+    brokers = Path(__file__).resolve().parents[2] / "jts_trading" / "brokers"
+    played = (name for name in SIMULATORS if (brokers / name / "simulator").is_dir())
+    simulators = tuple(_simulator(settings, name) for name in played)
     names = tuple(part.name for part in simulators)
     migrations = Part(
         name="migrations",
@@ -217,15 +218,13 @@ def trading_parts(settings: Settings) -> tuple[Part, ...]:
 def _simulator(settings: Settings, broker: str) -> Part:
     ports = [settings.instance.port(f"sim_{broker}_{kind}") for kind in ("rest", "stream")]
 
-    def listens(_age_s: float) -> str | None:
-        return next(filter(None, map(probes.listens, ports)), None)
-
     return Part(
         name=f"sim-{broker}",
         argv=_module("jts_trading", "sim", broker),
         environment=environment_of(settings),
         directory=settings.instance.root,
-        probe=listens,
+        # Both ports are taken together; a WebSocket would log each question.
+        probe=lambda _age_s: probes.listens(ports[0]),
         port=ports[0],
         more_ports=(ports[1],),
         url=f"http://{_HOST}:{ports[0]}",

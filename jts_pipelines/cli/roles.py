@@ -57,7 +57,8 @@ class Trading(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         may_trade: Every role does its work and the kill switch is not latched.
-        why_not: Role or `kill_switch` to its reasons.
+        why_not: Role or `kill_switch` to what stands against it: defects, and markets that are
+            closed now.
     """
 
     may_trade: bool
@@ -101,7 +102,7 @@ def read_kill_switch(instance: InstanceSettings) -> KillStatus | None:
 
 
 def trading_of(roles: Iterable[RoleStatus], kill: KillStatus | None) -> Trading:
-    """Return whether all roles may trade; a closed session is a reason not to, but no defect."""
+    """Return whether the daemon may trade in a market that is open, and what stands against it."""
     by_name = {role.role: role for role in roles}
     why_not = {
         name: by_name[name].reasons if name in by_name else ("does not run",)
@@ -110,7 +111,8 @@ def trading_of(roles: Iterable[RoleStatus], kill: KillStatus | None) -> Trading:
     }
     if kill is not None:
         why_not["kill_switch"] = (f"latched at level {kill.level} by {kill.who}: {kill.why}",)
-    return Trading(may_trade=not why_not, why_not=why_not)
+    are_ready = all(name in by_name and by_name[name].is_ready for name in ROLES)
+    return Trading(may_trade=are_ready and kill is None, why_not=why_not)
 
 
 def metric_lines(roles: Iterable[RoleStatus]) -> list[str]:

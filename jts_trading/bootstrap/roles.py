@@ -4,7 +4,7 @@ Each role is built by a module of its own, imported only for it: a collector mus
 memory of a compiler.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from importlib.util import find_spec
@@ -28,6 +28,12 @@ class Build(Protocol):
 def known_roles() -> tuple[str, ...]:
     """Return the names of the roles that exist, in the order in which they start."""
     return tuple(name for name in NAMES if find_spec(f"jts_trading.bootstrap.{name}"))
+
+
+def import_roles(names: Iterable[str]) -> None:
+    """Import what some roles are made of, before an event loop has to wait for it."""
+    for name in names:
+        import_module(f"jts_trading.bootstrap.{name}")
 
 
 @asynccontextmanager

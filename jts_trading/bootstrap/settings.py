@@ -99,6 +99,8 @@ def _kis(source: ConfigSource, settings: Settings, sim: KisSimulatorSettings) ->
         account=section.account or sim.account,
         product=section.product or sim.product,
         user_id=section.user_id or sim.user_id,
+        calls_per_s=section.calls_per_s or sim.calls_per_s,
+        ledger_calls_per_s=section.ledger_calls_per_s or sim.ledger_calls_per_s,
         token_path=section.token_path or str(settings.instance.root / "trading/kis-token.json"),
     )
     require_loopback(source, "brokers.kis.rest_url", filled.rest_url)

@@ -1,19 +1,24 @@
 """The connections of one role: opened by need, closed together when the role ends."""
 
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from jts_trading.bus.redis_state import RedisState
 from jts_trading.bus.redis_streams import RedisBus
 from jts_trading.config.settings import Settings
+from jts_trading.config.source import ConfigSource
+from jts_trading.domain.trading_inputs import TradingInputs
 from jts_trading.journal.connection import Database
 from jts_trading.journal.outbox import PostgresOutbox
 from jts_trading.journal.postgres import PostgresJournal
 from jts_trading.ports.clock import Clock, boottime_ns, open_clock
+from jts_trading.ports.inputs import configured_inputs, read_inputs
 
 if TYPE_CHECKING:
     from jts_trading.market_store.clickhouse import ClickHouseMarket
+
+_Opened = TypeVar("_Opened")
 
 
 class Stores:
@@ -35,6 +40,21 @@ class Stores:
     def home(self) -> Path:
         """The data root."""
         return self._settings.instance.root
+
+    async def enter(self, context: AbstractAsyncContextManager[_Opened]) -> _Opened:
+        """Open something that closes with the role."""
+        return await self._stack.enter_async_context(context)
+
+    def inputs(self, source: ConfigSource) -> TradingInputs:
+        """Return what is traded now: the file of the home, else what the configuration says.
+
+        Raises:
+            ConfigError: File or configuration cannot be used.
+        """
+        found = read_inputs(self.home)
+        if found is not None:
+            return found
+        return configured_inputs(source, version=0, created_ns=self.clock.now_ns())
 
     def bus(self) -> RedisBus:
         """Return a connection to the bus."""

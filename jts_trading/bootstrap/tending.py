@@ -17,7 +17,7 @@ from jts_trading.config.source import ConfigError
 from jts_trading.domain.errors import TerminalError
 from jts_trading.ports.bus import Bus
 from jts_trading.ports.clock import Clock, SystemClock
-from jts_trading.telemetry.health import Heartbeat, LoopWatch, Role
+from jts_trading.telemetry.health import Heartbeat, LoopWatch, Remarking, Role
 from jts_trading.telemetry.metrics import Counters
 from storage.embedded.private import own_directory
 from storage.errors import InputError, StorageError
@@ -123,7 +123,10 @@ class Tended:
 
     def readiness(self) -> tuple[str, ...]:
         """Return why the role does not do its work."""
-        return (self._why,) if self._role is None else self._role.readiness()
+        if self._role is None:
+            return (self._why,)
+        remarks = self._role.remarks() if isinstance(self._role, Remarking) else ()
+        return (*self._role.readiness(), *remarks)
 
     def metrics(self) -> Mapping[str, float]:
         """Return the metrics of the role and of its process."""

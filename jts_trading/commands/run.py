@@ -13,7 +13,7 @@ from typing import Self
 import click
 import structlog
 
-from jts_trading.bootstrap.roles import NAMES, build_role, known_roles
+from jts_trading.bootstrap.roles import NAMES, build_role, import_roles, known_roles
 from jts_trading.bootstrap.settings import DaemonSettings, load_daemon
 from jts_trading.bootstrap.stores import Stores
 from jts_trading.bootstrap.tending import Tended
@@ -39,6 +39,7 @@ def run(role: str) -> int:
     names = known_roles() if role == ALL else (role,)
     if not set(names) <= set(known_roles()):
         raise console.CommandError(f"the role {role} is not built yet", console.BAD_USAGE)
+    import_roles(names)
     asyncio.run(serve(names, daemon))
     return console.DONE
 

@@ -157,7 +157,12 @@ async def _serve_kis(asked: Asked) -> None:
         "rest_port": section.rest_port or instance.port("sim_kis_rest"),
         "stream_port": section.stream_port or instance.port("sim_kis_stream"),
     }
-    settings = msgspec.structs.replace(section, **(ports | asked.changes))
+    places = {
+        key: str(asked.source.place(path, f"sim.kis.{key}"))
+        for key, path in (("data", section.data), ("faults", section.faults))
+        if path
+    }
+    settings = msgspec.structs.replace(section, **(ports | places | asked.changes))
     world = load_world(settings, asked.clock.now_ns())
 
     def tell(ready: Ready) -> None:

@@ -58,8 +58,32 @@ class ConfigSource:
     dagster_pg_url: str | None = None
 
     def origin(self, key: str) -> str:
-        """Return where a key came from: a file or a variable."""
-        return self.origins.get(key, self.origins.get("", "configuration"))
+        """Return where a key came from: a file or a variable; of `a.b[0].c`, where `a.b` did."""
+        found = self.origins.get(key) or self.origins.get(key.partition("[")[0])
+        return found or self.origins.get("", "configuration")
+
+    def place(self, path: str, key: str) -> Path:
+        """Return a path of the configuration as an absolute one, relative to its file.
+
+        Roles run in another working directory than whoever started them, so a relative path has
+        to stand in a file.
+
+        Args:
+            path: As it is configured.
+            key: The key that holds it, for the message.
+
+        Raises:
+            ConfigError: It is relative and there is no file.
+        """
+        found = Path(path).expanduser()
+        if found.is_absolute():
+            return found
+        if self.file is None:
+            raise ConfigError(
+                f"{self.origin(key)}: {key} is {path!r}; accepted: an absolute path, or in a "
+                "configuration file one relative to it"
+            )
+        return Path(self.file).parent / found
 
     def load(self, struct_type: type[T], section: str) -> T:
         """Build the settings of one section.

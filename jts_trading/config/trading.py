@@ -112,7 +112,7 @@ def load_trading(source: ConfigSource) -> TradingSettings:
     for at, instance in enumerate(settings.instances):
         key = f"trading.instances[{at}]"
         _check(instance, seen, f"{origin}: {key}")
-        path = _path(instance, source, f"{origin}: {key}")
+        path = source.place(instance.strategy, f"{key}.strategy")
         account = full_account(instance.broker, instance.account) or _account(
             source, instance.broker
         )

@@ -90,7 +90,7 @@ def _column(emit: Emitter, number: int, node: g.Column) -> list[str]:
 def _indicator(emit: Emitter, number: int, node: g.Indicator) -> list[str]:
     definition = node.definition
     settings = dict(node.settings)
-    arguments = ["state", str(emit.layout.nodes[number])]
+    arguments = ["state", str(emit.layout.nodes.get(number, 0))]
     for parameter in definition.parameters:
         is_float = parameter.kind is ParameterKind.NUMBER
         setting = settings[parameter.name]

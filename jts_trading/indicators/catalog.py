@@ -3,9 +3,13 @@
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from jts_trading.indicators.adaptive import ADAPTIVE
 from jts_trading.indicators.averages import AVERAGES
 from jts_trading.indicators.definition import Definition
+from jts_trading.indicators.momentum import MOMENTUM
 from jts_trading.indicators.oscillators import OSCILLATORS
+from jts_trading.indicators.prices import PRICES
+from jts_trading.indicators.stochastics import STOCHASTICS
 from jts_trading.indicators.volatility import VOLATILITY
 from jts_trading.indicators.volume import VOLUME_FLOW
 
@@ -13,7 +17,11 @@ from jts_trading.indicators.volume import VOLUME_FLOW
 FAMILIES: Mapping[str, tuple[Definition, ...]] = MappingProxyType(
     {
         "Moving averages": AVERAGES,
+        "Adaptive averages": ADAPTIVE,
+        "Prices": PRICES,
         "Oscillators": OSCILLATORS,
+        "Stochastics": STOCHASTICS,
+        "Momentum": MOMENTUM,
         "Volatility": VOLATILITY,
         "Volume": VOLUME_FLOW,
     }

@@ -156,6 +156,13 @@ def whole(settings: Settings, name: str = "period") -> int:
     return int(settings[name])
 
 
+def fast_below_slow(settings: Settings) -> str | None:
+    """Return what is wrong when `fast` is not below `slow`, or None."""
+    if settings["fast"] < settings["slow"]:
+        return None
+    return f"fast ({settings['fast']}) must be below slow ({settings['slow']})"
+
+
 # What most indicators are made of: outputs, inputs, sizes.
 VALUE = Output("value", Unit.INPUT)
 NUMBER_VALUE = Output("value", Unit.NUMBER)

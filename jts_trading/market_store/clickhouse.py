@@ -7,7 +7,7 @@ harmless: rows and places may be written twice.
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TypeVar
@@ -85,13 +85,13 @@ class ClickHouseMarket:
 
         return await self._ask(ask, self._read_s)
 
-    async def place(self, reader: str) -> int:
-        """Return the place of a reader; see `ports.market.Market`."""
-        return await self._ask(lambda: self._hot.appends.place(reader), self._wait_s)
+    async def places(self) -> dict[str, str]:
+        """Return the places of readers; see `ports.market.Market`."""
+        return await self._ask(self._hot.appends.places, self._wait_s)
 
-    async def keep_place(self, reader: str, place: int) -> None:
-        """Note the place of a reader; see `ports.market.Market`."""
-        await self._ask(lambda: self._hot.appends.keep_place(reader, place), self._wait_s)
+    async def keep_places(self, places: Mapping[str, str]) -> None:
+        """Note places of readers; see `ports.market.Market`."""
+        await self._ask(lambda: self._hot.appends.keep_places(places), self._wait_s)
 
     def close(self) -> None:
         """Give the connections back."""

@@ -1,6 +1,6 @@
 """The market port in memory, for simulation and tests."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 import polars as pl
@@ -31,7 +31,7 @@ class MemoryMarket:
         self.is_down = False
         self._candles = candles
         self._rows: dict[str, dict[tuple[object, ...], Row]] = {}
-        self._places: dict[str, int] = {}
+        self._places: dict[str, str] = {}
 
     async def append(self, dataset: str, rows: Sequence[Row]) -> int:
         """Store rows; see `ports.market.Market`."""
@@ -83,15 +83,15 @@ class MemoryMarket:
         """Return every row of a dataset, in the order of their first appearance."""
         return list(self._rows.get(dataset, {}).values())
 
-    async def place(self, reader: str) -> int:
-        """Return the place of a reader; see `ports.market.Market`."""
+    async def places(self) -> dict[str, str]:
+        """Return the places of readers; see `ports.market.Market`."""
         self._require_up()
-        return self._places.get(reader, 0)
+        return dict(self._places)
 
-    async def keep_place(self, reader: str, place: int) -> None:
-        """Note the place of a reader; see `ports.market.Market`."""
+    async def keep_places(self, places: Mapping[str, str]) -> None:
+        """Note places of readers; see `ports.market.Market`."""
         self._require_up()
-        self._places[reader] = place
+        self._places.update(places)
 
     def _require_up(self) -> None:
         if self.is_down:

@@ -73,16 +73,18 @@ class Market(Protocol):
         """
         ...
 
-    async def place(self, reader: str) -> int:
-        """Return how far a reader has come, as `keep_place` noted it; 0 if it never did.
+    async def places(self) -> dict[str, str]:
+        """Return how far each reader has come, by name, as `keep_places` noted it.
 
         Raises:
             MarketUnavailableError: The store did not answer.
         """
         ...
 
-    async def keep_place(self, reader: str, place: int) -> None:
-        """Note beside the rows how far a reader has come in what it makes them of.
+    async def keep_places(self, places: Mapping[str, str]) -> None:
+        """Note beside the rows how far readers have come in what they make them of.
+
+        One process at a time may do so for a reader.
 
         Raises:
             MarketUnavailableError: Not known to be noted; repeat it.

@@ -12,7 +12,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 import structlog
@@ -25,7 +25,7 @@ from jts_trading.ports.clock import Clock
 from jts_trading.telemetry.metrics import Latency
 
 BEAT_S = 1.0
-# How a reason begins that is no defect: the market of the role sleeps.
+# What a reason says that is no defect: the market of the role sleeps.
 CLOSED = "session closed"
 HEALTH_TOPIC, METRICS_TOPIC = "system.health", "system.metrics"
 _PUBLISH_S = 10.0
@@ -38,7 +38,11 @@ _log = structlog.get_logger(__name__)
 
 
 class Role(Protocol):
-    """One daemon role; built by `bootstrap`, run until it is cancelled."""
+    """One daemon role; built by `bootstrap`, run until it is cancelled.
+
+    One with a method `remarks() -> tuple[str, ...]` also has what people want to know although
+    all is well, such as when its market opens (`Remarking`).
+    """
 
     @property
     def name(self) -> str:
@@ -52,12 +56,21 @@ class Role(Protocol):
     def readiness(self) -> tuple[str, ...]:
         """Return why it does not do its work; empty when it does.
 
-        A reason that begins with `CLOSED` is told, and the role counts as ready.
+        A reason that contains `CLOSED` is told, and the role counts as ready.
         """
         ...
 
     def metrics(self) -> dict[str, float]:
         """Return counters and gauges by sample name."""
+        ...
+
+
+@runtime_checkable
+class Remarking(Protocol):
+    """What a role may have beside the methods of `Role`."""
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return what people want to know although all is well."""
         ...
 
 
@@ -166,7 +179,7 @@ class Heartbeat:
         return RoleHealth(
             role=self._name,
             pid=os.getpid(),
-            is_ready=all(reason.startswith(CLOSED) for reason in reasons),
+            is_ready=all(CLOSED in reason for reason in reasons),
             reasons=reasons,
             metrics=dict(self._metrics()),
             ts_ns=self._clock.now_ns(),

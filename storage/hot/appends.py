@@ -12,6 +12,8 @@ A reader notes its place after the rows up to it were appended; killed between t
 some of them again.
 """
 
+from collections.abc import Mapping
+
 import pyarrow as pa
 
 from storage.errors import HotStoreError, InputError
@@ -25,13 +27,13 @@ _PLACES = """
 CREATE TABLE IF NOT EXISTS places
 (
     `reader` String,
-    `place` Int64,
+    `place` String,
     `version` Int64
 )
 ENGINE = ReplacingMergeTree(version)
 ORDER BY reader
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"""
-_PLACE = "SELECT place, version FROM places FINAL WHERE reader = %(reader)s"
+_READ_PLACES = "SELECT reader, place, version FROM places FINAL"
 
 
 class Appends:
@@ -39,6 +41,7 @@ class Appends:
 
     def __init__(self, connection: HotConnection) -> None:
         self._connection = connection
+        self._versions: dict[str, int] | None = None
 
     def ensure_schema(self) -> None:
         """Create the table of places if it does not exist."""
@@ -70,24 +73,31 @@ class Appends:
             raise HotStoreError(f"{dataset.name}: {rows.num_rows} rows sent, {written} written")
         return written
 
-    def place(self, reader: str) -> int:
-        """Return how far a reader has come; 0 if it never said.
+    def places(self) -> dict[str, str]:
+        """Return how far each reader has come, as it noted it.
 
         Raises:
             HotStoreError: The server is not there or refused.
         """
-        return self._noted(reader)[0]
+        found = self._connection.query(_READ_PLACES).to_pylist()
+        self._versions = {row["reader"]: int(row["version"]) for row in found}
+        return {row["reader"]: row["place"] for row in found}
 
-    def keep_place(self, reader: str, place: int) -> None:
-        """Note how far a reader has come; one process at a time may do so for a reader.
+    def keep_places(self, places: Mapping[str, str]) -> None:
+        """Note how far some readers have come; one process at a time may do so for a reader.
 
         Raises:
             HotStoreError: The server is not there or refused; it may be noted all the same.
         """
-        _, version = self._noted(reader)
-        columns = {"reader": [reader], "place": [place], "version": [version + 1]}
+        if self._versions is None:
+            self.places()
+        versions = self._versions or {}
+        for reader in places:
+            versions[reader] = versions.get(reader, 0) + 1
+        columns = {
+            "reader": list(places),
+            "place": list(places.values()),
+            "version": [versions[reader] for reader in places],
+        }
+        self._versions = versions
         self._connection.insert("places", pa.table(columns))
-
-    def _noted(self, reader: str) -> tuple[int, int]:
-        found = self._connection.query(_PLACE, {"reader": reader}).to_pylist()
-        return (int(found[0]["place"]), int(found[0]["version"])) if found else (0, 0)

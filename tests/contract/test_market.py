@@ -227,14 +227,15 @@ def test_read_when_dataset_or_venue_is_unknown_refuses(run: Callable[[Scenario],
     run(scenario)
 
 
-def test_place_is_zero_until_kept_and_then_the_last_kept(run: Callable[[Scenario], None]) -> None:
+def test_places_are_those_that_were_kept_last(run: Callable[[Scenario], None]) -> None:
     """A journal that was replaced begins anew, so a place may go back."""
 
     async def scenario(market: Market) -> None:
-        assert await market.place("recorder") == 0
-        for place in (10, 400, 7):
-            await market.keep_place("recorder", place)
-            assert await market.place("recorder") == place
-        assert await market.place("other") == 0
+        assert await market.places() == {}
+        for place in ("10", "400", "7"):
+            await market.keep_places({"journal": place, "ticks": f"{place}-1"})
+            assert await market.places() == {"journal": place, "ticks": f"{place}-1"}
+        await market.keep_places({"ticks": "9-9"})
+        assert await market.places() == {"journal": "7", "ticks": "9-9"}
 
     run(scenario)

@@ -45,7 +45,6 @@ class Desk:
             **{name: value for name, value in os.environ.items() if not name.startswith("JTS_")},
             "JTS_HOME": str(self.home),
             "JTS_PORT_BASE": str(21_000 + os.getpid() % 2_000 * 20),
-            "JTS_TRADING__ENABLED": "false",
         }
         self.said: list[str] = []
 

@@ -32,6 +32,7 @@ RUN_ELSEWHERE = {
     "./jts demo": "test_demo.py::test_demo_when_run_without_data_then_everything_adds_up",
     "./jts demo --data DIR --json": "test_demo.py",
     "./jts up": "test_up_instance.py",
+    "./jts run ROLE": "test_up_trading.py",
 }
 # What a reader brings, in commands of README's table.
 READERS_WORDS = {

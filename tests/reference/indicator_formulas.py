@@ -5,7 +5,9 @@ bars (dicts of columns) and the parameters, and returns the value, a tuple of va
 Tests load this file by its path.
 """
 
+import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 Bar = dict[str, float]
 Bars = Sequence[Bar]
@@ -48,6 +50,86 @@ def sma_of_close(bars: Bars, period: int) -> Answer:
     return mean(closes[-period:]) if len(closes) >= period else None
 
 
+def middles(bars: Bars) -> list[float]:
+    """Return (high + low) / 2 of each bar."""
+    return [(bar["high"] + bar["low"]) / 2 for bar in bars]
+
+
+def rsi(values: Sequence[float], period: int) -> float | None:
+    """Wilder's relative strength index of the last value."""
+    moves = [b - a for a, b in pairwise(values)]
+    gains, losses = (rma([max(s * m, 0.0) for m in moves], period) for s in (1, -1))
+    if not gains or gains[-1] + losses[-1] == 0:
+        return None
+    return 100 * gains[-1] / (gains[-1] + losses[-1])
+
+
+def frama(bars: Bars, period: int) -> Answer:
+    """Ehlers' fractal adaptive average."""
+    average, found, dimension, half = 0.0, None, 1.0, period // 2
+    for end in range(1, len(bars) + 1):
+        price = middles(bars[:end])[-1]
+        if end < period:
+            average = price
+            continue
+        parts = [bars[end - half : end], bars[end - period : end - half], bars[end - period : end]]
+        newer, older, total = (
+            (max(column(p, "high")) - min(column(p, "low"))) / len(p) for p in parts
+        )
+        if min(newer, older, total) > 0:
+            dimension = math.log2((newer + older) / total)
+        weight = min(max(math.exp(-4.6 * (dimension - 1)), 0.01), 1.0)
+        average = found = weight * price + (1 - weight) * average
+    return found
+
+
+def super_smoother(bars: Bars, period: int) -> Answer:
+    """Ehlers' super smoother."""
+    closes = column(bars, "close")
+    a = math.exp(-math.sqrt(2) * math.pi / period)
+    b, c = 2 * a * math.cos(math.sqrt(2) * math.pi / period), -a * a
+    found = closes[:2]
+    for newer, older in zip(closes[2:], closes[1:], strict=False):
+        found.append((1 - b - c) * (newer + older) / 2 + b * found[-1] + c * found[-2])
+    return found[-1] if len(closes) > 2 else None
+
+
+def connors_rsi(bars: Bars, rsi_period: int, streak: int, rank: int) -> Answer:
+    """The RSI of Connors."""
+    closes = column(bars, "close")
+    runs = [0]
+    for a, b in pairwise(closes):
+        sign = (b > a) - (b < a)
+        runs.append(runs[-1] + sign if sign * runs[-1] > 0 else sign)
+    changes = [(b - a) / a for a, b in pairwise(closes)]
+    if len(changes) < rank + 1:
+        return None
+    below = sum(change <= changes[-1] for change in changes[-1 - rank : -1])
+    parts = (rsi(closes, rsi_period), rsi(runs, streak), 100 * below / rank)
+    return None if None in parts else sum(parts) / 3
+
+
+def schaff(bars: Bars, period: int, fast: int, slow: int, weight: float) -> Answer:
+    """Schaff's trend cycle."""
+    quick, calm = (ema(column(bars, "close"), n) for n in (fast, slow))
+    series = [a - b for a, b in zip(quick[slow - fast :], calm, strict=True)]
+    for _ in range(2):
+        smooth: list[float] = []
+        place = None
+        for end in range(period, len(series) + 1):
+            window = series[end - period : end]
+            if max(window) > min(window):
+                place = 100 * (window[-1] - min(window)) / (max(window) - min(window))
+            if place is not None:
+                smooth.append(smooth[-1] + weight * (place - smooth[-1]) if smooth else place)
+        series = smooth
+    return series[-1] if series else None
+
+
 FORMULAS: dict[str, Callable[..., Answer]] = {
     "SMA": sma_of_close,
+    "FRAMA": frama,
+    "SuperSmoother": super_smoother,
+    "ConnorsRSI": connors_rsi,
+    "SchaffTrendCycle": schaff,
 }

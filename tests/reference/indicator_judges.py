@@ -69,6 +69,91 @@ TALIB = (
     Judge("ZLEMA", {"period": 15}, lambda t, m: [t.ZLEMA(m.close, 15)]),
     Judge("VWMA", {"period": 20}, lambda t, m: [t.VWMA(m.close, m.volume, 20)]),
     Judge("LSMA", {"period": 14}, lambda t, m: [t.LINEARREG(m.close, 14)]),
+    Judge("KAMA", {"period": 20, "fast": 2, "slow": 30}, lambda t, m: [t.KAMA(m.close, 20)]),
+    Judge("TypicalPrice", {}, lambda t, m: [t.TYPPRICE(m.high, m.low, m.close)]),
+    Judge("MedianPrice", {}, lambda t, m: [t.MEDPRICE(m.high, m.low)]),
+    Judge("WeightedClose", {}, lambda t, m: [t.WCLPRICE(m.high, m.low, m.close)]),
+    Judge("AveragePrice", {}, lambda t, m: [t.AVGPRICE(m.open, m.high, m.low, m.close)]),
+    Judge("MidPoint", {"period": 14}, lambda t, m: [t.MIDPOINT(m.close, 14)]),
+    Judge("MidPrice", {"period": 14}, lambda t, m: [t.MIDPRICE(m.high, m.low, 14)]),
+    Judge("HeikinAshi", {}, lambda t, m: list(t.HA(m.open, m.high, m.low, m.close))),
+    Judge("CCI", {"period": 20}, lambda t, m: [t.CCI(m.high, m.low, m.close, 20)]),
+    Judge("CCI", {"period": 17}, lambda t, m: [t.CCI(m.high, m.low, m.close, 17)]),
+    Judge(
+        "Ultimate",
+        {"short": 7, "middle": 14, "long": 28},
+        lambda t, m: [t.ULTOSC(m.high, m.low, m.close, 7, 14, 28)],
+    ),
+    Judge("Awesome", {"fast": 5, "slow": 34}, lambda t, m: [t.AO(m.high, m.low, 5, 34)]),
+    Judge(
+        "Accelerator",
+        {"fast": 5, "slow": 34, "signal": 5},
+        lambda t, m: [t.AC(m.high, m.low, 5, 34, 5)],
+    ),
+    Judge("BOP", {}, lambda t, m: [t.BOP(m.open, m.high, m.low, m.close)]),
+    Judge("ElderRay", {"period": 13}, lambda t, m: list(t.ERI(m.high, m.low, m.close, 13))),
+    Judge("IMI", {"period": 14}, lambda t, m: [t.IMI(m.open, m.close, 14)]),
+    Judge("QStick", {"period": 10}, lambda t, m: [t.QSTICK(m.open, m.close, 10)]),
+    Judge(
+        "Stochastic",
+        {"period": 14, "k": 3, "d": 3},
+        lambda t, m: list(t.STOCH(m.high, m.low, m.close, 14, 3, 0, 3, 0)),
+    ),
+    Judge(
+        "FastStochastic",
+        {"period": 14, "d": 3},
+        lambda t, m: list(t.STOCHF(m.high, m.low, m.close, 14, 3, 0)),
+    ),
+    Judge(
+        "KDJ",
+        {"period": 9, "k": 3, "d": 3},
+        lambda t, m: list(t.KDJ(m.high, m.low, m.close, 9, 3, 13, 3, 13)),
+    ),
+    Judge(
+        "StochRSI",
+        {"rsi": 14, "period": 14, "k": 1, "d": 3},
+        lambda t, m: list(t.STOCHRSI(m.close, 14, 14, 3, 0)),
+    ),
+    Judge("WilliamsR", {"period": 14}, lambda t, m: [t.WILLR(m.high, m.low, m.close, 14)]),
+    Judge(
+        "SMI",
+        {"period": 13, "fast": 2, "slow": 25, "signal": 9},
+        lambda t, m: list(t.SMI(m.high, m.low, m.close, 13, 2, 25, 9)),
+    ),
+    Judge("MOM", {"period": 10}, lambda t, m: [t.MOM(m.close, 10)]),
+    Judge("ROC", {"period": 10}, lambda t, m: [t.ROC(m.close, 10)]),
+    Judge("APO", {"fast": 12, "slow": 26}, lambda t, m: [t.APO(m.close, 12, 26, 1)], fades=250),
+    Judge(
+        "PPO",
+        {"fast": 12, "slow": 26, "signal": 9},
+        lambda t, m: [t.PPO(m.close, 12, 26, 1)],
+        outputs=(0,),
+        fades=250,
+    ),
+    Judge(
+        "PVO",
+        {"fast": 12, "slow": 26, "signal": 9},
+        lambda t, m: [t.PVO(m.volume, 12, 26, 1)],
+        outputs=(0,),
+        fades=250,
+    ),
+    Judge("TRIX", {"period": 18}, lambda t, m: [t.TRIX(m.close, 18)]),
+    Judge("DPO", {"period": 20}, lambda t, m: [t.DPO(m.close, 20)]),
+    Judge("DPO", {"period": 21}, lambda t, m: [t.DPO(m.close, 21)]),
+    Judge("CMO", {"period": 14}, lambda t, m: [t.CMOU(m.close, 14)]),
+    Judge("EfficiencyRatio", {"period": 10}, lambda t, m: [t.ER(m.close, 10)]),
+    Judge(
+        "TSI",
+        {"slow": 25, "fast": 13, "signal": 13},
+        lambda t, m: [t.TSI(m.close, 25, 13)],
+        outputs=(0,),
+    ),
+    Judge(
+        "Coppock",
+        {"long": 14, "short": 11, "mean": 10},
+        lambda t, m: [t.COPPOCK(m.close, 10, 11, 14)],
+    ),
+    Judge("ForecastOscillator", {"period": 5}, lambda t, m: [t.FOSC(m.close, 5)]),
     Judge("RSI", {"period": 14}, lambda t, m: [t.RSI(m.close, 14)]),
     Judge(
         "MACD",
@@ -129,4 +214,91 @@ PANDAS_TA = (
     ),
     Judge("avg_volume", {"period": 5}, lambda t, m: [t.sma(m.frame.volume, 5).shift(1)]),
     Judge("price_change", {"period": 3}, lambda t, m: [m.frame.close.pct_change(3)]),
+    Judge("VIDYA", {"period": 14}, lambda t, m: [t.vidya(m.frame.close, 14)]),
+    Judge(
+        "McGinley", {"period": 10, "factor": "1"}, lambda t, m: [t.mcgd(m.frame.close, 10, c=1)]
+    ),
+    Judge(
+        "KST",
+        {
+            "roc1": 10,
+            "roc2": 15,
+            "roc3": 20,
+            "roc4": 30,
+            "mean1": 10,
+            "mean2": 10,
+            "mean3": 10,
+            "mean4": 15,
+            "signal": 9,
+        },
+        lambda t, m: _columns(t.kst(m.frame.close, talib=False), "KST", "KSTs"),
+        scale=100.0,
+    ),
+    Judge(
+        "TSI",
+        {"slow": 25, "fast": 13, "signal": 13},
+        lambda t, m: _columns(t.tsi(m.frame.close, 13, 25, 13, talib=False), "TSI", "TSIs"),
+    ),
+    Judge(
+        "Fisher",
+        {"period": 9},
+        lambda t, m: _columns(t.fisher(m.frame.high, m.frame.low, 9), "FISHERT", "FISHERTs"),
+        fades=100,
+    ),
+    Judge(
+        "RVGI",
+        {"period": 10},
+        lambda t, m: _columns(
+            t.rvgi(m.frame.open, m.frame.high, m.frame.low, m.frame.close, 10, 4),
+            "RVGI",
+            "RVGIs",
+        ),
+    ),
+    Judge(
+        "Psychological", {"period": 12}, lambda t, m: [t.psl(m.frame.close, length=12)], fades=12
+    ),
+    Judge(
+        "Disparity",
+        {"period": 20},
+        lambda t, m: [100 * (t.bias(m.frame.close, 20, mamode="sma", talib=False) + 1)],
+    ),
+    Judge(
+        "ARBR",
+        {"period": 26},
+        lambda t, m: _columns(
+            t.brar(m.frame.open, m.frame.high, m.frame.low, m.frame.close, 26), "AR", "BR"
+        ),
+    ),
+    Judge("CenterOfGravity", {"period": 10}, lambda t, m: [t.cg(m.frame.close, 10)]),
+    Judge(
+        "LaguerreRSI", {"gamma": "0.5"}, lambda t, m: [t.lrsi(m.frame.close, gamma=0.5)], fades=1
+    ),
+    Judge(
+        "StochRSI",
+        {"rsi": 14, "period": 14, "k": 3, "d": 3},
+        lambda t, m: _columns(
+            t.stochrsi(m.frame.close, 14, 14, 3, 3, talib=False), "STOCHRSIk", "STOCHRSId"
+        ),
+        fades=400,
+    ),
+    Judge(
+        "Stochastic",
+        {"period": 14, "k": 3, "d": 3},
+        lambda t, m: _columns(
+            t.stoch(m.frame.high, m.frame.low, m.frame.close, 14, 3, 3, talib=False),
+            "STOCHk",
+            "STOCHd",
+        ),
+    ),
+    Judge(
+        "Coppock",
+        {"long": 14, "short": 11, "mean": 10},
+        lambda t, m: [t.coppock(m.frame.close, 10, 11, 14)],
+    ),
+    Judge(
+        "KAMA",
+        {"period": 10, "fast": 2, "slow": 30},
+        lambda t, m: [t.kama(m.frame.close, 10, 2, 30)],
+        fades=10,
+    ),
 )

@@ -64,6 +64,7 @@ class Recorder:
         }
         self._streams = StreamRecording(
             bus,
+            market,
             writers["streams"],
             self._parts["streams"],
             self._counters,

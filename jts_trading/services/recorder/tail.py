@@ -88,7 +88,8 @@ class JournalTail:
             self._counters.put("journal_place", place)
 
     async def _first_place(self) -> int:
-        place = await self._patience.insist(lambda: self._market.place(READER))
+        places = await self._patience.insist(self._market.places)
+        place = int(places.get(READER, "0"))
         if place and not await self._page(place - 1, 1):
             _log.warning("journal_begins_anew", place=place)
             return 0
@@ -99,7 +100,7 @@ class JournalTail:
         return await self._patience.insist(lambda: self._journal.events(place, count))
 
     async def _keep(self, place: int) -> None:
-        await self._patience.insist(lambda: self._market.keep_place(READER, place))
+        await self._patience.insist(lambda: self._market.keep_places({READER: str(place)}))
 
     async def _record(self, page: Sequence[StoredEvent]) -> None:
         orders = await self._orders(page)

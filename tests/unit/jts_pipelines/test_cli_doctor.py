@@ -18,18 +18,22 @@ tmpfs /srv/cold/fast tmpfs rw 0 0
 """
 
 
+_TAKEN = 30_001
+
+
 def _findings(home: Path, free_share: float, **environ: str) -> dict[str, Finding]:
-    settings = load_settings(read({"JTS_HOME": str(home), **environ}))
+    source = read({"JTS_HOME": str(home), **environ})
     total = 1_000_000_000_000
     usage = (total, int(total * (1 - free_share)), int(total * free_share))
-    return {finding.question: finding for finding in examine(settings, lambda _: usage)}
+    findings = examine(load_settings(source), source, lambda _: usage, lambda port: port != _TAKEN)
+    return {finding.question: finding for finding in findings}
 
 
 def test_examine_when_space_is_short_then_each_place_fails_and_says_why(tmp_path: Path) -> None:
     """Under a tenth free is not fit, for hot, warm and cold alike."""
     findings = _findings(tmp_path, 0.09)
     places = [finding for name, finding in findings.items() if name.startswith("place ")]
-    assert [place.passed for place in places] == [False] * 5
+    assert [place.passed for place in places] == [False] * 6
     assert "at least 10% must be free" in findings["place hot"].found
     assert findings["Python"].passed
 
@@ -91,3 +95,35 @@ def test_doctor_when_json_is_asked_for_then_it_prints_one_document(
     assert left.value.code == (0 if document["passed"] else 1)
     assert {"question", "passed", "found"} == set(document["findings"][0])
     assert not (tmp_path / "home").exists()
+
+
+def test_examine_when_trading_is_asked_then_instances_ports_and_kill_switch_are_told(
+    tmp_path: Path,
+) -> None:
+    """What would be traded, whether simulators can listen, and who latched the switch."""
+    findings = _findings(tmp_path, 0.5)
+    assert findings["trading"].found.startswith("mode paper: sma-5-20 (SMA_5_20@")
+    assert findings["ports sim-kis"].found == "8801, 8802: free"
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "KILL").write_text('{"level": 1, "who": "kim", "why": "lunch"}')
+    latched = _findings(tmp_path, 0.5)["kill switch"]
+    assert (latched.passed, latched.found) == (
+        False,
+        "latched at level 1 by kim: lunch; see: jts unkill",
+    )
+
+
+def test_examine_when_trading_cannot_start_then_it_says_why(tmp_path: Path) -> None:
+    """A strategy that is not there and a port that is taken are found before `jts up`."""
+    table = (
+        '[{name = "a", strategy = "/no/a.jts", broker = "kis", venue = "KRX", '
+        'instruments = ["KRX:005930"], allocation = 1, currency = "KRW"}]'
+    )
+    environ = {"JTS_TRADING__INSTANCES": table, "JTS_INSTANCE__SIM_KIS_REST_PORT": str(_TAKEN)}
+    findings = _findings(tmp_path, 0.5, **environ)
+    assert not findings["trading"].passed
+    assert "/no/a.jts: No such file" in findings["trading"].found
+    assert not findings["ports sim-kis"].passed
+    assert f"taken: {_TAKEN} by" in findings["ports sim-kis"].found
+    off = _findings(tmp_path, 0.5, JTS_TRADING__ENABLED="false", **environ)
+    assert off["trading"].found == "off: trading.enabled is false"

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from jts_trading.bus.entries import DELIVERIES_MAX
 from jts_trading.bus.memory import MemoryBus
 from jts_trading.domain.feed_messages import GapSeen, RiskAlert, TicksCollected
 from jts_trading.domain.journal_events import (
@@ -33,7 +32,7 @@ from jts_trading.ports.journal import Fact
 from jts_trading.services.recorder.role import Recorder
 from jts_trading.services.recorder.rows import trading_day
 from jts_trading.services.recorder.settings import RecorderSettings
-from jts_trading.services.recorder.streams import GROUP
+from jts_trading.services.recorder.streams import Followers
 from jts_trading.services.recorder.tail import READER
 
 OPEN_NS = 1_748_822_400_000_000_000
@@ -41,7 +40,7 @@ DAY = date(2025, 6, 2)
 KRX_TICKS = "market-data.krx.ticks"
 CRYPTO_TICKS = "market-data.crypto.ticks"
 GAPS = "market-data.gaps"
-QUICK = RecorderSettings(batch_s=0.02, poll_s=0.01, retry_s=0.01, retry_s_max=0.02, claim_s=0.02)
+QUICK = RecorderSettings(batch_s=0.02, poll_s=0.01, retry_s=0.01, retry_s_max=0.02, look_s=0.02)
 
 
 class World:
@@ -274,28 +273,92 @@ def test_recorder_when_ticks_come_then_each_trade_is_a_row_that_leads_to_its_fra
     asyncio.run(scenario())
 
 
-def test_recorder_when_killed_before_acknowledging_then_nothing_is_lost_or_doubled() -> None:
-    """What was delivered comes again; what had been stored stays one row."""
+def test_recorder_when_killed_before_its_place_moved_then_nothing_is_lost_or_doubled() -> None:
+    """What was read comes again; what had been stored stays one row."""
 
-    class Deaf(MemoryBus):
-        async def acknowledge(self, group: str, entries: Any) -> None:
+    class Forgetful(MemoryMarket):
+        async def keep_places(self, places: Any) -> None:
             await asyncio.Event().wait()
 
     async def scenario() -> None:
         world = World()
-        world.bus = Deaf(time.monotonic_ns)
+        world.market = Forgetful()
         for number in range(20):
             await world.say(KRX_TICKS, collected(number, trade()))
         async with running(world.recorder()):
             await until(lambda: len(world.market.rows("ticks")) > 0)
-        world.bus.__class__ = MemoryBus  # type: ignore[assignment]
+        world.market.__class__ = MemoryMarket
         await world.say(KRX_TICKS, collected(20, trade()))
-        async with running(world.recorder()):
+        async with running(world.recorder()) as again:
             await until(lambda: len(world.market.rows("ticks")) == 21)
-            await until(lambda: not _pending(world.bus, KRX_TICKS))
         assert world.held("ticks", "tick") == list(range(21))
+        assert again.metrics()['rows_total{dataset="ticks"}'] == 21
 
     asyncio.run(scenario())
+
+
+def test_recorder_when_started_again_then_it_reads_only_what_is_new() -> None:
+    """The place stands in the store, beside the rows."""
+
+    async def scenario() -> None:
+        world = World()
+        await world.say(KRX_TICKS, collected(0, trade(), trade()))
+        async with running(world.recorder()):
+            await until(lambda: "recorder/market-data.krx.ticks" in world.market._places)
+        await world.say(KRX_TICKS, collected(2, trade()))
+        async with running(world.recorder()) as again:
+            await until(lambda: len(world.market.rows("ticks")) == 3)
+        assert again.metrics()['rows_total{dataset="ticks"}'] == 1
+
+    asyncio.run(scenario())
+
+
+def test_recorder_when_the_bus_was_wiped_then_it_records_what_is_said_again() -> None:
+    """A topic that ends before our place is another one: nothing of it may be passed over."""
+
+    async def scenario() -> None:
+        world = World()
+        world.clock = VirtualClock(OPEN_NS)
+        world.bus = MemoryBus(world.clock.now_ns)
+        await world.say(KRX_TICKS, collected(0, trade()))
+        async with running(world.recorder()):
+            await until(lambda: len(world.market.rows("ticks")) == 1)
+            world.bus.wipe()
+            world.clock._now_ns -= 3_600_000_000_000
+            await world.say(KRX_TICKS, collected(0, trade(), trade()))
+            await until(lambda: len(world.market.rows("ticks")) == 2)
+
+    asyncio.run(scenario())
+
+
+def test_recorder_when_tick_numbers_jump_then_the_gap_is_a_row() -> None:
+    """What the bus shed or refused is named: how many, between which arrivals."""
+
+    async def scenario() -> None:
+        world = World()
+        await world.say(KRX_TICKS, collected(0, trade(), book()))
+        await world.say(KRX_TICKS, collected(5, trade()))
+        async with running(world.recorder()) as recorder:
+            await until(lambda: len(world.market.rows("gaps")) == 1)
+        (row,) = world.market.rows("gaps")
+        assert (row["kind"], row["missing"], row["venue"]) == ("missed", Decimal(3), "KRX")
+        assert row["reason"] == "ticks 2 to 4 were not on the bus"
+        assert recorder.metrics()['missing_ticks_total{feed="kis-1"}'] == 3
+
+    asyncio.run(scenario())
+
+
+def test_follow_when_entries_come_again_then_no_gap_is_seen() -> None:
+    """Going back is no jump; each feed counts for itself."""
+    followers = Followers()
+
+    assert followers.follow(collected(10, trade(), trade()), 1) is None
+    assert followers.follow(collected(10, trade(), trade()), 2) is None
+    assert followers.follow(collected(12, trade()), 3) is None
+    assert followers.follow(collected(700, trade(), feed="kis-2"), 4) is None
+    gap = followers.follow(collected(14, trade()), 5)
+    assert gap is not None
+    assert (gap.missing, gap.start_ns, gap.end_ns) == (1, 3, 5)
 
 
 def test_recorder_when_the_store_is_away_then_it_says_so_and_holds_one_batch() -> None:
@@ -310,7 +373,7 @@ def test_recorder_when_the_store_is_away_then_it_says_so_and_holds_one_batch() -
         async with running(world.recorder(settings)) as recorder:
             await until(lambda: recorder.metrics().get('retries_total{part="streams"}', 0) > 3)
             reasons = recorder.readiness()
-            assert len(_pending(world.bus, KRX_TICKS)) == 2
+            assert world.market.rows("ticks") == []
             world.market.is_down = False
             await until(lambda: len(world.market.rows("ticks")) == 10)
             await until(lambda: recorder.readiness() == ())
@@ -323,7 +386,7 @@ def test_recorder_when_the_store_is_away_then_it_says_so_and_holds_one_batch() -
 
 
 def test_recorder_when_an_entry_cannot_be_stored_then_the_others_are() -> None:
-    """A price finer than the venue's unit, a stranger's message: refused, and buried in time."""
+    """A price finer than the venue's unit, a stranger's message: counted and passed over."""
 
     async def scenario() -> None:
         world = World()
@@ -333,15 +396,12 @@ def test_recorder_when_an_entry_cannot_be_stored_then_the_others_are() -> None:
         await world.say(KRX_TICKS, alert)
         await world.say(KRX_TICKS, msgspec.structs.replace(collected(2, trade()), frames=(0, 1)))
         await world.say(GAPS, gap(feed="toss-1"))
-        await world.say(KRX_TICKS, collected(3, trade()))
+        await world.say(KRX_TICKS, collected(2, trade()))
         async with running(world.recorder()) as recorder:
-            await until(lambda: sorted(world.held("ticks", "tick")) == [0, 3])
-            await until(lambda: not _pending(world.bus, KRX_TICKS))
-            await until(lambda: not _pending(world.bus, GAPS))
-        dead = await world.bus.dead_letters(KRX_TICKS)
-        assert len(dead) == 3
-        assert len(await world.bus.dead_letters(GAPS)) == 1
-        assert recorder.metrics()['refused_total{part="streams"}'] >= 4 * DELIVERIES_MAX
+            await until(lambda: sorted(world.held("ticks", "tick")) == [0, 2])
+            await until(lambda: recorder.readiness() == ())
+        assert recorder.metrics()['refused_total{part="streams"}'] == 4
+        assert world.market.rows("gaps") == []
 
     asyncio.run(scenario())
 
@@ -391,7 +451,7 @@ def test_recorder_when_the_journal_tells_of_a_trade_then_four_datasets_have_it()
         assert second["gross"] == Decimal(429_600)
         assert first["timestamp"] == OPEN_NS + 61_000_000_002
         assert second["timestamp"] == second["recorded_at"]
-        assert await world.market.place(READER) == 7
+        assert (await world.market.places())[READER] == "7"
 
     asyncio.run(scenario())
 
@@ -421,30 +481,32 @@ def test_recorder_when_the_journal_was_replaced_then_it_begins_anew() -> None:
 
     async def scenario() -> None:
         world = World()
-        await world.market.keep_place(READER, 900)
+        await world.market.keep_places({READER: "900"})
         await traded(world)
         async with running(world.recorder()):
             await until(lambda: len(world.market.rows("fills")) == 2)
-        assert await world.market.place(READER) == 7
+        assert (await world.market.places())[READER] == "7"
 
     asyncio.run(scenario())
 
 
 def test_recorder_when_caught_up_then_its_lag_is_zero() -> None:
     """Lag is what was waited for, in instance time; nobody waits when there is nothing."""
+    seen: list[float] = []
+
+    class Watched(MemoryBus):
+        async def read(self, *args: Any, **named: Any) -> Any:
+            seen.append(recorder.metrics().get('lag_seconds{part="streams"}', -1))
+            return await super().read(*args, **named)
+
+    world = World()
+    world.bus = Watched(time.monotonic_ns)
+    recorder = world.recorder()
 
     async def scenario() -> None:
-        world = World()
         await world.say(KRX_TICKS, collected(0, trade()))
-        seen: list[float] = []
-        async with running(world.recorder()) as recorder:
-            await until(lambda: len(world.market.rows("ticks")) == 1)
-
-            def is_quiet() -> bool:
-                seen.append(recorder.metrics().get('lag_seconds{part="streams"}', 0))
-                return seen[-1] == 0 and max(seen) > 0
-
-            await until(is_quiet)
+        async with running(recorder):
+            await until(lambda: seen[-1:] == [0])
         assert max(seen) == 3
 
     asyncio.run(scenario())
@@ -456,7 +518,3 @@ def test_trading_day_when_korea_is_ahead_of_utc_then_it_is_korea_s() -> None:
 
     assert trading_day("KRX", int(before.timestamp()) * 10**9) == DAY
     assert trading_day("BINANCE", int(before.timestamp()) * 10**9) == date(2025, 6, 1)
-
-
-def _pending(bus: MemoryBus, topic: str) -> dict[Any, Any]:
-    return bus._group(topic, GROUP).pending
