@@ -30,6 +30,8 @@ _SEPARATORS = {ord(c): f"\\u{ord(c):04x}" for c in "\u0085\u2028\u2029\u007f"}
 _DEPTH_MAX = 12
 _FIRST = ("timestamp", "level", "event")
 _TEXT = (str, bytes, bytearray)
+# Libraries that tell of every request or connection: what we log of them has a name of ours.
+_TALKATIVE = ("httpx", "httpcore", "websockets")
 
 
 class LogHandler(logging.StreamHandler[TextIO]):
@@ -84,6 +86,9 @@ def configure_logging(
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(settings.level.upper())
+    for name in _TALKATIVE:
+        quiet = logging.DEBUG if settings.level == "debug" else logging.WARNING
+        logging.getLogger(name).setLevel(quiet)
     return handler
 
 
