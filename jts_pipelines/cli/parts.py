@@ -220,7 +220,7 @@ def _simulator(settings: Settings, broker: str) -> Part:
 
     return Part(
         name=f"sim-{broker}",
-        argv=_module("jts_trading", "sim", broker),
+        argv=_module("jts_trading", "sim", broker, "--keep"),
         environment=environment_of(settings),
         directory=settings.instance.root,
         # Both ports are taken together; a WebSocket would log each question.

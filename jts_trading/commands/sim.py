@@ -70,6 +70,7 @@ class Asked:
 )
 @click.option("--faults", type=click.Path(exists=True, dir_okay=False), help="File of faults.")
 @click.option("--seed", type=int, help="Of generated data.")
+@click.option("--keep", is_flag=True, help="Keep account and orders in the home over restarts.")
 @click.option("--day", help="Session to play, ISO date; the newest full one without it.")
 @console.json_option
 def sim(
@@ -81,6 +82,7 @@ def sim(
     faults: str | None,
     seed: int | None,
     day: str | None,
+    keep: bool,
     as_json: bool,
 ) -> int:
     """Play a broker on this machine until SIGTERM or Ctrl-C, which end it at once.
@@ -96,6 +98,8 @@ def sim(
         changes["waits_for_reader"] = True
     source = read()
     settings = load_settings(source)
+    if keep:
+        changes["books"] = str(settings.instance.root / "trading" / f"sim-{broker}" / "books.json")
     asked = Asked(
         source=source,
         settings=settings,

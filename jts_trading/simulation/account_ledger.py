@@ -131,6 +131,14 @@ class AccountLedger:
         )
         return -flow.net
 
+    def restore(self, rows: Iterable[LedgerRow]) -> None:
+        """Take over the fills of earlier books, in their order, into empty ones."""
+        for row in rows:
+            position = self.positions.setdefault(row.symbol, Position())
+            position.quantity += row.quantity if row.side is Side.BUY else -row.quantity
+            position.cost += row.cost_change
+            self.rows.append(row)
+
     def reserve(self, order_no: str, amount: int) -> None:
         """Hold cash for an open order, in place of what it held before; 0 holds nothing."""
         if amount:

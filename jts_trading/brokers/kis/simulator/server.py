@@ -9,6 +9,7 @@ import contextlib
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from websockets.asyncio.server import serve as serve_socket
 
@@ -19,6 +20,7 @@ from jts_trading.brokers.kis.simulator import records
 from jts_trading.brokers.kis.simulator.desk import Desk
 from jts_trading.brokers.kis.simulator.gateway import Gateway
 from jts_trading.brokers.kis.simulator.http import serve_connection
+from jts_trading.brokers.kis.simulator.kept_desk import KeptDesk
 from jts_trading.brokers.kis.simulator.player import Player, Tape, TapeTime, World
 from jts_trading.brokers.kis.simulator.push import Push
 from jts_trading.brokers.kis.simulator.settings import SimulatorSettings
@@ -61,6 +63,7 @@ async def serve(
         on_ready: Called once when both ports listen.
 
     Raises:
+        BooksError: The kept books are not of this account.
         ValueError: The world has no bar, bars of something that is not listed, or a listing
             without a base price.
         OSError: A port is taken.
@@ -95,6 +98,8 @@ async def serve(
         player = Player(tape, time, desk, push, settings)
         if settings.speed is None and not settings.waits_for_reader:
             player.catch_up()
+        if isinstance(desk, KeptDesk):
+            desk.restore(Path(settings.books))
         playing = player.play
         await _run(settings, ready, listening, gateway=gateway, playing=playing, on_ready=on_ready)
 
@@ -143,7 +148,7 @@ def _desk(settings: SimulatorSettings, world: World, tape: Tape, now_ns: int) ->
     missing = {listing.symbol for listing in world.listings} - set(references)
     if missing:
         raise ValueError(f"no bar and no base price of {', '.join(sorted(missing))}")
-    desk = Desk(
+    desk = (KeptDesk if settings.books else Desk)(
         environment=settings.environment,
         account=settings.account + settings.product,
         ledger=AccountLedger(

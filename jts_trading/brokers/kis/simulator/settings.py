@@ -50,6 +50,7 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
             chooses the second when the clock has passed the session.
         seed: Of generated bars.
         faults: File of faults; none when empty.
+        books: File in which account and orders survive a restart; memory only when empty.
     """
 
     environment: Environment = Environment.PAPER
@@ -82,3 +83,4 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     days: Literal["auto", "recorded", "mapped"] = "auto"
     seed: int = 1
     faults: str = ""
+    books: str = ""
