@@ -1,7 +1,5 @@
 """Wires the collector: one socket per app key or venue, all that the inputs name on them."""
 
-from fractions import Fraction
-
 from jts_trading.bootstrap.kis import open_kis
 from jts_trading.bootstrap.settings import DaemonSettings
 from jts_trading.bootstrap.stores import Stores
@@ -11,7 +9,7 @@ from jts_trading.brokers.kis.rest import KisRest
 from jts_trading.brokers.kis.stream import KisStream
 from jts_trading.domain.instruments import Venue
 from jts_trading.domain.trading_inputs import TradingInputs
-from jts_trading.ports.clock import InstanceClock, boottime_ns
+from jts_trading.ports.clock import boottime_ns
 from jts_trading.ports.history import History
 from jts_trading.services.collector.reception import CollectedFeed
 from jts_trading.services.collector.role import Collector
@@ -39,7 +37,7 @@ async def build(daemon: DaemonSettings, stores: Stores) -> Role:
         home=stores.home,
         settings=daemon.source.load(CollectorSettings, "collector"),
         histories=histories,
-        speed=clock.speed if isinstance(clock, InstanceClock) else Fraction(1),
+        speed=stores.speed,
         monotonic_ns=boottime_ns,
     )
 

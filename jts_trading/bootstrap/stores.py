@@ -1,6 +1,7 @@
 """The connections of one role: opened by need, closed together when the role ends."""
 
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,7 +13,7 @@ from jts_trading.domain.trading_inputs import TradingInputs
 from jts_trading.journal.connection import Database
 from jts_trading.journal.outbox import PostgresOutbox
 from jts_trading.journal.postgres import PostgresJournal
-from jts_trading.ports.clock import Clock, boottime_ns, open_clock
+from jts_trading.ports.clock import Clock, InstanceClock, boottime_ns, open_clock
 from jts_trading.ports.inputs import configured_inputs, read_inputs
 
 if TYPE_CHECKING:
@@ -40,6 +41,11 @@ class Stores:
     def home(self) -> Path:
         """The data root."""
         return self._settings.instance.root
+
+    @property
+    def speed(self) -> Fraction:
+        """Instance seconds per real second."""
+        return self.clock.speed if isinstance(self.clock, InstanceClock) else Fraction(1)
 
     async def enter(self, context: AbstractAsyncContextManager[_Opened]) -> _Opened:
         """Open something that closes with the role."""

@@ -1,0 +1,52 @@
+"""Wires the executor: the only role that gets a sender."""
+
+from jts_trading.bootstrap.kis import open_kis
+from jts_trading.bootstrap.market_rules import cost_rules, rules_of
+from jts_trading.bootstrap.settings import DaemonSettings
+from jts_trading.bootstrap.stores import Stores
+from jts_trading.brokers.kis.orders import KisOrders
+from jts_trading.brokers.kis.sender import KisSender
+from jts_trading.domain.instruments import Broker
+from jts_trading.ports.clock import boottime_ns
+from jts_trading.ports.sender import Sender
+from jts_trading.ports.state import State
+from jts_trading.services.executor.role import Executor, ExecutorStores, Times
+from jts_trading.services.executor.settings import ExecutorSettings
+
+
+async def build(daemon: DaemonSettings, stores: Stores) -> Executor:
+    """Return the executor with a sender for each broker that an instance trades through.
+
+    Raises:
+        ConfigError: The section `executor` or the inputs cannot be used.
+    """
+    state = stores.state()
+    brokers = {each.broker for each in stores.inputs(daemon.source).instances}
+    senders: list[Sender] = []
+    if Broker.KIS in brokers:
+        senders.append(await _kis_sender(daemon, stores, state))
+    return Executor(
+        stores=ExecutorStores(
+            journal=stores.journal(),
+            beside=stores.journal(),
+            leases=stores.outbox(),
+            outbox=stores.outbox(),
+            bus=stores.bus(),
+            state=state,
+        ),
+        senders=senders,
+        home=stores.home,
+        rules=rules_of(stores.clock),
+        costs=cost_rules(),
+        times=Times(clock=stores.clock, speed=stores.speed, boottime_ns=boottime_ns),
+        settings=daemon.source.load(ExecutorSettings, "executor"),
+    )
+
+
+async def _kis_sender(daemon: DaemonSettings, stores: Stores, state: State) -> KisSender:
+    line = await open_kis(daemon, stores, state)
+    permits = line.permits.prepaid()
+    transport = line.transport(permits.acquire)
+    return KisSender(
+        KisOrders(transport), transport, line.settings, permits=permits, clock=stores.clock
+    )

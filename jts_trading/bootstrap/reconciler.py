@@ -1,0 +1,52 @@
+"""Wires the reconciler: every account that an instance trades through, asked and compared."""
+
+from jts_trading.bootstrap.kis import open_kis
+from jts_trading.bootstrap.market_rules import cost_rules
+from jts_trading.bootstrap.settings import DaemonSettings
+from jts_trading.bootstrap.stores import Stores
+from jts_trading.brokers.kis.account import CountedPermits, KisAccount
+from jts_trading.brokers.kis.rest import KisRest
+from jts_trading.domain.instruments import Broker
+from jts_trading.execution.priority import Priority
+from jts_trading.ports.account import Account
+from jts_trading.ports.clock import boottime_ns
+from jts_trading.ports.state import State
+from jts_trading.services.reconciler.role import Reconciler
+from jts_trading.services.reconciler.settings import ReconcilerSettings
+
+
+async def build(daemon: DaemonSettings, stores: Stores) -> Reconciler:
+    """Return the reconciler, not yet running.
+
+    Raises:
+        ConfigError: The section `reconciler` or the inputs cannot be used.
+    """
+    state = stores.state()
+    inputs = stores.inputs(daemon.source)
+    brokers = {each.broker for each in inputs.instances}
+    accounts: list[Account] = []
+    if Broker.KIS in brokers:
+        accounts.append(await _kis_account(daemon, stores, state))
+    return Reconciler(
+        accounts=accounts,
+        journal=stores.journal(),
+        bus=stores.bus(),
+        state=state,
+        clock=stores.clock,
+        boottime_ns=boottime_ns,
+        costs=cost_rules(),
+        settings=daemon.source.load(ReconcilerSettings, "reconciler"),
+        inputs=inputs,
+        speed=stores.speed,
+    )
+
+
+async def _kis_account(daemon: DaemonSettings, stores: Stores, state: State) -> KisAccount:
+    line = await open_kis(daemon, stores, state)
+    permits = CountedPermits(
+        line.permits.acquire_as(Priority.QUERY),
+        environment=line.settings.environment,
+        monotonic_ns=boottime_ns,
+    )
+    rest = KisRest(line.transport(permits), stores.clock)
+    return KisAccount(rest, line.settings, permits)
