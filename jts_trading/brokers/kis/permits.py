@@ -15,6 +15,8 @@ from jts_trading.guards.limiter import SharedLimiter
 from jts_trading.ports.state import Limit, State
 
 _NS_PER_MS = 1_000_000
+# The venue counts arrivals: a call that was long on its way stands closer to the next one there.
+_SLACK_MS = 100
 # A permit that was paid for and not used is worth nothing after the window that it was given in.
 _PREPAID_LIFE_NS = NS_PER_S
 
@@ -45,7 +47,7 @@ class KisPermits:
             state,
             {
                 str(name): Limit(
-                    f"kis/{digest}/{name}", quota.calls, quota.window_ns // _NS_PER_MS
+                    f"kis/{digest}/{name}", quota.calls, quota.window_ns // _NS_PER_MS + _SLACK_MS
                 )
                 for name, quota in quotas_of(settings).items()
                 if name is not QuotaName.TOKEN
