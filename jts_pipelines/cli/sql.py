@@ -38,8 +38,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def sql(query: str, *, form: str, as_json: bool, out: Path | None, timeout: float) -> None:
     """Ask one SQL over hot, warm and cold.
 
-    QUERY is one SELECT in DuckDB's SQL over the views `candles` (with a column `tier`) and
-    `quarantine`.
+    QUERY is one SELECT in DuckDB's SQL over the views candles, ticks, signals, decisions, orders,
+    fills and gaps (each with a column `tier`), positions (what the fills add up to) and
+    quarantine (refused rows).
     """
     from storage.lake.sql import require_one_select
 

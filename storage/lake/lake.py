@@ -1,4 +1,4 @@
-"""The lake: one table over hot, warm and cold, each row exactly once.
+"""The lake: one table per dataset over hot, warm and cold, each row exactly once.
 
     lake = Lake(hot, manifests, tiers, home)
     lake.scan("candles", venue="KRX", interval="1d", symbols=["005930"]).collect()
@@ -75,7 +75,7 @@ class Lake:
         columns: Sequence[str] | None = None,
         with_tier: bool = False,
     ) -> pl.LazyFrame:
-        """Return a lazy table of candles over all tiers, in no promised order.
+        """Return a lazy table of a dataset over all tiers, in no promised order.
 
         Args:
             dataset: Its name.
@@ -174,7 +174,7 @@ class Lake:
         return [Served(*place, rows) for place, rows in sorted(counted.items())]
 
     def sql(self, query: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> pa.Table:
-        """Return the answer to one SELECT over `candles` and `quarantine`; see `lake.sql`.
+        """Return the answer to one SELECT over the views; see `lake.sql`.
 
         Raises:
             InputError: Not one SELECT statement, or it cannot be answered.

@@ -1,34 +1,35 @@
-# ruff: noqa: S608 - names come from storage.schema, paths are quoted; the query is checked
 """One SQL over all tiers: DuckDB in memory, one SELECT, nothing else.
 
-The views: `candles`, every row of the lake once, with a column `tier`; `quarantine`, refused rows
-with their reasons. Files are read by DuckDB itself; the hot part is a Polars source to which
-DuckDB hands its projection and filters, so that only wanted rows cross the wire.
+The views (`lake.views`): each dataset with a column `tier`, every row of the lake once;
+`positions`, what the fills add up to; `quarantine`, refused rows with their reasons. Only the
+datasets that a query names are looked for.
 
 The statement is a stranger's: it must be exactly one SELECT, files outside the tiers are out of
 reach, settings are locked, memory and time are bounded (reliability guide S09).
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import duckdb
-import polars as pl
 import pyarrow as pa
-from polars.io.plugins import register_io_source
 
 from storage.errors import InputError, StorageError
-from storage.lake.plan import FilePart, ReadPlan
-from storage.lake.predicates import bounds
-from storage.lake.reader import ATTEMPTS, TIER, Moment, Reader, polars_schema
+from storage.lake.plan import ReadPlan
+from storage.lake.reader import ATTEMPTS, Reader
 from storage.lake.selection import Selection
-from storage.schema.arrow import hot_schema
-from storage.schema.datasets import CANDLES, DECIMALS, Dataset
-from storage.schema.tiers import Tier
+from storage.lake.views import (
+    Plans,
+    Traffic,
+    UnplannedError,
+    create_views,
+    datasets_of,
+    quoted,
+)
+from storage.schema.datasets import DATASETS
 
 TIMEOUT_SECONDS = 30.0
 RESULT_BYTES_MAX = 1 << 30
@@ -37,17 +38,6 @@ _MEMORY = "1GB"
 _THREADS = "2"
 _BATCH_ROWS = 100_000
 _WAIT_SECONDS = 0.1
-_QUARANTINE_COLUMNS = (
-    "dataset",
-    "venue",
-    "interval",
-    "ingest_id",
-    "file",
-    "row",
-    "reason",
-    "reasons",
-    "original",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +62,7 @@ def run_sql(reader: Reader, query: str, *, timeout_seconds: float = TIMEOUT_SECO
 
     Args:
         reader: Of the lake.
-        query: DuckDB SQL over `candles` and `quarantine`.
+        query: DuckDB SQL over the views.
         timeout_seconds: Real time after which it is broken off.
 
     Raises:
@@ -80,16 +70,20 @@ def run_sql(reader: Reader, query: str, *, timeout_seconds: float = TIMEOUT_SECO
         StorageError: A tier is not there, a file is damaged, or partitions kept moving.
     """
     require_one_select(query)
+    names = datasets_of(query)
     for _ in range(ATTEMPTS):
-        plan, moment = reader.plan(CANDLES, Selection())
-        session = _Session(reader, plan, moment)
+        plans = _plan(reader, names)
+        session = _Session(reader, plans)
         try:
             answer = session.answer(query, timeout_seconds)
+        except UnplannedError:
+            names |= session.traffic.unplanned
+            continue
         except (FileNotFoundError, duckdb.IOException) as error:
-            if reader.plan(CANDLES, Selection())[0] == plan:
+            if _places(_plan(reader, names)) == _places(plans):
                 raise StorageError(f"a file of the lake is not there: {_line(error)}") from error
             continue
-        if not session.is_torn:
+        if not session.traffic.is_torn:
             return answer
     raise StorageError(f"the lake changed during {ATTEMPTS} attempts to answer; try again")
 
@@ -110,29 +104,28 @@ def require_one_select(query: str) -> None:
         raise InputError(f"SQL: accepted is exactly one SELECT statement; found {found}")
 
 
+def _plan(reader: Reader, names: Collection[str]) -> Plans:
+    return {name: reader.plan(DATASETS[name], Selection()) for name in sorted(names)}
+
+
+def _places(plans: Plans) -> dict[str, ReadPlan]:
+    return {name: plan for name, (plan, _) in plans.items()}
+
+
 class _Session:
-    """One DuckDB in memory with the views of one plan; used once.
+    """One DuckDB in memory with the views of one moment; used once."""
 
-    Attributes:
-        is_torn: Rows came in while hot was read: some are in the answer, others are not.
-    """
-
-    def __init__(self, reader: Reader, plan: ReadPlan, moment: Moment) -> None:
+    def __init__(self, reader: Reader, plans: Plans) -> None:
         self._reader = reader
-        self._plan = plan
-        self._moment = moment
-        self.is_torn = False
-        self._types = polars_schema(hot_schema(CANDLES))
-        self._fetched_rows = 0
-        self._fetched_columns: set[str] = set()
-        self._failure: Exception | None = None
+        self._plans = plans
+        self.traffic = Traffic()
 
     def answer(self, query: str, timeout_seconds: float) -> SqlAnswer:
         with self._connected() as connection:
             table = self._execute(connection, query, timeout_seconds)
-        return SqlAnswer(
-            table, self._fetched_rows, tuple(sorted(self._fetched_columns)), len(self._plan.files)
-        )
+        files = sum(len(plan.files) for plan, _ in self._plans.values())
+        columns = tuple(sorted(self.traffic.columns))
+        return SqlAnswer(table, self.traffic.rows, columns, files)
 
     @contextmanager
     def _connected(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -147,7 +140,7 @@ class _Session:
         connection = duckdb.connect(":memory:", config=settings)
         try:
             connection.execute("SET TimeZone = 'UTC'")
-            self._create_views(connection)
+            create_views(connection, self._reader, self._plans, self.traffic)
             for statement in self._locks():
                 connection.execute(statement)
             yield connection
@@ -157,90 +150,12 @@ class _Session:
     def _locks(self) -> list[str]:
         places = ("warm", "cold", "quarantine")
         roots = [self._reader.settings.path(self._reader.home, place) for place in places]
-        listed = ", ".join(_quoted(f"{root}/") for root in roots)
+        listed = ", ".join(quoted(f"{root}/") for root in roots)
         return [
             f"SET allowed_directories = [{listed}]",
             "SET enable_external_access = false",
             "SET lock_configuration = true",
         ]
-
-    def _create_views(self, connection: duckdb.DuckDBPyConnection) -> None:
-        connection.register("hot_rows", self._hot_source())
-        parts = [f"SELECT *, '{Tier.HOT}' AS {TIER} FROM hot_rows"]
-        if self._plan.blended:
-            columns = list(self._types)
-            frames = [
-                frame.cast(self._types)
-                for frame in self._reader.blended_frames(CANDLES, self._plan, Selection(), columns)
-            ]
-            connection.register("blended_rows", pl.concat(frames).to_arrow())
-            self._notice_arrivals(Selection())
-            parts.append("SELECT * FROM blended_rows")
-        parts += [
-            _files_select(CANDLES, tier, paths) for tier, paths in self._paths_by_shape().items()
-        ]
-        connection.execute(f"CREATE VIEW candles AS {' UNION ALL BY NAME '.join(parts)}")
-        connection.execute(f"CREATE VIEW quarantine AS {self._quarantine_select()}")
-
-    def _paths_by_shape(self) -> dict[tuple[Tier, str], list[Path]]:
-        """Group files by tier and venue: one group has one scale, so it is read as one table."""
-        groups: dict[tuple[Tier, str], list[Path]] = {}
-        for part in self._plan.files:
-            shape = (part.tier, part.partition.venue)
-            groups.setdefault(shape, []).append(self._path(part))
-        return groups
-
-    def _path(self, part: FilePart) -> Path:
-        return self._reader.path(part)
-
-    def _quarantine_select(self) -> str:
-        root = self._reader.settings.path(self._reader.home, "quarantine")
-        files = sorted((root / CANDLES.name).glob("*.parquet"))
-        if files:
-            return f"SELECT * FROM read_parquet([{_listed(files)}], union_by_name = true)"
-        columns = ", ".join(
-            f'CAST(NULL AS {"BIGINT" if name == "row" else "VARCHAR"}) AS "{name}"'
-            for name in _QUARANTINE_COLUMNS
-        )
-        return f"SELECT {columns} WHERE false"
-
-    def _hot_source(self) -> pl.LazyFrame:
-        types = self._types
-
-        def source(
-            with_columns: list[str] | None,
-            predicate: pl.Expr | None,
-            n_rows: int | None,
-            batch_size: int | None,
-        ) -> Iterator[pl.DataFrame]:
-            del n_rows, batch_size
-            wanted = list(types) if with_columns is None else with_columns
-            named = predicate.meta.root_names() if predicate is not None else []
-            needed = list(dict.fromkeys([*wanted, *named])) or ["timestamp"]
-            for frame in self._fetch(bounds(predicate), needed):
-                typed = frame.cast({name: types[name] for name in needed})
-                yield (typed if predicate is None else typed.filter(predicate)).select(wanted)
-
-        return register_io_source(source, schema=types)
-
-    def _fetch(self, selection: Selection, columns: list[str]) -> list[pl.DataFrame]:
-        partitions = [part for part in self._plan.hot if selection.covers(part)]
-        if not partitions:
-            return []
-        try:
-            frames = self._reader.hot_frames(CANDLES, partitions, selection, columns)
-            self._notice_arrivals(selection)
-        except Exception as error:
-            # DuckDB would wrap it in an error of its own.
-            self._failure = error
-            raise
-        self._fetched_rows += sum(frame.height for frame in frames)
-        self._fetched_columns.update(columns)
-        return frames
-
-    def _notice_arrivals(self, selection: Selection) -> None:
-        if self._reader.has_arrivals_since(self._moment, CANDLES, selection):
-            self.is_torn = True
 
     def _execute(
         self, connection: duckdb.DuckDBPyConnection, query: str, timeout_seconds: float
@@ -250,8 +165,10 @@ class _Session:
         except duckdb.IOException:
             raise
         except (duckdb.Error, pa.ArrowException) as error:
-            if self._failure is not None:
-                raise self._failure from error
+            if self.traffic.unplanned:
+                raise UnplannedError(*sorted(self.traffic.unplanned)) from error
+            if self.traffic.failure is not None:
+                raise self.traffic.failure from error
             if "INTERRUPT" in str(error):
                 raise InputError(
                     f"SQL: not answered within {timeout_seconds:g} s; "
@@ -290,27 +207,6 @@ def _collected(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
                 f"SQL: the answer is larger than {RESULT_BYTES_MAX} bytes; aggregate or LIMIT it"
             )
     return pa.Table.from_batches(batches, schema=reader.schema)
-
-
-def _files_select(dataset: Dataset, shape: tuple[Tier, str], paths: list[Path]) -> str:
-    schema = hot_schema(dataset)
-    columns = ", ".join(
-        f"CAST({column.name} AS DECIMAL({schema.field(column.name).type.precision}, "
-        f"{schema.field(column.name).type.scale})) AS {column.name}"
-        if column.kind in DECIMALS
-        else f'"{column.name}"'
-        for column in dataset.columns
-    )
-    files = f"read_parquet([{_listed(paths)}], hive_partitioning = false)"
-    return f"SELECT {columns}, '{shape[0]}' AS {TIER} FROM {files}"
-
-
-def _listed(paths: list[Path]) -> str:
-    return ", ".join(_quoted(str(path)) for path in paths)
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _line(error: Exception) -> str:
