@@ -1,6 +1,8 @@
 """The pages keep what they promise about the user's documents."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -51,3 +53,12 @@ def test_decisions_when_listed_then_each_has_its_four_parts() -> None:
             if f"**{part}.**" not in text
         ]
         assert missing == [], page.name
+
+
+def test_datasets_page_when_compared_with_the_declarations_then_it_is_up_to_date() -> None:
+    """B14: every dataset and column stands on the page with its kind and meaning."""
+    ended = subprocess.run(
+        [sys.executable, str(DOCS / "generate_datasets.py"), "--check"], check=False
+    )
+
+    assert ended.returncode == 0, "run docs/generate_datasets.py"

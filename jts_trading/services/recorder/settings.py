@@ -19,7 +19,7 @@ class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     batch_s: float = 1.0
     batch_rows: int = 10_000
-    entries: int = 256
+    entries: int = 64
     look_s: float = 5.0
     page_events: int = 500
     poll_s: float = 0.5

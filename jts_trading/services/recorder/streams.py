@@ -13,6 +13,7 @@ lie before our place, everything there is gets read again. An entry of which no 
 counted, logged and passed over. A jump in the tick numbers of a feed is a gap like any other.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -96,7 +97,7 @@ class StreamRecording:
         await self._look()
         while True:
             entries, self._places = await self._patience.insist(self._read)
-            self._gather(entries)
+            await self._gather(entries)
             if self._is_due():
                 await self._store()
             elif not self._waiting:
@@ -130,8 +131,10 @@ class StreamRecording:
     async def _newest(self, topic: str) -> tuple[int, int] | None:
         return await self._patience.insist(lambda: self._bus.newest(topic))
 
-    def _gather(self, entries: Sequence[Entry]) -> None:
+    async def _gather(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
+            # A full entry takes milliseconds; others must get their turn in between.
+            await asyncio.sleep(0)
             try:
                 rows = self._rows_of(entry)
             except JtsError as error:
