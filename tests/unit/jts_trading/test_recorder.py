@@ -323,7 +323,7 @@ def test_recorder_when_the_bus_was_wiped_then_it_records_what_is_said_again() ->
         await world.say(KRX_TICKS, collected(0, trade()))
         async with running(world.recorder()):
             await until(lambda: len(world.market.rows("ticks")) == 1)
-            world.bus._streams.clear()
+            world.bus.streams.clear()
             world.clock._now_ns -= 3_600_000_000_000
             await world.say(KRX_TICKS, collected(0, trade(), trade()))
             await until(lambda: len(world.market.rows("ticks")) == 2)
