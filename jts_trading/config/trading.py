@@ -11,7 +11,9 @@ from jts_trading.config.source import ConfigError, ConfigSource
 _EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "strategies"
 MODES = ("paper",)
 # Where neither the instance nor its broker's section names an account: the simulator's, and ours.
-_ACCOUNTS = {"kis": "50000001", "paper": "paper"}
+# An account at KIS is its eight digits and the two of the product, as the broker's notices say it.
+_ACCOUNTS = {"kis": "5000000101", "paper": "paper"}
+_PRODUCT = "01"
 _KIS_NUMBER_DIGITS = 8
 _KIS_PRODUCT = "01"
 

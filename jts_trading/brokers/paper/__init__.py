@@ -1,0 +1,1 @@
+"""The paper broker: real market data, no real orders, exact books of its own."""
