@@ -5,7 +5,6 @@ same in all processes of a machine: the wall clock may jump, and a window must n
 than now belong to an earlier boot and are dropped.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from redis import exceptions
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from jts_trading.bus.asking import ask_within
 from jts_trading.ports.state import (
     KEYS,
     Kind,
@@ -130,8 +130,7 @@ class RedisState:
 
     async def _ask(self, command: Callable[[], Awaitable[Any]]) -> Any:
         try:
-            async with asyncio.timeout(2 * _TIMEOUT_S):
-                return await command()
+            return await ask_within(2 * _TIMEOUT_S, command)
         except (exceptions.RedisError, TimeoutError) as error:
             text = " ".join(str(error).split()) or type(error).__name__
             raise StateUnavailableError(f"shared state: {text}") from error

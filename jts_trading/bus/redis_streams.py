@@ -10,7 +10,6 @@ Entries that cannot be read, or that came back too often, are written to `<topic
 acknowledged in one transaction.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -20,6 +19,7 @@ from redis import exceptions
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from jts_trading.bus.asking import ask_within
 from jts_trading.bus.entries import (
     DELIVERIES_MAX,
     KEPT_BYTES_MAX,
@@ -330,8 +330,7 @@ class RedisBus:
 
     async def _ask(self, command: Callable[[], Awaitable[_Answer]]) -> Any:
         try:
-            async with asyncio.timeout(2 * _TIMEOUT_S):
-                return await command()
+            return await ask_within(2 * _TIMEOUT_S, command)
         except (exceptions.ConnectionError, exceptions.TimeoutError, TimeoutError) as error:
             raise _unavailable(error) from error
         except exceptions.OutOfMemoryError as error:

@@ -258,10 +258,8 @@ class Reception:
         self.silence.opened(ts_ns)
         start_ns, self._dark_since_ns = self._dark_since_ns, 0
         is_told, self._is_gap_told = self._is_gap_told, False
-        if not start_ns or start_ns >= ts_ns:
-            return
-        if is_told or was_open_between(self.feed.venue, start_ns, ts_ns):
-            self._tell_dark(start_ns, ts_ns, "the feed is back")
+        if is_told or (start_ns and was_open_between(self.feed.venue, start_ns, ts_ns)):
+            self._tell_dark(start_ns, max(ts_ns, start_ns + 1), "the feed is back")
 
     def closed(self, ts_ns: int, reason: str) -> None:
         """Note that nothing is delivered from now on."""

@@ -38,6 +38,7 @@ from jts_trading.services.collector.prices import PriceBoard
 from jts_trading.services.collector.reception import CollectedFeed, Reception
 from jts_trading.services.collector.settings import CollectorSettings
 from jts_trading.services.collector.shipping import Hints, Shipper
+from jts_trading.telemetry.health import CLOSED
 from jts_trading.telemetry.metrics import Counters, sample_name
 
 _TICKS = msgspec.msgpack.Decoder(TicksCollected)
@@ -122,6 +123,17 @@ class Collector:
         Raises:
             OSError: Frames or entries cannot be kept: start again where there is room.
         """
+        try:
+            await self._collect()
+        finally:
+            # Whoever starts the role again in this process must find the files free.
+            for reception in self._receptions:
+                reception.batch.cut()
+                reception.keeper.close()
+            for topic in self._topics.values():
+                topic.log.close()
+
+    async def _collect(self) -> None:
         for topic in self._topics.values():
             self._recover(topic)
         for reception in self._receptions:
@@ -142,10 +154,10 @@ class Collector:
     def readiness(self) -> tuple[str, ...]:
         """Return why something that should be collected is not; empty while all is well.
 
-        A venue that is closed is no reason: `remarks` says when it opens.
+        That a venue is closed is told, with when it opens, and is no defect.
         """
         now = self._clock.now_ns()
-        reasons = list(self._unplaced.values())
+        reasons = [*self._unplaced.values(), *self._closed(now)]
         for reception in self._receptions:
             prefix = f"{reception.name}: "
             if reception.trouble and is_open(reception.feed.venue, now):
@@ -162,17 +174,14 @@ class Collector:
             reasons.append(f"prices: {self._board.trouble}")
         return tuple(reasons)
 
-    def remarks(self) -> tuple[str, ...]:
-        """Return what a person may want to know although all is well: closed venues."""
-        now = self._clock.now_ns()
-        remarks = []
+    def _closed(self, now_ns: int) -> list[str]:
+        reasons = []
         for venue in sorted({reception.feed.venue for reception in self._receptions}):
-            if is_open(venue, now):
-                continue
-            opens = next_open_ns(venue, now)
-            when = in_words(venue, opens) if opens is not None else "beyond its calendar"
-            remarks.append(f"{venue}: session closed, next open {when}")
-        return tuple(remarks)
+            if not is_open(venue, now_ns):
+                opens = next_open_ns(venue, now_ns)
+                when = in_words(venue, opens) if opens is not None else "beyond its calendar"
+                reasons.append(f"{CLOSED}: {venue}, next open {when}")
+        return reasons
 
     def metrics(self) -> dict[str, float]:
         """Return counters and gauges by sample name."""
