@@ -6,11 +6,15 @@ from jts_trading.bootstrap.settings import DaemonSettings
 from jts_trading.bootstrap.stores import Stores
 from jts_trading.brokers.kis.orders import KisOrders
 from jts_trading.brokers.kis.sender import KisSender
+from jts_trading.brokers.paper.sender import PaperSender
+from jts_trading.brokers.paper.settings import PaperSettings
+from jts_trading.brokers.paper.venue import FILE as PAPER_FILE
+from jts_trading.brokers.paper.venue import PaperVenue
 from jts_trading.domain.instruments import Broker
 from jts_trading.ports.clock import boottime_ns
 from jts_trading.ports.sender import Sender
 from jts_trading.ports.state import State
-from jts_trading.services.executor.role import Executor, ExecutorStores, Times
+from jts_trading.services.executor.role import Companion, Executor, ExecutorStores, Times
 from jts_trading.services.executor.settings import ExecutorSettings
 
 
@@ -23,8 +27,13 @@ async def build(daemon: DaemonSettings, stores: Stores) -> Executor:
     state = stores.state()
     brokers = {each.broker for each in stores.inputs(daemon.source).instances}
     senders: list[Sender] = []
+    companions: list[Companion] = []
     if Broker.KIS in brokers:
         senders.append(await _kis_sender(daemon, stores, state))
+    if Broker.PAPER in brokers:
+        venue = await _paper_venue(daemon, stores)
+        senders.append(PaperSender(venue))
+        companions.append(venue.match)
     return Executor(
         stores=ExecutorStores(
             journal=stores.journal(),
@@ -40,6 +49,20 @@ async def build(daemon: DaemonSettings, stores: Stores) -> Executor:
         costs=cost_rules(),
         times=Times(clock=stores.clock, speed=stores.speed, boottime_ns=boottime_ns),
         settings=daemon.source.load(ExecutorSettings, "executor"),
+        companions=companions,
+    )
+
+
+async def _paper_venue(daemon: DaemonSettings, stores: Stores) -> PaperVenue:
+    """Return the paper venue, which lives where its orders are sent."""
+    return await stores.enter(
+        PaperVenue(
+            stores.home / PAPER_FILE,
+            daemon.source.load(PaperSettings, "brokers.paper"),
+            cost_rules(),
+            bus=stores.bus(),
+            clock=stores.clock,
+        )
     )
 
 

@@ -6,6 +6,9 @@ from jts_trading.bootstrap.settings import DaemonSettings
 from jts_trading.bootstrap.stores import Stores
 from jts_trading.brokers.kis.account import CountedPermits, KisAccount
 from jts_trading.brokers.kis.rest import KisRest
+from jts_trading.brokers.paper.account import PaperAccount
+from jts_trading.brokers.paper.settings import PaperSettings
+from jts_trading.brokers.paper.venue import FILE as PAPER_FILE
 from jts_trading.domain.instruments import Broker
 from jts_trading.execution.priority import Priority
 from jts_trading.ports.account import Account
@@ -27,6 +30,9 @@ async def build(daemon: DaemonSettings, stores: Stores) -> Reconciler:
     accounts: list[Account] = []
     if Broker.KIS in brokers:
         accounts.append(await _kis_account(daemon, stores, state))
+    if Broker.PAPER in brokers:
+        paper = daemon.source.load(PaperSettings, "brokers.paper")
+        accounts.append(PaperAccount(stores.home / PAPER_FILE, paper, clock=stores.clock))
     return Reconciler(
         accounts=accounts,
         journal=stores.journal(),

@@ -204,8 +204,9 @@ class PaperBooks:
         self.end(order.number, "filled", ts_recv_ns)
         return int(cursor.lastrowid or 0)
 
+    @property
     def cash(self) -> Decimal:
-        """Return the cash of the account."""
+        """Cash of the account."""
         query = "SELECT amount FROM cash WHERE currency = ?"
         row = self._connection.execute(query, (self.currency,)).fetchone()
         return Decimal(row[0]) if row else _ZERO
@@ -232,8 +233,9 @@ class PaperBooks:
             [(name, str(price)) for name, price in prices],
         )
 
+    @property
     def last_prices(self) -> dict[str, Decimal]:
-        """Return the newest prices that were kept."""
+        """The newest prices that were kept."""
         rows = self._connection.execute("SELECT instrument_id, price FROM last_prices")
         return {name: Decimal(price) for name, price in rows}
 
@@ -269,7 +271,7 @@ class PaperBooks:
     def _move_cash(self, amount: Decimal) -> None:
         self._connection.execute(
             "INSERT OR REPLACE INTO cash VALUES (?, ?)",
-            (self.currency, str(self.cash() + amount)),
+            (self.currency, str(self.cash + amount)),
         )
 
     def _move_position(self, order: PaperOrder, gross: Decimal, kept: Decimal) -> None:

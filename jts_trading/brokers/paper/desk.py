@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 
 from jts_trading.brokers.paper.books import PaperBooks, gross_of
@@ -17,7 +18,14 @@ from jts_trading.brokers.paper.matching import (
 from jts_trading.brokers.paper.notices import fill_notice, order_name
 from jts_trading.brokers.paper.settings import PaperSettings
 from jts_trading.domain.account_reports import FillNotice
-from jts_trading.domain.market.binance import BinanceVerdict, admit_order
+from jts_trading.domain.errors import RuleMissingError
+from jts_trading.domain.instruments import InstrumentError, Venue, parse_instrument_id
+from jts_trading.domain.market.binance import (
+    BinanceFilters,
+    BinanceVerdict,
+    admit_order,
+    filters_of,
+)
 from jts_trading.domain.orders import OrderSide
 from jts_trading.domain.sessions import local_date
 from jts_trading.domain.ticks import TradeTick
@@ -55,7 +63,7 @@ class PaperDesk:
         self._costs = costs
         self._monotonic_s = monotonic_s
         self._working = books.open_orders()
-        self._last = books.last_prices()
+        self._last = books.last_prices
         self._kept_s = monotonic_s()
 
     @property
@@ -71,7 +79,7 @@ class PaperDesk:
         """
         gate()
         with self._books.transaction():
-            refusal = self._refusal(order)
+            refusal = self._refusal(order, local_date(order.venue, now_ns))
             if refusal is not None:
                 self._books.note_refused(order.client_order_id)
                 return refusal
@@ -155,7 +163,7 @@ class PaperDesk:
                 gross=gross,
             )
         )
-        if order.side is OrderSide.BUY and gross + costs.fee > self._books.cash():
+        if order.side is OrderSide.BUY and gross + costs.fee > self._books.cash:
             # The price ran away from an unpriced order: nobody lends on paper.
             self._books.end(order.number, "cancelled", trade.ts_recv_ns)
             return None
@@ -173,8 +181,8 @@ class PaperDesk:
             ts_recv_ns=trade.ts_recv_ns,
         )
 
-    def _refusal(self, order: FinalOrder) -> Refused | None:
-        filters = self._settings.filters.get(order.instrument_id)
+    def _refusal(self, order: FinalOrder, day: date) -> Refused | None:
+        filters = self._filters(order, day)
         if filters is None or order.currency != self._settings.currency:
             return Refused(code="-1121", reason="Invalid symbol.")
         if self._books.is_id_taken(order.client_order_id, self._settings.profile):
@@ -183,11 +191,21 @@ class PaperDesk:
         price = order.price if order.price is not None else last
         if price is not None:
             on_grid = order.price or price - price % filters.tick
-            verdict = admit_order(filters.rules, on_grid, order.quantity)
+            verdict = admit_order(filters, on_grid, order.quantity)
             if verdict is not BinanceVerdict.ACCEPT:
                 name = verdict.removeprefix("reject_")
                 return Refused(code="-1013", reason=f"Filter failure: {name}")
         return self._means_refusal(order, price)
+
+    def _filters(self, order: FinalOrder, day: date) -> BinanceFilters | None:
+        """Return the filters of what is traded; None for what is not."""
+        try:
+            instrument = parse_instrument_id(order.instrument_id)
+            if instrument.market is not Venue.BINANCE:
+                return None
+            return filters_of(self._costs.table, day, instrument.symbol)
+        except (InstrumentError, RuleMissingError):
+            return None
 
     def _means_refusal(self, order: FinalOrder, price: Decimal | None) -> Refused | None:
         refused = Refused(
@@ -209,7 +227,7 @@ class PaperDesk:
         )
         # Before the first trade nobody knows what it costs; the fill finds out.
         needed = _ZERO if price is None else order.quantity * price
-        return refused if needed > self._books.cash() - reserved else None
+        return refused if needed > self._books.cash - reserved else None
 
     def _buys(self) -> list[PaperOrder]:
         return [order for order in self._working if order.side is OrderSide.BUY]

@@ -5,8 +5,6 @@ from enum import StrEnum
 
 import msgspec
 
-from jts_trading.domain.market.binance import BinanceFilters
-
 
 class IdProfile(StrEnum):
     """Which client order ids the broker refuses, as the real venues do.
@@ -22,37 +20,14 @@ class IdProfile(StrEnum):
     KIS = "kis"
 
 
-class PaperFilters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Smallest steps of one instrument.
-
-    Attributes:
-        tick: Price step.
-        step: Quantity step.
-        min_notional: Smallest price times quantity.
-    """
-
-    tick: Decimal
-    step: Decimal
-    min_notional: Decimal
-
-    @property
-    def rules(self) -> BinanceFilters:
-        """The same as the rules of a venue."""
-        return BinanceFilters(self.tick, self.step, self.min_notional)
-
-
-_BITCOIN = PaperFilters(tick=Decimal("0.01"), step=Decimal("0.00001"), min_notional=Decimal(5))
-
-
 class PaperSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One paper account.
+    """One paper account; it trades what the dated rules of Binance know the filters of.
 
     Attributes:
         account: Its name.
         currency: What its cash is counted in.
         deposit: Cash at the very start.
         profile: Which client order ids are refused.
-        filters: By instrument id; what is not named is not traded.
         topic: Market data that orders are matched with.
     """
 
@@ -60,7 +35,4 @@ class PaperSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     currency: str = "USDT"
     deposit: Decimal = Decimal(100_000)
     profile: IdProfile = IdProfile.PAPER
-    filters: dict[str, PaperFilters] = msgspec.field(
-        default_factory=lambda: {"BINANCE:BTCUSDT": _BITCOIN}
-    )
     topic: str = "market-data.crypto.ticks"

@@ -15,7 +15,7 @@ import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import structlog
 
@@ -44,7 +44,7 @@ _log = structlog.get_logger(__name__)
 
 
 class PaperVenue:
-    """One paper account; open it once per process that sends.
+    """One paper account; one object per process that sends, closed when the role ends.
 
     Args:
         path: The file of its books, `<home>/trading/paper.sqlite`.
@@ -66,6 +66,12 @@ class PaperVenue:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="paper")
         self._books: PaperBooks | None = None
         self._desk: PaperDesk | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def submit(self, order: FinalOrder, gate: Gate) -> Accepted | Refused:
         """Take an order; see `ports.sender.Sender`.

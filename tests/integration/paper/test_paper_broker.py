@@ -219,7 +219,7 @@ REFUSED = [
     (order(2, price=D("60000.001")), "-1013", "PRICE_FILTER"),
     (order(2, quantity="2"), "-2010", "insufficient"),
     (order(2, SELL), "-2010", "insufficient"),
-    (order(2, instrument_id="BINANCE:ETHUSDT"), "-1121", "Invalid symbol"),
+    (order(2, instrument_id="BINANCE:NOSUCHUSDT"), "-1121", "Invalid symbol"),
     (order(2, currency="KRW"), "-1121", "Invalid symbol"),
 ]
 
@@ -350,7 +350,7 @@ def test_books_when_any_orders_come_then_they_close_to_the_last_unit(
                 held.cost + sum((ln.amount for ln in moved_lines), D(0)),
             )
         assert memory.held(BITCOIN) == (held.quantity, held.cost)
-        assert memory.cash() == cash
+        assert memory.cash == cash
         assert min(held.quantity, cash) >= 0
 
 
