@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from jts_trading.indicators.catalog import FAMILIES, NATIVE
-from jts_trading.indicators.definition import Definition, Parameter, Settings, Unit
+from jts_trading.indicators.definition import Definition, Parameter, Settings, Unit, setting_text
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "indicators.md"
@@ -78,7 +78,7 @@ def first_value(definition: Definition) -> str:
         grown = [definition.warmup(usual | {name: value + k}) for k in (1, 2, 7, 20)]
         slope = grown[0] - start
         if [g - start for g in grown] != [slope * k for k in (1, 2, 7, 20)]:
-            shown = ", ".join(f"{k} {_plain(v)}" for k, v in usual.items())
+            shown = ", ".join(f"{k} {float(v):g}" for k, v in usual.items())
             return f"{start} with {shown}"
         constant -= int(slope * value)
         if slope:
@@ -89,14 +89,19 @@ def first_value(definition: Definition) -> str:
     return text
 
 
-def _plain(value: Fraction) -> str:
-    return str(value.numerator) if value.denominator == 1 else f"{float(value):g}"
-
-
 def _parameter(parameter: Parameter) -> str:
-    default = "" if parameter.default is None else f" = {_plain(parameter.default)}"
-    low, high = _plain(parameter.low), f"{float(parameter.high):,g}"
+    default = (
+        ""
+        if parameter.default is None
+        else f" = {setting_text(parameter.kind, parameter.default)}"
+    )
+    low, high = setting_text(parameter.kind, parameter.low), _high(parameter)
     return f"`{parameter.name}`{default}, {parameter.kind}, {low} to {high}"
+
+
+def _high(parameter: Parameter) -> str:
+    text = setting_text(parameter.kind, parameter.high)
+    return f"{parameter.high.numerator:,}" if text.isdecimal() else text
 
 
 def _outputs(definition: Definition, settings: Settings) -> Iterator[str]:

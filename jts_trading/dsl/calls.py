@@ -1,5 +1,6 @@
 """Calls of indicators: arguments, ranges, inputs, outputs."""
 
+from datetime import date
 from fractions import Fraction
 from typing import Protocol
 
@@ -11,11 +12,13 @@ from jts_trading.dsl.names import Scope
 from jts_trading.dsl.values import Bound, Bundle, Fixed, Kind, Series, Value, describe
 from jts_trading.indicators.catalog import NATIVE
 from jts_trading.indicators.definition import (
+    EPOCH,
     PRICE_SCALE,
     Definition,
     Parameter,
     ParameterKind,
     Unit,
+    setting_text,
 )
 
 
@@ -130,23 +133,49 @@ def _setting(
             raise resolver.refuse(
                 f'{definition.name} needs "{parameter.name}"',
                 call.at,
-                f"write {definition.name}({parameter.name}: 20)",
+                f"write {definition.name}({parameter.name}: {_example(parameter)})",
             )
         return parameter.default
+    if parameter.kind is ParameterKind.DATE:
+        number = _day_of(resolver, argument, label)
+    else:
+        number = _given_number(resolver, parameter, argument, frame=frame, label=label)
+    if not parameter.low <= number <= parameter.high:
+        low, high = (setting_text(parameter.kind, n) for n in (parameter.low, parameter.high))
+        raise resolver.refuse(
+            f"{label} is {setting_text(parameter.kind, number)}",
+            argument.value.at,
+            f"accepted: {low} to {high}",
+        )
+    return number
+
+
+def _day_of(resolver: ExpressionResolver, argument: s.Argument, label: str) -> Fraction:
+    text = argument.value.value if isinstance(argument.value, s.Text) else ""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = None
+    if day is None or str(day) != text:
+        raise resolver.refuse(f'{label} must be a date such as "2024-06-14"', argument.value.at)
+    return Fraction((day - EPOCH).days)
+
+
+def _given_number(
+    resolver: ExpressionResolver,
+    parameter: Parameter,
+    argument: s.Argument,
+    *,
+    frame: int,
+    label: str,
+) -> Fraction:
     if isinstance(argument.value, s.Record):
         raise resolver.refuse(f"{label} must be {parameter.kind}", argument.at)
     value = resolver.value(argument.value, frame)
     at = argument.value.at
     if not isinstance(value, Fixed):
         raise resolver.refuse(f"{label} must be known in advance, found {describe(value)}", at)
-    number = _number_of(resolver, parameter, value, frame=frame, label=label, at=at)
-    if not parameter.low <= number <= parameter.high:
-        raise resolver.refuse(
-            f"{label} is {_plain(number)}",
-            at,
-            f"accepted: {_plain(parameter.low)} to {_plain(parameter.high)}",
-        )
-    return number
+    return _number_of(resolver, parameter, value, frame=frame, label=label, at=at)
 
 
 def _number_of(
@@ -174,12 +203,14 @@ def _number_of(
     if value.kind is not Kind.NUMBER:
         raise resolver.refuse(f"{label} must be a {parameter.kind}, found {describe(value)}", at)
     if parameter.kind is not ParameterKind.NUMBER and number.denominator != 1:
-        raise resolver.refuse(f"{label} must be a {parameter.kind}, found {_plain(number)}", at)
+        raise resolver.refuse(
+            f"{label} must be a {parameter.kind}, found {setting_text(parameter.kind, number)}", at
+        )
     return number
 
 
-def _plain(number: Fraction) -> str:
-    return str(number.numerator) if number.denominator == 1 else f"{float(number):g}"
+def _example(parameter: Parameter) -> str:
+    return '"2024-06-14"' if parameter.kind is ParameterKind.DATE else "20"
 
 
 def _inputs(

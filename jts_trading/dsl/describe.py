@@ -7,6 +7,7 @@ from jts_trading.dsl.grammar import Word
 from jts_trading.dsl.layout import slots_of
 from jts_trading.dsl.plan import PlanNode
 from jts_trading.dsl.program import Program
+from jts_trading.indicators.definition import setting_text
 
 
 def describe_nodes(program: Program, live: frozenset[int]) -> tuple[PlanNode, ...]:
@@ -30,7 +31,11 @@ def _text(graph: g.Graph, node: g.Node) -> str:  # noqa: PLR0911 - one return pe
         case g.Column(name=name):
             return name
         case g.Indicator(definition=definition, settings=settings, inputs=inputs):
-            words = [f"{key}: {_number(value)}" for key, value in settings]
+            kinds = [p.kind for p in definition.parameters]
+            words = [
+                f"{key}: {setting_text(kind, value)}"
+                for kind, (key, value) in zip(kinds, settings, strict=True)
+            ]
             return f"{definition.name}({', '.join([*(f'#{n}' for n in inputs), *words])})"
         case g.Output(indicator=indicator, index=index):
             of = g.indicator_of(graph, indicator)

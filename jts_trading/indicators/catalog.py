@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 from jts_trading.indicators.adaptive import ADAPTIVE
 from jts_trading.indicators.averages import AVERAGES
+from jts_trading.indicators.bands import BAND_FAMILY
 from jts_trading.indicators.definition import Definition
 from jts_trading.indicators.momentum import MOMENTUM
 from jts_trading.indicators.oscillators import OSCILLATORS
@@ -12,6 +13,7 @@ from jts_trading.indicators.prices import PRICES
 from jts_trading.indicators.stochastics import STOCHASTICS
 from jts_trading.indicators.volatility import VOLATILITY
 from jts_trading.indicators.volume import VOLUME_FLOW
+from jts_trading.indicators.vwap import VWAP_FAMILY
 
 # Title of each family and its members, in the order of the page.
 FAMILIES: Mapping[str, tuple[Definition, ...]] = MappingProxyType(
@@ -23,7 +25,9 @@ FAMILIES: Mapping[str, tuple[Definition, ...]] = MappingProxyType(
         "Stochastics": STOCHASTICS,
         "Momentum": MOMENTUM,
         "Volatility": VOLATILITY,
+        "Bands and channels": BAND_FAMILY,
         "Volume": VOLUME_FLOW,
+        "Volume-weighted averages": VWAP_FAMILY,
     }
 )
 

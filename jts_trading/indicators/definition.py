@@ -27,6 +27,7 @@ Invariant: a step reads and writes only `state[at : at + state_size]`.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 from enum import StrEnum
 from fractions import Fraction
 from typing import Protocol
@@ -34,6 +35,7 @@ from typing import Protocol
 Settings = Mapping[str, Fraction]
 
 PERIOD_MAX = 10_000
+EPOCH = date(1970, 1, 1)
 SESSION = "session"
 PRICE_SCALE = "price_scale"
 SOURCE = "source"
@@ -55,6 +57,7 @@ class ParameterKind(StrEnum):
     WHOLE = "whole number"
     NUMBER = "number"
     BARS = "whole number of bars or a duration"
+    DATE = "date"  # held as days since 1970-01-01
 
 
 class Unit(StrEnum):
@@ -149,6 +152,19 @@ def period(default: int | None = None, *, name: str = "period", low: int = 1) ->
 def number(name: str, default: str, low: str, high: str) -> Parameter:
     """Return a parameter that is any number of a range; bounds and default as decimals."""
     return Parameter(name, ParameterKind.NUMBER, Fraction(low), Fraction(high), Fraction(default))
+
+
+def date_parameter(name: str) -> Parameter:
+    """Return a parameter that is a date of 1970 to 2199, written "2024-06-14"."""
+    first, last = Fraction(0), Fraction((date(2199, 12, 31) - EPOCH).days)
+    return Parameter(name, ParameterKind.DATE, first, last)
+
+
+def setting_text(kind: ParameterKind, value: Fraction) -> str:
+    """Return the value of a parameter as it would be written."""
+    if kind is ParameterKind.DATE:
+        return str(EPOCH + timedelta(days=int(value)))
+    return str(value.numerator) if value.denominator == 1 else f"{float(value):g}"
 
 
 def whole(settings: Settings, name: str = "period") -> int:

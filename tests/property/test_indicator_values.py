@@ -56,7 +56,8 @@ def require_agreement(folder: Path, judge: object, library: ModuleType) -> None:
     """Ask a library and compare on 600 bars: values at 1e-9, and the bar of the first one."""
     columns = cases.walk(11, 600)
     names = cases.COLUMNS[:5]
-    index = pd.date_range("2024-01-02 09:00", periods=600, freq="min")
+    minutes = pd.to_timedelta(np.arange(600) % 13, unit="min")
+    index = pd.to_datetime(columns[5], unit="D") + pd.Timedelta(hours=9) + minutes
     market = judges.Market(pd.DataFrame(columns[:5].T, columns=list(names), index=index))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -126,10 +126,95 @@ def schaff(bars: Bars, period: int, fast: int, slow: int, weight: float) -> Answ
     return series[-1] if series else None
 
 
+def envelope(bars: Bars, period: int, percent: float) -> Answer:
+    """A mean with bands."""
+    middle = sma_of_close(bars, period)
+    if middle is None:
+        return None, None, None
+    return middle * (1 + percent / 100), middle, middle * (1 - percent / 100)
+
+
+def volume_ratio(bars: Bars, period: int) -> Answer:
+    """Volume of rises in percent of that of falls."""
+    if len(bars) <= period:
+        return None
+    sums = {1: 0.0, 0: 0.0, -1: 0.0}
+    for old, new in pairwise(bars[-1 - period :]):
+        sums[(new["close"] > old["close"]) - (new["close"] < old["close"])] += new["volume"]
+    down = sums[-1] + sums[0] / 2
+    return 100 * (sums[1] + sums[0] / 2) / down if down else None
+
+
+def typical(bar: Bar) -> float:
+    """Typical price."""
+    return (bar["high"] + bar["low"] + bar["close"]) / 3
+
+
+def vwap_of(bars: Bars) -> float:
+    """Volume-weighted mean of typical prices."""
+    return sum(typical(b) * b["volume"] for b in bars) / sum(column(bars, "volume"))
+
+
+def vwap_bands(bars: Bars, deviations: float) -> Answer:
+    """The session's average with bands."""
+    session = [bar for bar in bars if bar["session"] == bars[-1]["session"]]
+    middle = vwap_of(session)
+    squares = sum(b["volume"] * (typical(b) - middle) ** 2 for b in session)
+    width = deviations * math.sqrt(squares / sum(column(session, "volume")))
+    return middle + width, middle, middle - width
+
+
+def rolling_vwap(bars: Bars, period: int) -> Answer:
+    """Volume-weighted mean of a window."""
+    return vwap_of(bars[-period:]) if len(bars) >= period else None
+
+
+def anchored_vwap(bars: Bars, start: int) -> Answer:
+    """Volume-weighted mean since a date."""
+    since = [bar for bar in bars if bar["session"] >= start]
+    return vwap_of(since) if since else None
+
+
+def true_ranges(bars: Bars) -> list[float]:
+    """True ranges from the second bar on."""
+    return [
+        max(new["high"], old["close"]) - min(new["low"], old["close"])
+        for old, new in pairwise(bars)
+    ]
+
+
+def keltner(bars: Bars, period: int, atr: int, deviations: float) -> Answer:
+    """An average with bands of average true ranges."""
+    middle, width = ema(column(bars, "close"), period), rma(true_ranges(bars), atr)
+    if not middle or not width:
+        return (None, middle[-1] if middle else None, None)
+    side = deviations * width[-1]
+    return middle[-1] + side, middle[-1], middle[-1] - side
+
+
+def klinger(bars: Bars, fast: int, slow: int, signal: int) -> Answer:
+    """Klinger's oscillator."""
+    flows = [
+        new["volume"] if typical(new) >= typical(old) else -new["volume"]
+        for old, new in pairwise(bars)
+    ]
+    quick, calm = ema(flows, fast)[slow - fast :], ema(flows, slow)
+    line = [a - b for a, b in zip(quick, calm, strict=True)]
+    average = ema(line, signal)
+    return line[-1] if line else None, average[-1] if average else None
+
+
 FORMULAS: dict[str, Callable[..., Answer]] = {
     "SMA": sma_of_close,
     "FRAMA": frama,
     "SuperSmoother": super_smoother,
     "ConnorsRSI": connors_rsi,
     "SchaffTrendCycle": schaff,
+    "Envelope": envelope,
+    "Keltner": keltner,
+    "Klinger": klinger,
+    "VolumeRatio": volume_ratio,
+    "VWAPBands": vwap_bands,
+    "RollingVWAP": rolling_vwap,
+    "AnchoredVWAP": anchored_vwap,
 }

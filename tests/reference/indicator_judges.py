@@ -169,6 +169,44 @@ TALIB = (
         {"period": 20, "deviations": 2},
         lambda t, m: list(t.BBANDS(m.close, 20, 2.0, 2.0)),
     ),
+    Judge("NATR", {"period": 14}, lambda t, m: [t.NATR(m.high, m.low, m.close, 14)]),
+    Judge("AverageRange", {"period": 14}, lambda t, m: [t.ADR(m.high, m.low, 14)]),
+    Judge("StdDev", {"period": 20}, lambda t, m: [t.STDDEV(m.close, 20, 1.0)]),
+    Judge("Variance", {"period": 20}, lambda t, m: [t.VAR(m.close, 20, 1.0)]),
+    Judge("MeanDeviation", {"period": 14}, lambda t, m: [t.AVGDEV(m.close, 14)]),
+    Judge(
+        "ChaikinVolatility",
+        {"period": 10, "change": 12},
+        lambda t, m: [t.CVI(m.high, m.low, 10, 12)],
+    ),
+    Judge("RVI", {"period": 14, "deviation": 10}, lambda t, m: [t.RVI(m.close, 14, 10)]),
+    Judge("Donchian", {"period": 20}, lambda t, m: list(t.DONCHIAN(m.high, m.low, 20))),
+    Judge(
+        "AccelerationBands",
+        {"period": 20},
+        lambda t, m: list(t.ACCBANDS(m.high, m.low, m.close, 20)),
+    ),
+    Judge("RelativeVolume", {"period": 20}, lambda t, m: [t.RVOL(m.volume, 20)]),
+    Judge("OBV", {}, lambda t, m: [t.OBV(m.close, m.volume)]),
+    Judge("AD", {}, lambda t, m: [t.AD(m.high, m.low, m.close, m.volume)]),
+    Judge(
+        "ADOSC",
+        {"fast": 3, "slow": 10},
+        lambda t, m: [t.ADOSC(m.high, m.low, m.close, m.volume, 3, 10)],
+    ),
+    Judge("CMF", {"period": 20}, lambda t, m: [t.CMF(m.high, m.low, m.close, m.volume, 20)]),
+    Judge("MFI", {"period": 14}, lambda t, m: [t.MFI(m.high, m.low, m.close, m.volume, 14)]),
+    Judge("ForceIndex", {"period": 13}, lambda t, m: [t.EFI(m.close, m.volume, 13)]),
+    Judge("NVI", {}, lambda t, m: [t.NVI(m.close, m.volume)]),
+    Judge("PVI", {}, lambda t, m: [t.PVI(m.close, m.volume)]),
+    Judge("PVT", {}, lambda t, m: [t.PVT(m.close, m.volume)]),
+    Judge("MarketFacilitation", {}, lambda t, m: [t.MARKETFI(m.high, m.low, m.volume)]),
+    Judge("WilliamsAD", {}, lambda t, m: [t.WAD(m.high, m.low, m.close)]),
+    Judge(
+        "AnchoredVWAP",
+        {"start": 0},
+        lambda t, m: [t.VWAP(m.high, m.low, m.close, m.volume)],
+    ),
 )
 
 PANDAS_TA = (
@@ -301,4 +339,61 @@ PANDAS_TA = (
         lambda t, m: [t.kama(m.frame.close, 10, 2, 30)],
         fades=10,
     ),
+    Judge("UlcerIndex", {"period": 14}, lambda t, m: [t.ui(m.frame.close, 14)]),
+    Judge(
+        "HistoricalVolatility",
+        {"period": 20, "bars_per_year": 252},
+        lambda t, m: [t.hvol(m.frame.close, 20, 252)],
+    ),
+    Judge(
+        "BollingerPercentB",
+        {"period": 20, "deviations": 2},
+        lambda t, m: _columns(t.bbands(m.frame.close, 20, 2.0, talib=False, ddof=0), "BBP"),
+    ),
+    Judge(
+        "BollingerBandwidth",
+        {"period": 20, "deviations": 2},
+        lambda t, m: _columns(t.bbands(m.frame.close, 20, 2.0, talib=False, ddof=0), "BBB"),
+    ),
+    Judge(
+        "ChandelierExit",
+        {"period": 22, "deviations": 3},
+        lambda t, m: _columns(
+            t.ce(m.frame.high, m.frame.low, m.frame.close, 22, 3.0), "CE_L", "CE_S"
+        ),
+        fades=550,
+    ),
+    Judge(
+        "EaseOfMovement",
+        {"period": 14, "divisor": 10_000},
+        lambda t, m: [t.eom(m.frame.high, m.frame.low, m.frame.close, m.frame.volume, 14, 10_000)],
+    ),
+    Judge(
+        "VolumeOscillator",
+        {"fast": 5, "slow": 10},
+        lambda t, m: [t.vosc(m.frame.volume, 5, 10)],
+    ),
+    Judge(
+        "VWAP",
+        {},
+        lambda t, m: [
+            t.vwap(m.frame.high, m.frame.low, m.frame.close, m.frame.volume, anchor="D")
+        ],
+    ),
+    Judge(
+        "WeeklyVWAP",
+        {},
+        lambda t, m: [
+            t.vwap(m.frame.high, m.frame.low, m.frame.close, m.frame.volume, anchor="W")
+        ],
+    ),
+    Judge(
+        "MonthlyVWAP",
+        {},
+        lambda t, m: [
+            t.vwap(m.frame.high, m.frame.low, m.frame.close, m.frame.volume, anchor="M")
+        ],
+    ),
+    Judge("StdDev", {"period": 20}, lambda t, m: [t.stdev(m.frame.close, 20, talib=False)]),
+    Judge("Variance", {"period": 20}, lambda t, m: [t.variance(m.frame.close, 20, talib=False)]),
 )

@@ -11,7 +11,13 @@ from jts_trading.dsl.compiler import compile_strategy
 from jts_trading.dsl.errors import StrategyError
 from jts_trading.dsl.plan import Plan
 from jts_trading.indicators.catalog import NATIVE, Catalog
-from jts_trading.indicators.definition import Definition, Unit
+from jts_trading.indicators.definition import (
+    Definition,
+    Parameter,
+    ParameterKind,
+    Unit,
+    setting_text,
+)
 
 ROOT = Path(__file__).parents[3]
 NAMES = sorted(NATIVE.definitions)
@@ -36,12 +42,16 @@ def compile_condition(condition: str, before: str = "") -> Plan:
     )
 
 
+def value_of(parameter: Parameter) -> str:
+    """Return a value of a parameter as it is written in a text."""
+    value = Fraction(20) if parameter.default is None else parameter.default
+    text = setting_text(parameter.kind, value)
+    return f'"{text}"' if parameter.kind is ParameterKind.DATE else text
+
+
 def call_of(definition: Definition, name: str | None = None) -> str:
     """Return a call with every parameter given by name."""
-    given = (
-        f"{p.name}: {float(Fraction(20) if p.default is None else p.default):g}"
-        for p in definition.parameters
-    )
+    given = (f"{p.name}: {value_of(p)}" for p in definition.parameters)
     return f"{name or definition.name}({', '.join(given)})"
 
 
