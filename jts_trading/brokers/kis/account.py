@@ -6,12 +6,18 @@ cumulative per order.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from urllib.parse import urlsplit
 
 from jts_trading.brokers.kis.codec import BROKER
-from jts_trading.brokers.kis.limits import QUOTAS, Acquire, QuotaName, free_permits
+from jts_trading.brokers.kis.limits import (
+    QUOTAS,
+    Acquire,
+    Quota,
+    QuotaName,
+    free_permits,
+)
 from jts_trading.brokers.kis.rest import KisRest
 from jts_trading.brokers.kis.settings import Environment, KisSettings
 from jts_trading.domain.account_reports import BalanceReport, OrderReport
@@ -27,6 +33,7 @@ class CountedPermits:
     Args:
         acquire: The source, shared by all processes that use the app key.
         environment: Whose published quotas count.
+        quotas: Those that count instead.
         monotonic_ns: Reads real time.
     """
 
@@ -35,10 +42,11 @@ class CountedPermits:
         acquire: Acquire = free_permits,
         *,
         environment: Environment,
+        quotas: Mapping[QuotaName, Quota] | None = None,
         monotonic_ns: Callable[[], int],
     ) -> None:
         self._acquire = acquire
-        self._quotas = QUOTAS[environment]
+        self._quotas = dict(quotas or QUOTAS[environment])
         self._monotonic_ns = monotonic_ns
         self._given: dict[QuotaName, deque[int]] = {name: deque() for name in self._quotas}
 

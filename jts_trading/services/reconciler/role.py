@@ -15,12 +15,12 @@ import structlog
 
 from jts_trading.domain.account_reports import FillNotice
 from jts_trading.domain.errors import TransientError
-from jts_trading.domain.feed_messages import GapSeen, NoticesCollected
+from jts_trading.domain.feed_messages import GapSeen, NoticesCollected, RiskAlert
 from jts_trading.domain.messages import MESSAGES, OrderChanged
 from jts_trading.domain.schemas import SchemaError
 from jts_trading.domain.trading_inputs import TradingInputs
 from jts_trading.execution.fill_costs import CostRules
-from jts_trading.execution.reconciling import ReconcilingRules
+from jts_trading.execution.reconciling import CHECK, ReconcilingRules
 from jts_trading.execution.unknown_orders import Window
 from jts_trading.ports.account import Account
 from jts_trading.ports.bus import Bus, Entry
@@ -80,6 +80,7 @@ class Reconciler:
         speed: Fraction = Fraction(1),
     ) -> None:
         self._bus = bus
+        self._clock = clock
         self._counters = Counters()
         self._alerts = Alerts(bus, self.name, boottime_ns, settings.alert_again_s, self._counters)
         rules = _rules(settings, costs, speed)
@@ -215,6 +216,17 @@ class Reconciler:
             return
         self._version = inputs.version
         self._counters.put("inputs_version", inputs.version)
+        named = {(each.broker, each.account) for each in inputs.instances}
+        for broker, account in sorted(named - self._watches.keys()):
+            text = "the trading inputs name it and this process does not watch it: start it again"
+            alert = RiskAlert(
+                severity="critical",
+                check=CHECK,
+                subject=f"{broker}/{account}",
+                text=text,
+                ts_ns=self._clock.now_ns(),
+            )
+            self._alerts.tell(alert)
         for watch in self._watches.values():
             watch.take_over(inputs)
 
