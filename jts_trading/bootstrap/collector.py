@@ -18,17 +18,14 @@ from jts_trading.telemetry.health import Role
 
 
 async def build(daemon: DaemonSettings, stores: Stores) -> Role:
-    """Return the collector of every venue that an instance trades on."""
+    """Return the collector of every venue, with what the inputs name now."""
     clock, state = stores.clock, stores.state()
     wanted = _instruments(stores.inputs(daemon.source))
-    feeds: list[CollectedFeed] = []
-    histories: dict[str, History] = {}
-    if Venue.KRX in wanted:
-        line = await open_kis(daemon, stores, state)
-        stream = KisStream(line.settings, line.access, clock=clock)
-        feed = KisFeed(stream, line.settings)
-        feeds.append(CollectedFeed("kis-1", feed, wanted[Venue.KRX]))
-        histories[feed.broker] = KisHistory(KisRest(line.queries(), clock), clock)
+    # A venue that nothing is traded on now may be named by inputs that come later.
+    line = await open_kis(daemon, stores, state)
+    kis = KisFeed(KisStream(line.settings, line.access, clock=clock), line.settings)
+    feeds = [CollectedFeed("kis-1", kis, wanted.get(Venue.KRX, ()))]
+    histories: dict[str, History] = {kis.broker: KisHistory(KisRest(line.queries(), clock), clock)}
     return Collector(
         feeds=feeds,
         bus=stores.bus(),

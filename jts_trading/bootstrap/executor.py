@@ -7,33 +7,23 @@ from jts_trading.bootstrap.stores import Stores
 from jts_trading.brokers.kis.orders import KisOrders
 from jts_trading.brokers.kis.sender import KisSender
 from jts_trading.brokers.paper.sender import PaperSender
-from jts_trading.brokers.paper.settings import PaperSettings
 from jts_trading.brokers.paper.venue import FILE as PAPER_FILE
 from jts_trading.brokers.paper.venue import PaperVenue
-from jts_trading.domain.instruments import Broker
 from jts_trading.ports.clock import boottime_ns
-from jts_trading.ports.sender import Sender
 from jts_trading.ports.state import State
-from jts_trading.services.executor.role import Companion, Executor, ExecutorStores, Times
+from jts_trading.services.executor.role import Executor, ExecutorStores, Times
 from jts_trading.services.executor.settings import ExecutorSettings
 
 
 async def build(daemon: DaemonSettings, stores: Stores) -> Executor:
-    """Return the executor with a sender for each broker that an instance trades through.
+    """Return the executor with a sender for each broker.
 
     Raises:
-        ConfigError: The section `executor` or the inputs cannot be used.
+        ConfigError: The section `executor` cannot be used.
     """
     state = stores.state()
-    brokers = {each.broker for each in stores.inputs(daemon.source).instances}
-    senders: list[Sender] = []
-    companions: list[Companion] = []
-    if Broker.KIS in brokers:
-        senders.append(await _kis_sender(daemon, stores, state))
-    if Broker.PAPER in brokers:
-        venue = await _paper_venue(daemon, stores)
-        senders.append(PaperSender(venue))
-        companions.append(venue.match)
+    # Inputs that come later may name any broker: a sender that is not asked costs nothing.
+    paper = await _paper_venue(daemon, stores)
     return Executor(
         stores=ExecutorStores(
             journal=stores.journal(),
@@ -43,13 +33,13 @@ async def build(daemon: DaemonSettings, stores: Stores) -> Executor:
             bus=stores.bus(),
             state=state,
         ),
-        senders=senders,
+        senders=(await _kis_sender(daemon, stores, state), PaperSender(paper)),
         home=stores.home,
         rules=rules_of(stores.clock),
         costs=cost_rules(),
         times=Times(clock=stores.clock, speed=stores.speed, boottime_ns=boottime_ns),
         settings=daemon.source.load(ExecutorSettings, "executor"),
-        companions=companions,
+        companions=(paper.match,),
     )
 
 
@@ -58,7 +48,7 @@ async def _paper_venue(daemon: DaemonSettings, stores: Stores) -> PaperVenue:
     return await stores.enter(
         PaperVenue(
             stores.home / PAPER_FILE,
-            daemon.source.load(PaperSettings, "brokers.paper"),
+            daemon.paper,
             cost_rules(),
             bus=stores.bus(),
             clock=stores.clock,

@@ -1,4 +1,4 @@
-"""Wires the reconciler: every account that an instance trades through, asked and compared."""
+"""Wires the reconciler: every account is asked and compared."""
 
 from jts_trading.bootstrap.kis import open_kis
 from jts_trading.bootstrap.market_rules import cost_rules
@@ -7,11 +7,8 @@ from jts_trading.bootstrap.stores import Stores
 from jts_trading.brokers.kis.account import CountedPermits, KisAccount
 from jts_trading.brokers.kis.rest import KisRest
 from jts_trading.brokers.paper.account import PaperAccount
-from jts_trading.brokers.paper.settings import PaperSettings
 from jts_trading.brokers.paper.venue import FILE as PAPER_FILE
-from jts_trading.domain.instruments import Broker
 from jts_trading.execution.priority import Priority
-from jts_trading.ports.account import Account
 from jts_trading.ports.clock import boottime_ns
 from jts_trading.ports.state import State
 from jts_trading.services.reconciler.role import Reconciler
@@ -25,14 +22,11 @@ async def build(daemon: DaemonSettings, stores: Stores) -> Reconciler:
         ConfigError: The section `reconciler` or the inputs cannot be used.
     """
     state = stores.state()
-    inputs = stores.inputs(daemon.source)
-    brokers = {each.broker for each in inputs.instances}
-    accounts: list[Account] = []
-    if Broker.KIS in brokers:
-        accounts.append(await _kis_account(daemon, stores, state))
-    if Broker.PAPER in brokers:
-        paper = daemon.source.load(PaperSettings, "brokers.paper")
-        accounts.append(PaperAccount(stores.home / PAPER_FILE, paper, clock=stores.clock))
+    # Inputs that come later may name any broker.
+    accounts = (
+        await _kis_account(daemon, stores, state),
+        PaperAccount(stores.home / PAPER_FILE, daemon.paper, clock=stores.clock),
+    )
     return Reconciler(
         accounts=accounts,
         journal=stores.journal(),
@@ -42,7 +36,7 @@ async def build(daemon: DaemonSettings, stores: Stores) -> Reconciler:
         boottime_ns=boottime_ns,
         costs=cost_rules(),
         settings=daemon.source.load(ReconcilerSettings, "reconciler"),
-        inputs=inputs,
+        inputs=stores.inputs(daemon.source),
         speed=stores.speed,
     )
 

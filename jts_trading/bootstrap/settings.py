@@ -13,6 +13,7 @@ import msgspec
 
 from jts_trading.brokers.kis.settings import Environment, KisKeys, KisSettings
 from jts_trading.brokers.kis.simulator.settings import SimulatorSettings as KisSimulatorSettings
+from jts_trading.brokers.paper.settings import PaperSettings
 from jts_trading.config.settings import Settings, load_settings
 from jts_trading.config.source import ConfigError, ConfigSource, read
 from jts_trading.telemetry.secrets import Secret
@@ -30,6 +31,7 @@ class DaemonSettings:
         kis: The account at KIS, every address filled in.
         kis_keys: Of that account; the simulator's in paper mode.
         sim_kis: The simulated KIS of this instance.
+        paper: The paper account.
     """
 
     settings: Settings
@@ -37,6 +39,7 @@ class DaemonSettings:
     kis: KisSettings
     kis_keys: KisKeys
     sim_kis: KisSimulatorSettings
+    paper: PaperSettings
 
 
 def load_daemon(source: ConfigSource | None = None) -> DaemonSettings:
@@ -57,6 +60,7 @@ def load_daemon(source: ConfigSource | None = None) -> DaemonSettings:
         kis=_kis(source, settings, sim_kis),
         kis_keys=KisKeys(Secret(sim_kis.app_key), Secret(sim_kis.app_secret)),
         sim_kis=sim_kis,
+        paper=source.load(PaperSettings, "brokers.paper"),
     )
 
 
