@@ -51,7 +51,7 @@ def _judge_instant(state: EngineState, drafts: list[Draft], now_ns: int) -> list
     instance = drafts[0].instance
     roll_day(instance, drafts[0].bar.day)
     for draft in drafts:
-        _mark(draft)
+        mark(draft)
     for draft in drafts:
         _decide_exit(state, draft, now_ns)
     for draft in drafts:
@@ -63,7 +63,8 @@ def _judge_instant(state: EngineState, drafts: list[Draft], now_ns: int) -> list
     return effects
 
 
-def _mark(draft: Draft) -> None:
+def mark(draft: Draft) -> None:
+    """Value the position at the close of its bar."""
     book, bar = draft.book, draft.bar
     book.mark = bar.close
     book.bars_since += 1

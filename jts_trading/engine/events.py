@@ -18,10 +18,14 @@ class TicksArrived:
 
     Attributes:
         message_id: Of the bus entry; what follows from it names it as its cause.
+        is_recorded: It is made of recorded trades: numbers may jump where order books were.
+        is_past: It was decided on before: bars and strategies take it in, nothing is decided.
     """
 
     ticks: TicksCollected
     message_id: str
+    is_recorded: bool = False
+    is_past: bool = False
 
 
 @dataclass(frozen=True, slots=True)

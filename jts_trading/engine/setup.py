@@ -209,6 +209,8 @@ def load_accounts(state: EngineState, half: AccountHalf) -> frozenset[str]:
         stored.account.steps |= instance.account.steps
         instance.account = stored.account
         instance.day, instance.day_start = stored.day, stored.day_start
+        if stored.release == instance.spec.release:
+            instance.decides_from_ns = stored.decides_from_ns
         for symbol, book in stored.books.items():
             if symbol in instance.books:
                 if stored.release != instance.spec.release:

@@ -153,6 +153,7 @@ class Instance:
     """One strategy instance.
 
     Attributes:
+        decides_from_ns: Bars that could be known before are history: they are not judged.
         rows: Strategy state by instrument, float64.
         before: Room for the state before the newest bar.
     """
@@ -162,6 +163,7 @@ class Instance:
     units: dict[str, Units]
     listings: dict[str, Listing]
     account: InstanceAccount
+    decides_from_ns: int = 0
     symbols: dict[str, SymbolRow] = field(default_factory=dict)
     rows: dict[str, Floats] = field(default_factory=dict)
     books: dict[str, SymbolBook] = field(default_factory=dict)
@@ -213,6 +215,7 @@ class EngineState:
     Attributes:
         journal_seq: Newest event of the journal that was folded in.
         next_due_ns: When the clock has to close the next bar.
+        is_past: What is taken in now was decided on before.
         newest_ns: Arrival of the newest tick.
         desks: By instrument and venue.
         waiting: Instances and instruments with an order that is wanted.
@@ -226,6 +229,7 @@ class EngineState:
     feeds: dict[str, FeedPlace] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
     next_due_ns: int = NEVER_NS
+    is_past: bool = False
     newest_ns: int = 0
     desks: dict[tuple[str, str], Desk] = field(default_factory=dict)
     waiting: set[tuple[str, str]] = field(default_factory=set)
@@ -259,6 +263,7 @@ class InstanceHalf(msgspec.Struct, kw_only=True):
     books: dict[str, SymbolBook]
     day: int
     day_start: Decimal
+    decides_from_ns: int
 
 
 class AccountHalf(msgspec.Struct, kw_only=True):
@@ -302,6 +307,7 @@ def account_half(state: EngineState) -> AccountHalf:
                 books=dict(sorted(instance.books.items())),
                 day=instance.day,
                 day_start=instance.day_start,
+                decides_from_ns=instance.decides_from_ns,
             )
             for name, instance in sorted(state.instances.items())
         },

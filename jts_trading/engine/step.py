@@ -12,12 +12,11 @@ before it hands ticks over, if it can.
 
 from typing import assert_never
 
-from jts_trading.domain.feed_messages import TicksCollected
 from jts_trading.domain.instruments import InstrumentError
 from jts_trading.domain.orders import OrderSide
 from jts_trading.domain.ticks import TradeTick
 from jts_trading.engine.bars import Bar, BarBuilder, Cause, ClosedBy, Trade
-from jts_trading.engine.decide import judge, roll_day
+from jts_trading.engine.decide import judge, mark, roll_day
 from jts_trading.engine.evaluate import bar_effect, evaluate
 from jts_trading.engine.events import (
     ClockRead,
@@ -69,8 +68,9 @@ def step(state: EngineState, event: Event, now_ns: int) -> list[Effect]:
 def _take_ticks(state: EngineState, event: TicksArrived, now_ns: int) -> list[Effect]:
     entry = event.ticks
     effects: list[Effect] = []
+    state.is_past = event.is_past
     place = state.feeds.setdefault(entry.feed, FeedPlace())
-    for at in range(_skip(place, entry), len(entry.ticks)):
+    for at in range(_skip(place, event), len(entry.ticks)):
         tick, number = entry.ticks[at], entry.first_tick + at
         place.last_tick = number
         state.counts.ticks += 1
@@ -85,16 +85,20 @@ def _take_ticks(state: EngineState, event: TicksArrived, now_ns: int) -> list[Ef
         frame = entry.first_frame + entry.frames[at]
         cause = Cause(entry.feed, number, frame, event.message_id, tick.ts_recv_ns)
         effects += _trade(state, desk, tick, cause, now_ns)
-    return effects + give_wanted(state, now_ns) if state.waiting else effects
+    state.is_past = False
+    if state.waiting and not event.is_past:
+        effects += give_wanted(state, now_ns)
+    return effects
 
 
-def _skip(place: FeedPlace, entry: TicksCollected) -> int:
+def _skip(place: FeedPlace, event: TicksArrived) -> int:
     """Return how many ticks of an entry were taken in before; counts what is missing."""
+    entry = event.ticks
     if place.last_tick < 0:
         return 0
     expected = place.last_tick + 1
     if entry.first_tick > expected:
-        place.missing += entry.first_tick - expected
+        place.missing += 0 if event.is_recorded else entry.first_tick - expected
         return 0
     repeated = min(expected - entry.first_tick, len(entry.ticks))
     place.repeated += repeated
@@ -167,8 +171,16 @@ def _judge_bars(
     drafts: list[Draft] = []
     for bar, readers in closed:
         state.counts.bars += 1
-        effects.append(bar_effect(state, bar))
-        drafts += [evaluate(instance, bar) for instance in readers]
+        for instance in readers:
+            draft = evaluate(instance, bar)
+            if state.is_past:
+                continue
+            if bar.known_ns >= instance.decides_from_ns:
+                drafts.append(draft)
+            else:
+                mark(draft)
+        if not state.is_past:
+            effects.append(bar_effect(state, bar))
     return effects + judge(state, drafts, now_ns)
 
 

@@ -147,9 +147,11 @@ class Rig:
             self._fill_waiting(each)
         return self.effects[before:]
 
-    def entry(self, prints: Iterable[Print], lag_ns: int = 0) -> TicksCollected:
-        """Return prints as one entry of the feed."""
-        ticks = tuple(self.tick(each, lag_ns) for each in prints)
+    def entry(
+        self, prints: Iterable[Print], lag_ns: int = 0, recv_ns: int | None = None
+    ) -> TicksCollected:
+        """Return prints as one entry of the feed; they arrive after a lag, or at an instant."""
+        ticks = tuple(self.tick(each, lag_ns, recv_ns) for each in prints)
         first, self._next_tick = self._next_tick, self._next_tick + len(ticks)
         return TicksCollected(
             feed="kis-1",
@@ -160,14 +162,14 @@ class Rig:
             frames=tuple(range(len(ticks))),
         )
 
-    def tick(self, each: Print, lag_ns: int = 0) -> TradeTick:
+    def tick(self, each: Print, lag_ns: int = 0, recv_ns: int | None = None) -> TradeTick:
         """Return a print as a tick."""
         return TradeTick(
             instrument_id=each.symbol,
             venue=each.symbol.partition(":")[0],
             broker="kis",
             ts_event_ns=each.at_ns,
-            ts_recv_ns=each.at_ns + lag_ns,
+            ts_recv_ns=each.at_ns + lag_ns if recv_ns is None else recv_ns,
             price=Decimal(each.price),
             quantity=Decimal(each.quantity),
             aggressor=Aggressor.BUY,

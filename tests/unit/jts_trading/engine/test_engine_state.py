@@ -41,7 +41,6 @@ def day_of_events(rigs: ModuleType, seed: int, count: int) -> list[tuple[Any, in
     events: list[tuple[Any, int]] = []
     now = rigs.instant("2024-06-03T09:00:00+09:00")
     prices = dict.fromkeys(SYMBOLS, 71_000)
-    seq = 0
     for _ in range(count):
         now += chance.randint(1, 25) * SECOND
         if chance.random() < 0.2:
@@ -51,9 +50,8 @@ def day_of_events(rigs: ModuleType, seed: int, count: int) -> list[tuple[Any, in
             prices[symbol] += chance.randint(-300, 310)
             at = now - chance.choice((0, 0, 0, 0, 90)) * SECOND
             prints.append(rigs.Print(symbol, at, str(prices[symbol]), str(chance.randint(1, 9))))
-        entry = rig.entry(prints, chance.randint(0, 2) * SECOND)
+        entry = rig.entry(prints, recv_ns=now)
         events.append((TicksArrived(entry, f"e{len(events)}"), now))
-    del seq
     return events
 
 
