@@ -16,9 +16,14 @@ from jts_trading.engine.words import rules_text
 from jts_trading.strategy.frames import period_number
 
 
-def evaluate(instance: Instance, bar: Bar) -> Draft:
-    """Return what the rules of an instance say to a closed bar; changes its state row."""
+def evaluate(instance: Instance, bar: Bar) -> Draft | None:
+    """Return what the rules of an instance say to a closed bar; changes its state row.
+
+    None for a bar that its warm-up held already.
+    """
     symbol = instance.symbols[bar.instrument_id]
+    if symbol.day >= 0 and (bar.day, bar.stamp_ms) <= (symbol.day, symbol.stamp_ms):
+        return None
     row = instance.rows[bar.instrument_id]
     closed = frames_closed(instance.program.plan.timeframes, symbol, bar)
     if len(instance.before) != len(row):

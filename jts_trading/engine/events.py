@@ -41,9 +41,15 @@ class ClockRead:
 
 @dataclass(frozen=True, slots=True)
 class JournalRead:
-    """The next events of the journal, as (sequence, time of recording in UTC ns, event)."""
+    """The next events of the journal.
+
+    Attributes:
+        events: Those that move orders or positions: sequence, time of recording (UTC ns), event.
+        through_seq: Everything up to this number has been read.
+    """
 
     events: tuple[tuple[int, int, JournalEvent], ...]
+    through_seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)

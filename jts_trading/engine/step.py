@@ -173,7 +173,7 @@ def _judge_bars(
         state.counts.bars += 1
         for instance in readers:
             draft = evaluate(instance, bar)
-            if state.is_past:
+            if draft is None or state.is_past:
                 continue
             if bar.known_ns >= instance.decides_from_ns:
                 drafts.append(draft)
@@ -195,6 +195,7 @@ def _read_journal(state: EngineState, event: JournalRead, now_ns: int) -> list[E
             news = instance.account.apply(fact, ts_ns)
             if news is not None and news.instrument_id in instance.books:
                 effects += _hear(state, instance, news, now_ns)
+    state.journal_seq = max(state.journal_seq, event.through_seq)
     return effects
 
 

@@ -1,0 +1,1 @@
+"""The trader: ticks in, bars, signals and sized intents out."""

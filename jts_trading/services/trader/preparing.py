@@ -1,0 +1,106 @@
+"""From trading inputs to programs that run: compile, load, call once. Slow: runs in a thread."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, cast
+
+import numpy as np
+
+from jts_trading.domain.errors import JtsError, TerminalError
+from jts_trading.domain.instruments import parse_instrument_id
+from jts_trading.domain.sessions import local_date
+from jts_trading.domain.trading_inputs import StrategyInput
+from jts_trading.dsl.compiler import compile_strategy
+from jts_trading.dsl.plan import Plan
+from jts_trading.engine.program import Kernel, Program, kernel_source, make_program
+from jts_trading.engine.setup import Prepared
+from jts_trading.engine.terms import units_of
+from jts_trading.strategy.frames import interval_seconds
+from jts_trading.strategy.releases import release_name
+from jts_trading.strategy.rules import SizeDefaults, read_rules
+
+_COLUMNS = ("open", "high", "low", "close", "volume")
+
+
+class LoadKernel(Protocol):
+    """Compiles a generated source: `kernels.loader.load`."""
+
+    def __call__(self, source: str, cache_dir: Path, /) -> object:
+        """Return the module of the source."""
+        ...
+
+
+@dataclass(slots=True)
+class Preparation:
+    """What came of preparing inputs.
+
+    Attributes:
+        ready: Instances that can be run.
+        refused: Instances that cannot, with the reason.
+    """
+
+    ready: list[Prepared] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+class Compiler:
+    """Makes programs and keeps them.
+
+    Args:
+        load: Compiles a source.
+        cache_dir: Where machine code is kept.
+        sizes: What strategy texts leave open.
+    """
+
+    def __init__(self, load: LoadKernel, cache_dir: Path, sizes: SizeDefaults) -> None:
+        self._load = load
+        self._cache_dir = cache_dir
+        self._sizes = sizes
+        self._programs: dict[tuple[str, str], Program] = {}
+
+    def prepare(self, specs: tuple[StrategyInput, ...], now_ns: int) -> Preparation:
+        """Compile instances; one that is refused does not keep the others from running.
+
+        Args:
+            specs: The instances.
+            now_ns: Instance time: the rules of that day count.
+        """
+        found = Preparation()
+        for spec in specs:
+            try:
+                for symbol in spec.instrument_ids:
+                    units_of(parse_instrument_id(symbol), local_date(spec.venue, now_ns))
+                found.ready.append(Prepared(spec, self._program(spec)))
+            except JtsError as error:
+                found.refused[spec.instance] = str(error)
+        return found
+
+    def _program(self, spec: StrategyInput) -> Program:
+        plan = compile_strategy(spec.dsl_code, file=f"<{spec.release}>", params=spec.params)
+        _require_release(plan, spec)
+        plan.require_columns(_COLUMNS)
+        interval_seconds(plan.base_interval or spec.interval)
+        key = (plan.digest, spec.currency)
+        if key not in self._programs:
+            rules = read_rules(plan, self._sizes, spec.currency)
+            kernel = cast("Kernel", self._load(kernel_source(plan), self._cache_dir))
+            self._programs[key] = _warmed(make_program(plan, rules, kernel))
+        return self._programs[key]
+
+
+def _require_release(plan: Plan, spec: StrategyInput) -> None:
+    found = release_name(plan, spec.epoch)
+    if found != spec.release:
+        raise TerminalError(
+            f"instance {spec.instance}: its text compiles to {found}, the inputs say "
+            f"{spec.release}: release it again with this version"
+        )
+
+
+def _warmed(program: Program) -> Program:
+    """Call everything once: numba compiles now, not on the first tick."""
+    row = np.zeros(program.plan.state_size)
+    program.init_state(row, 1.0)
+    program.advance(row, np.zeros((0, 5)), np.zeros(0, np.int64), np.zeros(0, np.int64))
+    program.step(row, 1.0, 1.0, 1.0, 1.0, 1.0, 0)
+    return program
