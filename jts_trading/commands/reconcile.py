@@ -94,7 +94,7 @@ async def _reconcile(daemon: DaemonSettings, timeout_s: float) -> ReconcileDocum
         if is_running:
             accounts = await _ask(stores, inputs, timeout_s)
         else:
-            accounts = await _compare(daemon, stores)
+            accounts = await _compare(daemon, stores, timeout_s)
     return ReconcileDocument(
         by=ROLE if is_running else "comparison",
         is_right=all(account.is_right for account in accounts),
@@ -144,15 +144,20 @@ def _looked_at(name: str, note: ReconciledNote) -> ShownReconciliation:
     )
 
 
-async def _compare(daemon: DaemonSettings, stores: Stores) -> list[ShownReconciliation]:
+async def _compare(
+    daemon: DaemonSettings, stores: Stores, timeout_s: float
+) -> list[ShownReconciliation]:
     journal, rules = stores.journal(), cost_rules(listed_in(stores))
     shown = []
     for account in await open_accounts(daemon, stores, stores.state()):
         name = f"{account.broker}/{account.account}"
         try:
-            found = await compare_account(account, journal, stores.clock, rules)
-        except JtsError as error:
-            shown.append(ShownReconciliation(account=name, is_right=False, problem=str(error)))
+            async with asyncio.timeout(timeout_s):
+                found = await compare_account(account, journal, stores.clock, rules)
+        except (JtsError, TimeoutError) as error:
+            late = f"{account.broker} did not answer within {timeout_s:g} s"
+            problem = late if isinstance(error, TimeoutError) else str(error)
+            shown.append(ShownReconciliation(account=name, is_right=False, problem=problem))
             continue
         shown.append(
             ShownReconciliation(

@@ -100,7 +100,7 @@ class Reconciler:
         }
         self._heard: deque[tuple[Entry, AccountWatch, int]] = deque()
         self._version = -1
-        self._reasons: dict[str, str] = {}
+        self._reasons = {part: f"{part}: not heard yet" for part in ("notices", "news")}
         if inputs is not None:
             self._take_over(inputs)
 
@@ -142,12 +142,12 @@ class Reconciler:
             self._hear(abandoned)
             if len(abandoned) < _COUNT:
                 break
+        self._reasons.pop("notices", None)
         while True:
             wait_ms = _WAIT_MS if not self._heard else _WAIT_MS // 5
             entries = await self._bus.consume(
                 [NOTICES], GROUP, _CONSUMER, count=_COUNT, wait_ms=wait_ms
             )
-            self._reasons.pop("notices", None)
             self._hear(entries)
             await self._acknowledge()
 
@@ -190,9 +190,9 @@ class Reconciler:
         for topic in (_GAPS, _EXECUTIONS):
             newest = await self._bus.newest(topic) or (0, 0)
             places[topic] = f"{newest[0]}-{newest[1]}"
+        self._reasons.pop("news", None)
         while True:
             entries, places = await self._bus.read(places, count=_COUNT, wait_ms=_WAIT_MS)
-            self._reasons.pop("news", None)
             for entry in entries:
                 self._take_news(entry)
 
