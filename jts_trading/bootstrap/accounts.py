@@ -1,7 +1,5 @@
 """The accounts that an installation trades in, as ports that ask about them."""
 
-from collections.abc import Callable
-
 from jts_trading.bootstrap.kis import open_kis
 from jts_trading.bootstrap.settings import DaemonSettings
 from jts_trading.bootstrap.stores import Stores
@@ -13,9 +11,7 @@ from jts_trading.brokers.paper.settings import PaperSettings
 from jts_trading.brokers.paper.venue import FILE
 from jts_trading.config.source import ConfigError
 from jts_trading.domain.instruments import Broker
-from jts_trading.execution.fill_costs import Listed
 from jts_trading.execution.priority import Priority
-from jts_trading.market_store.listing import read_listing
 from jts_trading.ports.account import Account
 from jts_trading.ports.clock import boottime_ns
 from jts_trading.ports.state import State
@@ -45,23 +41,6 @@ async def open_accounts(daemon: DaemonSettings, stores: Stores, state: State) ->
             )
         accounts.append(opened)
     return accounts
-
-
-def listed_in(stores: Stores) -> Callable[[str], Listed]:
-    """Return who knows market and kind of an instrument: the instance's list.
-
-    Raises:
-        InputError: The list cannot be read.
-    """
-    listing = read_listing(stores.home)
-
-    def listed(instrument_id: str) -> Listed:
-        found = listing.get(instrument_id)
-        if found is None:
-            return Listed()
-        return Listed(found.market or Listed().market, found.asset or Listed().asset)
-
-    return listed
 
 
 async def _open_kis_account(daemon: DaemonSettings, stores: Stores, state: State) -> KisAccount:

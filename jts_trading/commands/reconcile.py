@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from jts_trading.bootstrap.accounts import listed_in, open_accounts
+from jts_trading.bootstrap.accounts import open_accounts
+from jts_trading.bootstrap.listing import listed_in
 from jts_trading.bootstrap.market_rules import cost_rules
 from jts_trading.bootstrap.settings import DaemonSettings, load_daemon
 from jts_trading.bootstrap.stores import Stores

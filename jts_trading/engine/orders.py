@@ -18,7 +18,8 @@ from jts_trading.engine.identity import order_id
 from jts_trading.engine.outcomes import Outcome
 from jts_trading.engine.slots import date_of_number
 from jts_trading.engine.state import EngineSettings, Instance, Wanted
-from jts_trading.engine.terms import Listing, Terms, terms_of
+from jts_trading.engine.terms import Terms, terms_of
+from jts_trading.execution.fill_costs import Listed
 from jts_trading.strategy.rules import (
     REASON_STOP_LOSS,
     REASON_TAKE_PROFIT,
@@ -56,7 +57,7 @@ def terms_at(instance: Instance, symbol: str, day: int) -> Terms:
         RuleMissingError: The rule table does not cover the instance's broker, venue or symbol.
     """
     spec = instance.spec
-    listing = instance.listings.get(symbol, Listing())
+    listing = instance.listings.get(symbol, Listed())
     instrument = parse_instrument_id(symbol)
     return terms_of(instrument, spec.venue, spec.broker, listing, date_of_number(day))
 

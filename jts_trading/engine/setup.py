@@ -24,12 +24,13 @@ from jts_trading.engine.state import (
     SymbolRow,
     row_of,
 )
-from jts_trading.engine.terms import Listing, units_of
+from jts_trading.engine.terms import units_of
+from jts_trading.execution.fill_costs import Listed
 from jts_trading.portfolio.instance_account import InstanceAccount
 from jts_trading.strategy.frames import interval_seconds
 from jts_trading.strategy.units import Units
 
-ListingOf = Callable[[str], Listing]
+ListingOf = Callable[[str], Listed]
 
 
 @dataclass(frozen=True, slots=True)

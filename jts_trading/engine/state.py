@@ -22,7 +22,7 @@ from jts_trading.domain.orders import OrderSide
 from jts_trading.domain.trading_inputs import StrategyInput
 from jts_trading.engine.bars import BarBuilder, Cause
 from jts_trading.engine.program import Floats, Program
-from jts_trading.engine.terms import Listing
+from jts_trading.execution.fill_costs import Listed
 from jts_trading.portfolio.instance_account import InstanceAccount
 from jts_trading.strategy.rules import SizeDefaults
 from jts_trading.strategy.units import Units
@@ -161,7 +161,7 @@ class Instance:
     spec: StrategyInput
     program: Program
     units: dict[str, Units]
-    listings: dict[str, Listing]
+    listings: dict[str, Listed]
     account: InstanceAccount
     decides_from_ns: int = 0
     symbols: dict[str, SymbolRow] = field(default_factory=dict)

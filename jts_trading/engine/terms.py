@@ -13,18 +13,11 @@ from jts_trading.domain.market.costs import CommissionProfile
 from jts_trading.domain.market.grid import grid_of
 from jts_trading.domain.market.loading import default_table
 from jts_trading.domain.market.prices import daily_limits, lot_size
+from jts_trading.execution.fill_costs import Listed
 from jts_trading.strategy.sizing import NANO
 from jts_trading.strategy.units import Units
 
 _KOREAN = (Venue.KRX, Venue.NXT)
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """What the dated rules ask for an instrument: KOSPI, KOSDAQ, ...; COMMON, ETF, ..."""
-
-    market: str = "KOSPI"
-    asset: str = "COMMON"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +32,7 @@ class Terms:
 
     day: date
     venue: str
-    listing: Listing
+    listing: Listed
     fee: tuple[int, int]
     has_limits: bool
     notional_min: int
@@ -94,7 +87,7 @@ def units_of(instrument: InstrumentId, day: date) -> Units:
 
 @lru_cache(maxsize=8_192)
 def terms_of(
-    instrument: InstrumentId, venue: str, broker: str, listing: Listing, day: date
+    instrument: InstrumentId, venue: str, broker: str, listing: Listed, day: date
 ) -> Terms:
     """Return the terms of an instrument on a day.
 
@@ -115,10 +108,10 @@ def terms_of(
     )
 
 
-def _rate(venue: str, broker: str, listing: Listing, day: date) -> Decimal:
+def _rate(venue: str, broker: str, listing: Listed, day: date) -> Decimal:
     table = default_table()
     if venue in _KOREAN:
-        return CommissionProfile(broker).rate(table, day, venue=venue, asset=listing.asset)
+        return CommissionProfile(broker).rate(table, day, venue=Venue.KRX, asset=listing.asset)
     for key in ("fee", "fee_default"):
         rule = table.find(key, day, venue=venue, market=listing.market)
         if rule is not None:

@@ -31,12 +31,12 @@ from jts_trading.engine.program import Program, kernel_source, make_program
 from jts_trading.engine.setup import Prepared, new_state
 from jts_trading.engine.state import EngineSettings, EngineState
 from jts_trading.engine.step import step
-from jts_trading.engine.terms import Listing
+from jts_trading.execution.fill_costs import Listed
 from jts_trading.strategy.releases import release_name, strategy_id
 from jts_trading.strategy.rules import read_rules
 
 SECOND = 1_000_000_000
-KOSPI = Listing("KOSPI", "COMMON")
+KOSPI = Listed("KOSPI", "COMMON")
 
 
 class Print(NamedTuple):
@@ -109,7 +109,7 @@ class Rig:
         load: Callable[[str], Any] = plain_kernel,
         fills: bool = True,
         today: date = date(2024, 6, 3),
-        listing: Listing = KOSPI,
+        listing: Listed = KOSPI,
     ) -> None:
         self.settings = settings or EngineSettings()
         self.listing = listing
