@@ -1,6 +1,7 @@
 """Wires the executor: the only role that gets a sender."""
 
 from jts_trading.bootstrap.kis import open_kis
+from jts_trading.bootstrap.listing import listed_in
 from jts_trading.bootstrap.market_rules import cost_rules, rules_of
 from jts_trading.bootstrap.settings import DaemonSettings
 from jts_trading.bootstrap.stores import Stores
@@ -20,8 +21,9 @@ async def build(daemon: DaemonSettings, stores: Stores) -> Executor:
 
     Raises:
         ConfigError: The section `executor` cannot be used.
+        InputError: The list of instruments cannot be read.
     """
-    state = stores.state()
+    state, listed = stores.state(), listed_in(stores)
     # Inputs that come later may name any broker: a sender that is not asked costs nothing.
     paper = await _paper_venue(daemon, stores)
     return Executor(
@@ -35,8 +37,8 @@ async def build(daemon: DaemonSettings, stores: Stores) -> Executor:
         ),
         senders=(await _kis_sender(daemon, stores, state), PaperSender(paper)),
         home=stores.home,
-        rules=rules_of(stores.clock),
-        costs=cost_rules(),
+        rules=rules_of(stores.clock, listed),
+        costs=cost_rules(listed),
         times=Times(clock=stores.clock, speed=stores.speed, boottime_ns=boottime_ns),
         settings=daemon.source.load(ExecutorSettings, "executor"),
         companions=(paper.match,),

@@ -1,6 +1,7 @@
 """Wires the reconciler: every account is asked and compared."""
 
 from jts_trading.bootstrap.kis import open_kis
+from jts_trading.bootstrap.listing import listed_in
 from jts_trading.bootstrap.market_rules import cost_rules
 from jts_trading.bootstrap.settings import DaemonSettings
 from jts_trading.bootstrap.stores import Stores
@@ -20,6 +21,7 @@ async def build(daemon: DaemonSettings, stores: Stores) -> Reconciler:
 
     Raises:
         ConfigError: The section `reconciler` or the inputs cannot be used.
+        InputError: The list of instruments cannot be read.
     """
     state = stores.state()
     # Inputs that come later may name any broker.
@@ -34,7 +36,7 @@ async def build(daemon: DaemonSettings, stores: Stores) -> Reconciler:
         state=state,
         clock=stores.clock,
         boottime_ns=boottime_ns,
-        costs=cost_rules(),
+        costs=cost_rules(listed_in(stores)),
         settings=daemon.source.load(ReconcilerSettings, "reconciler"),
         inputs=stores.inputs(daemon.source),
         speed=stores.speed,
