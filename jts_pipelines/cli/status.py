@@ -32,8 +32,26 @@ _STYLES = {
     Health.NOT_STARTED: "dim",
 }
 _MIB = 1024 * 1024
-KEY_FIGURES: dict[str, dict[str, str]] = {}
-"""Role to what is shown of it: title to the name of its metric."""
+KEY_FIGURES = {
+    "collector": {"frames": "frames_total", "ticks": "ticks_total", "missed": "missed_total"},
+    "recorder": {"rows": "rows_total", "seconds behind": "lag_seconds"},
+    "trader": {
+        "instances": "instances",
+        "positions": "positions",
+        "bars": "bars_total",
+        "signals": "signals_total",
+        "intents": "intents_total",
+    },
+    "executor": {
+        "sent": "orders_sent_total",
+        "denied": "risk_denied_total",
+        "open": "open_orders",
+        "unknown": "unknown_orders",
+    },
+    "reconciler": {"looks": "looks_total", "failed": "reconcile_failures_total"},
+    "notifier": {"told": "told_total"},
+}
+"""Role to what is shown of it: title to the name of its metric, counted since it started."""
 
 
 class PartStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,7 +30,7 @@ _log = structlog.get_logger(__name__)
 
 @click.command()
 @click.argument("role", type=click.Choice([*NAMES, ALL]))
-def run(role: str) -> int:
+def run(role: str) -> None:
     """Run one daemon role until SIGTERM or Ctrl-C; `all` runs every role in one process.
 
     The stores and, in paper mode, the simulators must be running: `jts up` starts all of them.
@@ -41,7 +41,10 @@ def run(role: str) -> int:
         raise console.CommandError(f"the role {role} is not built yet", console.BAD_USAGE)
     import_roles(names)
     asyncio.run(serve(names, daemon))
-    return console.DONE
+    # Everything is closed; taking engines and compilers apart would only cost the time that
+    # whoever stops a whole instance has.
+    sys.stderr.flush()
+    os._exit(console.DONE)
 
 
 async def serve(names: Sequence[str], daemon: DaemonSettings) -> None:
