@@ -186,6 +186,10 @@ class Trader:
             samples["missing_ticks_total"] = float(sum(f.missing for f in state.feeds.values()))
             samples["repeated_ticks_total"] = float(sum(f.repeated for f in state.feeds.values()))
             samples["instances"] = float(len(state.instances))
+            accounts = [instance.account for instance in state.instances.values()]
+            samples["positions"] = float(
+                sum(bool(held.quantity) for each in accounts for held in each.holdings.values())
+            )
             samples["inputs_version"] = float(state.inputs_version)
             samples["wanted_orders"] = float(len(state.waiting))
             if state.newest_ns:
