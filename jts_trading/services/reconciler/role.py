@@ -51,7 +51,7 @@ class Reconciler:
     """Reconciles accounts; see the module.
 
     Args:
-        accounts: What is watched.
+        accounts: What is watched, each from when the inputs name it or it was traded in.
         journal: What we know, and where findings go.
         bus: Where notices come from and alerts go.
         state: Where others learn how each account stands.
@@ -59,7 +59,7 @@ class Reconciler:
         boottime_ns: Real time.
         costs: Works out costs of fills that brokers do not tell.
         settings: Section `reconciler`.
-        inputs: What is traded now; None until some come.
+        inputs: What is traded now; None watches all accounts.
         speed: Instance seconds per real second.
     """
 
@@ -103,6 +103,9 @@ class Reconciler:
         self._reasons = {part: f"{part}: not heard yet" for part in ("notices", "news")}
         if inputs is not None:
             self._take_over(inputs)
+        else:
+            for watch in self._watches.values():
+                watch.begin()
 
     async def run(self) -> None:
         """Reconcile until cancelled."""

@@ -7,6 +7,7 @@ that a new process would need.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import msgspec
@@ -19,7 +20,7 @@ from jts_trading.domain.trading_inputs import TradingInputs
 from jts_trading.execution.reconciling import Reconciliation, ReconcilingRules
 from jts_trading.ports.account import Account
 from jts_trading.ports.clock import Clock
-from jts_trading.ports.journal import Journal
+from jts_trading.ports.journal import Journal, JournalUnavailableError
 from jts_trading.ports.state import Kind, State
 from jts_trading.services.reconciler.alerts import Alerts
 from jts_trading.services.reconciler.comparing import Comparison, Verdict
@@ -68,6 +69,7 @@ class AccountWatch:
     ) -> None:
         self.broker, self.account = account.broker, account.account
         self.name = f"{self.broker}/{self.account}"
+        self._owner = (self.broker, self.account)
         self.started = self.finished = 0
         self._account = account
         self._state = state
@@ -97,6 +99,8 @@ class AccountWatch:
         self._inputs: TradingInputs | None = None
         self._currency = ""
         self._wake = asyncio.Event()
+        self._named = asyncio.Event()
+        self._journal = journal
         self._compare_at_ns = 0
         self._right_ns: int | None = None
         self._unknown = 0
@@ -115,13 +119,21 @@ class AccountWatch:
             self._compare_at_ns = 0
         self._wake.set()
 
+    def begin(self) -> None:
+        """Watch from now on: somebody trades in the account."""
+        self._named.set()
+
     def take_over(self, inputs: TradingInputs) -> None:
         """Deal cash by these inputs from now on."""
         self._inputs = inputs
+        if any((each.broker, each.account) == self._owner for each in inputs.instances):
+            self.begin()
         self.wake(with_balance=True)
 
     def reasons(self) -> tuple[str, ...]:
-        """Return why the account is not known to be right; empty when it is."""
+        """Return why the account is not known to be right; empty when it is, or not watched."""
+        if not self._named.is_set():
+            return ()
         if self._right_ns is None:
             return (f"{self.name}: {self._failure}",)
         age_s = self._age_s(self._right_ns)
@@ -138,7 +150,8 @@ class AccountWatch:
             self._tally.gauge("reconcile_success_age_seconds", self._age_s(self._right_ns))
 
     async def run(self) -> None:
-        """Watch until cancelled."""
+        """Watch until cancelled, from when the account is traded in."""
+        await self._until_named()
         retry_s = self._settings.retry_s
         while True:
             began_ns = self._boottime_ns()
@@ -151,6 +164,17 @@ class AccountWatch:
             else:
                 retry_s = self._settings.retry_s
                 await self._rest(began_ns, pause_s)
+
+    async def _until_named(self) -> None:
+        """Wait until the inputs name the account, or the journal knows that it was traded in."""
+        while not self._named.is_set():
+            with contextlib.suppress(JournalUnavailableError):
+                if (await self._journal.account_books(*self._owner)).newest_seq:
+                    self.begin()
+                    return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.orders_every_s):
+                    await self._named.wait()
 
     def _note_failure(self, error: JtsError) -> None:
         is_new = self._failure != str(error)

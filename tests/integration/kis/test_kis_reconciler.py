@@ -358,7 +358,7 @@ def test_start_when_the_account_is_new_then_opens_and_deals_cash(bench: Any) -> 
 
     async def run() -> None:
         async with bench() as desk, desk.running() as role:
-            assert role.readiness() == (f"kis/{ACCOUNT}: not reconciled yet",)
+            assert role.readiness()[0] == f"kis/{ACCOUNT}: not reconciled yet"
 
             async def is_ready() -> bool:
                 return not role.readiness() and "sma" in await desk.amounts(LedgerAccount.CASH)

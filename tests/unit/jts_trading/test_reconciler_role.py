@@ -347,14 +347,20 @@ def test_broker_when_it_fails_then_the_reason_shows_and_others_go_on(error: Exce
     run(scenario)
 
 
-def test_inputs_when_they_name_an_unwatched_account_then_people_are_told() -> None:
-    """Cash of an account that nobody asks about is never dealt."""
+def test_inputs_when_they_name_other_accounts_then_those_are_told_of_and_ours_rest() -> None:
+    """An account that nobody trades in is not asked about before the inputs name it."""
 
     async def scenario() -> None:
         bench = Bench(inputs=_inputs("elsewhere"))
         async with bench.running():
             await bench.until(lambda: bench.role.readiness() == ())
             assert await bench.is_told("does not watch")
+            assert bench.accounts[0].spans == []
+            later = msgspec.structs.replace(_inputs("a1"), version=2)
+            await bench.say("trading.inputs", later)
+            await bench.until(lambda: len(bench.accounts[0].spans) > 0)
+            await bench.until(lambda: bench.role.readiness() == ())
+            await bench.note()
 
     run(scenario)
 
