@@ -496,6 +496,26 @@ def test_f07_lease_when_the_holder_is_known_to_be_dead_then_its_successor_need_n
     run(scenario)
 
 
+def test_f03_answer_when_it_comes_after_the_lease_moved_on_then_it_is_recorded(run: Any) -> None:
+    """The fence keeps attempts from starting; what became of one may be known much later."""
+
+    async def scenario(trial: Any) -> None:
+        journal = trial.journal("executor")
+        await journal.record_event([deposit()])
+        await journal.record_intent([wanted(1)])
+        old = await trial.leases.acquire_lease("sender", "me", 30)
+        await journal.record_attempt(attempt(1, old.token))
+        await trial.leases.acquire_lease("sender", "me", 30, is_successor=True)
+        lost = OrderLost(order_id=order_id(1), attempt=1, reason="its sender died")
+        await journal.record_event([fact(lost)])
+        found = OrderAcknowledged(order_id=order_id(1), attempt=1, venue_order_id="v1")
+        await journal.record_event([fact(found)])
+
+        assert (await journal.find_order(order_id=order_id(1))).status is OrderState.OPEN
+
+    run(scenario)
+
+
 def test_attempt_when_it_carries_notes_then_both_or_neither_are_committed(run: Any) -> None:
     """The verdict is in the journal whenever its attempt is, and never without it."""
 

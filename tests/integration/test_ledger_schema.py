@@ -125,13 +125,14 @@ def test_migrate_when_a_text_changed_or_the_database_is_newer_then_refused(
 ) -> None:
     """Nobody works on tables that the program does not know."""
     migrate(url)
-    first = known_migrations()[0]
+    first, *others = known_migrations()
     (tmp_path / "0001_journal.sql").write_text(first.sql + "\n-- changed")
-    (tmp_path / "0002_views.sql").write_text(known_migrations()[1].sql)
+    for each in others:
+        (tmp_path / f"{each.version:04d}_other.sql").write_text(each.sql)
     monkeypatch.setattr(migrations, "_DIRECTORY", tmp_path)
     with pytest.raises(StorageError, match="another text"):
         migrate(url)
-    (tmp_path / "0002_views.sql").unlink()
+    (tmp_path / f"{others[-1].version:04d}_other.sql").unlink()
     with pytest.raises(StorageError, match="newer"):
         require_schema(url)
 

@@ -143,7 +143,7 @@ class Looks:
         for row in rows:
             situation = self._board.situation(row, busy, is_killed=is_killed)
             choice = choose(row, situation, self._clock.now_ns())
-            if choice.step is not Step.LEAVE:
+            if choice.step is not Step.LEAVE and not self._board.is_resting(row.id):
                 await self._take(row, choice)
 
     def cancel_all(self) -> tuple[str, ...]:
@@ -180,7 +180,7 @@ class Looks:
 
     async def _offer(self, row: OrderRow) -> None:
         dispatcher = self._dispatchers.get((row.broker, row.account))
-        if dispatcher is None or self._board.is_resting(row.id):
+        if dispatcher is None:
             return
         wish = await self._board.wish(row.id)
         reduces = wish is not None and wish.intent.reduces
@@ -199,7 +199,8 @@ class Looks:
         try:
             await self._journal.record_event([fact])
         except InvariantError as error:
-            # Somebody moved the order between the query and now: the next look sees how.
+            # Somebody moved the order between the query and now: a later look sees how.
+            self._board.hold_back(row.id, _AGAIN_S)
             _log.info("step_overtaken", order_id=row.id, what=kind, error=str(error))
             return
         _log.info("order_moved", order_id=row.id, what=kind, reason=getattr(event, "reason", ""))
