@@ -171,6 +171,8 @@ def _judge_bars(
     drafts: list[Draft] = []
     for bar, readers in closed:
         state.counts.bars += 1
+        # Past ones too: nobody knows whether they were published; their id says that they are one.
+        effects.append(bar_effect(state, bar))
         for instance in readers:
             draft = evaluate(instance, bar)
             if draft is None or state.is_past:
@@ -179,8 +181,6 @@ def _judge_bars(
                 drafts.append(draft)
             else:
                 mark(draft)
-        if not state.is_past:
-            effects.append(bar_effect(state, bar))
     return effects + judge(state, drafts, now_ns)
 
 

@@ -108,7 +108,7 @@ class Keeper:
         *,
         is_whole: bool = False,
     ) -> None:
-        """Store the account half, and the market half with it if asked to or when it is time.
+        """Store the account half, and the market half with it if asked to.
 
         The files are written in a thread; the state must not change meanwhile.
         """
@@ -121,7 +121,7 @@ class Keeper:
             consumed=consumed,
         )
         content = None
-        if is_whole or self._is_due() or self._market_places is None:
+        if is_whole:
             market = MarketFile(places=dict(places), half=market_half(state))
             content = msgspec.msgpack.encode(market)
             self._counters.put("snapshot_bytes", len(content))
@@ -153,9 +153,13 @@ class Keeper:
                 return
 
     async def store_if_due(self, state: EngineState, places: Places) -> None:
-        """Store both halves when their time has come and something has changed."""
+        """Store both halves when their time has come and something has changed.
+
+        Everything that follows from the state must have been published: what does not is worked
+        out again from behind the place of the market half only.
+        """
         if self._is_due() and places != self._market_places:
-            await self.store(state, places)
+            await self.store(state, places, is_whole=True)
 
     def _decided(self, state: EngineState) -> dict[str, int]:
         """Return up to which tick of each feed the account half knows the consequences."""
@@ -167,10 +171,11 @@ class Keeper:
         return self._monotonic_ns() - self._stored_ns >= self._settings.snapshot_s * 1e9
 
     def _write(self, market: bytes | None, accounts: AccountFile) -> None:
-        # Accounts last: their place is never before that of the market file.
+        # Accounts first: were the market file ahead of them, what was decided between their
+        # places would be lost.
+        self._snapshots.write_accounts(accounts)
         if market is not None:
             self._snapshots.write_market(market)
-        self._snapshots.write_accounts(accounts)
         self._snapshots.settle()
 
     async def _record(self, pending: Sequence[PendingFact], consumed: Consumed | None) -> None:

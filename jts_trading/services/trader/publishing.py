@@ -39,6 +39,11 @@ class Publisher:
         self._counters = counters
         self._waiting: deque[_Message] = deque(maxlen=waiting_max)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything was published."""
+        return not self._waiting
+
     def add(self, effect: Effect, now_ns: int) -> None:
         """Take a bar or an alert in; bars of venues without a topic are left out."""
         event = effect.event

@@ -162,6 +162,8 @@ class Trader:
                 self._tell("warm_up", text)
             if started.is_incomplete:
                 await self._take_inputs(state, inputs)
+            if not started.past:
+                await self._keeper.store(state, self._topics.places, is_whole=True)
             self._state, self._why = state, ""
             while True:
                 await self._turn(state)
@@ -216,7 +218,6 @@ class Trader:
     async def _turn(self, state: EngineState) -> None:
         """Take in what has come, in order, and let time pass."""
         try:
-            await self._publisher.flush()
             entries, is_drained = await self._topics.read()
         except BusUnavailableError as error:
             await self._read_news(state, is_due=True)
@@ -234,7 +235,9 @@ class Trader:
             await self._read_clock(state)
             await self._look_for_wiped()
         await self._join(state)
-        await self._keeper.store_if_due(state, self._topics.places)
+        await self._publisher.flush()
+        if self._publisher.is_empty:
+            await self._keeper.store_if_due(state, self._topics.places)
 
     async def _take_ticks(self, state: EngineState, entry: Entry) -> None:
         message = self._decode(entry)
@@ -359,6 +362,7 @@ class Trader:
             return
         for doubt in doubts:
             self._tell("warm_up", doubt)
+        await self._publisher.flush()
         await self._keeper.store(state, self._topics.places, is_whole=True)
 
     def _decode(self, entry: Entry) -> object:
