@@ -7,10 +7,15 @@ from jts_trading.indicators.adaptive import ADAPTIVE
 from jts_trading.indicators.averages import AVERAGES
 from jts_trading.indicators.bands import BAND_FAMILY
 from jts_trading.indicators.definition import Definition
+from jts_trading.indicators.directional import DIRECTIONAL
 from jts_trading.indicators.momentum import MOMENTUM
 from jts_trading.indicators.oscillators import OSCILLATORS
+from jts_trading.indicators.pivots import PIVOTS
 from jts_trading.indicators.prices import PRICES
+from jts_trading.indicators.regression import REGRESSION
+from jts_trading.indicators.statistics import STATISTICS
 from jts_trading.indicators.stochastics import STOCHASTICS
+from jts_trading.indicators.trend import TREND
 from jts_trading.indicators.volatility import VOLATILITY
 from jts_trading.indicators.volume import VOLUME_FLOW
 from jts_trading.indicators.vwap import VWAP_FAMILY
@@ -26,8 +31,13 @@ FAMILIES: Mapping[str, tuple[Definition, ...]] = MappingProxyType(
         "Momentum": MOMENTUM,
         "Volatility": VOLATILITY,
         "Bands and channels": BAND_FAMILY,
+        "Directional movement": DIRECTIONAL,
+        "Trend": TREND,
+        "Linear regression": REGRESSION,
         "Volume": VOLUME_FLOW,
         "Volume-weighted averages": VWAP_FAMILY,
+        "Pivots and sessions": PIVOTS,
+        "Statistics": STATISTICS,
     }
 )
 

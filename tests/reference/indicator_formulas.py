@@ -7,7 +7,8 @@ Tests load this file by its path.
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 
 Bar = dict[str, float]
 Bars = Sequence[Bar]
@@ -204,12 +205,142 @@ def klinger(bars: Bars, fast: int, slow: int, signal: int) -> Answer:
     return line[-1] if line else None, average[-1] if average else None
 
 
+def alligator(bars: Bars, jaw: int, teeth: int, lips: int) -> Answer:
+    """Three shifted averages."""
+    lines = [rma(middles(bars), n) for n in (jaw, teeth, lips)]
+    return tuple(
+        line[-1 - shift] if len(line) > shift else None
+        for line, shift in zip(lines, (8, 5, 3), strict=True)
+    )
+
+
+def middle_of(bars: Bars, period: int) -> float | None:
+    """Middle of the range of the last bars."""
+    if len(bars) < period:
+        return None
+    return (max(column(bars[-period:], "high")) + min(column(bars[-period:], "low"))) / 2
+
+
+def ichimoku(bars: Bars, conversion: int, baseline: int, span: int, displacement: int) -> Answer:
+    """All lines, and the cloud ahead."""
+    quick, calm = middle_of(bars, conversion), middle_of(bars, baseline)
+
+    def cloud(known: Bars) -> tuple[float | None, float | None]:
+        one, two = middle_of(known, conversion), middle_of(known, baseline)
+        ahead = None if one is None or two is None else (one + two) / 2
+        return ahead, middle_of(known, span)
+
+    over = cloud(bars[: len(bars) - displacement + 1])
+    return quick, calm, *over, bars[-1]["close"], *cloud(bars)
+
+
+def sessions_of(bars: Bars) -> list[Bar]:
+    """Open, high, low and close of each session."""
+    found: list[Bar] = []
+    for _, group in groupby(bars, key=itemgetter("session")):
+        day = list(group)
+        found.append(
+            {
+                "open": day[0]["open"],
+                "high": max(column(day, "high")),
+                "low": min(column(day, "low")),
+                "close": day[-1]["close"],
+            }
+        )
+    return found
+
+
+def with_previous(count: int) -> Callable[[Callable[..., Answer]], Callable[[Bars], Answer]]:
+    """Turn levels of (open, high, low, close, open of now) into a formula of bars."""
+
+    def formula(levels: Callable[..., Answer]) -> Callable[[Bars], Answer]:
+        def at(bars: Bars) -> Answer:
+            days = sessions_of(bars)
+            if len(days) < 2:
+                return (None,) * count
+            return levels(*days[-2].values(), days[-1]["open"])
+
+        return at
+
+    return formula
+
+
+@with_previous(7)
+def classic(_o: float, h: float, low: float, c: float, _now: float) -> Answer:
+    """Floor pivots."""
+    p = (h + low + c) / 3
+    above = (2 * p - low, p + (h - low), h + 2 * (p - low))
+    return p, *above, 2 * p - h, p - (h - low), low - 2 * (h - p)
+
+
+@with_previous(7)
+def fibonacci(_o: float, h: float, low: float, c: float, _now: float) -> Answer:
+    """Fibonacci pivots."""
+    p, ratios = (h + low + c) / 3, (0.382, 0.618, 1)
+    return p, *(p + r * (h - low) for r in ratios), *(p - r * (h - low) for r in ratios)
+
+
+@with_previous(9)
+def camarilla(_o: float, h: float, low: float, c: float, _now: float) -> Answer:
+    """Camarilla pivots."""
+    sides = [(h - low) * 1.1 / n for n in (12, 6, 4, 2)]
+    return (h + low + c) / 3, *(c + side for side in sides), *(c - side for side in sides)
+
+
+@with_previous(5)
+def woodie(_o: float, h: float, low: float, _c: float, now: float) -> Answer:
+    """Woodie pivots."""
+    p = (h + low + 2 * now) / 4
+    return p, 2 * p - low, p + (h - low), 2 * p - h, p - (h - low)
+
+
+@with_previous(3)
+def demark(o: float, h: float, low: float, c: float, _now: float) -> Answer:
+    """DeMark pivots."""
+    extra = low if c < o else h if c > o else c
+    x = h + low + c + extra
+    return x / 4, x / 2 - low, x / 2 - h
+
+
+@with_previous(4)
+def previous_session(o: float, h: float, low: float, c: float, _now: float) -> Answer:
+    """The session before."""
+    return o, h, low, c
+
+
+def session_so_far(bars: Bars) -> Answer:
+    """This session."""
+    day = sessions_of(bars)[-1]
+    return day["open"], day["high"], day["low"]
+
+
+def r_squared(bars: Bars, period: int) -> Answer:
+    """Squared correlation with time."""
+    closes = column(bars, "close")[-period:]
+    if len(closes) < period:
+        return None
+    times, level, middle = range(period), mean(closes), (period - 1) / 2
+    shared = sum((t - middle) * (x - level) for t, x in zip(times, closes, strict=True))
+    spread = sum((x - level) ** 2 for x in closes)
+    return shared**2 / spread / sum((t - middle) ** 2 for t in times) if spread else None
+
+
 FORMULAS: dict[str, Callable[..., Answer]] = {
     "SMA": sma_of_close,
     "FRAMA": frama,
     "SuperSmoother": super_smoother,
     "ConnorsRSI": connors_rsi,
     "SchaffTrendCycle": schaff,
+    "Alligator": alligator,
+    "Ichimoku": ichimoku,
+    "ClassicPivots": classic,
+    "FibonacciPivots": fibonacci,
+    "CamarillaPivots": camarilla,
+    "WoodiePivots": woodie,
+    "DeMarkPivots": demark,
+    "PreviousSession": previous_session,
+    "SessionSoFar": session_so_far,
+    "RSquared": r_squared,
     "Envelope": envelope,
     "Keltner": keltner,
     "Klinger": klinger,

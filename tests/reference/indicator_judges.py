@@ -33,7 +33,8 @@ class Judge:
     """One question to a library.
 
     `outputs` are the places of our outputs in the order of the answer, None for all of them.
-    `fades`: 0 when the answer has to begin on the same bar and agree at once.
+    `is_untied`: no two bars may have equal prices. `fades`: 0 when the answer has to begin on the
+    same bar and agree at once.
     """
 
     indicator: str
@@ -42,6 +43,7 @@ class Judge:
     outputs: tuple[int, ...] | None = None
     fades: int = 0
     scale: float = 1.0
+    is_untied: bool = False
 
 
 def _columns(frame: pd.DataFrame, *starts: str) -> list[pd.Series]:
@@ -51,6 +53,18 @@ def _columns(frame: pd.DataFrame, *starts: str) -> list[pd.Series]:
         (name,) = (c for c in frame.columns if c == start or c.startswith(f"{start}_"))
         found.append(frame[name])
     return found
+
+
+def _from_first(answer: tuple[Floats, Floats]) -> list[Floats]:
+    """Return lines of which the second is whole numbers that are null with the first."""
+    line, trend = answer
+    return [line, np.where(np.isnan(line), np.nan, trend)]
+
+
+def _since(places: Floats, period: int) -> Floats:
+    """Return how many bars ago the places of extremes are."""
+    since = np.arange(len(places)) - places
+    return np.where(np.arange(len(places)) < period - 1, np.nan, since)
 
 
 TALIB = (
@@ -207,6 +221,66 @@ TALIB = (
         {"start": 0},
         lambda t, m: [t.VWAP(m.high, m.low, m.close, m.volume)],
     ),
+    Judge(
+        "DMI",
+        {"period": 14, "smoothing": 14},
+        lambda t, m: [
+            t.PLUS_DI(m.high, m.low, m.close, 14),
+            t.MINUS_DI(m.high, m.low, m.close, 14),
+            t.ADX(m.high, m.low, m.close, 14),
+        ],
+    ),
+    Judge("ADX", {"period": 14}, lambda t, m: [t.ADX(m.high, m.low, m.close, 14)]),
+    Judge("ADXR", {"period": 14}, lambda t, m: [t.ADXR(m.high, m.low, m.close, 14)]),
+    Judge("DX", {"period": 14}, lambda t, m: [t.DX(m.high, m.low, m.close, 14)]),
+    Judge("PlusDI", {"period": 14}, lambda t, m: [t.PLUS_DI(m.high, m.low, m.close, 14)]),
+    Judge("MinusDI", {"period": 14}, lambda t, m: [t.MINUS_DI(m.high, m.low, m.close, 14)]),
+    Judge("PlusDM", {"period": 14}, lambda t, m: [t.PLUS_DM(m.high, m.low, 14)]),
+    Judge("MinusDM", {"period": 14}, lambda t, m: [t.MINUS_DM(m.high, m.low, 14)]),
+    Judge("Aroon", {"period": 14}, lambda t, m: list(t.AROON(m.high, m.low, 14))[::-1]),
+    Judge("AroonOscillator", {"period": 14}, lambda t, m: [t.AROONOSC(m.high, m.low, 14)]),
+    Judge(
+        "ParabolicSAR",
+        {"acceleration": "0.02", "maximum": "0.2"},
+        lambda t, m: [t.SAR(m.high, m.low, 0.02, 0.2)],
+    ),
+    Judge(
+        "SuperTrend",
+        {"period": 10, "factor": 3},
+        lambda t, m: _from_first(t.SUPERTREND(m.high, m.low, m.close, 10, 3.0)),
+    ),
+    Judge("Vortex", {"period": 14}, lambda t, m: list(t.VORTEX(m.high, m.low, m.close, 14))),
+    Judge(
+        "MassIndex", {"period": 25, "smoothing": 9}, lambda t, m: [t.MASSI(m.high, m.low, 9, 25)]
+    ),
+    Judge("VHF", {"period": 28}, lambda t, m: [t.VHF(m.close, 28)]),
+    Judge("LinRegSlope", {"period": 14}, lambda t, m: [t.LINEARREG_SLOPE(m.close, 14)]),
+    Judge("LinRegIntercept", {"period": 14}, lambda t, m: [t.LINEARREG_INTERCEPT(m.close, 14)]),
+    Judge("Forecast", {"period": 14}, lambda t, m: [t.TSF(m.close, 14)]),
+    Judge("LinRegAngle", {"period": 14}, lambda t, m: [t.LINEARREG_ANGLE(m.close / 100.0, 14)]),
+    Judge("Highest", {"period": 20}, lambda t, m: [t.MAX(m.high, 20)]),
+    Judge("Lowest", {"period": 20}, lambda t, m: [t.MIN(m.low, 20)]),
+    Judge(
+        "SinceHighest",
+        {"period": 20},
+        lambda t, m: [_since(t.MAXINDEX(m.high, 20), 20)],
+        is_untied=True,
+    ),
+    Judge(
+        "SinceLowest",
+        {"period": 20},
+        lambda t, m: [_since(t.MININDEX(m.low, 20), 20)],
+        is_untied=True,
+    ),
+    Judge("Sum", {"period": 20}, lambda t, m: [t.SUM(m.close, 20)]),
+    Judge(
+        "Percentile",
+        {"period": 20, "percent": 30},
+        lambda t, m: [t.PERCENTILE(m.close, 20, 30.0)],
+    ),
+    Judge("PercentRank", {"period": 50}, lambda t, m: [t.PERCENTRANK(m.close, 50)]),
+    Judge("Correlation", {"period": 20}, lambda t, m: [t.CORREL(m.close, m.volume, 20)]),
+    Judge("Beta", {"period": 20}, lambda t, m: [t.BETA(m.open, m.close, 20)]),
 )
 
 PANDAS_TA = (
@@ -396,4 +470,52 @@ PANDAS_TA = (
     ),
     Judge("StdDev", {"period": 20}, lambda t, m: [t.stdev(m.frame.close, 20, talib=False)]),
     Judge("Variance", {"period": 20}, lambda t, m: [t.variance(m.frame.close, 20, talib=False)]),
+    Judge("Median", {"period": 20}, lambda t, m: [t.median(m.frame.close, 20)]),
+    Judge("Median", {"period": 21}, lambda t, m: [t.median(m.frame.close, 21)]),
+    Judge("Skewness", {"period": 30}, lambda t, m: [t.skew(m.frame.close, 30)]),
+    Judge("Kurtosis", {"period": 30}, lambda t, m: [t.kurtosis(m.frame.close, 30)]),
+    Judge("LogReturn", {"period": 1}, lambda t, m: [t.log_return(m.frame.close, 1)]),
+    Judge(
+        "ZScore",
+        {"period": 20},
+        lambda t, m: [t.zscore(m.frame.close, 20)],
+        scale=(19 / 20) ** 0.5,
+    ),
+    Judge(
+        "Choppiness",
+        {"period": 14},
+        lambda t, m: [t.chop(m.frame.high, m.frame.low, m.frame.close, 14, 1)],
+    ),
+    Judge(
+        "Vortex",
+        {"period": 14},
+        lambda t, m: _columns(
+            t.vortex(m.frame.high, m.frame.low, m.frame.close, 14), "VTXP", "VTXM"
+        ),
+    ),
+    Judge(
+        "Ichimoku",
+        {"conversion": 9, "baseline": 26, "span": 52, "displacement": 27},
+        lambda t, m: _columns(
+            t.ichimoku(m.frame.high, m.frame.low, m.frame.close, 9, 26, 52)[0],
+            *("ITS", "IKS", "ISA", "ISB"),
+        ),
+        outputs=(0, 1, 2, 3),
+    ),
+    Judge(
+        "ChandeKrollStop",
+        {"period": 10, "factor": 1, "smoothing": 9},
+        lambda t, m: _columns(
+            t.cksp(m.frame.high, m.frame.low, m.frame.close, 10, 1, 9), "CKSPl", "CKSPs"
+        ),
+        fades=400,
+    ),
+    Judge(
+        "ADX",
+        {"period": 10},
+        lambda t, m: _columns(
+            t.adx(m.frame.high, m.frame.low, m.frame.close, 10, talib=False), "ADX"
+        ),
+        fades=550,
+    ),
 )
