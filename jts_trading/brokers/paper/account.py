@@ -41,7 +41,8 @@ class PaperAccount:
     """Asks about the paper account; see `ports.account.Account`.
 
     Args:
-        path: The file of its books; not there yet means that nobody has traded yet.
+        path: The file of its books; as long as it is not there, nobody has traded, and the account
+            holds its deposit.
         settings: The account.
         clock: Instance time.
     """
@@ -79,7 +80,7 @@ class PaperAccount:
             rows = connection.execute(_ORDERS, values).fetchall()
             return [self._report(row, series) for row in rows]
 
-        return await self._read(read)
+        return await self._read(read) if self._path.exists() else []
 
     async def balance(self) -> BalanceReport:
         """Return money and positions.
@@ -87,6 +88,8 @@ class PaperAccount:
         Raises:
             TransientError: The file cannot be read now.
         """
+        if not self._path.exists():
+            return self._report_balance(self._settings.deposit, _ZERO, ())
         return await self._read(self._balance)
 
     async def profile(self) -> AccountProfile:
@@ -125,15 +128,20 @@ class PaperAccount:
                     )
                 )
         amount = Decimal(cash["amount"]) if cash else _ZERO
+        return self._report_balance(amount, self._costs_today(connection), tuple(positions))
+
+    def _report_balance(
+        self, cash: Decimal, costs_today: Decimal, positions: tuple[HeldPosition, ...]
+    ) -> BalanceReport:
         return BalanceReport(
             broker=BROKER,
             account=self.account,
             ts_recv_ns=self._clock.now_ns(),
-            settled_cash=amount,
-            next_day_cash=amount,
-            cash=amount,
-            costs_today=self._costs_today(connection),
-            positions=tuple(positions),
+            settled_cash=cash,
+            next_day_cash=cash,
+            cash=cash,
+            costs_today=costs_today,
+            positions=positions,
         )
 
     def _costs_today(self, connection: sqlite3.Connection) -> Decimal:

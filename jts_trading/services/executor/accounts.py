@@ -78,6 +78,9 @@ class AccountWatch:
         found = []
         for sender in self._senders:
             name = (sender.broker, sender.account)
+            if not self._inputs.of_account(*name):
+                # Nobody trades in it, so nobody reconciles it either.
+                continue
             if name not in self._cleared:
                 found.append(f"{'/'.join(name)} is not reconciled yet")
             elif not self._is_fresh(self._reconciled.get(name)):

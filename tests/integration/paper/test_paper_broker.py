@@ -307,11 +307,15 @@ def test_file_when_of_another_account_then_refused(path: Path) -> None:
         desk(path, account="other")
 
 
-def test_account_when_nobody_has_traded_yet_then_ask_again_later(path: Path) -> None:
-    """Without a file nothing is known, and nothing is made by asking."""
+def test_account_when_nobody_has_traded_yet_then_it_holds_its_deposit(path: Path) -> None:
+    """Nothing is made by asking; a file that cannot be read is another matter."""
+    balance = asyncio.run(account(path).balance())
+    assert (balance.cash, balance.positions, reports(path)) == (D(100_000), (), [])
+    assert not path.exists()
+    path.parent.mkdir()
+    path.write_bytes(b"this is no database, whatever else it may be" * 40)
     with pytest.raises(TransientError):
         asyncio.run(account(path).balance())
-    assert not path.exists()
 
 
 @given(
