@@ -210,8 +210,7 @@ def trading_parts(settings: Settings) -> tuple[Part, ...]:
         grace_s=1.0,
         is_step=True,
     )
-    there = (name for name in ROLES if find_spec(f"jts_trading.bootstrap.{name}"))
-    roles = tuple(_role(settings, name, names) for name in there)
+    roles = tuple(_role(settings, name, names) for name in ROLES)
     return (*simulators, migrations, *roles)
 
 

@@ -7,7 +7,6 @@ memory of a compiler.
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Protocol, cast
 
 from jts_trading.bootstrap.settings import DaemonSettings
@@ -23,11 +22,6 @@ class Build(Protocol):
     async def __call__(self, daemon: DaemonSettings, stores: Stores) -> Role:
         """Return the role, not yet running."""
         ...
-
-
-def known_roles() -> tuple[str, ...]:
-    """Return the names of the roles that exist, in the order in which they start."""
-    return tuple(name for name in NAMES if find_spec(f"jts_trading.bootstrap.{name}"))
 
 
 def import_roles(names: Iterable[str]) -> None:

@@ -28,7 +28,6 @@ pytestmark = pytest.mark.e2e
 READY_SECONDS = 75
 BACK_SECONDS = 30
 _OURS = tuple(part.name for part in parts.trading_parts(load_settings(read({}))))
-ROLES = tuple(name for name in parts.ROLES if name in _OURS)
 
 
 def _wait(is_so: Callable[[], bool], seconds: float, told: Callable[[], object] = str) -> None:
@@ -134,12 +133,12 @@ def test_up_when_trading_is_on_then_simulators_and_roles_are_healthy(desk: Desk)
     _wait(desk.is_healthy, READY_SECONDS, desk.told)
     done = desk.run("status", "--json")
     status = json.loads(done.stdout)
-    assert [role["role"] for role in status["roles"]] == list(ROLES)
+    assert [role["role"] for role in status["roles"]] == list(parts.ROLES)
     assert all(role["is_ready"] for role in status["roles"]), status["roles"]
-    assert status["trading"]["may_trade"] or parts.ROLES != ROLES, status["trading"]
+    assert status["trading"]["may_trade"], status["trading"]
     url = f"http://127.0.0.1:{desk.base}"
     metrics = httpx.get(f"{url}/metrics", trust_env=False).text
-    for role in ROLES:
+    for role in parts.ROLES:
         assert f'jts_role_ready{{role="{role}"}} 1' in metrics
     ill = httpx.get(f"{url}/readyz", trust_env=False).json()["reasons"]
     assert not ill.keys() & set(_OURS)
@@ -148,13 +147,13 @@ def test_up_when_trading_is_on_then_simulators_and_roles_are_healthy(desk: Desk)
 def test_up_when_every_role_is_killed_then_all_come_back(desk: Desk) -> None:
     """Start-up is recovery: SIGKILL to all of them at once, and nobody has to do anything."""
     _wait(desk.is_healthy, READY_SECONDS, desk.told)
-    before = {name: desk.parts[name] for name in ROLES}
+    before = {name: desk.parts[name] for name in parts.ROLES}
     for part in before.values():
         os.kill(part["pid"], signal.SIGKILL)
 
     def are_back() -> bool:
         return desk.is_healthy() and all(
-            desk.parts[name]["restarts"] > before[name]["restarts"] for name in ROLES
+            desk.parts[name]["restarts"] > before[name]["restarts"] for name in parts.ROLES
         )
 
     _wait(are_back, BACK_SECONDS, desk.told)
@@ -163,7 +162,19 @@ def test_up_when_every_role_is_killed_then_all_come_back(desk: Desk) -> None:
 def test_run_when_the_role_runs_already_then_it_leaves_with_3(desk: Desk) -> None:
     """One process at a time runs a role in a home; it goes on."""
     _wait(desk.is_healthy, READY_SECONDS, desk.told)
-    done = desk.run("run", ROLES[0])
+    done = desk.run("run", parts.ROLES[0])
     assert done.returncode == 3
     last = done.stderr.strip().splitlines()[-1]
-    assert f"owned by process {desk.parts[ROLES[0]]['pid']}" in last
+    assert f"owned by process {desk.parts[parts.ROLES[0]]['pid']}" in last
+
+
+def test_kill_switch_when_latched_then_status_says_so_until_it_is_released(desk: Desk) -> None:
+    """The command asks no role; the executor tells, and takes its work up again after release."""
+    _wait(desk.is_healthy, READY_SECONDS, desk.told)
+    assert desk.run("kill", "--why", "testing").returncode == 0
+    _wait(lambda: "executor" in desk.told(), 15, desk.told)
+    status = json.loads(desk.run("status", "--json").stdout)
+    assert (status["kill_switch"]["why"], status["trading"]["may_trade"]) == ("testing", False)
+    code = json.loads(desk.run("unkill", "--json").stdout)["code"]
+    assert desk.run("unkill", "--code", code, "--why", "tested").returncode == 0
+    _wait(desk.is_healthy, 15, desk.told)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jts_trading.bootstrap.roles import build_role, known_roles
+from jts_trading.bootstrap.roles import NAMES, build_role
 from jts_trading.bootstrap.settings import load_daemon
 from jts_trading.config.source import read
 from jts_trading.telemetry.health import health_file, read_health
@@ -29,7 +29,7 @@ def _environ(home: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("name", known_roles())
+@pytest.mark.parametrize("name", NAMES)
 def test_build_role_when_asked_then_each_role_is_wired_with_real_ports(
     name: str, tmp_path: Path
 ) -> None:
@@ -72,14 +72,14 @@ def test_run_when_stores_are_away_then_roles_say_so_and_end_when_asked(
     """A role waits for its stores; a signal ends it at once with 0 and nothing stays behind."""
     role = _start("all", tmp_path)
     try:
-        for name in known_roles():
+        for name in NAMES:
             _wait_for_beat(role, tmp_path, name)
         role.send_signal(number)
         said, _ = role.communicate(timeout=20)
         # Had it taken longer than 2.2 s, it would have left itself behind with 1.
         assert role.returncode == 0, said
         assert '"roles_ended"' in said
-        assert not any(health_file(tmp_path / "run", name).exists() for name in known_roles())
+        assert not any(health_file(tmp_path / "run", name).exists() for name in NAMES)
     finally:
         role.kill()
 

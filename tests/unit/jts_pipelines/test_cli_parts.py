@@ -56,7 +56,7 @@ def test_trading_parts_when_listed_then_roles_come_after_stores_migrations_and_s
     settings = _settings(tmp_path)
     found = {part.name: part for part in parts.trading_parts(settings)}
     assert found["migrations"].is_step
-    for name in set(parts.ROLES) & found.keys():
+    for name in parts.ROLES:
         assert {*parts.STORES, "migrations"} <= set(found[name].parents)
         assert found[name].argv[-2:] == ("run", name)
         assert found[name].environment["JTS_HOME"] == str(tmp_path)
