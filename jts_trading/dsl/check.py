@@ -31,6 +31,17 @@ def check(strategy: s.Strategy, source: SourceText, overrides: Mapping[str, str]
     Raises:
         StrategyError: With line, column and what would be accepted.
     """
+    return resolve(strategy, source, overrides)[0]
+
+
+def resolve(
+    strategy: s.Strategy, source: SourceText, overrides: Mapping[str, str]
+) -> tuple[Program, Resolver]:
+    """Check a strategy; return the program, and what its expressions resolve with.
+
+    Raises:
+        StrategyError: See `check`.
+    """
     if not _NAME.fullmatch(strategy.name):
         raise source.refuse(
             "the name of a strategy has 1 to 64 letters, digits, spaces and _ . -", strategy.at
@@ -47,7 +58,8 @@ def check(strategy: s.Strategy, source: SourceText, overrides: Mapping[str, str]
     rules = _rules(resolver, strategy)
     risk = check_risk(source, strategy.risk)
     sources = check_sources(source, strategy.sources)
-    return Program(strategy.name, scope.frames, resolver.graph, rules, risk, params, sources)
+    program = Program(strategy.name, scope.frames, resolver.graph, rules, risk, params, sources)
+    return program, resolver
 
 
 def _define(resolver: Resolver, strategy: s.Strategy, taken: dict[str, str]) -> None:

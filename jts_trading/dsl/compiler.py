@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from jts_trading.dsl import graph as g
-from jts_trading.dsl.check import check
+from jts_trading.dsl.check import check, resolve
 from jts_trading.dsl.describe import describe_nodes
 from jts_trading.dsl.emit import emit_source
 from jts_trading.dsl.errors import Place, StrategyError
@@ -22,6 +22,7 @@ from jts_trading.dsl.normal import decimal_text, duration_text, normalise
 from jts_trading.dsl.parser import parse
 from jts_trading.dsl.plan import ENGINE_VERSION, Plan, Rule, Timeframe
 from jts_trading.dsl.program import Program
+from jts_trading.dsl.tracing import Trace, trace_trees
 from jts_trading.dsl.warmup import Warmup, find_warmup, latest
 
 
@@ -68,6 +69,33 @@ def compile_strategy(
         normalised=normalised,
         digest=_digest(normalised, program),
         nodes=describe_nodes(program, live),
+    )
+
+
+def trace_strategy(
+    text: str | bytes, *, file: str = "<strategy>", params: Mapping[str, str] | None = None
+) -> Trace:
+    """Compile a strategy text to what shows the values inside its conditions.
+
+    Args:
+        text: As for `compile_strategy`; the traced step works on the same state row.
+        file: How errors name it.
+        params: Values of parameters that replace the declared ones.
+
+    Raises:
+        StrategyError: See `compile_strategy`.
+    """
+    source = read_text(text, file)
+    syntax = parse(source)
+    program, resolver = resolve(syntax, source, params or {})
+    live = program.graph.reachable(program.roots())
+    exact, layout = find_exact(program.graph), _lay_out(program, live, file)
+    count = len(program.graph.nodes)
+    return Trace(
+        source=emit_source(program, exact, layout, live, is_traced=True),
+        size=2 * count,
+        nodes=count,
+        rules=trace_trees(resolver, syntax),
     )
 
 

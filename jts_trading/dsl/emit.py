@@ -197,32 +197,64 @@ _RULES: dict[type, Callable[[Emitter, int, Any], list[str]]] = {
 
 
 def emit_source(
-    program: Program, exact: tuple[Exact, ...], layout: Layout, live: frozenset[int]
+    program: Program,
+    exact: tuple[Exact, ...],
+    layout: Layout,
+    live: frozenset[int],
+    *,
+    is_traced: bool = False,
 ) -> str:
-    """Return the source of a strategy."""
+    """Return the source of a strategy.
+
+    Args:
+        program: The checked strategy.
+        exact: How each node is held.
+        layout: Where state is.
+        live: Nodes that rules need.
+        is_traced: Emit `trace` in the place of `step`: the same step with one more argument,
+            `values`, in which it leaves the value of node n at n (truths as 0, 1, 2) and the
+            comparison of a crossing on the bar before behind all nodes, at n + their number.
+    """
     emit = Emitter(program.graph, exact, layout)
     nodes = program.graph.nodes
     columns = {n.name for i, n in enumerate(nodes) if i in live and isinstance(n, g.Column)}
     body: list[str] = []
     for frame in range(1, len(program.frames.table)):
         body += _frame(emit, frame, live)
-    body += [f"v{number} = state[{slot}]" for number, slot in sorted(layout.held.items())]
+    for number, slot in sorted(layout.held.items()):
+        body += [f"v{number} = state[{slot}]", *_kept(emit, number, is_traced)]
     for number in sorted(live):
         if g.frame_of(nodes[number]) == g.BASE_FRAME:
             body += _RULES[type(nodes[number])](emit, number, nodes[number])
+            body += _kept(emit, number, is_traced)
     body += _fire(emit, program)
     if any("scale" in line for line in body):
         body.insert(0, f"scale = state[{SCALE_SLOT}]")
     extras = "".join(f", {name}" for name in EXTRA_COLUMNS if name in columns)
+    name = "step"
+    if is_traced:
+        name, extras = "trace", f"{extras}, values"
     parts = [
         "import math",
         *_pasted(program, live),
         f"STATE_SIZE = {layout.size}",
         _initial(layout),
-        f"def step(state, open_, high, low, close, volume, tf_closed{extras}):\n"
+        f"def {name}(state, open_, high, low, close, volume, tf_closed{extras}):\n"
         + "\n".join(_INDENT + line for line in body),
     ]
     return "\n\n\n".join(parts) + "\n"
+
+
+def _kept(emit: Emitter, number: int, is_traced: bool) -> list[str]:
+    """Return the statements that leave the value of a node for whoever asks why."""
+    node = emit.graph.nodes[number]
+    if not is_traced or isinstance(node, g.Indicator):
+        return []
+    value = emit.truth(number) if g.is_truth(node) else emit.value(number)
+    lines = [f"values[{number}] = {value}"]
+    if isinstance(node, g.Cross) and g.frame_of(node) == g.BASE_FRAME:
+        lines.append(f"values[{len(emit.graph.nodes) + number}] = p{number}")
+    return lines
 
 
 def _frame(emit: Emitter, frame: int, live: frozenset[int]) -> list[str]:

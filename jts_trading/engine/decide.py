@@ -28,6 +28,7 @@ from jts_trading.engine.outcomes import Outcome
 from jts_trading.engine.recording import Draft, record
 from jts_trading.engine.slots import is_tradable
 from jts_trading.engine.state import EngineState, Instance, Wanted
+from jts_trading.engine.words import risk_node
 from jts_trading.strategy.rules import REASON_STOP_LOSS
 from jts_trading.strategy.stops import is_daily_loss_reached
 
@@ -109,6 +110,7 @@ def _leave(state: EngineState, draft: Draft, reason: int, now_ns: int) -> None:
     instance, symbol = draft.instance, draft.symbol
     if reason >= REASON_STOP_LOSS:
         draft.reasons.append(reason)
+        draft.values.append(risk_node(instance, symbol, reason, draft.bar.close))
     if now_ns - draft.bar.known_ns > state.settings.decision_age_ns:
         _want(state, draft, OrderSide.SELL, reason, now_ns)
         draft.outcomes.append(Outcome.OLD_EXIT)

@@ -7,12 +7,14 @@ import numpy as np
 from jts_trading.domain.feed_messages import BarClosed
 from jts_trading.domain.instruments import parse_venue, quantity_scale
 from jts_trading.dsl.plan import Timeframe
+from jts_trading.dsl.tracing import Evaluated
+from jts_trading.dsl.tracing import evaluate as conditions
 from jts_trading.engine.bars import Bar
 from jts_trading.engine.events import Effect
 from jts_trading.engine.identity import bar_id
 from jts_trading.engine.recording import Draft
 from jts_trading.engine.state import EngineState, Instance, SymbolRow
-from jts_trading.engine.words import rules_text
+from jts_trading.engine.words import rule_nodes
 from jts_trading.strategy.frames import period_number
 
 
@@ -29,20 +31,41 @@ def evaluate(instance: Instance, bar: Bar) -> Draft | None:
     if len(instance.before) != len(row):
         instance.before = np.zeros(len(row))
     instance.before[:] = row
-    volume = bar.volume / 10 ** quantity_scale(parse_venue(bar.venue))
-    fired = instance.program.step(
-        row,
-        float(bar.open),
-        float(bar.high),
-        float(bar.low),
-        float(bar.close),
-        volume,
-        closed,
-    )
+    arguments = _arguments(instance, bar, closed)
+    fired = instance.program.step(row, *arguments)
     symbol.day, symbol.stamp_ms, symbol.open_ms = bar.day, bar.stamp_ms, bar.open_ms
     symbol.bars += 1
-    values = rules_text(instance.program.plan, fired) if fired else ""
+    values = look_at(instance, bar.instrument_id, fired, arguments) if fired else []
     return Draft(instance, bar, fired, values)
+
+
+def _arguments(instance: Instance, bar: Bar, closed: int) -> tuple[float, ...]:
+    """Return what `step` takes beside the state."""
+    volume = bar.volume / 10 ** quantity_scale(parse_venue(bar.venue))
+    prices = (float(bar.open), float(bar.high), float(bar.low), float(bar.close))
+    extras = (bar.day,) if instance.program.needs_session else ()
+    return (*prices, volume, closed, *extras)
+
+
+def look_at(
+    instance: Instance, symbol: str, fired: int, arguments: tuple[float, ...]
+) -> list[Evaluated]:
+    """Return the rules of an instance with the values inside their conditions.
+
+    The traced step sees the state before the bar, so its values are those that decided.
+    """
+    program, trace = instance.program, instance.program.trace
+    if trace is None or program.traced is None:
+        return rule_nodes(program.plan, fired)
+    values = np.full(trace.size, np.nan)
+    if program.traced(instance.before, *arguments, values) != fired:
+        # Only an explanation is lost: trading does not stop for that.
+        return rule_nodes(program.plan, fired)
+    scale = instance.units[symbol].price_scale
+    return [
+        {"rule": bit, **conditions(tree, trace, values.tolist(), scale)}
+        for bit, tree in enumerate(trace.rules)
+    ]
 
 
 def frames_closed(frames: tuple[Timeframe, ...], symbol: SymbolRow, bar: Bar) -> int:

@@ -4,9 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import msgspec
+
 from jts_trading.domain.journal_events import DecisionRecorded, IntentRecorded, SignalRecorded
 from jts_trading.domain.orders import OrderSide
 from jts_trading.dsl.grammar import Side
+from jts_trading.dsl.tracing import Evaluated
 from jts_trading.engine.bars import Bar
 from jts_trading.engine.events import Effect
 from jts_trading.engine.identity import decision_id, signal_id
@@ -23,7 +26,7 @@ class Draft:
 
     Attributes:
         fired: Mask of the rules that fired.
-        values: The evaluated conditions as JSON.
+        values: The evaluated conditions, of rules and of the risk block.
         reasons: What signals are recorded for, beside the rules.
         outcomes: Why an order was given or not, of exit and entry.
     """
@@ -31,7 +34,7 @@ class Draft:
     instance: Instance
     bar: Bar
     fired: int
-    values: str
+    values: list[Evaluated]
     reasons: list[int] = field(default_factory=list)
     outcomes: list[str] = field(default_factory=list)
     intent: IntentRecorded | None = None
@@ -81,7 +84,7 @@ def record(state: EngineState, draft: Draft, now_ns: int) -> list[Effect]:
         price=price,
         fired=draft.fired,
         outcome="; ".join(draft.outcomes),
-        values=draft.values,
+        values=msgspec.json.encode(draft.values).decode() if draft.values else "",
         bar=bar_text(bar, draft.instance.units[draft.symbol]),
         equity=draft.instance.equity(),
         triggered_ns=draft.triggered_ns,

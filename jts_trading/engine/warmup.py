@@ -57,7 +57,7 @@ def warm(instance: Instance, symbol: str, builder: BarBuilder, bars: BarColumns)
     row = instance.symbols[symbol]
     fired = np.zeros(len(bars.day), np.int64)
     closed = _frames_closed(instance.program.plan.timeframes, row, bars)
-    instance.program.advance(instance.rows[symbol], bars.values, closed, fired)
+    instance.program.advance(instance.rows[symbol], bars.values, bars.day, closed, fired)
     row.day, row.stamp_ms = int(bars.day[-1]), int(bars.stamp_ms[-1])
     row.open_ms = int(bars.open_ms[-1])
     row.bars += len(bars.day)

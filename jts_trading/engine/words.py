@@ -2,23 +2,21 @@
 
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
 
 import msgspec
 
 from jts_trading.domain.instruments import parse_venue, quantity_scale
 from jts_trading.dsl.normal import decimal_text
 from jts_trading.dsl.plan import Plan
+from jts_trading.dsl.tracing import Evaluated
 from jts_trading.engine.bars import Bar
+from jts_trading.engine.state import Instance
 from jts_trading.strategy.rules import (
     REASON_STOP_LOSS,
     REASON_TAKE_PROFIT,
     REASON_TRAILING_STOP,
 )
 from jts_trading.strategy.units import Units
-
-# JSON by nature: values of any kind.
-Node = dict[str, Any]
 
 
 def bar_text(bar: Bar, units: Units) -> str:
@@ -52,10 +50,22 @@ def condition_of(plan: Plan, reason: int) -> str:
     return f"{name} {decimal_text(Fraction(share or 0) * 100)}%"
 
 
-def rules_text(plan: Plan, fired: int) -> str:
-    """Return which rules fired as JSON, without the values inside their conditions."""
-    nodes: list[Node] = [
+def rule_nodes(plan: Plan, fired: int) -> list[Evaluated]:
+    """Return which rules fired, without the values inside their conditions."""
+    return [
         {"rule": rule.bit, "text": rule.condition, "value": bool(fired >> rule.bit & 1)}
         for rule in plan.rules
     ]
-    return msgspec.json.encode(nodes).decode()
+
+
+def risk_node(instance: Instance, symbol: str, reason: int, close: int) -> Evaluated:
+    """Return a part of the risk block that hit, with the prices that it compared."""
+    units, held = instance.units[symbol], instance.account.holding(symbol)
+    parts = [{"text": "close", "value": float(units.price(close))}]
+    if reason == REASON_TRAILING_STOP:
+        peak = units.price(instance.books[symbol].peak)
+        parts.append({"text": "highest close since entry", "value": float(peak)})
+    else:
+        parts.append({"text": "average cost", "value": float(held.average_cost or 0)})
+    text = condition_of(instance.program.plan, reason)
+    return {"rule": reason, "text": text, "value": True, "children": parts}

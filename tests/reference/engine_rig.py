@@ -24,7 +24,7 @@ from jts_trading.domain.orders import OrderIntent, OrderSide
 from jts_trading.domain.sessions import calendar_for
 from jts_trading.domain.ticks import Aggressor, TradeTick
 from jts_trading.domain.trading_inputs import StrategyInput
-from jts_trading.dsl.compiler import compile_strategy
+from jts_trading.dsl.compiler import compile_strategy, trace_strategy
 from jts_trading.engine.events import ClockRead, Effect, JournalRead, TicksArrived
 from jts_trading.engine.identity import order_id
 from jts_trading.engine.program import Program, kernel_source, make_program
@@ -89,7 +89,9 @@ def prepare(
     """Compile an instance."""
     plan = compile_strategy(spec.dsl_code, params=spec.params)
     rules = read_rules(plan, settings.sizes, spec.currency)
-    return Prepared(spec, make_program(plan, rules, load(kernel_source(plan))))
+    trace = trace_strategy(spec.dsl_code, params=spec.params)
+    program = make_program(plan, rules, load(kernel_source(plan)), trace, load(trace.source))
+    return Prepared(spec, program)
 
 
 class Rig:
@@ -146,6 +148,11 @@ class Rig:
             )
             self._fill_waiting(each)
         return self.effects[before:]
+
+    def take(self, entry: TicksCollected) -> None:
+        """Let the engine take an entry in when its last trade arrives."""
+        now_ns = entry.ticks[-1].ts_recv_ns
+        self._keep(step(self.state, TicksArrived(entry, ""), now_ns))
 
     def entry(
         self, prints: Iterable[Print], lag_ns: int = 0, recv_ns: int | None = None

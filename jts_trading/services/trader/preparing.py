@@ -10,16 +10,17 @@ from jts_trading.domain.errors import JtsError, TerminalError
 from jts_trading.domain.instruments import parse_instrument_id
 from jts_trading.domain.sessions import local_date
 from jts_trading.domain.trading_inputs import StrategyInput
-from jts_trading.dsl.compiler import compile_strategy
+from jts_trading.dsl.compiler import compile_strategy, trace_strategy
+from jts_trading.dsl.grammar import SESSION_COLUMN
 from jts_trading.dsl.plan import Plan
-from jts_trading.engine.program import Kernel, Program, kernel_source, make_program
+from jts_trading.engine.program import Kernel, Program, TraceKernel, kernel_source, make_program
 from jts_trading.engine.setup import Prepared
 from jts_trading.engine.terms import units_of
 from jts_trading.strategy.frames import interval_seconds
 from jts_trading.strategy.releases import release_name
 from jts_trading.strategy.rules import SizeDefaults, read_rules
 
-_COLUMNS = ("open", "high", "low", "close", "volume")
+_COLUMNS = ("open", "high", "low", "close", "volume", SESSION_COLUMN)
 
 
 class LoadKernel(Protocol):
@@ -84,7 +85,9 @@ class Compiler:
         if key not in self._programs:
             rules = read_rules(plan, self._sizes, spec.currency)
             kernel = cast("Kernel", self._load(kernel_source(plan), self._cache_dir))
-            self._programs[key] = _warmed(make_program(plan, rules, kernel))
+            trace = trace_strategy(spec.dsl_code, params=spec.params)
+            traced = cast("TraceKernel", self._load(trace.source, self._cache_dir))
+            self._programs[key] = _warmed(make_program(plan, rules, kernel, trace, traced))
         return self._programs[key]
 
 
@@ -99,8 +102,11 @@ def _require_release(plan: Plan, spec: StrategyInput) -> None:
 
 def _warmed(program: Program) -> Program:
     """Call everything once: numba compiles now, not on the first tick."""
-    row = np.zeros(program.plan.state_size)
+    row, none = np.zeros(program.plan.state_size), np.zeros(0, np.int64)
     program.init_state(row, 1.0)
-    program.advance(row, np.zeros((0, 5)), np.zeros(0, np.int64), np.zeros(0, np.int64))
-    program.step(row, 1.0, 1.0, 1.0, 1.0, 1.0, 0)
+    program.advance(row, np.zeros((0, 5)), none, none, none)
+    bar = (1.0, 1.0, 1.0, 1.0, 1.0, 0, *((0,) if program.needs_session else ()))
+    program.step(row, *bar)
+    if program.trace is not None and program.traced is not None:
+        program.traced(row, *bar, np.zeros(program.trace.size))
     return program

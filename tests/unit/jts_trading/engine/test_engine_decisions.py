@@ -80,7 +80,12 @@ def test_decision_when_a_rule_fires_then_decision_signal_and_intent_are_recorded
     assert kinds[2].event_id == f"intent/{order.order_id}"
     bar = json.loads(decision.bar)
     assert (bar["close"], bar["ticks"], bar["last_tick"]) == ("71100", 2, 1)
-    assert json.loads(decision.values)[0] == {"rule": 0, "text": "close > open", "value": True}
+    assert json.loads(decision.values)[0] == {
+        "rule": 0,
+        "text": "close > open",
+        "value": True,
+        "children": [{"text": "close", "value": 71_100}, {"text": "open", "value": 71_000}],
+    }
 
 
 def test_decision_when_a_trade_closed_the_bar_then_latency_counts_from_its_frame(rigs) -> None:
@@ -226,7 +231,9 @@ def test_risk_block_when_it_is_hit_then_a_signal_names_it(
     decision, signal, intent = facts
     assert (decision.fired, signal.rule, signal.condition) == (0, rule, text)
     assert (signal.kind, intent.intent.side) == ("exit", OrderSide.SELL)
-    assert json.loads(decision.values or "[]") == []
+    (node,) = json.loads(decision.values)
+    assert (node["rule"], node["text"], node["value"]) == (rule, text, True)
+    assert node["children"][0] == {"text": "close", "value": price}
 
 
 def test_decision_when_it_is_made_late_then_nothing_is_bought_and_the_exit_waits_for_fresh_data(

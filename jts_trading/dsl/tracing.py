@@ -1,0 +1,129 @@
+"""Conditions as trees whose values can be looked up: what `jts why` prints.
+
+A tree has the shape of the text; each of its nodes knows which node of the graph holds its value.
+The traced step (`emit_source(..., is_traced=True)`) leaves the values of one bar; `evaluate` puts
+the two together. Nothing is computed here: the values are those of the program that decided.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jts_trading.dsl import graph as g
+from jts_trading.dsl import syntax as s
+from jts_trading.dsl.normal import expression_text
+from jts_trading.dsl.resolve import Resolver
+from jts_trading.dsl.values import Bundle, Fixed, Kind
+from jts_trading.dsl.walk import children
+
+# JSON by nature: the value is a truth, a number or null.
+Evaluated = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TraceNode:
+    """One expression of a condition.
+
+    Attributes:
+        text: As normalised.
+        node: Number of its node in the graph; None for a constant.
+        constant: Its value where it is one, in currency where it is an amount.
+        power: Of currency: a price has 1.
+        is_truth: It is true or false.
+        is_crossing: It also has the comparison of the bar before.
+    """
+
+    text: str
+    node: int | None
+    constant: float | None
+    power: int
+    is_truth: bool
+    is_crossing: bool
+    parts: tuple["TraceNode", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """How to look at a decision of a strategy.
+
+    Attributes:
+        source: Python text that defines `trace`, the step with one more argument `values`.
+        size: How many values there are.
+        nodes: Of them, how many nodes the graph has: values of the bar before are behind.
+        rules: The condition of each rule, by its bit.
+    """
+
+    source: str
+    size: int
+    nodes: int
+    rules: tuple[TraceNode, ...]
+
+
+def trace_trees(resolver: Resolver, strategy: s.Strategy) -> tuple[TraceNode, ...]:
+    """Return the condition of each rule of a checked strategy."""
+    found: list[TraceNode] = []
+    for block in strategy.rules:
+        for when in block.rules:
+            tree = _tree(resolver, when.condition)
+            found += [tree] * len(when.actions)
+    return tuple(found)
+
+
+def evaluate(node: TraceNode, trace: Trace, values: Sequence[float], scale: float) -> Evaluated:
+    """Return a condition with its values: `text`, `value`, `children`, and `before` of a crossing.
+
+    Args:
+        node: The condition, or a part of it.
+        trace: That it belongs to.
+        values: What the traced step left.
+        scale: How many price units make one unit of currency.
+    """
+    found: Evaluated = {"text": node.text, "value": _value(node, values, scale)}
+    if node.is_crossing and node.node is not None:
+        found["before"] = _truth(values[trace.nodes + node.node])
+    if node.parts:
+        found["children"] = [evaluate(part, trace, values, scale) for part in node.parts]
+    return found
+
+
+def _value(node: TraceNode, values: Sequence[float], scale: float) -> float | bool | None:
+    if node.node is None:
+        return node.constant
+    held = float(values[node.node])
+    if node.is_truth:
+        return _truth(held)
+    if not math.isfinite(held):
+        return None
+    return held / scale**node.power if node.power else held
+
+
+def _truth(coded: float) -> bool | None:
+    return {0.0: False, 2.0: True}.get(float(coded))
+
+
+def _tree(resolver: Resolver, expression: s.Expression | s.Record) -> TraceNode:
+    text = expression_text(expression)
+    bound = None if isinstance(expression, s.Record) else resolver.bound(expression, 0)
+    if bound is None or isinstance(bound, Bundle):
+        return TraceNode(text, None, None, 0, is_truth=False, is_crossing=False)
+    if isinstance(bound, Fixed):
+        return TraceNode(text, None, float(bound.value), 0, is_truth=False, is_crossing=False)
+    graph_node = resolver.graph.nodes[bound.node]
+    is_crossing = isinstance(graph_node, g.Cross) and graph_node.frame == g.BASE_FRAME
+    return TraceNode(
+        text,
+        bound.node,
+        None,
+        bound.power,
+        is_truth=bound.kind is Kind.TRUTH,
+        is_crossing=is_crossing,
+        parts=_parts(resolver, expression),
+    )
+
+
+def _parts(resolver: Resolver, expression: s.Expression | s.Record) -> tuple[TraceNode, ...]:
+    # What a call is made of was computed on earlier bars; its value says everything.
+    if isinstance(expression, s.Call | s.Reference | s.History | s.Record):
+        return ()
+    return tuple(_tree(resolver, part) for part in children(expression))
