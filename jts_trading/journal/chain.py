@@ -113,11 +113,23 @@ def open_event(row: StoredEvent) -> JournalEvent:
     Raises:
         SchemaError: Type or version is unknown, or the payload is not of its shape.
     """
-    struct = EVENTS.find(row.type, row.schema_version)
     try:
-        event: JournalEvent = msgspec.json.decode(row.payload, type=struct)  # type: ignore[assignment]
-    except msgspec.DecodeError as error:
+        return read_event_of(row.type, row.schema_version, row.payload)
+    except SchemaError as error:
         raise SchemaError(f"journal row {row.seq}: {error}") from error
+
+
+def read_event_of(kind: str, version: int, payload: bytes) -> JournalEvent:
+    """Return the event of a payload.
+
+    Raises:
+        SchemaError: Type or version is unknown, or the payload is not of its shape.
+    """
+    struct = EVENTS.find(kind, version)
+    try:
+        event: JournalEvent = msgspec.json.decode(payload, type=struct)  # type: ignore[assignment]
+    except msgspec.DecodeError as error:
+        raise SchemaError(str(error)) from error
     return event
 
 

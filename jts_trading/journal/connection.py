@@ -18,6 +18,7 @@ from storage.embedded.dsn import libpq_url
 
 Connection = psycopg.AsyncConnection[dict[str, Any]]
 
+CHANNEL = "jts_outbox"
 _TIMEOUT_S = 10.0
 _CONNECT_S = 5
 _SETTINGS = {
@@ -43,6 +44,7 @@ class Database:
         self._url = libpq_url(dsn)
         self._timeout_s = timeout_s
         self._connection: Connection | None = None
+        self._listening: Connection | None = None
         self._turn = asyncio.Lock()
 
     @asynccontextmanager
@@ -79,6 +81,35 @@ class Database:
                 # The server may still work on what was sent: that connection is of no more use.
                 await self._drop()
                 raise
+
+    def twin(self) -> "Database":
+        """Return another connection to the same database."""
+        return Database(self._url, timeout_s=self._timeout_s)
+
+    async def notified(self, seconds: float) -> bool:
+        """Return whether a commit of the journal was told within a time, as soon as it is.
+
+        The connection is busy meanwhile: use one for nothing else.
+
+        Raises:
+            JournalUnavailableError: The database did not answer.
+        """
+        async with self._turn:
+            try:
+                connection = await self._open()
+                if self._listening is not connection:
+                    await connection.execute(f"LISTEN {CHANNEL}")
+                    self._listening = connection
+                    # What was committed before nobody listened is news too.
+                    return True
+                told = [each async for each in connection.notifies(timeout=seconds, stop_after=1)]
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                await self._drop()
+                raise JournalUnavailableError(f"journal: {_one_line(error)}") from error
+            except asyncio.CancelledError:
+                await self._drop()
+                raise
+            return bool(told)
 
     async def close(self) -> None:
         """Give the connection back."""

@@ -7,16 +7,18 @@ from jts_trading.domain.journal_events import (
     AttemptStarted,
     DecisionRecorded,
     IntentRecorded,
+    OrderAdopted,
     SignalRecorded,
 )
 from jts_trading.domain.ledger_rows import BalanceRow, FillRow, LedgerRow, OrderRow
 from jts_trading.domain.orders import TERMINAL
 from jts_trading.journal.books import Books, fold
-from jts_trading.journal.chain import Head, Verdict, head_of, verify_rows
+from jts_trading.journal.chain import Head, Verdict, head_of, open_event, verify_rows
 from jts_trading.journal.rebuilding import Rebuilt, compare
 from jts_trading.journal.writing import Desk, write_all
 from jts_trading.ports.journal import (
     AccountBooks,
+    AccountDesk,
     Consumed,
     Fact,
     FencedError,
@@ -47,6 +49,7 @@ class MemoryStore:
         self.outbox: dict[int, tuple[OutboxMessage, bool]] = {}
         self.leases: dict[str, tuple[Lease, int]] = {}
         self.is_publishing = asyncio.Lock()
+        self.news = asyncio.Event()
 
 
 class MemoryJournal:
@@ -132,6 +135,16 @@ class MemoryJournal:
             newest_seq=max((row.seq for row in lines), default=0),
         )
 
+    async def account_desk(self, broker: str, account: str) -> AccountDesk:
+        """Return what the sender needs; see `ports.journal.Journal`."""
+        found = await self.account_books(broker, account)
+        wishes = {}
+        for row in found.orders:
+            first = open_event(self._store.events[row.intent_seq - 1])
+            if isinstance(first, IntentRecorded | OrderAdopted):
+                wishes[row.id] = first
+        return AccountDesk(orders=found.orders, wishes=wishes, balances=found.balances)
+
     async def events(self, after_seq: int, limit: int) -> list[StoredEvent]:
         """Return events in order; see `ports.journal.Journal`."""
         return self._store.events[after_seq : after_seq + limit]
@@ -178,6 +191,7 @@ class MemoryJournal:
             store.heads[self._writer] = head_of(row.stored)
             if row.message is not None:
                 store.outbox[row.stored.seq] = (row.message, False)
+            store.news.set()
         store.books.keep()
         store.major_ms = desk.major_ms
         return answers
@@ -212,6 +226,16 @@ class MemoryOutbox:
                 await publish(message)
                 self._store.outbox[seq] = (message, True)
             return len(waiting[:limit])
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait for a commit; see `ports.journal.Outbox`."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._store.news.wait()
+        except TimeoutError:
+            return False
+        self._store.news.clear()
+        return True
 
     async def newest_published(self) -> dict[str, OutboxMessage]:
         """Return the newest published message of each topic."""

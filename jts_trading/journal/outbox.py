@@ -51,6 +51,7 @@ class PostgresOutbox:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._ear = database.twin()
 
     async def publish_pending(self, publish: Publish, limit: int) -> int:
         """Publish what is committed; see `ports.journal.Outbox`."""
@@ -75,6 +76,10 @@ class PostgresOutbox:
         if failure is not None:
             raise failure
         return len(done)
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait for a commit; see `ports.journal.Outbox`."""
+        return await self._ear.notified(seconds)
 
     async def newest_published(self) -> dict[str, OutboxMessage]:
         """Return the newest published message of each topic."""
@@ -114,6 +119,7 @@ class PostgresOutbox:
 
     async def close(self) -> None:
         """Give the connection back."""
+        await self._ear.close()
         await self._database.close()
 
 

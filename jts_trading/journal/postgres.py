@@ -20,21 +20,18 @@ from jts_trading.domain.journal_events import (
     IntentRecorded,
     SignalRecorded,
 )
-from jts_trading.domain.ledger_rows import ROWS, BalanceRow, OrderRow, Row, row_key
+from jts_trading.domain.ledger_rows import ROWS, Row
 from jts_trading.domain.orders import InvariantError
-from jts_trading.journal.account_view import OPEN, read_account
 from jts_trading.journal.books import Books
 from jts_trading.journal.chain import Head, Verdict, Verification, identify
-from jts_trading.journal.connection import Connection, Database
+from jts_trading.journal.connection import CHANNEL, Connection, Database
+from jts_trading.journal.reading import SNAPSHOT, PostgresReader, read_page
 from jts_trading.journal.rebuilding import Rebuilt, compare
 from jts_trading.journal.shelf import load_books
 from jts_trading.journal.tables import (
     INSERT_EVENT,
-    SELECT_EVENTS,
-    SELECT_STREAM,
     delete_all,
     event_values,
-    read_event,
     read_row,
     row_values,
     select,
@@ -42,7 +39,6 @@ from jts_trading.journal.tables import (
 )
 from jts_trading.journal.writing import Desk, Written, write_all
 from jts_trading.ports.journal import (
-    AccountBooks,
     Consumed,
     Fact,
     OutboxMessage,
@@ -53,8 +49,6 @@ from jts_trading.ports.journal import (
 
 _HEAD = "SELECT seq, major_ms FROM journal_head"
 _LOCK_HEAD = f"{_HEAD} FOR UPDATE"
-# One moment for all statements that follow, without a lock.
-_SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 # Long work between statements is wanted here.
 _PATIENT = "SET LOCAL idle_in_transaction_session_timeout = 0"
 _CHAIN = "SELECT position, hash FROM writers WHERE writer = %s"
@@ -68,16 +62,13 @@ _INSERT_MESSAGE = """
 INSERT INTO outbox (seq, major_ms, topic, type, version, payload)
 VALUES (%s, %s, %s, %s, %s, %s)
 """
-_FIND = (
-    "r.id = %(id)s::uuid OR r.client_order_id = %(client)s"
-    " OR (r.broker, r.account, r.venue_order_id) = (%(broker)s, %(account)s, %(venue)s)"
-)
-_NEWEST = b" ORDER BY r.intent_seq DESC LIMIT 1"
+# Whoever publishes hears of a commit at once; see `outbox`.
+_NOTIFY = f"NOTIFY {CHANNEL}"
 _PAGE_ROWS = 2_000
 _LONG_S = 600.0
 
 
-class PostgresJournal:
+class PostgresJournal(PostgresReader):
     """One writer's journal.
 
     Args:
@@ -86,7 +77,7 @@ class PostgresJournal:
     """
 
     def __init__(self, database: Database, writer: str) -> None:
-        self._database = database
+        super().__init__(database)
         self._writer = writer
 
     async def record_intent(
@@ -107,60 +98,6 @@ class PostgresJournal:
         """Commit facts; see `ports.journal.Journal`."""
         return await self._commit(facts, consumed)
 
-    async def load_open(self) -> list[OrderRow]:
-        """Return every order that has not ended; see `ports.journal.Journal`."""
-        async with self._database.transaction() as connection:
-            cursor = await connection.execute(select(OrderRow, OPEN))
-            found = [read_row(OrderRow, row) for row in await cursor.fetchall()]
-        return sorted(found, key=lambda row: row.intent_seq)
-
-    async def find_order(
-        self,
-        *,
-        order_id: str | None = None,
-        client_order_id: str | None = None,
-        venue_order_id: tuple[str, str, str] | None = None,
-    ) -> OrderRow | None:
-        """Return an order by one of its ids; see `ports.journal.Journal`."""
-        broker, account, venue = venue_order_id or (None, None, None)
-        values = {
-            "id": order_id,
-            "client": client_order_id,
-            "broker": broker,
-            "account": account,
-            "venue": venue,
-        }
-        async with self._database.transaction() as connection:
-            cursor = await connection.execute(select(OrderRow, _FIND) + _NEWEST, values)
-            row = await cursor.fetchone()
-        return None if row is None else read_row(OrderRow, row)
-
-    async def ledger(self) -> list[BalanceRow]:
-        """Return all balances; see `ports.journal.Journal`."""
-        async with self._database.transaction() as connection:
-            cursor = await connection.execute(select(BalanceRow))
-            found = [read_row(BalanceRow, row) for row in await cursor.fetchall()]
-        return sorted(found, key=row_key)
-
-    async def account_books(
-        self, broker: str, account: str, venue_order_ids: Sequence[str] = ()
-    ) -> AccountBooks:
-        """Return what is known of an account; see `ports.journal.Journal`."""
-        async with self._database.transaction() as connection:
-            await connection.execute(_SNAPSHOT)
-            return await read_account(connection, broker, account, venue_order_ids)
-
-    async def events(self, after_seq: int, limit: int) -> list[StoredEvent]:
-        """Return events in order; see `ports.journal.Journal`."""
-        async with self._database.transaction() as connection:
-            return await _page(connection, after_seq, limit)
-
-    async def stream(self, name: str, newest: int = 1_000) -> list[StoredEvent]:
-        """Return the newest events about one thing; see `ports.journal.Journal`."""
-        async with self._database.transaction() as connection:
-            cursor = await connection.execute(SELECT_STREAM, {"stream": name, "limit": newest})
-            return [read_event(row) for row in reversed(await cursor.fetchall())]
-
     async def verify(self) -> Verdict:
         """Check every chain from its first row, as of now; commits go on meanwhile.
 
@@ -169,7 +106,7 @@ class PostgresJournal:
         """
         verification = Verification()
         async with self._database.transaction(timeout_s=_LONG_S) as connection:
-            await connection.execute(_SNAPSHOT)
+            await connection.execute(SNAPSHOT)
             await connection.execute(_PATIENT)
             newest = _only(await (await connection.execute(_HEAD)).fetchone())
             cursor = await connection.execute("SELECT writer, position, hash FROM writers")
@@ -196,7 +133,7 @@ class PostgresJournal:
         books = Books()
         async with self._database.transaction(timeout_s=_LONG_S) as connection:
             if not replace_rows:
-                await connection.execute(_SNAPSHOT)
+                await connection.execute(SNAPSHOT)
             await connection.execute(_PATIENT)
             if replace_rows:
                 await connection.execute(_LOCK_HEAD)
@@ -212,10 +149,6 @@ class PostgresJournal:
                 await _replace(connection, books)
             return outcome
 
-    async def close(self) -> None:
-        """Give the connection back."""
-        await self._database.close()
-
     async def _commit(self, facts: Sequence[Fact], consumed: Consumed | None) -> list[Recorded]:
         async with self._database.transaction(is_pipelined=True) as connection:
             desk = await self._sit_down(connection, facts, consumed)
@@ -226,6 +159,8 @@ class PostgresJournal:
                 await connection.execute(_MOVE_HEAD, (desk.seq, desk.major_ms))
                 head = (self._writer, desk.head.position, desk.head.hash)
                 await connection.execute(_MOVE_CHAIN, head)
+                if any(_is_news(each) for each in written):
+                    await connection.execute(_NOTIFY)
         return answers
 
     async def _sit_down(
@@ -253,14 +188,14 @@ def _only(row: dict[str, Any] | None) -> dict[str, Any]:
     return row
 
 
-async def _page(connection: Connection, after_seq: int, limit: int) -> list[StoredEvent]:
-    cursor = await connection.execute(SELECT_EVENTS, {"after": after_seq, "limit": limit})
-    return [read_event(row) for row in await cursor.fetchall()]
+def _is_news(written: Written) -> bool:
+    """Return whether somebody waits for an event: to publish it, or to act on an order."""
+    return written.message is not None or written.stored.stream.startswith("order/")
 
 
 async def _all(connection: Connection) -> AsyncIterator[StoredEvent]:
     after_seq = 0
-    while page := await _page(connection, after_seq, _PAGE_ROWS):
+    while page := await read_page(connection, after_seq, _PAGE_ROWS):
         after_seq = page[-1].seq
         for row in page:
             yield row

@@ -5,14 +5,14 @@ ledger, outbox, consumer offset) or none. Facts are recognised again by their id
 venue's trade id, so every call may be repeated after a failure.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
 
 from jts_trading.domain.errors import TransientError
-from jts_trading.domain.journal_events import JournalEvent
+from jts_trading.domain.journal_events import IntentRecorded, JournalEvent, OrderAdopted
 from jts_trading.domain.ledger_rows import BalanceRow, FillRow, OrderRow
 from jts_trading.domain.orders import InvariantError
 
@@ -159,6 +159,21 @@ class AccountBooks:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountDesk:
+    """What the sender needs to know of one account before an order, at one moment.
+
+    Attributes:
+        orders: Those that have not ended, in order of their intents.
+        wishes: The first event of each of them, by order id.
+        balances: All of the account, sorted by key.
+    """
+
+    orders: tuple[OrderRow, ...] = ()
+    wishes: Mapping[str, IntentRecorded | OrderAdopted] = field(default_factory=dict)
+    balances: tuple[BalanceRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """The right to send.
 
@@ -256,6 +271,14 @@ class Journal(Protocol):
         """
         ...
 
+    async def account_desk(self, broker: str, account: str) -> AccountDesk:
+        """Return the open orders of an account with their wishes, and its balances.
+
+        Raises:
+            JournalUnavailableError: It did not answer.
+        """
+        ...
+
     async def events(self, after_seq: int, limit: int) -> list[StoredEvent]:
         """Return events in order.
 
@@ -281,6 +304,16 @@ class Outbox(Protocol):
 
         One caller at a time: another one gets 0 at once. A message that `publish` raises on stays
         unpublished, and so do those after it.
+        """
+        ...
+
+    async def wait(self, seconds: float) -> bool:
+        """Return True as soon as something was committed, False when nothing was in that time.
+
+        One caller at a time.
+
+        Raises:
+            JournalUnavailableError: It cannot be heard.
         """
         ...
 

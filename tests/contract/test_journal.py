@@ -46,7 +46,7 @@ from jts_trading.journal.outbox import PostgresOutbox
 from jts_trading.journal.postgres import PostgresJournal
 from jts_trading.journal.relay import Relay
 from jts_trading.ports.bus import BusUnavailableError
-from jts_trading.ports.journal import Consumed, Fact, FencedError, UncoveredError
+from jts_trading.ports.journal import AccountDesk, Consumed, Fact, FencedError, UncoveredError
 from storage.embedded.dsn import libpq_url
 from storage.ledger.migrate import migrate
 
@@ -91,6 +91,7 @@ class PostgresTrial:
 
     async def close(self) -> None:
         """Give all connections back."""
+        await self.outbox.close()
         for database in self._databases:
             await database.close()
 
@@ -492,6 +493,45 @@ def test_f07_lease_when_the_holder_is_known_to_be_dead_then_its_successor_need_n
         with pytest.raises(FencedError):
             await journal.record_attempt(attempt(1, old.token))
         assert (await journal.record_attempt(attempt(1, new.token))).is_new
+
+    run(scenario)
+
+
+def test_desk_when_asked_then_open_orders_come_with_their_wishes_and_the_balances(
+    run: Any,
+) -> None:
+    """One moment: what is open, what was wanted of it, what the account has."""
+
+    async def scenario(trial: Any) -> None:
+        journal = await sent(trial, 1)
+        await journal.record_event([filled(1, "t1", "10")])
+        await journal.record_intent([wanted(2)])
+        desk = await journal.account_desk("paper", "a1")
+        books = await journal.account_books("paper", "a1")
+
+        assert [row.id for row in desk.orders] == [order_id(2)]
+        assert desk.wishes == {order_id(2): wanted(2).event}
+        assert desk.balances == books.balances
+        assert await journal.account_desk("paper", "nobody") == AccountDesk()
+
+    run(scenario)
+
+
+def test_outbox_when_something_is_committed_then_who_waits_is_told_at_once(run: Any) -> None:
+    """A commit that announces something ends the wait; silence ends it by its time."""
+
+    async def scenario(trial: Any) -> None:
+        journal = trial.journal("trader")
+        await journal.record_event([deposit()])
+        while await trial.outbox.wait(0.05):
+            pass
+        async with asyncio.timeout(5):
+            waiting = asyncio.ensure_future(trial.outbox.wait(30))
+            await asyncio.sleep(0.05)
+            assert not waiting.done()
+            await journal.record_intent([wanted(1)])
+            assert await waiting
+        assert not await trial.outbox.wait(0.01)
 
     run(scenario)
 

@@ -148,7 +148,7 @@ class Board:
         known = self._wishes.get(order_id)
         if known is None:
             events = await self.events(order_id)
-            known = _wish_of(events)
+            known = next((wish_of(event) for event in events if _is_first(event)), None)
             if known is not None:
                 self._wishes[order_id] = known
         return known
@@ -163,10 +163,16 @@ class Board:
         return [open_event(row) for row in stored]
 
 
-def _wish_of(events: Sequence[JournalEvent]) -> Wish | None:
-    for event in events:
-        if isinstance(event, IntentRecorded):
+def wish_of(event: JournalEvent) -> Wish | None:
+    """Return the wish of the first event of an order; None for another event."""
+    match event:
+        case IntentRecorded():
             return Wish(event.intent, event.reservation)
-        if isinstance(event, OrderAdopted):
+        case OrderAdopted():
             return Wish(event.intent, None)
-    return None
+        case _:
+            return None
+
+
+def _is_first(event: JournalEvent) -> bool:
+    return isinstance(event, IntentRecorded | OrderAdopted)

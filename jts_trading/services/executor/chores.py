@@ -2,15 +2,19 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 import structlog
 
 from jts_trading.domain.errors import TransientError
 from jts_trading.domain.orders import InvariantError
 from jts_trading.journal.relay import Relay
-from jts_trading.ports.journal import Fact, Journal, JournalUnavailableError
+from jts_trading.ports.bus import Bus
+from jts_trading.ports.journal import Fact, Journal, JournalUnavailableError, Outbox
 
 _AGAIN_S = 0.5
+# While the bus is away commits go on; it is not asked at each of them.
+_TROUBLE_S = 0.1
 # A bus can lose its entries without a word (flushed, restored): compare now and then.
 _RECOVER_EVERY_S = 5.0
 _NOTES_MAX = 1_000
@@ -20,30 +24,30 @@ _log = structlog.get_logger(__name__)
 
 
 class Relaying:
-    """Publishes what the journal committed, soon after the commit.
+    """Publishes what the journal committed, as soon as it is told of a commit.
 
     Args:
-        relay: One caller at a time; elsewhere it does nothing.
-        every_s: Pause between two looks at the outbox.
+        outbox: What is committed and waits.
+        bus: Where it goes; one caller at a time, elsewhere it does nothing.
+        every_s: Longest pause between two looks at the outbox.
+        on_news: Called at each commit that announces something, before it is published.
     """
 
-    def __init__(self, relay: Relay, every_s: float) -> None:
-        self._relay = relay
+    def __init__(
+        self, outbox: Outbox, bus: Bus, every_s: float, on_news: Callable[[], None]
+    ) -> None:
+        self._outbox = outbox
+        self._relay = Relay(outbox, bus)
         self._every_s = every_s
-        self._news = asyncio.Event()
+        self._on_news = on_news
         self.published = 0
         self.trouble = ""
-
-    def wake(self) -> None:
-        """Look at once."""
-        self._news.set()
 
     async def run(self) -> None:
         """Publish until cancelled; find out now and then what the bus lost."""
         loop = asyncio.get_running_loop()
         recover_at = loop.time()
         while True:
-            self._news.clear()
             try:
                 if loop.time() >= recover_at:
                     await self._relay.recover()
@@ -53,12 +57,17 @@ class Relaying:
             except TransientError as error:
                 recover_at = loop.time()
                 self.trouble = str(error)
-                await asyncio.sleep(_AGAIN_S)
-            try:
-                async with asyncio.timeout(self._every_s):
-                    await self._news.wait()
-            except TimeoutError:
-                continue
+            await self._wait()
+
+    async def _wait(self) -> None:
+        pause_s = _AGAIN_S if self.trouble else self._every_s
+        try:
+            if await self._outbox.wait(pause_s):
+                self._on_news()
+                if self.trouble:
+                    await asyncio.sleep(_TROUBLE_S)
+        except JournalUnavailableError:
+            await asyncio.sleep(_AGAIN_S)
 
 
 class LateNotes:

@@ -94,16 +94,12 @@ class Dispatcher:
         sender: Of the account.
         breaker: Of its venue.
         means: What all accounts share.
-        on_change: Called after each change of an order in the journal.
     """
 
-    def __init__(
-        self, sender: Sender, breaker: Breaker, means: Means, on_change: Callable[[], None]
-    ) -> None:
+    def __init__(self, sender: Sender, breaker: Breaker, means: Means) -> None:
         self.sender = sender
         self.breaker = breaker
         self._means = means
-        self._on_change = on_change
         self._turn = asyncio.Lock()
         self._lanes = {
             priority: asyncio.Queue[str]() for priority in (Priority.REDUCE, Priority.ENTRY)
@@ -141,7 +137,6 @@ class Dispatcher:
                 _log.warning("order_waits_for_the_journal", order_id=order_id, error=str(error))
             finally:
                 self._queued.discard(order_id)
-                self._on_change()
 
     async def _bring(self, order_id: str, priority: Priority) -> None:
         """Prepare one order and send it in its turn."""

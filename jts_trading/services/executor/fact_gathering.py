@@ -19,9 +19,9 @@ from jts_trading.execution.fill_costs import CostRules, Trade
 from jts_trading.guards.kill_switch import KillSwitch
 from jts_trading.portfolio.fills import still_reserved
 from jts_trading.ports.clock import Clock
-from jts_trading.ports.journal import AccountBooks, Journal
+from jts_trading.ports.journal import AccountDesk, Journal
 from jts_trading.risk.facts import InstrumentRules, OpenOrder, RiskFacts
-from jts_trading.services.executor.board import Board, Wish
+from jts_trading.services.executor.board import Wish, wish_of
 from jts_trading.services.executor.equity import Books, EquityBook
 from jts_trading.services.executor.inputs import InputsWatch
 from jts_trading.services.executor.prices import SharedNotes
@@ -52,7 +52,6 @@ class FactGatherer:
 
     Args:
         journal: One snapshot of an account is read for each review.
-        board: Wishes of open orders.
         notes: Shared prices and reconciliations.
         inputs: Limits and strategy instances.
         equity: What losses are measured from.
@@ -71,7 +70,6 @@ class FactGatherer:
         self,
         *,
         journal: Journal,
-        board: Board,
         notes: SharedNotes,
         inputs: InputsWatch,
         equity: EquityBook,
@@ -86,7 +84,6 @@ class FactGatherer:
         prices_max: int,
     ) -> None:
         self._journal = journal
-        self._board = board
         self._notes = notes
         self._inputs = inputs
         self._equity = equity
@@ -107,11 +104,11 @@ class FactGatherer:
             JournalUnavailableError: The journal did not answer.
         """
         snapshot, reconciled, _ = await asyncio.gather(
-            self._journal.account_books(order.broker, order.account),
+            self._journal.account_desk(order.broker, order.account),
             self._notes.reconciled(order.broker, order.account),
             self._notes.look([order.instrument_id]),
         )
-        wishes = {row.id: await self._board.wish(row.id) for row in snapshot.orders}
+        wishes = {name: wish_of(event) for name, event in snapshot.wishes.items()}
         books = Books(snapshot.balances, order.currency)
         wanted = [*books.holdings, *(row.instrument_id for row in snapshot.orders)]
         others = [name for name in dict.fromkeys(wanted) if name != order.instrument_id]
@@ -182,7 +179,7 @@ def subject_of(order: OrderRow) -> str:
     return f"{order.broker}/{order.account}/{order.currency}"
 
 
-def _open_orders(snapshot: AccountBooks, wishes: dict[str, Wish | None]) -> tuple[OpenOrder, ...]:
+def _open_orders(snapshot: AccountDesk, wishes: dict[str, Wish | None]) -> tuple[OpenOrder, ...]:
     return tuple(_open_order(row, wishes.get(row.id)) for row in snapshot.orders)
 
 

@@ -27,7 +27,6 @@ from jts_trading.guards.breaker import Breaker, BreakerState
 from jts_trading.guards.kill_switch import AUDIT_NAME, KillLevel, KillSwitch
 from jts_trading.guards.sole_owner import SoleOwner
 from jts_trading.journal.lease import LeaseKeeper
-from jts_trading.journal.relay import Relay
 from jts_trading.ports.bus import Bus
 from jts_trading.ports.clock import Clock
 from jts_trading.ports.journal import Journal, JournalUnavailableError, Leases, Outbox
@@ -140,8 +139,6 @@ class Executor:
         self._recent = Recent(times.boottime_ns)
         self._late = LateNotes(stores.beside)
         self._equity = EquityBook(self._late.add)
-        relay = Relay(stores.outbox, stores.bus)
-        self._relaying = Relaying(relay, self._settings.relay_every_ms / 1000)
         self._alerts = Alerts(
             stores.bus, source=self.name, clock=times.clock, monotonic_ns=times.boottime_ns
         )
@@ -153,6 +150,9 @@ class Executor:
         )
         self._accounts = self._watch_accounts(senders)
         self._wire(senders, self._means(rules, costs))
+        self._relaying = Relaying(
+            stores.outbox, stores.bus, self._settings.relay_every_s, self._looks.wake
+        )
         self._kill_watch = KillWatch(
             self._switch,
             AuditTrail(run_directory / AUDIT_NAME),
@@ -183,7 +183,6 @@ class Executor:
         times = self._times
         facts = FactGatherer(
             journal=self._stores.journal,
-            board=self._board,
             notes=self._notes,
             inputs=self._inputs,
             equity=self._equity,
@@ -222,7 +221,7 @@ class Executor:
         journal, clock = self._stores.journal, self._times.clock
         by_name = {(sender.broker, sender.account): sender for sender in senders}
         self._dispatchers = {
-            name: Dispatcher(sender, Breaker(self._times.boottime_ns), means, self._relaying.wake)
+            name: Dispatcher(sender, Breaker(self._times.boottime_ns), means)
             for name, sender in by_name.items()
         }
         self._cancellers = {

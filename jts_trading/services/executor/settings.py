@@ -8,7 +8,7 @@ class ExecutorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     Attributes:
         look_every_s: Pause between two looks at all open orders; hints come in between.
-        relay_every_ms: Pause between two looks at the outbox.
+        relay_every_s: Longest pause between two looks at the outbox; commits tell of themselves.
         kill_every_ms: Pause between two looks at the kill switch, beside the one of every send.
         review_ms_max: Budget of facts and risk review together; more denies.
         write_within_ms: Longest time between the noted attempt and its first byte.
@@ -21,7 +21,7 @@ class ExecutorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """
 
     look_every_s: float = 2.0
-    relay_every_ms: float = 20.0
+    relay_every_s: float = 1.0
     kill_every_ms: float = 20.0
     review_ms_max: float = 100.0
     write_within_ms: float = 250.0

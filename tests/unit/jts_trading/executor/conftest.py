@@ -120,7 +120,7 @@ class World:
         self.state = MemoryState(time.monotonic_ns)
         self.sender = FakeSender()
         self.settings = ExecutorSettings(
-            look_every_s=0.02, relay_every_ms=5, kill_every_ms=5, retry_after_s=0.01
+            look_every_s=0.02, relay_every_s=0.05, kill_every_ms=5, retry_after_s=0.01
         )
         self.rules: Callable[[str], Any] = lambda _: KrxRules("KOSPI")
         self.executors: list[Executor] = []

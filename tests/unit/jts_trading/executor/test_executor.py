@@ -244,9 +244,9 @@ def test_b16_review_when_facts_stall_for_150_ms_then_denied(world: Any) -> None:
     class Slow(MemoryJournal):
         stall_s = 0.0
 
-        async def account_books(self, *names: Any) -> Any:
+        async def account_desk(self, *names: Any) -> Any:
             await asyncio.sleep(self.stall_s)
-            return await super().account_books(*names)
+            return await super().account_desk(*names)
 
     async def scenario() -> None:
         journal = Slow(world.store, "executor")
