@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jts_trading.brokers.kis.access import FileTokens, KisAccess
+from jts_trading.brokers.kis.access import FileTokens, KisAccess, StoredToken
 from jts_trading.brokers.kis.errors import TokenError, VenueBusyError, VenueRefusedError
 from jts_trading.brokers.kis.orders import CashOrder
 from jts_trading.brokers.kis.settings import KisKeys
@@ -153,5 +153,58 @@ def test_calls_when_nobody_listens_then_busy(open_venue):
             )
             with pytest.raises(VenueBusyError, match="ConnectError"):
                 await lost.token()
+
+    asyncio.run(run())
+
+
+def test_f31_token_when_many_processes_need_one_then_one_asks(open_venue, tmp_path):
+    """The file's lock is the line in which they stand; all get the same token."""
+
+    async def run() -> None:
+        async with open_venue(token_every_s=60.0) as venue:
+            path = tmp_path / "token.json"
+            many = [venue.new_access(store=FileTokens(path)) for _ in range(5)]
+            tokens = await asyncio.gather(*(access.token() for access in many))
+            assert len({token.reveal() for token in tokens}) == 1
+            assert venue.ready.sign_in.tokens_issued == 1
+            assert venue.waits == []
+
+    asyncio.run(run())
+
+
+def test_f31_token_when_refused_to_two_processes_then_one_new_token_serves_both(
+    open_venue, tmp_path
+):
+    """Whoever hears of it second finds the new token, and does not throw it away."""
+
+    async def run() -> None:
+        async with open_venue() as venue:
+            path = tmp_path / "token.json"
+            first, second = (venue.new_access(store=FileTokens(path)) for _ in range(2))
+            dead = await first.token()
+            assert (await second.token()).reveal() == dead.reveal()
+            venue.ready.sign_in.expire()
+            first.forget(dead)
+            fresh = await first.token()
+            second.forget(dead)
+            assert (await second.token()).reveal() == fresh.reveal() != dead.reveal()
+            assert venue.ready.sign_in.tokens_issued == 2
+
+    asyncio.run(run())
+
+
+def test_token_file_when_somebody_renews_then_a_dead_one_is_left_to_him(tmp_path):
+    """Dropping never removes what another process is about to save, nor another token."""
+
+    async def run() -> None:
+        store = FileTokens(tmp_path / "token.json")
+        store.save(StoredToken(value="a", issued_ns=0, expires_ns=1))
+        store.drop("b")
+        assert store.load() is not None
+        async with store.exclusive():
+            store.drop("a")
+            assert store.load() is not None
+        store.drop("a")
+        assert store.load() is None
 
     asyncio.run(run())
