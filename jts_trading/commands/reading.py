@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from jts_trading.commands import words
 from jts_trading.config.settings import Settings
 from jts_trading.domain.ledger_rows import (
     AttemptRow,
@@ -48,7 +50,7 @@ class LedgerReader:
         """Return rows of a projection, aliased `r`; condition and order are texts of ours."""
         query = select(kind, condition) + (f" ORDER BY {order}".encode() if order else b"")
         cursor = self._connection.execute(query, values or {})
-        return [read_row(kind, row) for row in cursor.fetchall()]
+        return [read_row(kind, _plain(row)) for row in cursor.fetchall()]
 
     def events(self, condition: str, values: Mapping[str, Any]) -> list[StoredEvent]:
         """Return events in order, aliased `r`; the condition is a text of ours."""
@@ -60,7 +62,16 @@ class LedgerReader:
 
     def table(self, query: str, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Return the rows of a query of ours."""
-        return self._connection.execute(query.encode(), values or {}).fetchall()
+        cursor = self._connection.execute(query.encode(), values or {})
+        return [_plain(row) for row in cursor.fetchall()]
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row whose numbers are written as people write them: 10, not 10.00000000."""
+    return {
+        name: words.plain(value) if isinstance(value, Decimal) else value
+        for name, value in row.items()
+    }
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from jts_trading.domain.messages import MESSAGES
 from jts_trading.domain.trading_inputs import TradingInputs
 from jts_trading.ports.bus import Envelope
 from jts_trading.ports.clock import SystemClock, boottime_ns
+from jts_trading.ports.journal import JournalUnavailableError
 from jts_trading.ports.state import Kind
 from jts_trading.telemetry import console
 from jts_trading.telemetry.health import read_health
@@ -149,6 +150,12 @@ async def _compare(
     daemon: DaemonSettings, stores: Stores, timeout_s: float
 ) -> list[ShownReconciliation]:
     journal, rules = stores.journal(), cost_rules(listed_in(stores))
+    try:
+        # Without our own books there is nothing to compare: no broker need be asked.
+        await journal.ledger()
+    except JournalUnavailableError as error:
+        text = f"{error}; start it with: jts up"
+        raise console.CommandError(text, console.STORAGE_FAILED) from error
     shown = []
     for account in await open_accounts(daemon, stores, stores.state()):
         name = f"{account.broker}/{account.account}"

@@ -1,5 +1,6 @@
 """The chain of an order as a tree on the terminal; everything is text, nothing is markup."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from rich.text import Text
@@ -24,11 +25,7 @@ def tree_of(document: WhyDocument) -> Tree:
     for verdict in document.verdicts:
         _add_verdict(tree, verdict)
     for event in document.events:
-        told = ", ".join(
-            f"{name} {value}"
-            for name, value in event.body.items()
-            if value not in (None, "", {}) and not isinstance(value, dict)
-        )
+        told = ", ".join(f"{name} {value}" for name, value in _figures(event.body))
         when = (event.at or "-")[11:23]
         tree.add(_text(f"{when} {event.event} (row {event.seq}, {event.writer}): {told}"))
     for note in document.sent:
@@ -44,6 +41,15 @@ def tree_of(document: WhyDocument) -> Tree:
             )
         )
     return tree
+
+
+def _figures(body: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield what an event says, the fields of structs inside it too."""
+    for name, value in body.items():
+        if isinstance(value, dict):
+            yield from _figures(value)
+        elif value not in (None, "", 0) and name not in {"order_id", "type"}:
+            yield name, value
 
 
 def _title(document: WhyDocument) -> str:

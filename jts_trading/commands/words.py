@@ -36,12 +36,19 @@ def moment(ts_ns: int, venue: str) -> datetime:
     return instant.astimezone(_KOREA if is_korean else UTC)
 
 
+def plain(value: Decimal) -> Decimal:
+    """Return the same number without zeros at its end and without an exponent."""
+    if not value.is_finite():
+        return value
+    whole = value.to_integral_value()
+    return Decimal(int(whole)) if whole == value else value.normalize()
+
+
 def amount(value: Decimal | None) -> str:
     """Return a number with thousands and no needless zeros; `-` for none."""
     if value is None:
         return "-"
-    text = f"{value.normalize():,f}"
-    return text if text != "-0" else "0"
+    return f"{plain(value):,f}"
 
 
 def short(identifier: str | None) -> str:
