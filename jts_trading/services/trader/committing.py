@@ -1,12 +1,12 @@
 """Facts of one step into the journal: stored first, committed once, whatever happens between."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 import structlog
 
-from jts_trading.domain.journal_events import DecisionRecorded, IntentRecorded
+from jts_trading.domain.journal_events import DecisionRecorded, IntentRecorded, NoteRecorded
 from jts_trading.engine.events import IntentRefused
 from jts_trading.engine.outcomes import Outcome
 from jts_trading.engine.state import EngineState, account_half, market_half
@@ -146,6 +146,30 @@ class Keeper:
                 pending = self._take_back(state, pending, error.order_id)
                 accounts.pending, accounts.half = pending, account_half(state)
                 await asyncio.to_thread(self._write, None, accounts)
+            except JournalUnavailableError as error:
+                await self._patience.wait(str(error))
+            else:
+                self._patience.answered()
+                return
+
+    async def note_begin(self, state: EngineState, names: Iterable[str]) -> None:
+        """Record from when on instances decide, for whoever computes their signals again."""
+        facts = []
+        for name in names:
+            instance = state.instances[name]
+            body = {
+                "release": instance.spec.release,
+                "decides_from_ns": instance.decides_from_ns,
+                "bars": {symbol: row.bars for symbol, row in instance.symbols.items()},
+            }
+            note = NoteRecorded(
+                topic="trader_began", subject=name, body=msgspec.json.encode(body).decode()
+            )
+            event_id = f"trader_began/{name}/{instance.decides_from_ns}"
+            facts.append(Fact(note, ts_ns=self._clock.now_ns(), event_id=event_id))
+        while facts:
+            try:
+                await self._journal.record_event(facts)
             except JournalUnavailableError as error:
                 await self._patience.wait(str(error))
             else:

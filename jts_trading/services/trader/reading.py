@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import date, timedelta
 
+import msgspec
 import polars as pl
 import structlog
 
@@ -67,22 +67,17 @@ class Topics:
         self._heard_ns: dict[str, int] = {}
         self._after: dict[str, str] = {}
 
-    async def open(self) -> None:
-        """Begin with the news that come from now on: the journal tells what was before.
-
-        Raises:
-            BusUnavailableError: The bus did not answer.
-        """
-        for topic in NEWS:
-            newest = await self._bus.newest(topic)
-            self._news[topic] = "{}-{}".format(*(newest or (0, 0)))
-
     async def read(self) -> tuple[list[Entry], bool]:
         """Return the next entries, and whether nothing more waits.
 
+        News of orders begin with those that come from now on: the journal tells the others.
+
         Raises:
             BusUnavailableError: The bus did not answer.
         """
+        if not self._news:
+            newest = {topic: await self._bus.newest(topic) or (0, 0) for topic in NEWS}
+            self._news = {topic: "{}-{}".format(*at) for topic, at in newest.items()}
         count = self._settings.entries
         entries, after = await self._bus.read(
             {**self.places, **self._news},
@@ -152,7 +147,8 @@ class TickStore:
             now_ns: Instance time.
         """
         found: list[TicksCollected] = []
-        for _ in range(max(1, int(self._settings.fill_wait_s / _FILL_POLL_S))):
+        pause_s, left_s = _FILL_POLL_S, self._settings.fill_wait_s
+        while True:
             try:
                 rows = await self._rows(state, feed, after, now_ns)
             except (MarketUnavailableError, MarketRefusedError) as error:
@@ -162,8 +158,11 @@ class TickStore:
                 found = list(entries_of(rows.filter(pl.col("tick") < before)))
                 if rows.filter(pl.col("tick") >= before).height:
                     return found
-            await asyncio.sleep(_FILL_POLL_S)
-        return found
+            if left_s <= 0:
+                return found
+            await asyncio.sleep(min(pause_s, left_s))
+            # Each look reads a day: ever fewer of them.
+            left_s, pause_s = left_s - pause_s, 2 * pause_s
 
     async def _rows(
         self, state: EngineState, feed: str, after: int, now_ns: int
@@ -174,14 +173,12 @@ class TickStore:
             by_venue.setdefault(instance.spec.venue, set()).update(symbols)
         frames = []
         for venue, symbols in by_venue.items():
-            today = local_date(venue, now_ns)
-            first: date = today - timedelta(days=self._settings.history_days)
             rows = await self._market.read(
                 "ticks",
                 venue=venue,
                 symbols=sorted(symbols),
-                first=first,
-                last=today,
+                first=local_date(venue, state.newest_ns or now_ns),
+                last=local_date(venue, now_ns),
                 interval="tick",
             )
             frames.append(rows.filter((pl.col("feed") == feed) & (pl.col("tick") > after)))
@@ -201,3 +198,18 @@ async def read_journal(journal: Journal, after_seq: int) -> JournalRead | None:
         return None
     moving = tuple((row.seq, row.ts_ns, open_event(row)) for row in page if row.type in MOVING)
     return JournalRead(moving, page[-1].seq)
+
+
+def split_after(entry: TicksCollected, last: int) -> list[TicksCollected]:
+    """Return an entry in two where a tick number lies inside it: up to it, and behind it."""
+    count = last - entry.first_tick + 1
+    if not 0 < count < len(entry.ticks):
+        return [entry]
+    head = msgspec.structs.replace(entry, ticks=entry.ticks[:count], frames=entry.frames[:count])
+    tail = msgspec.structs.replace(
+        entry,
+        first_tick=entry.first_tick + count,
+        ticks=entry.ticks[count:],
+        frames=entry.frames[count:],
+    )
+    return [head, tail]

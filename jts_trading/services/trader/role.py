@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 
-import msgspec
 import structlog
 
 from jts_trading.bus.entries import entry_key
@@ -46,6 +45,7 @@ from jts_trading.services.trader.reading import (
     TickStore,
     Topics,
     read_journal,
+    split_after,
 )
 from jts_trading.services.trader.settings import TraderSettings
 from jts_trading.services.trader.snapshots import PendingFact, Snapshots
@@ -163,6 +163,7 @@ class Trader:
             if started.is_incomplete:
                 await self._take_inputs(state, inputs)
             if not started.past:
+                await self._keeper.note_begin(state, state.instances)
                 await self._keeper.store(state, self._topics.places, is_whole=True)
             self._state, self._why = state, ""
             while True:
@@ -273,18 +274,22 @@ class Trader:
 
     async def _fill(self, state: EngineState, entry: TicksCollected) -> None:
         """Take in recorded trades that the bus passed over, before an entry."""
+        # A feed that a warm-up did not find begins with its first tick: 1.
         known = state.feeds.get(entry.feed)
-        if known is None or known.last_tick < 0 or entry.first_tick <= known.last_tick + 1:
+        after = known.last_tick if known is not None and known.last_tick > 0 else 0
+        before = entry.first_tick
+        if before <= after + 1 or not state.instances:
             return
-        after, before = known.last_tick, entry.first_tick
         now_ns = self._clock.now_ns()
         found = await self._store.between(state, entry.feed, after, before, now_ns)
         trades = 0
         for each in found:
-            for part in _parts(each, self._past.get(each.feed, -1)):
+            for part in split_after(each, self._past.get(each.feed, -1)):
                 trades += len(part.ticks)
                 await self._take(state, part, None, None)
         self._counters.add("filled_ticks_total", trades)
+        if not (after or trades):
+            return
         self._tell(
             "ticks_missing",
             f"{entry.feed}: ticks {after + 1} to {before - 1} are not on the bus; "
@@ -353,6 +358,7 @@ class Trader:
         await self._inputs.consider(inputs, state, self._group.create_task)
 
     async def _join(self, state: EngineState) -> None:
+        joined = self._inputs.warming
         try:
             doubts = await self._inputs.join(state, self._reached_ns)
         except JournalUnavailableError as error:
@@ -360,6 +366,7 @@ class Trader:
             return
         if doubts is None:
             return
+        await self._keeper.note_begin(state, joined)
         for doubt in doubts:
             self._tell("warm_up", doubt)
         await self._publisher.flush()
@@ -381,18 +388,3 @@ class Trader:
             severity="warning", check=check, subject="trader", text=text, ts_ns=now_ns
         )
         self._publisher.add(Effect(alert, f"{check}/{now_ns}"), now_ns)
-
-
-def _parts(entry: TicksCollected, last_past: int) -> list[TicksCollected]:
-    """Return an entry in two where what was decided on before ends inside it."""
-    count = last_past - entry.first_tick + 1
-    if not 0 < count < len(entry.ticks):
-        return [entry]
-    head = msgspec.structs.replace(entry, ticks=entry.ticks[:count], frames=entry.frames[:count])
-    tail = msgspec.structs.replace(
-        entry,
-        first_tick=entry.first_tick + count,
-        ticks=entry.ticks[count:],
-        frames=entry.frames[count:],
-    )
-    return [head, tail]
