@@ -26,6 +26,7 @@ DEFINITIONS = "jts_pipelines.definitions"
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _HOST = "127.0.0.1"
+# A second for questions under way, and one to end.
 _CODE_SERVER_GRACE_S = 2.0
 # A role leaves behind what is not done after 2.2 s (`jts_trading.commands.run`).
 _ROLE_GRACE_S = 2.5
@@ -120,7 +121,7 @@ def _code_server(settings: Settings, definitions: str) -> Part:
         # when everything ends would keep it that long.
         environment={
             **environment_of(settings),
-            "DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": str(int(_CODE_SERVER_GRACE_S)),
+            "DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": "1",
         },
         directory=settings.instance.dagster_home,
         probe=lambda _age_s: probes.listens(port),
