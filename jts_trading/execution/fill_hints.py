@@ -77,14 +77,10 @@ class HintBook:
         left = [notice for notice in self._pending.get(key, []) if _part(notice) not in used]
         self._pending[key] = left
 
-    def forget(self, report: OrderReport) -> None:
-        """Forget an order that has ended and is booked whole."""
-        self._pending.pop(_key_of(report), None)
-        self._seen.pop(_key_of(report), None)
-
-    def is_empty(self, report: OrderReport) -> bool:
-        """Return whether no notice of an order waits."""
-        return not self._pending.get(_key_of(report))
+    @property
+    def orders(self) -> int:
+        """Of how many orders there are notices."""
+        return len(self._seen)
 
     def keep_from(self, day: date) -> None:
         """Forget all orders of earlier days."""

@@ -145,6 +145,7 @@ class Reconciliation:
                 _adopt(work, report)
         self._find_missing(work)
         self._forget_ended(known)
+        self.hints.keep_from(look.first_day)
         return Outcome(
             tuple(work.groups), tuple(work.alerts), work.unknown, is_settled=work.is_settled
         )

@@ -120,7 +120,8 @@ def _orders(draw: st.DrawFn) -> list[Order]:
 def _steps(orders: list[Order]) -> st.SearchStrategy[list[tuple[str, int, int]]]:
     """Notices and looks, each about any order and any moment of its life, in any order."""
     which = st.integers(0, len(orders) - 1)
-    step = st.tuples(st.sampled_from(["notice", "look", "new process"]), which, st.integers(0, 5))
+    kinds = st.sampled_from(["notice", "look", "look, answer lost", "new process"])
+    step = st.tuples(kinds, which, st.integers(0, 5))
     return st.lists(step, max_size=40)
 
 
@@ -195,8 +196,13 @@ class World:
             )
         await self.journal.record_event([Fact(answer, ts_ns=START_NS)])
 
-    async def look(self, counts: list[int], after_s: float) -> None:
-        """Reconcile with a list of orders in which each has so many fills."""
+    async def look(
+        self, counts: list[int], after_s: float, *, is_answer_lost: bool = False
+    ) -> None:
+        """Reconcile with a list of orders in which each has so many fills.
+
+        A lost answer of the journal means: committed, and nobody here knows.
+        """
         self.real_s += after_s
         reports = tuple(
             order.report(min(count, len(order.fills)))
@@ -208,7 +214,8 @@ class World:
         outcome = self.reconciliation.decide(look, Known(books.orders, books.fills))
         for group in outcome.groups:
             await self.journal.record_event([fact(finding) for finding in group.findings])
-            self.reconciliation.committed(group)
+            if not is_answer_lost:
+                self.reconciliation.committed(group)
 
 
 def fact(finding: Finding) -> Fact:
@@ -236,9 +243,9 @@ def test_streams_when_in_any_order_and_number_then_the_books_are_the_venues(data
             order = orders[which]
             if kind == "notice" and count < len(order.fills):
                 world.reconciliation.hear(order.notice(count))
-            elif kind == "look":
+            elif kind in {"look", "look, answer lost"}:
                 counts = [count] * len(orders)
-                await world.look(counts, 0.3)
+                await world.look(counts, 0.3, is_answer_lost=kind != "look")
             elif kind == "new process":
                 world.new_process()
         for _ in range(4):

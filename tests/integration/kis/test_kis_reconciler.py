@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import redis
 
 from jts_trading.brokers.kis import wire
 from jts_trading.brokers.kis.account import KisAccount
@@ -20,6 +21,7 @@ from jts_trading.brokers.kis.orders import CashOrder, OrderDivision, PlacedOrder
 from jts_trading.brokers.kis.stream import KisStream, ReceivedFrame, Registration
 from jts_trading.bus.memory import MemoryBus
 from jts_trading.bus.memory_state import MemoryState
+from jts_trading.bus.redis_streams import RedisBus
 from jts_trading.domain.account_reports import FillNotice, OrderAnswer, OrderNotice
 from jts_trading.domain.errors import UnknownOutcome
 from jts_trading.domain.feed_messages import NoticesCollected, ReconciledNote, RiskAlert
@@ -102,7 +104,7 @@ class Bench:
     dsn: str
     journal: PostgresJournal
     database: Database
-    bus: MemoryBus
+    bus: Any
     state: MemoryState
     token: int
     databases: list[Database] = field(default_factory=list)
@@ -605,6 +607,36 @@ def test_process_when_killed_and_doubled_then_nothing_is_booked_twice(bench: Any
             await desk.check_rows()
             cash = await desk.amounts(LedgerAccount.CAPITAL)
             assert cash == {"external": ALLOCATION - 100_000_000, "sma": -ALLOCATION}
+
+    asyncio.run(run())
+
+
+def test_redis_when_wiped_then_nothing_is_lost_or_doubled(bench: Any, redis_url: str) -> None:
+    """F42: groups are made anew, notices are heard again, and what was missed is asked for."""
+
+    async def run() -> None:
+        async with bench() as desk:
+            desk.bus = RedisBus(redis_url)
+            async with desk.running() as role, desk.collecting(repeats=2):
+                await desk.until_equal()
+                await desk.place(Side.BUY, 120)
+                await desk.until_equal()
+                with redis.Redis.from_url(redis_url) as client:
+                    client.flushall()
+                await desk.place(Side.SELL, 120)
+                await desk.until_equal()
+                await desk.place(Side.BUY, 130)
+                await desk.until_equal()
+
+                async def is_ready() -> bool:
+                    return not role.readiness()
+
+                await desk.until(is_ready, "ready again")
+                bought = sum(
+                    fill.quantity for fill in await desk.fills() if fill.side is OrderSide.BUY
+                )
+                assert bought == 250
+            await desk.bus.close()
 
     asyncio.run(run())
 

@@ -264,6 +264,20 @@ def test_step_when_a_part_is_booked_then_only_the_rest_is_new() -> None:
     assert second.ts_event_ns == ORDER_NS + 2 * NS_PER_S
 
 
+def test_notices_when_of_days_that_are_over_then_are_forgotten() -> None:
+    """A process that runs for years keeps the hints of the days that it still looks at."""
+    desk = Desk()
+    old = notice(1, 3, 70_000, 1)
+    day_ns = 86_400 * NS_PER_S
+    desk.reconciliation.hear(msgspec.structs.replace(old, ts_event_ns=old.ts_event_ns - day_ns))
+    desk.reconciliation.hear(old)
+    assert desk.reconciliation.hints.orders == 2
+
+    desk.look([], [])
+
+    assert desk.reconciliation.hints.orders == 1
+
+
 def test_report_when_older_than_the_books_then_changes_nothing() -> None:
     """Cumulative figures never fall: an answer from before is passed over."""
     desk = Desk()
