@@ -109,7 +109,7 @@ def sim(
     )
     for number in _SIGNALS:
         signal.signal(number, _end)
-    serve = {"kis": _serve_kis}[broker]
+    serve = {"kis": _serve_kis, "binance": _serve_binance}[broker]
     asyncio.run(_serve(serve, asked))
     return console.DONE
 
@@ -173,6 +173,34 @@ async def _serve_kis(asked: Asked) -> None:
         asked.tell(
             Listening(
                 broker="kis",
+                pid=os.getpid(),
+                rest_url=ready.rest_url,
+                stream_url=ready.stream_url,
+                plays=world.title,
+            )
+        )
+
+    faults = _fault_plan(settings.faults)
+    await serve(settings, world, clock=asked.clock, faults=faults, on_ready=tell)
+
+
+async def _serve_binance(asked: Asked) -> None:
+    from jts_trading.brokers.binance.simulator.server import Ready, load_world, serve
+    from jts_trading.brokers.binance.simulator.settings import SimulatorSettings
+
+    section = asked.source.load(SimulatorSettings, "sim.binance")
+    instance = asked.settings.instance
+    ports = {
+        "rest_port": section.rest_port or instance.port("sim_binance_rest"),
+        "stream_port": section.stream_port or instance.port("sim_binance_stream"),
+    }
+    settings = msgspec.structs.replace(section, **(ports | asked.changes))
+    world = load_world(settings, asked.clock.now_ns())
+
+    def tell(ready: Ready) -> None:
+        asked.tell(
+            Listening(
+                broker="binance",
                 pid=os.getpid(),
                 rest_url=ready.rest_url,
                 stream_url=ready.stream_url,

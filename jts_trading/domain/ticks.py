@@ -58,7 +58,7 @@ class BookLevel(msgspec.Struct, frozen=True, array_like=True):
 
 
 class BookTick(msgspec.Struct, frozen=True, kw_only=True, tag="book"):
-    """A whole order book as far as the venue shows it.
+    """A whole order book as far as the venue shows it; without any level nothing is known of it.
 
     Attributes:
         asks: Best first, prices ascending; empty levels are left out.

@@ -58,8 +58,24 @@ class FeedRefused:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class BookLost:
+    """Changes of an order book are missing: nothing is known of it until it is whole again.
+
+    A `BookTick` without any level follows, for those who keep the book.
+
+    Attributes:
+        missing: Changes that are known to be lost.
+        ts_event_ns: Of the change behind the loss, UTC ns.
+    """
+
+    instrument_id: str
+    missing: int
+    ts_event_ns: int
+
+
 FeedNews = Frame | FeedOpened | FeedClosed | FeedRefused
-Decoded = TradeTick | BookTick | OrderNotice | FillNotice
+Decoded = TradeTick | BookTick | BookLost | OrderNotice | FillNotice
 
 
 class Feed(Protocol):

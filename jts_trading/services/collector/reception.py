@@ -20,6 +20,7 @@ from jts_trading.domain.feed_messages import GapSeen, NoticesCollected
 from jts_trading.domain.ticks import BookTick, TradeTick
 from jts_trading.market_store.frames import FrameKeeper, KeptFrame
 from jts_trading.ports.feed import (
+    BookLost,
     Decoded,
     Feed,
     FeedClosed,
@@ -177,6 +178,8 @@ class Reception:
             if isinstance(item, TradeTick | BookTick):
                 place = Found(item, number, at, at == len(items) - 1, session)
                 self._tick(place, began_ns)
+            elif isinstance(item, BookLost):
+                self._book_lost(item, number)
             else:
                 notices.append(item)
         if notices:
@@ -237,6 +240,19 @@ class Reception:
             reason="trades were lost" if judgement.since_ns else "the day had begun",
         )
         self._gaps.tell(gap, origin)
+
+    def _book_lost(self, lost: BookLost, number: int) -> None:
+        self._counters.add("books_lost_total", feed=self.name)
+        gap = GapSeen(
+            feed=self.name,
+            instrument_id=lost.instrument_id,
+            kind="missed",
+            start_ns=lost.ts_event_ns - 1,
+            end_ns=lost.ts_event_ns,
+            missing=Decimal(lost.missing),
+            reason="changes of the order book were lost",
+        )
+        self._gaps.tell(gap, f"{self.name}:{number}")
 
     def _tell_notices(self, notices: list[OrderNotice | FillNotice], number: int) -> None:
         by_account: dict[str, list[OrderNotice | FillNotice]] = {}

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from jts_trading.brokers.kis.limits import Quota, SlidingWindow
-from jts_trading.brokers.kis.simulator.player import TapeTime
+from jts_trading.simulation.tape_time import TapeTime
 from jts_trading.ports.clock import VirtualClock
 
 START_NS = 1_717_374_600 * 10**9

@@ -12,7 +12,6 @@ from jts_trading.brokers.kis.limits import MULTI_QUOTE_SYMBOLS_MAX, PAGE_ROWS
 from jts_trading.brokers.kis.settings import Environment
 from jts_trading.brokers.kis.simulator import answers
 from jts_trading.brokers.kis.simulator.desk import Desk
-from jts_trading.brokers.kis.simulator.http import Reply, Request
 from jts_trading.brokers.kis.simulator.orders_of_day import OrderRow, Refusal, RowKind
 from jts_trading.brokers.kis.simulator.own_books import LEDGER_PATH, ledger_reply
 from jts_trading.brokers.kis.simulator.settings import SimulatorSettings
@@ -20,6 +19,7 @@ from jts_trading.brokers.kis.simulator.sign_in import SignIn, refusal
 from jts_trading.domain.calendars import Calendar
 from jts_trading.domain.market.costs import Side
 from jts_trading.simulation.faults import FaultKind, FaultPlan, Stage
+from jts_trading.simulation.http import Reply, Request
 
 _CURSOR_WIDTH = 100
 _QUOTE_OK = ("MCA00000", "정상처리 되었습니다.")

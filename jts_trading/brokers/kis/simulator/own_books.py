@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from jts_trading.brokers.kis.simulator.desk import Desk
-from jts_trading.brokers.kis.simulator.http import Reply
+from jts_trading.simulation.http import Reply
 
 LEDGER_PATH = "/_simulator/ledger"
 

@@ -19,9 +19,8 @@ from jts_trading.brokers.kis.settings import Environment
 from jts_trading.brokers.kis.simulator import records
 from jts_trading.brokers.kis.simulator.desk import Desk
 from jts_trading.brokers.kis.simulator.gateway import Gateway
-from jts_trading.brokers.kis.simulator.http import serve_connection
 from jts_trading.brokers.kis.simulator.kept_desk import KeptDesk
-from jts_trading.brokers.kis.simulator.player import Player, Tape, TapeTime, World
+from jts_trading.brokers.kis.simulator.player import Player, Tape, World
 from jts_trading.brokers.kis.simulator.push import Push
 from jts_trading.brokers.kis.simulator.settings import SimulatorSettings
 from jts_trading.brokers.kis.simulator.sign_in import SignIn
@@ -31,6 +30,8 @@ from jts_trading.domain.sessions import calendar_for
 from jts_trading.ports.clock import Clock
 from jts_trading.simulation.account_ledger import AccountLedger
 from jts_trading.simulation.faults import FaultPlan
+from jts_trading.simulation.http import serve_connection
+from jts_trading.simulation.tape_time import TapeTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,9 @@ async def _run(
     async with asyncio.TaskGroup() as tasks:
 
         def serve_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            tasks.create_task(serve_connection(reader, writer, gateway.answer))
+            # Clients send names of parameters in either case.
+            serving = serve_connection(reader, writer, gateway.answer, name_of=str.upper)
+            tasks.create_task(serving)
 
         rest = await asyncio.start_server(serve_client, sock=listening[0])
         try:

@@ -7,8 +7,8 @@ import msgspec
 
 from jts_trading.brokers.kis.limits import NS_PER_S, QUOTAS, Quota, QuotaName, SlidingWindow
 from jts_trading.brokers.kis.simulator.answers import kst
-from jts_trading.brokers.kis.simulator.http import Reply
 from jts_trading.brokers.kis.simulator.settings import SimulatorSettings
+from jts_trading.simulation.http import Reply
 
 
 def refusal(status: int, code: str, text: str) -> Reply:

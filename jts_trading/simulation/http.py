@@ -1,4 +1,4 @@
-"""As much of HTTP/1.1 over TCP as REST of a broker needs: requests with a length, kept alive."""
+"""As much of HTTP/1.1 over TCP as REST of a venue needs: requests with a length, kept alive."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -7,11 +7,19 @@ from urllib.parse import parse_qsl, urlsplit
 
 HEAD_BYTES_MAX = 16_384
 BODY_BYTES_MAX = 1_048_576
-_REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 500: "Error"}
+_REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    403: "Forbidden",
+    404: "Not Found",
+    418: "Banned",
+    429: "Too Many Requests",
+    500: "Error",
+}
 
 
 class Request(NamedTuple):
-    """One request; names of headers are lower case, of query parameters upper case."""
+    """One request; names of headers are lower case, of parameters as `serve_connection` says."""
 
     method: str
     path: str
@@ -33,11 +41,22 @@ Answerer = Callable[[Request], Reply | None]
 
 
 async def serve_connection(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answerer
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    answer: Answerer,
+    *,
+    name_of: Callable[[str], str] = str,
 ) -> None:
-    """Answer the requests of one connection until it ends."""
+    """Answer the requests of one connection until it ends.
+
+    Args:
+        reader: What the client says.
+        writer: What it is told.
+        answer: Answers one request.
+        name_of: Spells names of query parameters as `answer` expects them.
+    """
     try:
-        while (request := await _read(reader)) is not None:
+        while (request := await _read(reader, name_of)) is not None:
             reply = answer(request)
             if reply is None:
                 await reader.read()
@@ -51,7 +70,7 @@ async def serve_connection(
         writer.close()
 
 
-async def _read(reader: asyncio.StreamReader) -> Request | None:
+async def _read(reader: asyncio.StreamReader, name_of: Callable[[str], str]) -> Request | None:
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:
@@ -67,9 +86,8 @@ async def _read(reader: asyncio.StreamReader) -> Request | None:
     length = headers.get("content-length", "0")
     if not length.isdigit() or int(length) > BODY_BYTES_MAX:
         return None
-    # Clients send names of parameters in either case.
     query = {
-        name.upper(): value for name, value in parse_qsl(target.query, keep_blank_values=True)
+        name_of(name): value for name, value in parse_qsl(target.query, keep_blank_values=True)
     }
     return Request(method, target.path, query, headers, await reader.readexactly(int(length)))
 
