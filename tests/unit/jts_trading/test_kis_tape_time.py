@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from jts_trading.brokers.kis.limits import Quota, SlidingWindow
-from jts_trading.simulation.tape_time import TapeTime
 from jts_trading.ports.clock import VirtualClock
+from jts_trading.simulation.tape_time import TapeTime
 
 START_NS = 1_717_374_600 * 10**9
 LATER_NS = START_NS + 60 * 10**9
