@@ -107,7 +107,8 @@ def _add_node(branch: Tree, node: Any) -> None:
     )
     value = node.get("value")
     style = {True: "green", False: "red"}.get(value, "") if isinstance(value, bool) else ""
-    child = branch.add(_text(f"{node.get('text', '')} = {value}", style))
+    before = f" (on the bar before: {node['before']})" if "before" in node else ""
+    child = branch.add(_text(f"{node.get('text', '')} = {value}{before}", style))
     for each in inner:
         _add_node(child, each)
 

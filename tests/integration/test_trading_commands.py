@@ -62,7 +62,8 @@ VALUES = [
         "rule": 0,
         "text": "sma(5) crosses above sma(20)",
         "value": True,
-        "nodes": [{"text": "sma(5)", "value": 46_990.5}, {"text": "sma(20)", "value": 46_980}],
+        "before": False,
+        "children": [{"text": "sma(5)", "value": 46_990.5}, {"text": "sma(20)", "value": 46_980}],
     }
 ]
 
@@ -364,6 +365,7 @@ def test_why_when_asked_of_an_order_then_goes_from_the_bytes_to_the_fills(desk: 
     by_prefix, by_venue = desk.ask(why, "0a1b2c"), desk.ask(why, "20180226-06010-0000000001")
     assert by_prefix["order"]["id"] == by_venue["order"]["id"] == ORDER
     printed = desk.run(why, ORDER)[1]
+    assert "= True (on the bar before: False)" in printed
     for told in ("sma(5) = 46990.5", "risk allowed", "3.250 ms after the frame", "삼성전자"):
         assert told in printed
 
