@@ -92,7 +92,7 @@ class RiskFacts:
 
     Attributes:
         price: Newest trade of the instrument, from the shared state or remembered.
-        is_price_shared: The shared state told it just now; else it is only remembered.
+        is_price_shared: The shared state told it at most a moment ago; else it is remembered.
         rules: Rules of the instrument at its venue.
         strategy: The strategy instance as the trading inputs have it.
         cash: Of the account in the order's currency: everything traded so far, settled or not.

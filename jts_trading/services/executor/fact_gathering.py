@@ -112,9 +112,8 @@ class FactGatherer:
         books = Books(snapshot.balances, order.currency)
         wanted = [*books.holdings, *(row.instrument_id for row in snapshot.orders)]
         others = [name for name in dict.fromkeys(wanted) if name != order.instrument_id]
-        is_shared = self._notes.is_reachable
         if others:
-            is_shared &= await self._notes.look(others[: self._prices_max])
+            await self._notes.look(others[: self._prices_max])
         row = next((row for row in snapshot.orders if row.id == order.id), None)
         facts = self._facts(
             order,
@@ -122,7 +121,7 @@ class FactGatherer:
             _open_orders(snapshot, wishes),
             reconciled=reconciled,
             price=self._notes.remembered(order.instrument_id),
-            is_price_shared=is_shared,
+            is_price_shared=self._notes.is_told(order.instrument_id),
         )
         return Briefing(row, wishes.get(order.id), facts)
 

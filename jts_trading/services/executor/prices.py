@@ -1,6 +1,7 @@
 """Newest prices and reconciliations from the shared state, and what is remembered without it."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 
@@ -15,6 +16,7 @@ _RECONCILED = msgspec.msgpack.Decoder(ReconciledNote)
 _ANSWER_S = 0.04
 # After a failure the state is left alone for so long: an exit must not wait for it again.
 _DEAF_S = 0.25
+_TOLD_S = 2.0
 _NS_PER_S = 1_000_000_000
 
 
@@ -31,7 +33,8 @@ class SharedNotes:
         self._monotonic_ns = monotonic_ns
         self._deaf_until_ns = 0
         self._prices: dict[str, PriceNote] = {}
-        self.is_reachable = False
+        self._told_ns: dict[str, int] = {}
+        self._reconciled: dict[str, ReconciledNote] = {}
 
     def remembered(self, instrument_id: str) -> PriceNote | None:
         """Return the newest price that was ever seen, however old."""
@@ -41,44 +44,48 @@ class SharedNotes:
         """Return the newest price of each instrument that was ever seen."""
         return {name: note.price for name, note in self._prices.items()}
 
-    async def look(self, instrument_ids: Iterable[str]) -> bool:
-        """Fetch prices; return whether the state answered for all of them."""
-        answers = await asyncio.gather(*(self._price(name) for name in instrument_ids))
-        self.is_reachable = all(answers)
-        return self.is_reachable
+    def is_told(self, instrument_id: str) -> bool:
+        """Return whether the state told the price just now, or at most a moment ago.
+
+        One slow answer is no loss: the price of a moment ago is as good, and its age is judged.
+        """
+        told_ns = self._told_ns.get(instrument_id)
+        return told_ns is not None and self._monotonic_ns() - told_ns <= _TOLD_S * _NS_PER_S
+
+    async def look(self, instrument_ids: Iterable[str]) -> None:
+        """Fetch prices; what the state does not tell in time stays as it was."""
+        await asyncio.gather(*(self._price(name) for name in instrument_ids))
 
     async def reconciled(self, broker: str, account: str) -> ReconciledNote | None:
-        """Return the newest reconciliation of an account; None when it is not known."""
-        content = await self._get(Kind.RECONCILED, f"{broker}/{account}")
-        if not content:
-            return None
-        try:
-            return _RECONCILED.decode(content)
-        except msgspec.DecodeError:
-            return None
+        """Return the newest reconciliation of an account that was ever told; its age is judged."""
+        name = f"{broker}/{account}"
+        content = await self._get(Kind.RECONCILED, name)
+        if content:
+            with contextlib.suppress(msgspec.DecodeError):
+                self._reconciled[name] = _RECONCILED.decode(content)
+        return self._reconciled.get(name)
 
-    async def _price(self, instrument_id: str) -> bool:
+    async def _price(self, instrument_id: str) -> None:
         content = await self._get(Kind.PRICE, instrument_id)
-        if content is None:
-            return False
         if not content:
-            return True
+            # Gone from the state is not told either: whoever shares it has stopped.
+            return
         try:
             note = _PRICES.decode(content)
         except msgspec.DecodeError:
-            return False
+            return
+        self._told_ns[instrument_id] = self._monotonic_ns()
         known = self._prices.get(instrument_id)
         if known is None or note.ts_recv_ns >= known.ts_recv_ns:
             self._prices[instrument_id] = note
-        return True
 
     async def _get(self, kind: Kind, name: str) -> bytes | None:
-        """Return a value, empty when there is none, None when the state does not answer."""
+        """Return a value; None when there is none, or the state does not answer in time."""
         if self._monotonic_ns() < self._deaf_until_ns:
             return None
         try:
             async with asyncio.timeout(_ANSWER_S):
-                return await self._state.get(kind, name) or b""
+                return await self._state.get(kind, name)
         except (StateUnavailableError, TimeoutError):
             self._deaf_until_ns = self._monotonic_ns() + int(_DEAF_S * _NS_PER_S)
             return None

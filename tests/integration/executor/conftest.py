@@ -195,6 +195,11 @@ class House:
         rows = self.ready.desk.rows.values()
         return Counter(row.quantity for row in rows if row.kind is RowKind.NEW)
 
+    def prices_at_venue(self) -> Counter[tuple[int, int]]:
+        """How often the simulator was sent each order, by quantity and price."""
+        rows = self.ready.desk.rows.values()
+        return Counter((row.quantity, row.price) for row in rows if row.kind is RowKind.NEW)
+
     async def keep_price(self) -> None:
         """Put the newest trade again and again."""
         while True:

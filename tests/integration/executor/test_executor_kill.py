@@ -33,10 +33,6 @@ async def _ready(house: Any, executor: Any, home: Path | None = None) -> None:
     await house.eventually(is_ready, 20)
 
 
-def _name(number: int) -> str:
-    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"kill {number}"))
-
-
 def test_f05_executor_when_killed_at_random_moments_then_each_order_is_at_the_venue_once(
     open_house: Any, rng: random.Random
 ) -> None:
@@ -45,13 +41,18 @@ def test_f05_executor_when_killed_at_random_moments_then_each_order_is_at_the_ve
     async def play() -> None:
         async with open_house() as house, house.running("reconciler"):
             orders: list[str] = []
+            looks: list[tuple[int, int]] = []
             for _ in range(KILLS):
                 executor = await house.start("executor")
                 await _ready(house, executor)
                 for _ in range(8):
-                    # One order stands for itself by its quantity, and they come in any moment.
-                    number = len(orders) + 1
-                    orders.append(await house.want(number, order_id=_name(number), **SMALL))
+                    # Quantity and price together stand for one order.
+                    looks.append((1 + len(orders) // 150, 50_000 + 100 * (len(orders) % 150)))
+                    changes = {
+                        "order_id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"kill {len(orders)}")),
+                        "price": Decimal(looks[-1][1]),
+                    }
+                    orders.append(await house.want(looks[-1][0], **changes))
                     await asyncio.sleep(rng.uniform(0, 0.02))
                 await asyncio.sleep(rng.uniform(0, 0.15))
                 os.kill(executor.pid, signal.SIGKILL)
@@ -59,7 +60,7 @@ def test_f05_executor_when_killed_at_random_moments_then_each_order_is_at_the_ve
             await house.start("executor")
             rows = [await house.until(each, OrderState.OPEN, seconds=40) for each in orders]
             assert len({row.venue_order_id for row in rows}) == len(orders)
-            assert house.at_venue() == dict.fromkeys(range(1, len(orders) + 1), 1)
+            assert house.prices_at_venue() == dict.fromkeys(looks, 1)
             assert (await house.journal.verify()).is_good
             rebuilt = await house.journal.rebuild()
             assert rebuilt.is_identical, rebuilt.difference

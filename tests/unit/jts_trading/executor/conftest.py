@@ -125,6 +125,11 @@ class World:
         self.rules: Callable[[str], Any] = lambda _: KrxRules("KOSPI")
         self.executors: list[Executor] = []
         self.version = 0
+        self.executor_time_ns = 0
+
+    def boottime_ns(self) -> int:
+        """The executor's real time, which a test may put forward."""
+        return time.monotonic_ns() + self.executor_time_ns
 
     def writer(self, name: str) -> MemoryJournal:
         """Another journal on the same store."""
@@ -146,7 +151,7 @@ class World:
             home=changes.get("home") or self.home,
             rules=self.rules,
             costs=CostRules(default_table()),
-            times=Times(clock=self.clock, speed=Fraction(1), boottime_ns=time.monotonic_ns),
+            times=Times(clock=self.clock, speed=Fraction(1), boottime_ns=self.boottime_ns),
             settings=changes.get("settings") or self.settings,
         )
 
