@@ -197,9 +197,7 @@ def trading_parts(settings: Settings) -> tuple[Part, ...]:
 
     Their parents are the stores; start them together with `store_parts`.
     """
-    brokers = Path(__file__).resolve().parents[2] / "jts_trading" / "brokers"
-    played = (name for name in SIMULATORS if (brokers / name / "simulator").is_dir())
-    simulators = tuple(_simulator(settings, name) for name in played)
+    simulators = tuple(_simulator(settings, name) for name in SIMULATORS)
     names = tuple(part.name for part in simulators)
     migrations = Part(
         name="migrations",

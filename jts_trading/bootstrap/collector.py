@@ -1,5 +1,6 @@
 """Wires the collector: one socket per app key or venue, all that the inputs name on them."""
 
+from jts_trading.bootstrap.binance import open_binance
 from jts_trading.bootstrap.kis import open_kis
 from jts_trading.bootstrap.settings import DaemonSettings
 from jts_trading.bootstrap.stores import Stores
@@ -24,10 +25,16 @@ async def build(daemon: DaemonSettings, stores: Stores) -> Role:
     # A venue that nothing is traded on now may be named by inputs that come later.
     line = await open_kis(daemon, stores, state)
     kis = KisFeed(KisStream(line.settings, line.access, clock=clock), line.settings)
-    feeds = [CollectedFeed("kis-1", kis, wanted.get(Venue.KRX, ()))]
-    histories: dict[str, History] = {kis.broker: KisHistory(KisRest(line.queries(), clock), clock)}
+    binance, binance_rest = await open_binance(daemon, stores, state)
+    histories: dict[str, History] = {
+        kis.broker: KisHistory(KisRest(line.queries(), clock), clock),
+        binance.broker: binance_rest,
+    }
     return Collector(
-        feeds=feeds,
+        feeds=(
+            CollectedFeed("kis-1", kis, wanted.get(Venue.KRX, ())),
+            CollectedFeed("binance-1", binance, wanted.get(Venue.BINANCE, ())),
+        ),
         bus=stores.bus(),
         state=state,
         clock=clock,

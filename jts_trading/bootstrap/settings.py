@@ -11,6 +11,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from jts_trading.brokers.binance.settings import BinanceSettings
+from jts_trading.brokers.binance.simulator.settings import (
+    SimulatorSettings as BinanceSimulatorSettings,
+)
 from jts_trading.brokers.kis.settings import Environment, KisKeys, KisSettings
 from jts_trading.brokers.kis.simulator.settings import SimulatorSettings as KisSimulatorSettings
 from jts_trading.brokers.paper.settings import PaperSettings
@@ -31,6 +35,8 @@ class DaemonSettings:
         kis: The account at KIS, every address filled in.
         kis_keys: Of that account; the simulator's in paper mode.
         sim_kis: The simulated KIS of this instance.
+        binance: Public market data of Binance, every address filled in.
+        sim_binance: The simulated Binance of this instance.
         paper: The paper account.
     """
 
@@ -39,6 +45,8 @@ class DaemonSettings:
     kis: KisSettings
     kis_keys: KisKeys
     sim_kis: KisSimulatorSettings
+    binance: BinanceSettings
+    sim_binance: BinanceSimulatorSettings
     paper: PaperSettings
 
 
@@ -53,13 +61,15 @@ def load_daemon(source: ConfigSource | None = None) -> DaemonSettings:
     """
     source = source or read()
     settings = load_settings(source)
-    sim_kis = _sim_kis(source, settings)
+    sim_kis, sim_binance = _sim_kis(source, settings), _sim_binance(source, settings)
     return DaemonSettings(
         settings=settings,
         source=source,
         kis=_kis(source, settings, sim_kis),
         kis_keys=KisKeys(Secret(sim_kis.app_key), Secret(sim_kis.app_secret)),
         sim_kis=sim_kis,
+        binance=_binance(source, sim_binance),
+        sim_binance=sim_binance,
         paper=source.load(PaperSettings, "brokers.paper"),
     )
 
@@ -86,6 +96,29 @@ def _sim_kis(source: ConfigSource, settings: Settings) -> KisSimulatorSettings:
         section,
         rest_port=section.rest_port or instance.port("sim_kis_rest"),
         stream_port=section.stream_port or instance.port("sim_kis_stream"),
+    )
+
+
+def _sim_binance(source: ConfigSource, settings: Settings) -> BinanceSimulatorSettings:
+    section = source.load(BinanceSimulatorSettings, "sim.binance")
+    instance = settings.instance
+    return msgspec.structs.replace(
+        section,
+        rest_port=section.rest_port or instance.port("sim_binance_rest"),
+        stream_port=section.stream_port or instance.port("sim_binance_stream"),
+    )
+
+
+def _binance(source: ConfigSource, sim: BinanceSimulatorSettings) -> BinanceSettings:
+    """Return the section with the simulator's addresses where it names none.
+
+    The venue's own hosts may be named: they are public, no key goes there and no order can.
+    """
+    section = source.load(BinanceSettings, "brokers.binance")
+    return msgspec.structs.replace(
+        section,
+        rest_url=section.rest_url or f"http://{_HOST}:{sim.rest_port}",
+        stream_url=section.stream_url or f"ws://{_HOST}:{sim.stream_port}",
     )
 
 

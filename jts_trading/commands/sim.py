@@ -98,7 +98,8 @@ def sim(
         changes["waits_for_reader"] = True
     source = read()
     settings = load_settings(source)
-    if keep:
+    if keep and broker == "kis":
+        # Public market data has no account to keep.
         changes["books"] = str(settings.instance.root / "trading" / f"sim-{broker}" / "books.json")
     asked = Asked(
         source=source,
@@ -146,6 +147,12 @@ async def _serve(serve: Callable[[Asked], Awaitable[None]], asked: Asked) -> Non
         ) from error
 
 
+def _placed(source: ConfigSource, section: str, **paths: str) -> dict[str, str]:
+    """Return paths of a section as absolute ones; those that are empty are left out."""
+    named = {key: path for key, path in paths.items() if path}
+    return {key: str(source.place(path, f"{section}.{key}")) for key, path in named.items()}
+
+
 def _fault_plan(file: str) -> FaultPlan:
     return read_faults(Path(file)) if file else FaultPlan()
 
@@ -161,11 +168,7 @@ async def _serve_kis(asked: Asked) -> None:
         "rest_port": section.rest_port or instance.port("sim_kis_rest"),
         "stream_port": section.stream_port or instance.port("sim_kis_stream"),
     }
-    places = {
-        key: str(asked.source.place(path, f"sim.kis.{key}"))
-        for key, path in (("data", section.data), ("faults", section.faults))
-        if path
-    }
+    places = _placed(asked.source, "sim.kis", data=section.data, faults=section.faults)
     settings = msgspec.structs.replace(section, **(ports | places | asked.changes))
     world = load_world(settings, asked.clock.now_ns())
 
@@ -194,7 +197,8 @@ async def _serve_binance(asked: Asked) -> None:
         "rest_port": section.rest_port or instance.port("sim_binance_rest"),
         "stream_port": section.stream_port or instance.port("sim_binance_stream"),
     }
-    settings = msgspec.structs.replace(section, **(ports | asked.changes))
+    places = _placed(asked.source, "sim.binance", data=section.data, faults=section.faults)
+    settings = msgspec.structs.replace(section, **(ports | places | asked.changes))
     world = load_world(settings, asked.clock.now_ns())
 
     def tell(ready: Ready) -> None:

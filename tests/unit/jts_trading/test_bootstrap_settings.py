@@ -13,6 +13,8 @@ def test_daemon_when_nothing_is_configured_then_addresses_are_its_own_simulators
     assert daemon.kis.rest_root == "http://127.0.0.1:21011"
     assert daemon.kis.stream_root.startswith("ws://127.0.0.1:21012/")
     assert (daemon.kis.account, daemon.sim_kis.rest_port) == (DEMO_ACCOUNT, 21011)
+    assert daemon.binance.rest_root == "http://127.0.0.1:21017"
+    assert daemon.binance.stream_root == "ws://127.0.0.1:21018"
     assert daemon.kis.token_path == "/srv/x/trading/kis-token.json"
     assert daemon.kis_keys.app_key.reveal() == daemon.sim_kis.app_key
 
@@ -44,6 +46,7 @@ def test_daemon_when_the_simulator_moves_then_the_broker_follows() -> None:
         ),
         ({"JTS_TRADING__MODE": "live"}, r"trading\.mode is 'live'; accepted: paper"),
         ({"JTS_BROKERS__KIS__REST": "x"}, r"unknown key brokers\.kis\.rest; did you mean rest_u"),
+        ({"JTS_SIM__BINANCE__SPEED": "fast"}, r"sim\.binance\.speed: Expected `float"),
         ({"JTS_SIM__KIS__DEPOSIT": "much"}, r"DEPOSIT: sim\.kis\.deposit: Expected `int`"),
     ],
 )
