@@ -46,6 +46,7 @@ from jts_trading.execution.unknown_orders import (
     Matches,
     Window,
     is_live,
+    looks_like,
     match_orders,
 )
 
@@ -308,6 +309,10 @@ def _adopt(work: _Pass, report: OrderReport) -> None:
         f" {report.quantity} {report.instrument_id}; adopted as {EXTERNAL}"
     )
     work.alert("warning", intent.order_id, text)
+    for order in work.known.orders:
+        if order.status is Status.ABSENT and looks_like(order, report):
+            late = f"{report.venue_order_id} looks like it, after it was proven absent"
+            work.alert("critical", order.id, late)
 
 
 def _amendment(

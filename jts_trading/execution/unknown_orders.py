@@ -99,15 +99,22 @@ def match_orders(
 def _is_candidate(order: OrderRow, report: OrderReport, window: Window, sent: Sent | None) -> bool:
     if report.is_cancel or report.original_order_no is not None:
         return False
+    if not looks_like(order, report, sent):
+        return False
+    if report.client_order_id is not None:
+        return True
+    latest_ns = order.updated_ns + window.late_ns
+    is_in_time = order.status is Status.SENDING or report.ordered_at_ns <= latest_ns
+    return is_in_time and report.ordered_at_ns >= order.created_ns - window.early_ns
+
+
+def looks_like(order: OrderRow, report: OrderReport, sent: Sent | None = None) -> bool:
+    """Return whether an order at the venue could be one of ours, whenever it was entered."""
     if report.client_order_id is not None:
         return report.client_order_id == order.client_order_id
     wanted = sent or Sent(order.quantity, order.price)
     looks = (report.instrument_id, report.side, report.quantity, report.price)
-    if looks != (order.instrument_id, _SIDES[order.side], wanted.quantity, wanted.price):
-        return False
-    latest_ns = order.updated_ns + window.late_ns
-    is_in_time = order.status is Status.SENDING or report.ordered_at_ns <= latest_ns
-    return is_in_time and report.ordered_at_ns >= order.created_ns - window.early_ns
+    return looks == (order.instrument_id, _SIDES[order.side], wanted.quantity, wanted.price)
 
 
 class Answer(Protocol):

@@ -591,6 +591,36 @@ def test_cancel_when_the_venue_confirms_then_the_order_is_cancelled(bench: Any) 
     asyncio.run(run())
 
 
+def test_close_when_the_session_is_over_then_day_orders_expire_and_late_fills_count(
+    bench: Any,
+) -> None:
+    """The venue shows the order as open for ever; the calendar and its list end it."""
+
+    async def run() -> None:
+        async with bench() as desk, desk.running():
+            await desk.until_equal()
+            order_id = await desk.place(Side.BUY, 30, RESTING)
+            desk.venue.clock.advance(6 * 3600 * 10**9)
+
+            async def is_open() -> bool:
+                return (await desk.order(order_id)).status is OrderState.OPEN
+
+            await desk.until(is_open, "still open in the closing auction's grace")
+            desk.venue.clock.advance(10 * 60 * 10**9)
+
+            async def is_expired() -> bool:
+                return (await desk.order(order_id)).status is OrderState.EXPIRED
+
+            await desk.until(is_expired, "expired")
+            desk.trade(RESTING - 100, 10)
+            await desk.until_equal()
+            order = await desk.order(order_id)
+            assert (order.status, order.filled) == (OrderState.EXPIRED, 10)
+            await desk.check_rows()
+
+    asyncio.run(run())
+
+
 def test_process_when_killed_and_doubled_then_nothing_is_booked_twice(bench: Any) -> None:
     """Two at once, and a third after both are gone: the books are those of one."""
 

@@ -518,6 +518,18 @@ def test_stranger_when_live_or_filled_then_is_adopted_once_under_one_id() -> Non
     assert again.groups[0].findings[0].event_id == first.groups[0].findings[0].event_id
 
 
+def test_stranger_when_it_looks_like_an_absent_order_then_people_are_told() -> None:
+    """The venue was late beyond its window: counted as external, and nobody may miss it."""
+    absent = lost(status=Status.ABSENT)
+
+    alerts = Desk().look([report(7)], [absent]).alerts
+
+    assert [(alert.severity, alert.subject == "order-1") for alert in alerts] == [
+        ("warning", False),
+        ("critical", True),
+    ]
+
+
 def test_fills_when_the_broker_numbers_them_then_each_is_booked_with_its_told_costs() -> None:
     """The paper broker and the crypto venues tell single fills; no notice is needed."""
     told = msgspec.structs.replace(
