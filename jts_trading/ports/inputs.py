@@ -13,9 +13,6 @@ import msgspec
 from jts_trading.config.source import ConfigError, ConfigSource
 from jts_trading.config.trading import StrategyInstance, load_trading
 from jts_trading.domain.trading_inputs import RiskLimits, StrategyInput, TradingInputs
-from jts_trading.dsl.errors import StrategyError
-from jts_trading.dsl.grammar import TEXT_BYTES_MAX
-from jts_trading.strategy.releases import ReleaseError, release
 
 CONFIGURED = "configuration"
 
@@ -103,6 +100,11 @@ def current_inputs(home: Path, source: ConfigSource, *, created_ns: int) -> Trad
 
 
 def _resolve(instance: StrategyInstance, where: str) -> StrategyInput:
+    # Every role reads the file; only who makes a new one needs the compiler.
+    from jts_trading.dsl.errors import StrategyError
+    from jts_trading.dsl.grammar import TEXT_BYTES_MAX
+    from jts_trading.strategy.releases import ReleaseError, release
+
     wanted = StrategyInput(
         instance=instance.name,
         strategy_id="",
@@ -120,7 +122,10 @@ def _resolve(instance: StrategyInstance, where: str) -> StrategyInput:
         status=instance.status,
     )
     try:
-        return release(_read_text(Path(instance.strategy)), wanted, file=instance.strategy)
+        with Path(instance.strategy).open("rb") as file:
+            # One byte more than is accepted is enough to refuse a text by its size.
+            text = file.read(TEXT_BYTES_MAX + 1)
+        return release(text, wanted, file=instance.strategy)
     except OSError as error:
         what = f"{instance.strategy}: {error.strerror}"
         raise ConfigError(f"{where}.strategy: {what}") from error
@@ -128,9 +133,3 @@ def _resolve(instance: StrategyInstance, where: str) -> StrategyInput:
         raise ConfigError(f"{where}.strategy: {error}") from error
     except ReleaseError as error:
         raise ConfigError(f"{where}: {error}") from error
-
-
-def _read_text(path: Path) -> bytes:
-    # One byte more than is accepted is enough to refuse a text by its size.
-    with path.open("rb") as file:
-        return file.read(TEXT_BYTES_MAX + 1)
