@@ -124,21 +124,23 @@ class Dispatcher:
         """Send until cancelled."""
         async with asyncio.TaskGroup() as group:
             for priority in self._lanes:
-                group.create_task(self._run_lane(priority))
+                group.create_task(self._run_lane(priority, group))
 
-    async def _run_lane(self, priority: Priority) -> None:
+    async def _run_lane(self, priority: Priority, group: asyncio.TaskGroup) -> None:
         lane = self._lanes[priority]
         while True:
             order_id = await lane.get()
             try:
                 with self._means.board.flight(order_id):
-                    await self._bring(order_id, priority)
+                    await self._bring(order_id, priority, group)
             except JournalUnavailableError as error:
                 _log.warning("order_waits_for_the_journal", order_id=order_id, error=str(error))
             finally:
+                # A trial that was not made, for whatever reason, is for the next order.
+                self.breaker.give_back()
                 self._queued.discard(order_id)
 
-    async def _bring(self, order_id: str, priority: Priority) -> None:
+    async def _bring(self, order_id: str, priority: Priority, group: asyncio.TaskGroup) -> None:
         """Prepare one order and send it in its turn."""
         means = self._means
         if means.keeper.token is None:
@@ -148,13 +150,12 @@ class Dispatcher:
             return
         for _ in range(means.settings.attempts_max):
             if not await self._prepare(order_id, priority):
-                self.breaker.give_back()
                 return
             prepared_ns = means.boottime_ns()
             async with self._turn:
                 waited_ms = (means.boottime_ns() - prepared_ns) / _NS_PER_MS
                 if waited_ms <= _PREPARED_MS_MAX:
-                    await self._send(order_id)
+                    await self._send(order_id, group)
                     return
 
     async def _prepare(self, order_id: str, priority: Priority) -> bool:
@@ -169,35 +170,59 @@ class Dispatcher:
             return False
         return True
 
-    async def _send(self, order_id: str) -> None:
+    async def _send(self, order_id: str, group: asyncio.TaskGroup) -> None:
         means = self._means
         known = means.board.find(order_id)
         if known is None or means.keeper.token is None:
-            self.breaker.give_back()
             return
         deadline = Deadline(means.boottime_ns, means.settings.review_ms_max, "facts and review")
         try:
-            async with asyncio.timeout(deadline.left_s):
-                ready = self._ready(await means.facts.gather(known))
+            ready = self._ready(await self._brief(known, deadline, group))
             found = self._review(ready, deadline) if ready else None
         except (TimeoutError, DeadlineError) as error:
-            self.breaker.give_back()
             reason = str(error) or f"facts were not known within {deadline.spent_ms:.0f} ms"
             await self._deny(known, Denial("deadline", reason), None)
             return
-        except ValueError as error:
-            self.breaker.give_back()
+        except JournalUnavailableError:
+            raise
+        except (ValueError, JtsError) as error:
+            # An order that cannot even be looked at must not stop the others.
             await self._deny(known, Denial("payload", str(error)), None)
             return
         if ready is None or found is None:
-            self.breaker.give_back()
             return
         means.review_latency.add(deadline.spent_ms)
         if isinstance(found.outcome, Denial):
-            self.breaker.give_back()
             await self._deny(known, found.outcome, found.verdict)
             return
         await self._attempt(ready, found.outcome, found.verdict)
+
+    async def _brief(
+        self, order: OrderRow, deadline: Deadline, group: asyncio.TaskGroup
+    ) -> Briefing:
+        """Return the facts about an order if they are there in time.
+
+        What is late is left to end by itself: cancelling a query costs the journal's connection,
+        and the next order would pay for it.
+
+        Raises:
+            TimeoutError: They are not there in time.
+            JournalUnavailableError: The journal did not answer.
+        """
+        gathering = group.create_task(self._gather(order))
+        done, _ = await asyncio.wait({gathering}, timeout=deadline.left_s)
+        if not done:
+            raise TimeoutError
+        found = gathering.result()
+        if isinstance(found, JournalUnavailableError):
+            raise found
+        return found
+
+    async def _gather(self, order: OrderRow) -> Briefing | JournalUnavailableError:
+        try:
+            return await self._means.facts.gather(order)
+        except JournalUnavailableError as error:
+            return error
 
     def _ready(self, briefing: Briefing) -> _Ready | None:
         """Return the order if the journal's newest state of it still says that it is to go."""
@@ -232,11 +257,9 @@ class Dispatcher:
         """Note the attempt, send it, note the answer."""
         means, token = self._means, self._means.keeper.token
         if token is None:
-            self.breaker.give_back()
             return
         began_ns = means.boottime_ns()
         if not await self._note_attempt(ready.row, verdict, approved, token):
-            self.breaker.give_back()
             return
         noted_ns = means.boottime_ns()
         commit_ms = (noted_ns - began_ns) / _NS_PER_MS
@@ -348,7 +371,7 @@ class Dispatcher:
                 means.recent.note_reject(final.broker, final.account)
                 means.alerts.say("warning", "rejected", sending.order.id, answer.reason)
             case NotSentError():
-                self.breaker.give_back()
+                pass
             case _:
                 means.board.hold_back(sending.order.id, means.settings.retry_after_s)
                 if self.breaker.fail():

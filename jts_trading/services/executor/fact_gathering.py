@@ -20,6 +20,7 @@ from jts_trading.guards.kill_switch import KillSwitch
 from jts_trading.portfolio.fills import still_reserved
 from jts_trading.ports.clock import Clock
 from jts_trading.ports.journal import AccountDesk, Journal
+from jts_trading.risk.approval import FinalOrder
 from jts_trading.risk.facts import InstrumentRules, OpenOrder, RiskFacts
 from jts_trading.services.executor.board import Wish, wish_of
 from jts_trading.services.executor.equity import Books, EquityBook
@@ -125,6 +126,10 @@ class FactGatherer:
         )
         return Briefing(row, wishes.get(order.id), facts)
 
+    def terms_of(self, order: FinalOrder) -> tuple[InstrumentRules | None, Decimal | None]:
+        """Return the rules of an order's instrument and the commission rate of a purchase."""
+        return self._rules(order.instrument_id), self._fee_rate(order)
+
     def _facts(
         self,
         order: OrderRow,
@@ -156,7 +161,7 @@ class FactGatherer:
             real_now_ns=self._boottime_ns(),
         )
 
-    def _fee_rate(self, order: OrderRow) -> Decimal | None:
+    def _fee_rate(self, order: OrderRow | FinalOrder) -> Decimal | None:
         day = local_date(order.venue, self._clock.now_ns())
         trade = Trade(
             broker=order.broker,

@@ -43,16 +43,19 @@ class InputsWatch:
         """The limits in force; None denies."""
         return self._inputs.risk if self._inputs else None
 
+    @property
+    def strategies(self) -> tuple[StrategyInput, ...]:
+        """The strategy instances in force."""
+        return self._inputs.instances if self._inputs else ()
+
     def find(self, instance: str) -> StrategyInput | None:
         """Return a strategy instance."""
-        strategies = self._inputs.instances if self._inputs else ()
-        return next((each for each in strategies if each.instance == instance), None)
+        return next((each for each in self.strategies if each.instance == instance), None)
 
     def of_account(self, broker: str, account: str) -> tuple[StrategyInput, ...]:
         """Return the strategy instances of an account."""
-        strategies = self._inputs.instances if self._inputs else ()
         return tuple(
-            each for each in strategies if (each.broker, each.account) == (broker, account)
+            each for each in self.strategies if (each.broker, each.account) == (broker, account)
         )
 
     def look(self) -> None:

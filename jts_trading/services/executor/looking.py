@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from jts_trading.domain.errors import TransientError
+from jts_trading.domain.errors import JtsError, TransientError
 from jts_trading.domain.journal_events import JournalEvent, OrderAbsent, OrderExpired, OrderLost
 from jts_trading.domain.ledger_rows import OrderRow
 from jts_trading.domain.orders import InvariantError, OrderState
@@ -30,6 +30,7 @@ HINTS, GROUP = "orders.pending", "executor"
 _HINT_WAIT_MS = 1_000
 _AGAIN_S = 0.5
 _CLAIM_IDLE_MS = 60_000
+_POISON_S = 10.0
 _log = structlog.get_logger(__name__)
 
 
@@ -141,10 +142,17 @@ class Looks:
             return
         is_killed = self._kill_switch.level() is KillLevel.ALL
         for row in rows:
-            situation = self._board.situation(row, busy, is_killed=is_killed)
-            choice = choose(row, situation, self._clock.now_ns())
-            if choice.step is not Step.LEAVE and not self._board.is_resting(row.id):
-                await self._take(row, choice)
+            if self._board.is_resting(row.id):
+                continue
+            try:
+                situation = self._board.situation(row, busy, is_killed=is_killed)
+                await self._take(row, choose(row, situation, self._clock.now_ns()))
+            except JournalUnavailableError:
+                raise
+            except JtsError as error:
+                # One order that nobody understands must not stop the others.
+                self._board.hold_back(row.id, _POISON_S)
+                self._alerts.say("critical", "order", row.id, str(error))
 
     def cancel_all(self) -> tuple[str, ...]:
         """Line up the cancel of every working order in the table; return their ids."""

@@ -46,6 +46,7 @@ from jts_trading.services.executor.looking import Looks
 from jts_trading.services.executor.prices import SharedNotes
 from jts_trading.services.executor.recent import Recent
 from jts_trading.services.executor.settings import ExecutorSettings
+from jts_trading.services.executor.warming import warm_up
 from jts_trading.telemetry.metrics import Counters, Latency
 
 LEASE = "executor"
@@ -181,7 +182,7 @@ class Executor:
     def _means(self, rules: RulesOf, costs: CostRules) -> Means:
         """Build what all accounts share."""
         times = self._times
-        facts = FactGatherer(
+        self._facts = FactGatherer(
             journal=self._stores.journal,
             notes=self._notes,
             inputs=self._inputs,
@@ -201,7 +202,7 @@ class Executor:
             keeper=self._keeper,
             lease_name=LEASE,
             board=self._board,
-            facts=facts,
+            facts=self._facts,
             inputs=self._inputs,
             recent=self._recent,
             kill_switch=self._switch,
@@ -244,8 +245,9 @@ class Executor:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        self._inputs.look()
         self._kill_watch.listen()
+        self._inputs.look()
+        warm_up(self._facts, self._inputs.strategies, self._times.clock.now_ns())
         try:
             async with asyncio.TaskGroup() as group:
                 for work in (

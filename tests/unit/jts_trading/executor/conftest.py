@@ -119,8 +119,13 @@ class World:
         self.bus = MemoryBus(self.clock.now_ns)
         self.state = MemoryState(time.monotonic_ns)
         self.sender = FakeSender()
+        # Whether a loaded test machine is quick enough is asked by tests of that name only.
         self.settings = ExecutorSettings(
-            look_every_s=0.02, relay_every_s=0.05, kill_every_ms=5, retry_after_s=0.01
+            review_ms_max=10_000,
+            look_every_s=0.02,
+            relay_every_s=0.05,
+            kill_every_ms=5,
+            retry_after_s=0.01,
         )
         self.rules: Callable[[str], Any] = lambda _: KrxRules("KOSPI")
         self.executors: list[Executor] = []

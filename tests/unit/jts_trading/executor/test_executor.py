@@ -254,12 +254,12 @@ def test_b16_review_when_facts_stall_for_150_ms_then_denied(world: Any) -> None:
 
     async def scenario() -> None:
         journal = Slow(world.store, "executor")
-        async with world.running(journal=journal):
-            await world.until(await world.want(1), OrderState.OPEN)
+        settings = msgspec.structs.replace(world.settings, review_ms_max=100.0)
+        async with world.running(journal=journal, settings=settings):
             journal.stall_s = 0.15
             row = await world.until(await world.want(2), OrderState.DENIED)
-        assert row.reason.startswith("deadline")
-        assert len(world.sender.orders) == 1
+        assert row.reason.startswith("deadline: facts were not known within")
+        assert world.sender.orders == []
 
     play(world, scenario)
 
@@ -269,7 +269,8 @@ def test_b16_review_when_the_process_stalls_then_denied(world: Any) -> None:
 
     async def scenario() -> None:
         world.rules = lambda _: time.sleep(0.15)
-        async with world.running():
+        settings = msgspec.structs.replace(world.settings, review_ms_max=100.0)
+        async with world.running(settings=settings):
             row = await world.until(await world.want(), OrderState.DENIED)
         assert row.reason.startswith("deadline")
 
@@ -598,5 +599,51 @@ def test_latency_when_many_orders_are_sent_then_each_is_noted(world: Any) -> Non
         notes = await world.notes("order_sent")
         assert len(notes) == executor.metrics()["order_latency_count"] == 10
         assert all(note["write_ms"] < 250 for note in notes)
+
+    play(world, scenario)
+
+
+def test_order_when_nobody_understands_it_then_the_others_are_sent(world: Any) -> None:
+    """A venue that does not exist ends no role and blocks no line."""
+
+    async def scenario() -> None:
+        async with world.running() as executor:
+            strange = await world.want(1, venue="NOWHERE")
+            await world.until(await world.want(2), OrderState.OPEN)
+            await world.eventually(lambda: executor.readiness() == ())
+        assert (await world.row(strange)).status is OrderState.INTENT
+
+    play(world, scenario)
+
+
+def test_breaker_when_the_journal_fails_a_trial_then_the_next_order_is_the_trial(
+    world: Any,
+) -> None:
+    """Five failures hold entries back, exits pass; a trial that was not made is not used up."""
+
+    class Faint(MemoryJournal):
+        is_away = False
+
+        async def account_desk(self, *names: Any) -> Any:
+            if self.is_away:
+                raise JournalUnavailableError("gone")
+            return await super().account_desk(*names)
+
+    async def scenario() -> None:
+        await world.hold(10)
+        world.sender.answers = [TransientError("busy")] * 5
+        journal = Faint(world.store, "executor")
+        async with world.running(journal=journal) as executor:
+            await world.until(await world.want(1), OrderState.EXPIRED)
+            assert "kis does not answer: its breaker is open" in executor.readiness()
+            waiting = await world.want(2)
+            await world.until(await world.leave(3), OrderState.OPEN)
+            breaker = executor._dispatchers["kis", "5000000101"].breaker
+            breaker._opened_ns = 0
+            journal.is_away = True
+            await asyncio.sleep(0.1)
+            assert (await world.row(waiting)).status is OrderState.INTENT
+            journal.is_away = False
+            await world.until(waiting, OrderState.OPEN)
 
     play(world, scenario)
