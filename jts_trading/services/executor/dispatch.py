@@ -233,6 +233,10 @@ class Dispatcher:
         situation = Situation(attempts_max=means.settings.attempts_max)
         if choose(row, situation, means.clock.now_ns()).step is not Step.SEND:
             return None
+        if _could_be_mistaken(row, briefing.facts):
+            means.counters.add("held_for_a_twin_total", broker=self.sender.broker)
+            means.board.hold_back(row.id, means.settings.retry_after_s)
+            return None
         return _Ready(row, wish.intent, briefing.facts)
 
     def _review(self, ready: _Ready, deadline: Deadline) -> Review:
@@ -382,3 +386,14 @@ class Dispatcher:
         latency = self._outcomes.latency_ms(sending)
         if latency is not None:
             means.order_latency.add(latency)
+
+
+def _could_be_mistaken(row: OrderRow, facts: RiskFacts) -> bool:
+    """Return whether an order in doubt looks the same: evidence could not tell the two apart."""
+    look = (row.instrument_id, row.side, row.quantity - row.filled, row.price)
+    return any(
+        other.is_unknown
+        and other.order_id != row.id
+        and (other.instrument_id, other.side, other.remaining, other.price) == look
+        for other in facts.open_orders or ()
+    )

@@ -11,10 +11,14 @@ import msgspec
 import pytest
 
 from jts_trading.domain.errors import TransientError, UnknownOutcome
+from jts_trading.domain.journal_events import OrderAcknowledged
+from jts_trading.domain.messages import MESSAGES
 from jts_trading.domain.orders import OrderState
+from jts_trading.domain.trading_inputs import RiskLimits
 from jts_trading.execution.cancels import ask
 from jts_trading.guards.kill_switch import KillLevel, KillSwitch
 from jts_trading.journal.memory import MemoryJournal
+from jts_trading.ports.bus import Envelope
 from jts_trading.ports.journal import Fact, JournalUnavailableError, Lease
 from jts_trading.ports.sender import Refused
 from jts_trading.ports.state import StateUnavailableError
@@ -645,5 +649,51 @@ def test_breaker_when_the_journal_fails_a_trial_then_the_next_order_is_the_trial
             assert (await world.row(waiting)).status is OrderState.INTENT
             journal.is_away = False
             await world.until(waiting, OrderState.OPEN)
+
+    play(world, scenario)
+
+
+def test_order_when_one_in_doubt_looks_the_same_then_it_waits_for_the_evidence(
+    world: Any,
+) -> None:
+    """A venue that keeps no id of ours could not tell the two apart."""
+
+    async def scenario() -> None:
+        world.sender.answers = [UnknownOutcome("no answer")]
+        async with world.running():
+            doubt = await world.want(1)
+            await world.until(doubt, OrderState.UNKNOWN)
+            twin, other = await world.want(2), await world.want(3, quantity=Decimal(11))
+            await world.until(other, OrderState.OPEN)
+            assert (await world.row(twin)).status is OrderState.INTENT
+            found = OrderAcknowledged(order_id=doubt, attempt=1, venue_order_id="v1")
+            await world.journal.record_event([Fact(found, world.clock.now_ns())])
+            await world.until(twin, OrderState.OPEN)
+
+    play(world, scenario)
+
+
+def test_inputs_when_published_then_taken_over_from_the_bus(world: Any, c: Any) -> None:
+    """What Dagster publishes is in force before anybody has touched the file."""
+
+    async def scenario() -> None:
+        async with world.running() as executor:
+            await world.until(await world.want(1), OrderState.OPEN)
+            newer = c.inputs(7, RiskLimits(order_value_max={"KRW": Decimal(1)}))
+            kind, version = MESSAGES.identify(newer)
+            envelope = Envelope(
+                type=kind,
+                version=version,
+                id="i7",
+                correlation_id="",
+                causation_id="",
+                source="dagster",
+                ts_event_ns=0,
+                ts_recv_ns=0,
+                payload=msgspec.msgpack.encode(newer),
+            )
+            await world.bus.publish("trading.inputs", envelope)
+            await world.eventually(lambda: executor.metrics()["trading_inputs_version"] == 7)
+            await world.until(await world.want(2), OrderState.DENIED)
 
     play(world, scenario)
