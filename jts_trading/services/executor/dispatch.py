@@ -15,7 +15,6 @@ and nothing here ever sends an UNKNOWN order again.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 
 import structlog
 
@@ -23,59 +22,26 @@ from jts_trading.domain.errors import JtsError, TransientError, UnknownOutcome
 from jts_trading.domain.ledger_rows import OrderRow
 from jts_trading.domain.orders import InvariantError, OrderIntent
 from jts_trading.execution.final_order import attempt_of, final_order
-from jts_trading.execution.lifecycle import Situation, Step, choose, latest_ns
+from jts_trading.execution.lifecycle import Situation, Step, choose
 from jts_trading.execution.priority import Priority
 from jts_trading.guards.breaker import Breaker
 from jts_trading.guards.deadline import Deadline, DeadlineError
-from jts_trading.guards.kill_switch import KillLevel, KillSwitch
-from jts_trading.journal.lease import LeaseKeeper
-from jts_trading.ports.clock import Clock
-from jts_trading.ports.journal import Fact, FencedError, Journal, JournalUnavailableError
+from jts_trading.guards.kill_switch import KillLevel
+from jts_trading.ports.journal import Fact, FencedError, JournalUnavailableError
 from jts_trading.ports.sender import Accepted, Refused, Sender
 from jts_trading.risk.approval import ApprovedOrder, FinalOrder
 from jts_trading.risk.facts import RiskFacts
 from jts_trading.risk.review import review
 from jts_trading.risk.verdict import Denial, Review, Verdict
-from jts_trading.services.executor.alerts import Alerts
-from jts_trading.services.executor.board import Board
-from jts_trading.services.executor.fact_gathering import Briefing, FactGatherer
-from jts_trading.services.executor.inputs import InputsWatch
+from jts_trading.services.executor.fact_gathering import Briefing
+from jts_trading.services.executor.gate import NotSentError, build_gate
+from jts_trading.services.executor.means import Means
 from jts_trading.services.executor.outcomes import Outcomes, Sending
-from jts_trading.services.executor.recent import Recent
-from jts_trading.services.executor.settings import ExecutorSettings
-from jts_trading.telemetry.metrics import Counters, Latency
 
 _NS_PER_MS = 1_000_000
 # A permit that waited longer for its turn is paid again.
 _PREPARED_MS_MAX = 500.0
 _log = structlog.get_logger(__name__)
-
-
-class NotSentError(TransientError):
-    """The gate was shut: no byte has left."""
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What all accounts share."""
-
-    journal: Journal
-    keeper: LeaseKeeper
-    lease_name: str
-    board: Board
-    facts: FactGatherer
-    inputs: InputsWatch
-    recent: Recent
-    kill_switch: KillSwitch
-    alerts: Alerts
-    clock: Clock
-    speed: Fraction
-    boottime_ns: Callable[[], int]
-    settings: ExecutorSettings
-    counters: Counters
-    order_latency: Latency
-    commit_latency: Latency
-    review_latency: Latency
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +242,7 @@ class Dispatcher:
             commit_ms=commit_ms,
             noted_ns=noted_ns,
         )
-        gate = self._gate(approved, sending, token, reduces=ready.intent.reduces)
+        gate = build_gate(means, approved, sending, token, reduces=ready.intent.reduces)
         await self._submit(approved, sending, gate)
 
     async def _note_attempt(
@@ -308,32 +274,6 @@ class Dispatcher:
         if not recorded.is_new:
             _log.error("attempt_was_noted_before", client_order_id=final.client_order_id)
         return recorded.is_new
-
-    def _gate(
-        self, approved: ApprovedOrder, sending: Sending, token: int, *, reduces: bool
-    ) -> Callable[[], None]:
-        means, final = self._means, approved.order
-        latest = latest_ns(sending.order)
-
-        def gate() -> None:
-            """Refuse to let bytes leave, or note when they do."""
-            now_ns = means.boottime_ns()
-            late_ms = (now_ns - sending.noted_ns) / _NS_PER_MS
-            level = means.kill_switch.level()
-            sending.sent_ns = means.clock.now_ns()
-            if means.keeper.token != token:
-                raise NotSentError("the lease is not held under this token any more")
-            if level >= KillLevel.ALL or (level >= KillLevel.ENTRIES and not reduces):
-                raise NotSentError(f"the kill switch is latched at level {level}")
-            if late_ms > means.settings.write_within_ms:
-                raise NotSentError(f"the attempt was noted {late_ms:.0f} ms ago")
-            if latest is not None and sending.sent_ns > latest:
-                raise NotSentError("its time to be sent is over")
-            if final.payload_hash != approved.payload_hash:
-                raise NotSentError("the payload is not the one that was approved")
-            sending.real_sent_ns = now_ns
-
-        return gate
 
     async def _submit(
         self, approved: ApprovedOrder, sending: Sending, gate: Callable[[], None]

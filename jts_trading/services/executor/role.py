@@ -37,12 +37,13 @@ from jts_trading.services.executor.alerts import Alerts
 from jts_trading.services.executor.board import Board
 from jts_trading.services.executor.cancelling import Canceller
 from jts_trading.services.executor.chores import LateNotes, LoopLag, Relaying
-from jts_trading.services.executor.dispatch import Dispatcher, Means
+from jts_trading.services.executor.dispatch import Dispatcher
 from jts_trading.services.executor.equity import EquityBook
 from jts_trading.services.executor.fact_gathering import FactGatherer, RulesOf
 from jts_trading.services.executor.inputs import InputsWatch
 from jts_trading.services.executor.kill_watch import KillWatch
 from jts_trading.services.executor.looking import Looks
+from jts_trading.services.executor.means import Means
 from jts_trading.services.executor.prices import SharedNotes
 from jts_trading.services.executor.recent import Recent
 from jts_trading.services.executor.settings import ExecutorSettings
