@@ -191,7 +191,7 @@ class Trader:
             samples["instances"] = float(len(state.instances))
             accounts = [instance.account for instance in state.instances.values()]
             samples["positions"] = float(
-                sum(bool(held.quantity) for each in accounts for held in each.holdings.values())
+                sum(not each.is_flat(name) for each in accounts for name in each.holdings)
             )
             samples["inputs_version"] = float(state.inputs_version)
             samples["wanted_orders"] = float(len(state.waiting))
