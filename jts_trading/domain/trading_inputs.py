@@ -27,6 +27,7 @@ class RiskLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         orders_per_minute: R09, likewise.
         rejects_per_minute: R10: more refusals of the venue stop entries, real time.
         unknown_orders_max: R17.
+        loop_lag_ms_max: R17: how late the executor's event loop may be.
         reconciled_age_s_max: R17: real seconds since the last successful reconciliation.
         latency_allowance_s: Real seconds that a price may age on its way through our processes.
             At clock speed s they look like s times as many instance seconds, so (s - 1) times
@@ -52,6 +53,7 @@ class RiskLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     unknown_orders_max: int = 3
     reconciled_age_s_max: float = 60.0
     latency_allowance_s: float = 0.5
+    loop_lag_ms_max: float = 500.0
 
 
 class StrategyInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

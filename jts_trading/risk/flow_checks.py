@@ -11,8 +11,6 @@ from jts_trading.risk.verdict import Finding
 
 _NS_PER_S = 1_000_000_000
 _NS_PER_MS = 1_000_000
-# An event loop that is later than this has old facts in its hands.
-LOOP_LAG_MS_MAX = 500.0
 _KILL_ENTRIES, _KILL_ALL = 1, 2
 
 
@@ -124,7 +122,8 @@ def input_health(case: Case) -> Finding:
     if case.order.instrument_id in note.halted:
         reason = f"broker and journal disagree on {case.order.instrument_id}"
         return failed("R17", reason, figures)
-    if lag_ms > LOOP_LAG_MS_MAX:
+    # An event loop that is later than this has old facts in its hands.
+    if lag_ms > limits.loop_lag_ms_max:
         return failed("R17", f"the event loop is {lag_ms:.0f} ms late", figures)
     return passed("R17", figures)
 

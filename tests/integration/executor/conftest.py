@@ -238,6 +238,8 @@ def _inputs() -> TradingInputs:
         orders_per_second=10_000,
         orders_per_minute=10_000,
         unknown_orders_max=1_000,
+        loop_lag_ms_max=60_000.0,
+        price_age_s_max={"KRX": 60.0},
     )
     return TradingInputs(
         version=1, created_ns=0, source="test", instances=(strategy,), risk=limits

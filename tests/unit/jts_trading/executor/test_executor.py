@@ -303,14 +303,14 @@ def test_p05_gate_when_something_changed_after_the_attempt_was_noted_then_no_byt
                         world.store.leases["executor"] = (new, until_ns + 10**10)
                         await executor._keeper.renew()
                     case "late":
-                        await asyncio.sleep(0.26)
+                        world.executor_time_ns += 3 * S // 2
                     case "expired":
-                        await asyncio.sleep(0.06)
+                        world.clock.ahead_ns += 61 * S
 
             world.sender.before_gate = change
             changes = {}
             if cause == "expired":
-                changes["valid_until_ns"] = world.clock.now_ns() + 50_000_000
+                changes["valid_until_ns"] = world.clock.now_ns() + 60 * S
             order_id = await world.want(**changes)
             await world.eventually(lambda: world.sender.stopped)
             row = await world.until(
