@@ -240,7 +240,7 @@ class DecisionRecorded(msgspec.Struct, frozen=True, kw_only=True, tag="decision_
             is true, false, null (not defined) or a number, prices in the instrument's currency;
             children are left out where there are none. Top nodes also have `rule` (the bit, or
             100 and above for the risk block); a crossing also has `before`, its comparison on the
-            bar before. Numbers are exact as float64; the step that decided compared whole ticks.
+            bar before. Numbers have 14 digits; the step that decided compared whole ticks.
         bar: The judged bar as JSON: open, high, low, close, volume (texts), ticks, last_tick,
             feed, closed_by.
         equity: Equity of the instance at the decision, in its currency.

@@ -17,6 +17,7 @@ from jts_trading.dsl.resolve import Resolver
 from jts_trading.dsl.values import Bundle, Fixed, Kind
 from jts_trading.dsl.walk import children
 
+_DIGITS = 14
 # JSON by nature: the value is a truth, a number or null.
 Evaluated = dict[str, Any]
 
@@ -95,7 +96,9 @@ def _value(node: TraceNode, values: Sequence[float], scale: float) -> float | bo
         return _truth(held)
     if not math.isfinite(held):
         return None
-    return held / scale**node.power if node.power else held
+    shown = held / scale**node.power if node.power else held
+    # For people: the last bits of a quotient say nothing, and nothing is decided with these.
+    return float(f"{shown:.{_DIGITS}g}")
 
 
 def _truth(coded: float) -> bool | None:
