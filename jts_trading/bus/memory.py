@@ -74,15 +74,17 @@ class MemoryBus:
     async def extend(
         self,
         topic: str,
-        envelope: Envelope,
+        entries: Sequence[tuple[_Key, Envelope]],
         *,
-        entry_id: tuple[int, int],
-        after: tuple[int, int],
+        after: _Key,
     ) -> bool:
-        """Append an entry right behind another; see `ports.bus.Bus`."""
+        """Append entries right behind another; see `ports.bus.Bus`."""
         if self._stream(find_topic(topic).name).last != after:
             return False
-        return await self.publish(topic, envelope, f"{entry_id[0]}-{entry_id[1]}")
+        bodies = [(key, encode_entry(envelope)) for key, envelope in entries]
+        for key, body in bodies:
+            await self._append(topic, key, body)
+        return True
 
     async def _append(self, topic: str, key: _Key, body: bytes) -> None:
         stream = self._stream(find_topic(topic).name)

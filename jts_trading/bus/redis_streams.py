@@ -48,7 +48,7 @@ if not stream.err then
     end
 end
 if newest ~= ARGV[1] then return 0 end
-redis.call('XADD', KEYS[1], ARGV[2], 'e', ARGV[3])
+for at = 2, #ARGV, 2 do redis.call('XADD', KEYS[1], ARGV[at], 'e', ARGV[at + 1]) end
 return 1
 """
 
@@ -87,17 +87,18 @@ class RedisBus:
     async def extend(
         self,
         topic: str,
-        envelope: Envelope,
+        entries: Sequence[tuple[tuple[int, int], Envelope]],
         *,
-        entry_id: tuple[int, int],
         after: tuple[int, int],
     ) -> bool:
-        """Append an entry right behind another; see `ports.bus.Bus`."""
-        name, body = find_topic(topic).name, encode_entry(envelope)
-        places = [f"{key[0]}-{key[1]}" for key in (after, entry_id)]
+        """Append entries right behind another; see `ports.bus.Bus`."""
+        name = find_topic(topic).name
+        values: list[str | bytes] = [f"{after[0]}-{after[1]}"]
+        for key, envelope in entries:
+            values += [f"{key[0]}-{key[1]}", encode_entry(envelope)]
         script: Any = self._client.eval
         try:
-            return bool(await self._ask(lambda: script(_EXTEND, 1, name, *places, body)))
+            return bool(await self._ask(lambda: script(_EXTEND, 1, name, *values)))
         except exceptions.ResponseError as error:
             raise _unavailable(error) from error
 

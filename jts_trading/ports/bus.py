@@ -91,25 +91,25 @@ class Bus(Protocol):
     async def extend(
         self,
         topic: str,
-        envelope: Envelope,
+        entries: "Sequence[tuple[tuple[int, int], Envelope]]",
         *,
-        entry_id: tuple[int, int],
         after: tuple[int, int],
     ) -> bool:
-        """Append an entry right behind the newest one; return False when that is not `after`.
+        """Append entries right behind the newest one; return False when that is not `after`.
 
         For the only writer of a topic that keeps its entries elsewhere: it learns in the same step
-        that the bus was wiped, or that somebody else writes, and loses nothing.
+        that the bus was wiped, or that somebody else writes, and loses nothing. All of them are
+        appended, or none.
 
         Args:
             topic: One of the named topics.
-            envelope: What to append.
-            entry_id: Greater than `after`: milliseconds and number.
+            entries: Ids (milliseconds and number), growing and greater than `after`, with what
+                to append.
             after: Id of the newest entry that ever was in the topic; (0, 0) for none.
 
         Raises:
-            BusRefusedError: The topic is unknown or the entry is too large.
-            BusUnavailableError: The bus did not answer; the entry may have landed.
+            BusRefusedError: The topic is unknown or an entry is too large; nothing was appended.
+            BusUnavailableError: The bus did not answer; the entries may have landed.
         """
         ...
 

@@ -137,8 +137,8 @@ def test_writer_when_the_bus_is_wiped_then_it_learns_of_it(run: Any) -> None:
         bus, topic = trial.bus, "market-data.krx.ticks"
 
         async def extend(number: int, after: int) -> bool:
-            places = {"entry_id": (number, 0), "after": (after, 0)}
-            return bool(await bus.extend(topic, envelope(number), **places))
+            entries = [((number, 0), envelope(number))]
+            return bool(await bus.extend(topic, entries, after=(after, 0)))
 
         assert await extend(5, after=0)
         assert await extend(6, after=5)
@@ -151,6 +151,14 @@ def test_writer_when_the_bus_is_wiped_then_it_learns_of_it(run: Any) -> None:
         assert not await extend(8, after=7)
         assert await extend(7, after=0)
         assert await bus.newest(topic) == (7, 0)
+        more = [((7, number), envelope(number)) for number in range(1, 4)]
+        assert await bus.extend(topic, more, after=(7, 0))
+        found, _ = await bus.read({topic: "7-0"}, count=9, wait_ms=0)
+        assert [entry.entry_id for entry in found] == ["7-1", "7-2", "7-3"]
+        large = [((8, 0), envelope(8)), ((9, 0), envelope(9, b"x" * (ENTRY_BYTES_MAX + 1)))]
+        with pytest.raises(BusRefusedError):
+            await bus.extend(topic, large, after=(7, 3))
+        assert await bus.newest(topic) == (7, 3)
 
     run(scenario)
 

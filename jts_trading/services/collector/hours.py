@@ -38,8 +38,12 @@ def _is_in(venue: str, ts_ns: int, wanted: set[Phase]) -> bool:
 
 
 def opened_ns(venue: str, ts_ns: int) -> int:
-    """Return when the session of an instant inside one began (UTC ns)."""
-    return calendar_for(venue).open_close_ns(local_date(venue, ts_ns))[0]
+    """Return when the session of an instant began (UTC ns); the instant itself without one."""
+    calendar, day = calendar_for(venue), local_date(venue, ts_ns)
+    try:
+        return calendar.open_close_ns(day)[0] if calendar.is_session(day) else ts_ns
+    except CalendarError:
+        return ts_ns
 
 
 def next_open_ns(venue: str, ts_ns: int) -> int | None:

@@ -8,6 +8,7 @@ At a start, frames that were kept but had not become entries are decoded first, 
 their connection: notices among them are lost, which is why they are hints.
 """
 
+import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ from jts_trading.ports.feed import (
 )
 from jts_trading.services.collector.batch import Batch, Found
 from jts_trading.services.collector.gaps import Gaps
-from jts_trading.services.collector.hours import was_open_between
+from jts_trading.services.collector.hours import opened_ns, was_open_between
 from jts_trading.services.collector.judging import Judgement, Judges
 from jts_trading.services.collector.prices import PriceBoard
 from jts_trading.services.collector.settings import CollectorSettings
@@ -40,6 +41,7 @@ from jts_trading.services.collector.silence import Silence
 from jts_trading.telemetry.metrics import Counters
 
 _NS_PER_S = 1_000_000_000
+_TURN_FRAMES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +146,14 @@ class Reception:
             TerminalError: The venue will never deliver this feed.
             OSError: Frames cannot be kept.
         """
+        taken = 0
         async with contextlib.aclosing(self.feed.news()) as news:
             async for item in news:
                 self._take(item)
+                # A socket that always has more would let nobody else have a turn.
+                taken += 1
+                if taken % _TURN_FRAMES == 0:
+                    await asyncio.sleep(0)
 
     def _take(self, item: FeedNews) -> None:
         match item:
@@ -234,7 +241,10 @@ class Reception:
             feed=self.name,
             instrument_id=tick.instrument_id,
             kind="missed",
-            start_ns=min(judgement.since_ns or tick.ts_event_ns, tick.ts_event_ns - 1),
+            start_ns=min(
+                judgement.since_ns or opened_ns(tick.venue, tick.ts_event_ns),
+                tick.ts_event_ns - 1,
+            ),
             end_ns=tick.ts_event_ns,
             missing=missing,
             reason="trades were lost" if judgement.since_ns else "the day had begun",

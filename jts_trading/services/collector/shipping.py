@@ -7,8 +7,9 @@ sends everything behind it from the log. So a lost answer, a restart and a wiped
 """
 
 import asyncio
+import itertools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -21,6 +22,7 @@ from jts_trading.telemetry.metrics import Counters, Latency
 _PAUSE_S = 0.1
 _PAUSE_S_MAX = 2.0
 _LOOK_S = 1.0
+_SHIPPED_AT_ONCE = 64
 _NS_PER_MS = 1_000_000
 
 
@@ -132,12 +134,11 @@ class Shipper:
         oldest = self._now_ns() // _NS_PER_MS - find_topic(self.topic).retention_s * 1000
         while self._position < self._log.newest:
             before = self._position
-            for entry in self._log.after(self._position):
-                if entry.entry_id[0] < oldest:
-                    continue
-                if not await self._ship(entry):
+            fresh = (e for e in self._log.after(self._position) if e.entry_id[0] >= oldest)
+            while part := list(itertools.islice(fresh, _SHIPPED_AT_ONCE)):
+                if not await self._ship(part):
                     return
-                self._counters.add("republished_total", topic=self.topic)
+                self._counters.add("republished_total", len(part), topic=self.topic)
             if self._position == before:
                 # All that is left is older than anybody may read.
                 break
@@ -146,29 +147,39 @@ class Shipper:
 
     async def _ship_queue(self) -> None:
         while self._in_step and self._queue:
-            entry, began_ns = self._queue[0]
-            if not await self._ship(entry):
+            part = list(itertools.islice(self._queue, _SHIPPED_AT_ONCE))
+            if not await self._ship([entry for entry, _ in part]):
                 self._fall_back()
                 return
-            # The queue may have been given up for the log while we waited.
-            if self._queue and self._queue[0].entry is entry:
-                self._queue.popleft()
-            self.lag.add((self._monotonic_ns() - began_ns) / _NS_PER_MS)
+            now = self._monotonic_ns()
+            for waiting in part:
+                # The queue may have been given up for the log while we waited.
+                if self._queue and self._queue[0] is waiting:
+                    self._queue.popleft()
+                self.lag.add((now - waiting.began_ns) / _NS_PER_MS)
 
-    async def _ship(self, entry: LoggedEntry) -> bool:
+    async def _ship(self, entries: Sequence[LoggedEntry]) -> bool:
+        if not entries:
+            return True
+        pairs = [(entry.entry_id, entry.envelope) for entry in entries]
         try:
-            landed = await self._bus.extend(
-                self.topic, entry.envelope, entry_id=entry.entry_id, after=self._position
-            )
+            landed = await self._bus.extend(self.topic, pairs, after=self._position)
         except BusRefusedError as error:
+            return await self._ship_fewer(entries, error)
+        if landed:
+            self._position = entries[-1].entry_id
+            self._counters.add("entries_total", len(entries), topic=self.topic)
+        return landed
+
+    async def _ship_fewer(self, entries: Sequence[LoggedEntry], error: BusRefusedError) -> bool:
+        """Find the entry that the bus will not take, and leave it out."""
+        if len(entries) == 1:
             # Its frames are kept; whoever reads the topic sees a jump in the tick numbers.
             structlog.get_logger().error("entry_refused", topic=self.topic, error=str(error))
             self._counters.add("entries_refused_total", topic=self.topic)
             return True
-        if landed:
-            self._position = entry.entry_id
-            self._counters.add("entries_total", topic=self.topic)
-        return landed
+        middle = len(entries) // 2
+        return await self._ship(entries[:middle]) and await self._ship(entries[middle:])
 
 
 class Hints:

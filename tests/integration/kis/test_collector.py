@@ -99,7 +99,8 @@ class Trial:
         """Whether the bus has everything that was logged."""
         topic = self.collector._topics[TICKS]
         shipper = topic.shipper
-        return shipper.is_in_step and not shipper.waiting and not shipper.trouble
+        is_shipped = shipper.is_in_step and not shipper.waiting and not shipper.trouble
+        return is_shipped and not self.collector._hints._waiting
 
     def count(self, name: str, **labels: str) -> float:
         """One counter."""

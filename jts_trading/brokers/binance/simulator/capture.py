@@ -22,6 +22,8 @@ from jts_trading.domain.errors import TerminalError
 NS_PER_MS = 1_000_000
 # A round begins a moment after the one before it.
 _BREAK_NS = 1_000_000_000
+# Rounds are counted from 2001 on, so that numbers only ever grow.
+_ROUNDS_FROM_NS = 978_307_200 * 1_000_000_000
 _HEAD = b'{"stream":"'
 
 
@@ -139,13 +141,13 @@ def moved_lines(files: Sequence[Path], span: Span, now_ns: int) -> Iterator[Line
     Args:
         files: The capture.
         span: Of it.
-        now_ns: Instance time, UTC ns, behind the capture.
+        now_ns: Instance time, UTC ns, in this century.
     """
     round_ns = span.last_ns - span.first_ns + _BREAK_NS
-    round_number = max(0, (now_ns - span.first_ns) // round_ns)
+    round_number = (now_ns - _ROUNDS_FROM_NS) // round_ns
     begins_round = False
     while True:
-        by_ns = round_number * round_ns
+        by_ns = _ROUNDS_FROM_NS + round_number * round_ns - span.first_ns
         shift = _Shift(
             # Times are whole milliseconds: rounded down, nothing is dated ahead of its sending.
             ms=(by_ns - span.skew_ns) // NS_PER_MS,

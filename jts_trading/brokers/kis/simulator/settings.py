@@ -47,7 +47,7 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         day: Session that is played, ISO date; empty for the newest full one.
         days: `recorded` plays that session and those after it on their own dates; `mapped` plays
             recorded sessions on the instance's days, one after the other and again; `auto`
-            chooses the second when the clock has passed the session.
+            chooses the first from the day before that session to its end.
         seed: Of generated bars.
         faults: File of faults; none when empty.
         books: File in which account and orders survive a restart; memory only when empty.

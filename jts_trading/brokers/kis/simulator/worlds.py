@@ -10,7 +10,7 @@ last minute.
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +108,7 @@ def load_world(settings: SimulatorSettings, now_ns: int) -> World:
     day = wanted or recording.newest_full()
     if settings.days == "mapped":
         return mapped_world(recording, now_ns)
-    closes = calendar_for("KRX").closed_at_ns(day) if _is_session(day) else 0
-    if settings.days == "auto" and settings.speed is None and now_ns >= closes:
+    if settings.days == "auto" and settings.speed is None and not _is_near(day, now_ns):
         return mapped_world(recording, now_ns)
     return recorded_world(recording, day)
 
@@ -345,6 +344,13 @@ def _day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise WorldError(f"day is {text!r}; accepted: an ISO date such as 2018-02-26") from None
+
+
+def _is_near(day: date, now_ns: int) -> bool:
+    """Return whether a session lies ahead by a day at most, or is under way."""
+    if not _is_session(day) or now_ns >= calendar_for("KRX").closed_at_ns(day):
+        return False
+    return local_date("KRX", now_ns) >= day - timedelta(days=1)
 
 
 def _is_session(day: date) -> bool:
