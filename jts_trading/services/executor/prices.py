@@ -14,6 +14,7 @@ _PRICES = msgspec.msgpack.Decoder(PriceNote)
 _RECONCILED = msgspec.msgpack.Decoder(ReconciledNote)
 # Two of these and the journal fit into the budget of a review.
 _ANSWER_S = 0.04
+_FIRST_ANSWER_S = 0.09
 # After a failure the state is left alone for so long: an exit must not wait for it again.
 _DEAF_S = 0.25
 _TOLD_S = 2.0
@@ -66,7 +67,10 @@ class SharedNotes:
         return self._reconciled.get(name)
 
     async def _price(self, instrument_id: str) -> None:
-        content = await self._get(Kind.PRICE, instrument_id)
+        # What was never seen cannot be remembered either, so it may take the whole of a review.
+        is_known = instrument_id in self._prices
+        answer_s = _ANSWER_S if is_known else _FIRST_ANSWER_S
+        content = await self._get(Kind.PRICE, instrument_id, answer_s)
         if not content:
             # Gone from the state is not told either: whoever shares it has stopped.
             return
@@ -79,12 +83,12 @@ class SharedNotes:
         if known is None or note.ts_recv_ns >= known.ts_recv_ns:
             self._prices[instrument_id] = note
 
-    async def _get(self, kind: Kind, name: str) -> bytes | None:
+    async def _get(self, kind: Kind, name: str, answer_s: float = _ANSWER_S) -> bytes | None:
         """Return a value; None when there is none, or the state does not answer in time."""
         if self._monotonic_ns() < self._deaf_until_ns:
             return None
         try:
-            async with asyncio.timeout(_ANSWER_S):
+            async with asyncio.timeout(answer_s):
                 return await self._state.get(kind, name)
         except (StateUnavailableError, TimeoutError):
             self._deaf_until_ns = self._monotonic_ns() + int(_DEAF_S * _NS_PER_S)
