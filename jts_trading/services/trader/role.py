@@ -366,7 +366,7 @@ class Trader:
             return
         if doubts is None:
             return
-        await self._keeper.note_begin(state, joined)
+        await self._keeper.note_begin(state, [name for name in joined if name in state.instances])
         for doubt in doubts:
             self._tell("warm_up", doubt)
         await self._publisher.flush()

@@ -8,7 +8,7 @@ stops then.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -28,6 +28,7 @@ from jts_trading.services.trader.settings import TraderSettings
 from jts_trading.services.trader.warming import Warmed, warm_up
 
 KEPT_TICKS_MAX = 1_000_000
+Spawn = Callable[..., asyncio.Task[Warmed]]
 _log = structlog.get_logger(__name__)
 
 
@@ -68,8 +69,10 @@ class TakeOver:
         self._patience = patience
         self._task: asyncio.Task[Warmed] | None = None
         self._inputs: TradingInputs | None = None
+        self._spawn: Spawn | None = None
         self._kept: list[TicksCollected] = []
         self._kept_ticks = 0
+        self._doubts: list[str] = []
         self.refused: dict[str, str] = {}
         self.warming: tuple[str, ...] = ()
 
@@ -108,12 +111,7 @@ class TakeOver:
         while (page := await read_journal(self._journal, state.journal_seq)) is not None:
             step(state, page, self._clock.now_ns())
 
-    async def consider(
-        self,
-        inputs: TradingInputs,
-        state: EngineState,
-        spawn: Callable[..., asyncio.Task[Warmed]],
-    ) -> None:
+    async def consider(self, inputs: TradingInputs, state: EngineState, spawn: Spawn) -> None:
         """Describe running instances anew, and begin to warm up what is new.
 
         Args:
@@ -127,7 +125,7 @@ class TakeOver:
         new = [each for name, each in ready.items() if not _is_same(state, each.spec)]
         old = tuple(each.spec for each in prepared.ready if _is_same(state, each.spec))
         step(state, InputsChanged(inputs.version, old), self._clock.now_ns())
-        self._inputs = inputs
+        self._inputs, self._spawn = inputs, spawn
         _log.info(
             "inputs_taken",
             version=inputs.version,
@@ -146,6 +144,9 @@ class TakeOver:
             return
         self._kept.append(entry)
         self._kept_ticks += len(entry.ticks)
+        if self._kept_ticks > KEPT_TICKS_MAX:
+            # By now they are recorded: a new warm-up needs fewer of them.
+            self._task.cancel()
 
     def forget(self) -> None:
         """Give up a warm-up that newer inputs have overtaken."""
@@ -161,21 +162,29 @@ class TakeOver:
             reached_ns: Up to where its clock was read.
 
         Returns:
-            Doubts of the warm-up; None when nothing joined.
+            What a person should know; None when nothing joined.
 
         Raises:
             JournalUnavailableError: The journal did not answer; call again.
         """
         if self._task is None or not self._task.done():
+            return self._take_doubts()
+        if self._task.cancelled():
+            if self._inputs is not None and self._spawn is not None:
+                await self.consider(self._inputs, state, self._spawn)
             return None
         warmed = self._task.result()
-        doubts = list(warmed.doubts) + self._catch_up(warmed.state)
+        self._doubts += [*warmed.doubts, *self._catch_up(warmed.state)]
         await self._fold(warmed.state)
         await self._fold(state)
         step(warmed.state, ClockRead(reached_ns), reached_ns)
         self._settle(state, warmed.state)
         self.forget()
-        return doubts
+        return self._take_doubts() or []
+
+    def _take_doubts(self) -> list[str] | None:
+        doubts, self._doubts = self._doubts, []
+        return doubts or None
 
     def _catch_up(self, ready: EngineState) -> list[str]:
         doubts = []
@@ -203,6 +212,7 @@ class TakeOver:
             elif is_there:
                 # Its new release is refused: the one that runs goes on.
                 specs[spec.instance] = state.instances[spec.instance].spec
+        self._doubts += _left_behind(state, specs)
         now_ns = self._clock.now_ns()
         if ready is not None:
             for instance in ready.instances.values():
@@ -211,6 +221,18 @@ class TakeOver:
         else:
             take_over(state, EngineState(state.settings), specs)
         state.inputs_version = inputs.version
+
+
+def _left_behind(state: EngineState, specs: Mapping[str, StrategyInput]) -> list[str]:
+    """Return the positions that nobody will leave any more."""
+    return [
+        f"{name} holds {instance.account.holding(symbol).quantity} {symbol}, which the inputs"
+        " do not name any more: nothing sells it"
+        for name, instance in state.instances.items()
+        for symbol in instance.account.holdings
+        if not instance.account.is_flat(symbol)
+        and (name not in specs or symbol not in specs[name].instrument_ids)
+    ]
 
 
 def _is_same(state: EngineState, spec: StrategyInput) -> bool:

@@ -223,3 +223,60 @@ def test_take_over_when_ticks_come_during_the_warm_up_then_none_is_missing(play:
         assert {s.instance for s in signals} == {"second"}
 
     play(scenario)
+
+
+def test_take_over_when_a_warm_up_is_overrun_then_it_begins_again(
+    play: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept for a warm-up is bounded: then the store has it, and a new one starts."""
+    monkeypatch.setattr("jts_trading.services.trader.taking_over.KEPT_TICKS_MAX", 3)
+
+    async def scenario(trial: Any) -> None:
+        first = trial.rigs.describe(NEVER)
+        trial.inputs(first)
+        gate, read = asyncio.Event(), trial.market.read
+
+        async def slow(*wanted: Any, **named: Any) -> Any:
+            await gate.wait()
+            return await read(*wanted, **named)
+
+        async with trial.running() as trader:
+            monkeypatch.setattr(trial.market, "read", slow)
+            second = trial.rigs.describe(NEVER, instance="second")
+            await trial.announce(trial.inputs(first, second, version=2))
+            await trial.until(lambda: "warming up second" in str(trader.readiness()))
+            at = "2024-06-03T09:00:00+09:00"
+            await trial.minutes(at, [71_000, 71_100, 71_200], is_recorded=True)
+            assert trader._inputs._kept_ticks < 6
+            gate.set()
+            await trial.until(lambda: "second" in trader._state.instances)
+            joined = trader._state.instances["second"]
+            assert joined.symbols["KRX:005930"].bars == 2
+
+    play(scenario)
+
+
+def test_inputs_when_they_drop_a_held_instrument_then_somebody_is_told(play: Any) -> None:
+    """A position that no strategy watches any more is named."""
+    text = """strategy("Up") { entry.long { when (close > open) { buy(quantity: "1%") } } }"""
+
+    async def scenario(trial: Any) -> None:
+        spec = trial.rigs.describe(text)
+        trial.inputs(spec)
+        await trial.deposit()
+        async with trial.running() as trader:
+            await trial.minutes("2024-06-03T09:00:00+09:00", [71_000, 71_100])
+            at = trial.rigs.instant("2024-06-03T09:01:40+09:00")
+            await trial.trade(trial.rigs.Print("KRX:005930", at, "71300"))
+            await trial.minutes("2024-06-03T09:02:00+09:00", [71_400])
+            await trial.fill_orders()
+            account = trader._state.instances["trial"].account
+            await trial.until(lambda: not account.is_flat("KRX:005930"))
+            other = trial.rigs.describe(text, instance="other")
+            await trial.announce(trial.inputs(other, version=2))
+            await trial.until(lambda: list(trader._state.instances) == ["other"])
+            entries, _ = await trial.bus.read({"risk.alerts": "0-0"}, count=9, wait_ms=500)
+        texts = [msgspec.msgpack.decode(e.envelope.payload)["text"] for e in entries]
+        assert any("trial holds" in text and "KRX:005930" in text for text in texts)
+
+    play(scenario)
