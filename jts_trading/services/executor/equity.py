@@ -5,6 +5,7 @@ along. It is noted in the journal when it has moved noticeably, so that a restar
 A daily loss that was reached stays reached until the next trading day.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
@@ -92,9 +93,11 @@ class EquityBook:
             JournalUnavailableError: The journal did not answer.
         """
         for row in await journal.stream(f"note/{NOTE_TOPIC}", newest=_NOTES_MAX):
-            event = msgspec.json.decode(row.payload, type=NoteRecorded)
-            note = msgspec.json.decode(event.body, type=TrackNote)
-            self._notes[event.subject] = self._noted[event.subject] = note
+            # A note of another shape is as good as none: the track then begins anew.
+            with contextlib.suppress(msgspec.DecodeError):
+                event = msgspec.json.decode(row.payload, type=NoteRecorded)
+                note = msgspec.json.decode(event.body, type=TrackNote)
+                self._notes[event.subject] = self._noted[event.subject] = note
 
     def marks(self, subject: str) -> EquityMarks | None:
         """Return what losses of an account are measured from; None before its first equity."""
