@@ -45,6 +45,10 @@ def environment_of(settings: Settings) -> dict[str, str]:
         "DAGSTER_HOME": str(settings.instance.dagster_home),
         "PYTHONUNBUFFERED": "1",
     }
+    for name in SIMULATORS:
+        for kind in ("rest", "stream"):
+            part = f"sim_{name}_{kind}"
+            fixed[f"JTS_INSTANCE__{part.upper()}_PORT"] = str(settings.instance.port(part))
     if settings.file is not None:
         fixed["JTS_CONFIG"] = settings.file
     return child_environment(fixed)
