@@ -19,7 +19,7 @@ from jts_trading.telemetry import console
 from storage.schema.tiers import Tier
 
 MARKER = ".jts-demo"
-_PORTS, _PORTS_USED = 20, 19
+_PORTS, _PORTS_USED = 20, 4
 # Below the range from which systems take ports for outgoing connections.
 _FIRST_PORT, _LAST_PORT = 20_000, 32_000
 
