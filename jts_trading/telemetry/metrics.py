@@ -74,10 +74,15 @@ class Counters:
 
     def __init__(self) -> None:
         self._values: dict[str, float] = {}
+        # Names are few and asked for often: each is put together once.
+        self._names: dict[tuple[str, ...], str] = {}
 
     def add(self, name: str, amount: float = 1, **labels: str) -> None:
         """Add to a counter, which begins at 0."""
-        key = sample_name(name, **labels)
+        place = (name, *labels, *labels.values())
+        key = self._names.get(place)
+        if key is None:
+            key = self._names[place] = sample_name(name, **labels)
         self._values[key] = self._values.get(key, 0.0) + amount
 
     def put(self, name: str, value: float, **labels: str) -> None:

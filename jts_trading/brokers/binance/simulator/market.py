@@ -75,6 +75,9 @@ class PairMarket:
         if line.stream.endswith(f"@{wire.STREAM_SNAPSHOT}"):
             self.begin(line.raw)
             return
+        if line.stream.endswith(f"@{wire.STREAM_QUOTE}"):
+            # The book knows its best prices from its changes.
+            return
         message = codec.decode_message(line.raw)
         if isinstance(message, wire.Depth):
             self.book.change(message)
