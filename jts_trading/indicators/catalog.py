@@ -6,6 +6,8 @@ from types import MappingProxyType
 from jts_trading.indicators.adaptive import ADAPTIVE
 from jts_trading.indicators.averages import AVERAGES
 from jts_trading.indicators.bands import BAND_FAMILY
+from jts_trading.indicators.candles_several import SEVERAL_CANDLES
+from jts_trading.indicators.candles_single import SINGLE_CANDLES
 from jts_trading.indicators.definition import Definition
 from jts_trading.indicators.directional import DIRECTIONAL
 from jts_trading.indicators.momentum import MOMENTUM
@@ -38,6 +40,7 @@ FAMILIES: Mapping[str, tuple[Definition, ...]] = MappingProxyType(
         "Volume-weighted averages": VWAP_FAMILY,
         "Pivots and sessions": PIVOTS,
         "Statistics": STATISTICS,
+        "Candle patterns": (*SINGLE_CANDLES, *SEVERAL_CANDLES),
     }
 )
 

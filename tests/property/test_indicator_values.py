@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jts_trading.indicators.catalog import NATIVE
+from jts_trading.indicators.catalog import FAMILIES, NATIVE
+from jts_trading.indicators.definition import Definition
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 DOCS = Path(__file__).parents[2] / "docs"
@@ -119,9 +120,31 @@ def test_indicator_when_compared_with_the_slow_formula_then_equal(
     np.testing.assert_allclose(found, table, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("definition", FAMILIES["Candle patterns"], ids=lambda d: d.name)
+def test_pattern_when_compared_with_ta_lib_then_equal_on_every_bar(
+    folder: Path, definition: Definition
+) -> None:
+    """The same bars show the pattern, with the same sign and weight and the same warm-up."""
+    talib = importlib.import_module("talib")
+    small = cases.SETTINGS[definition.name]
+    columns = cases.candles(7, 60_000)
+
+    found = cases.compute(
+        cases.kernel_of(definition.name, folder), definition.name, small, columns
+    )
+
+    (alias,) = definition.aliases
+    expected = getattr(talib, alias)(*columns[:4], **{k: float(v) for k, v in small.items()})
+    lookback = importlib.import_module("talib.abstract").Function(alias).lookback
+    assert np.isnan(found[:lookback, 0]).all()
+    np.testing.assert_array_equal(found[lookback:, 0], expected[lookback:].astype(float))
+    assert len(np.unique(expected)) > 1, "the pattern never occurs"
+
+
 def test_catalog_when_judged_then_every_indicator_has_a_judge() -> None:
     """Each native indicator is compared with a library or with a slow formula."""
     judged = {j.indicator for j in (*judges.TALIB, *judges.PANDAS_TA)} | set(formulas.FORMULAS)
+    judged |= {definition.name for definition in FAMILIES["Candle patterns"]}
 
     assert set(NATIVE.definitions) - judged == set()
 

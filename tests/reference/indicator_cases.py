@@ -21,6 +21,32 @@ Floats = NDArray[np.float64]
 Numbers = dict[str, int | float | str]
 
 COLUMNS = ("open", "high", "low", "close", "volume", "session", "price_scale")
+PLAIN_CANDLES = (
+    "Doji",
+    "DragonflyDoji",
+    "GravestoneDoji",
+    "LongLeggedDoji",
+    "Marubozu",
+    "SpinningTop",
+    "HighWave",
+    "BeltHold",
+    "Hammer",
+    "HangingMan",
+    "InvertedHammer",
+    "ShootingStar",
+    "DojiStar",
+    "Engulfing",
+    "Harami",
+    "HaramiCross",
+    "Piercing",
+    "HomingPigeon",
+    "MatchingLow",
+    "Kicking",
+    "ThreeInside",
+    "ThreeOutside",
+    "ThreeWhiteSoldiers",
+    "ThreeBlackCrows",
+)
 # Settings with which every indicator is defined on the last of 60 bars.
 SETTINGS: dict[str, Numbers] = {
     "SMA": {"period": 5},
@@ -185,6 +211,12 @@ SETTINGS: dict[str, Numbers] = {
     "LogReturn": {"period": 2},
     "Correlation": {"period": 6},
     "Beta": {"period": 6},
+    "DarkCloudCover": {"penetration": "0.5"},
+    "MorningStar": {"penetration": "0.3"},
+    "EveningStar": {"penetration": "0.3"},
+    "MorningDojiStar": {"penetration": "0.3"},
+    "EveningDojiStar": {"penetration": "0.3"},
+    **{name: {} for name in PLAIN_CANDLES},
 }
 # Guards around the slots of an indicator: whoever touches them left its place.
 GUARD_SLOTS = 5
@@ -280,6 +312,21 @@ def walk(
     number = np.arange(count) // session
     day = 19_723.0 + number + 2 * (number // 5)
     return np.vstack([columns, day, np.full(count, 100.0)])
+
+
+def candles(seed: int, count: int) -> Floats:
+    """Return columns full of gaps, long and missing bodies and shadows: every pattern occurs."""
+    rng = np.random.default_rng(seed)
+    bodies = rng.choice([0, 0, 1, 1, 2, 3, 5, 9, 14], count) * rng.choice([-1, 1], count)
+    gaps = rng.choice([-8, -3, -1, 0, 0, 0, 1, 3, 8], count)
+    shadows = rng.choice([0, 0, 0, 1, 2, 4, 9], (2, count))
+    steps = np.cumsum(bodies + gaps)
+    close = 50_000.0 + 50 * steps
+    opened = close - 50.0 * bodies
+    high = np.maximum(opened, close) + 50.0 * shadows[0]
+    low = np.minimum(opened, close) - 50.0 * shadows[1]
+    zeros = np.zeros(count)
+    return np.vstack([opened, high, low, close, zeros + 1, zeros, zeros + 100])
 
 
 def values_of(name: str, settings: Numbers, out: Floats) -> Floats:
