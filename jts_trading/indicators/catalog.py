@@ -6,8 +6,9 @@ from types import MappingProxyType
 from jts_trading.indicators.adaptive import ADAPTIVE
 from jts_trading.indicators.averages import AVERAGES
 from jts_trading.indicators.bands import BAND_FAMILY
-from jts_trading.indicators.candles_several import SEVERAL_CANDLES
+from jts_trading.indicators.candles_double import DOUBLE_CANDLES
 from jts_trading.indicators.candles_single import SINGLE_CANDLES
+from jts_trading.indicators.candles_triple import TRIPLE_CANDLES
 from jts_trading.indicators.definition import Definition
 from jts_trading.indicators.directional import DIRECTIONAL
 from jts_trading.indicators.momentum import MOMENTUM
@@ -20,6 +21,7 @@ from jts_trading.indicators.stochastics import STOCHASTICS
 from jts_trading.indicators.trend import TREND
 from jts_trading.indicators.volatility import VOLATILITY
 from jts_trading.indicators.volume import VOLUME_FLOW
+from jts_trading.indicators.volume_ratios import VOLUME_RATIOS
 from jts_trading.indicators.vwap import VWAP_FAMILY
 
 # Title of each family and its members, in the order of the page.
@@ -36,11 +38,11 @@ FAMILIES: Mapping[str, tuple[Definition, ...]] = MappingProxyType(
         "Directional movement": DIRECTIONAL,
         "Trend": TREND,
         "Linear regression": REGRESSION,
-        "Volume": VOLUME_FLOW,
+        "Volume": (*VOLUME_FLOW, *VOLUME_RATIOS),
         "Volume-weighted averages": VWAP_FAMILY,
         "Pivots and sessions": PIVOTS,
         "Statistics": STATISTICS,
-        "Candle patterns": (*SINGLE_CANDLES, *SEVERAL_CANDLES),
+        "Candle patterns": (*SINGLE_CANDLES, *DOUBLE_CANDLES, *TRIPLE_CANDLES),
     }
 )
 

@@ -36,6 +36,20 @@ def load_reference(name: str) -> ModuleType:
 cases = load_reference("indicator_cases")
 
 
+@pytest.fixture(scope="module", params=NAMES)
+def name(request: pytest.FixtureRequest) -> str:
+    """Each native indicator in turn: all tests of one run together, so it is compiled once."""
+    found: str = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+def kernel(name: str, folder: Path) -> ModuleType:
+    """The indicator, compiled."""
+    found: ModuleType = cases.kernel_of(name, folder)
+    return found
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where all workers of a test run keep the kernels of indicators."""
@@ -43,14 +57,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return (mine.parent if mine.name.startswith("popen-") else mine) / "indicator-kernels"
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_indicator_when_cut_anywhere_then_bits_are_equal(folder: Path, name: str) -> None:
+def test_indicator_when_cut_anywhere_then_bits_are_equal(name: str, kernel: ModuleType) -> None:
     """Batch, single steps and a resumed snapshot give the same bits, nulls included.
 
     Nothing outside the slots of the indicator is read or written.
     """
     small = cases.SETTINGS[name]
-    kernel = cases.kernel_of(name, folder)
 
     @settings(max_examples=15, deadline=None, database=None)
     @given(
@@ -70,11 +82,11 @@ def test_indicator_when_cut_anywhere_then_bits_are_equal(folder: Path, name: str
     check()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_indicator_when_bars_are_null_then_they_do_not_exist(folder: Path, name: str) -> None:
+def test_indicator_when_bars_are_null_then_they_do_not_exist(
+    name: str, kernel: ModuleType
+) -> None:
     """A null bar yields null and leaves everything else as if it had not come."""
     small = cases.SETTINGS[name]
-    kernel = cases.kernel_of(name, folder)
     for seed, nulls in enumerate([0.1, 0.3, 0.5, 0.9] * 3):
         columns = cases.walk(seed, 120, null_share=nulls)
         known = ~np.isnan(columns[3])
@@ -86,13 +98,11 @@ def test_indicator_when_bars_are_null_then_they_do_not_exist(folder: Path, name:
         assert out[known].tobytes() == packed.tobytes()
 
 
-@pytest.mark.parametrize("name", NAMES)
 def test_indicator_when_one_input_is_null_then_the_bar_does_not_exist(
-    folder: Path, name: str
+    name: str, kernel: ModuleType
 ) -> None:
     """Any one null input makes the bar a null one."""
     definition, small = NATIVE.definitions[name], cases.SETTINGS[name]
-    kernel = cases.kernel_of(name, folder)
     columns = cases.walk(5, 80)
     inputs = [cases.COLUMNS.index(i) for i in definition.inputs]
     for place in (p for p in inputs if p < 5):
@@ -107,13 +117,12 @@ def test_indicator_when_one_input_is_null_then_the_bar_does_not_exist(
         assert out[known].tobytes() == packed.tobytes()
 
 
-@pytest.mark.parametrize("name", NAMES)
 def test_indicator_when_started_then_first_value_comes_at_its_warmup(
-    folder: Path, name: str
+    name: str, kernel: ModuleType
 ) -> None:
     """The stated warm-up is the bar on which every output is defined for the first time."""
     definition, small = NATIVE.definitions[name], cases.SETTINGS[name]
-    out = cases.compute(cases.kernel_of(name, folder), name, small, cases.walk(3, 60))
+    out = cases.compute(kernel, name, small, cases.walk(3, 60))
     warmup = definition.warmup(cases.fractions(small))
 
     defined = ~np.isnan(out).any(axis=1)
@@ -126,9 +135,8 @@ def test_indicator_when_started_then_first_value_comes_at_its_warmup(
     assert defined[first:].all()
 
 
-@pytest.mark.parametrize("name", NAMES)
 def test_indicator_when_given_its_smallest_settings_then_stays_in_its_slots(
-    folder: Path, name: str
+    name: str, kernel: ModuleType
 ) -> None:
     """The lower ends of all ranges, and the defaults, work and keep within their slots."""
     definition = NATIVE.definitions[name]
@@ -139,8 +147,7 @@ def test_indicator_when_given_its_smallest_settings_then_stays_in_its_slots(
     for chosen in (lowest, cases.settings_of(definition, **dict.fromkeys(_required(name), 7))):
         if definition.constraint(cases.fractions(chosen)):
             continue
-        kernel = cases.kernel_of(name, folder)
-        columns = cases.walk(9, 300, null_share=0.05)
+            columns = cases.walk(9, 300, null_share=0.05)
 
         ways = [
             cases.compute(kernel, name, chosen, columns, guard=guard).tobytes()
@@ -176,20 +183,20 @@ def test_sma_when_given_the_numbers_of_the_task_then_101_102_103(folder: Path) -
     assert found == [None, None, 101, 102, 103]
 
 
-@pytest.mark.parametrize("name", ["SMA", "WMA", "LSMA"])
+@pytest.mark.parametrize("summed", ["SMA", "WMA", "LSMA"])
 def test_sums_when_values_are_no_whole_numbers_then_rounding_does_not_pile_up(
-    folder: Path, name: str
+    folder: Path, summed: str
 ) -> None:
     """Two hundred thousand values with fractions leave no more error than one window has."""
     rng = np.random.default_rng(5)
     values = rng.random(200_000) * 1e6
     values[:1_000] *= 1e9
     small = {"period": 7}
-    kernel = cases.kernel_of(name, folder)
+    kernel = cases.kernel_of(summed, folder)
 
-    found = cases.compute(kernel, name, small, np.vstack([values] * 5))[-1, 0]
+    found = cases.compute(kernel, summed, small, np.vstack([values] * 5))[-1, 0]
 
     total = sum(Fraction(v) for v in values[-7:])
     weighted = sum((k + 1) * Fraction(v) for k, v in enumerate(values[-7:]))
-    exact = {"SMA": total, "WMA": weighted, "LSMA": 6 * weighted - 16 * total}[name]
+    exact = {"SMA": total, "WMA": weighted, "LSMA": 6 * weighted - 16 * total}[summed]
     assert found == pytest.approx(float(exact), rel=1e-12)
