@@ -147,7 +147,7 @@ def test_indicator_when_given_its_smallest_settings_then_stays_in_its_slots(
     for chosen in (lowest, cases.settings_of(definition, **dict.fromkeys(_required(name), 7))):
         if definition.constraint(cases.fractions(chosen)):
             continue
-            columns = cases.walk(9, 300, null_share=0.05)
+        columns = cases.walk(9, 300, null_share=0.05)
 
         ways = [
             cases.compute(kernel, name, chosen, columns, guard=guard).tobytes()
