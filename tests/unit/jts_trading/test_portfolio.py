@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 
 from jts_trading.domain.journal_events import (
     IntentRecorded,
+    NoteRecorded,
+    OrderAdopted,
+    OrderAmended,
     OrderCancelled,
     OrderDenied,
     OrderFilled,
@@ -254,3 +257,46 @@ def test_equity_track_when_days_pass_then_loss_and_drawdown_are_measured() -> No
     assert track.daily_loss == track.drawdown == Fraction(1, 10)
     assert follow(track, monday, D(110)).day == tuesday
     assert follow(None, monday, D(0)).daily_loss == follow(None, monday, D(0)).drawdown == 0
+
+
+def test_account_when_orders_are_adopted_and_amended_then_it_follows_them() -> None:
+    """An order found at the venue counts; an amended quantity decides when it is filled."""
+    account = new_account()
+    found = intent("x", OrderSide.SELL, 5, 0).intent
+    account.apply(OrderAdopted(intent=found, venue_order_id="v"), 1)
+    assert account.working(SAMSUNG) is not None
+    amended = OrderAmended(order_id="x", quantity=D(3), price=None, venue_order_id="v2")
+    account.apply(amended, 2)
+    account.apply(amended, 2)
+    assert account.apply(OrderAmended(**{**vars_of(amended), "order_id": "unknown"}), 2) is None
+    account.apply(fill("x", 1, 3, 71_000, 0), 3)
+
+    assert account.working(SAMSUNG) is None
+    assert account.holding(SAMSUNG).quantity == -3
+    assert account.apply(OrderDenied(order_id="unknown", check="R01", reason=""), 4) is None
+    assert account.apply(NoteRecorded(topic="t", subject="s", body="{}"), 5) is None
+
+
+def vars_of(struct: OrderAmended) -> dict[str, object]:
+    """Return the fields of a struct."""
+    return {name: getattr(struct, name) for name in struct.__struct_fields__}
+
+
+def test_account_when_an_adopted_position_leaves_again_then_it_is_flat() -> None:
+    """Shares that went elsewhere take their cost along; those of others are not ours."""
+    account = new_account()
+    moved = {
+        "broker": "kis",
+        "account": "a1",
+        "instance": "sma",
+        "instrument_id": SAMSUNG,
+        "currency": "KRW",
+        "reason": "moved",
+    }
+    account.apply(PositionAdopted(quantity=D(5), cost=D(350_000), **moved), 1)
+    news = account.apply(PositionAdopted(quantity=D(-5), cost=D(350_000), **moved), 2)
+    others = PositionAdopted(quantity=D(5), cost=D(1), **{**moved, "instance": "other"})
+
+    assert news is not None
+    assert (news.has_left, account.holdings) == (True, {})
+    assert account.apply(others, 3) is None

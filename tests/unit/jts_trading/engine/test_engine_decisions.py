@@ -404,3 +404,106 @@ def test_signal_when_the_rules_know_no_commission_then_it_is_recorded_without_an
     assert [s.side for s in rig.signals] == ["buy"]
     assert "no rule for the commission" in rig.decisions[0].outcome
     assert rig.intents == []
+
+
+def test_exit_when_its_order_works_already_then_no_second_one_is_given(rigs) -> None:
+    """Two falling bars, one sale."""
+    day = Day(rigs)
+    day.minute(71_000, 71_100)
+    day.minute(71_100, 71_000)
+    assert len(day.rig.waiting) == 1
+    day.rig._fills = False
+    day.minute(71_000, 70_900)
+
+    assert day.outcome() == Outcome.ORDER_WORKS
+    assert [i.side for i in day.rig.intents] == [OrderSide.BUY, OrderSide.SELL]
+
+
+def test_exit_when_the_session_is_over_then_it_is_given_at_the_next_open_once(rigs) -> None:
+    """The risk block on the last bar; an exit rule meanwhile finds that an exit waits."""
+    day = Day(rigs, begins="15:27", risk='stop_loss = "1%"')
+    day.minute(71_000, 71_100)
+    day.minute(71_100, 71_100)
+    day.rig.trade(rigs.Print(SAMSUNG, day.now, "71100"))
+    day.rig.trade(rigs.Print(SAMSUNG, day.now + 70 * SECOND, "70000"))
+    day.rig.clock(day.now + 91 * SECOND)
+    assert (day.outcome(), len(day.rig.intents)) == (Outcome.WAITS, 1)
+
+    day.now = rigs.instant("2024-06-04T09:00:00+09:00")
+    day.rig._fills = False
+    day.rig.state.settings = EngineSettings(decision_age_ns=-1)
+    day.minute(70_000, 69_900)
+    assert day.outcome() == Outcome.EXIT_WAITS
+    day.rig.state.settings = EngineSettings()
+    day.rig.trade(rigs.Print(SAMSUNG, day.now + 2 * SECOND, "69900"))
+    day.rig.clock(day.now + 3 * SECOND)
+
+    sold = day.rig.intents[1:]
+    assert [i.decision_id for i in sold] == [day.rig.decisions[1].decision_id]
+
+
+def test_entry_that_waited_when_it_is_no_longer_wanted_then_it_is_dropped(rigs) -> None:
+    """Paused overnight: nothing is bought at the open."""
+    day = Day(rigs, begins="15:29")
+    day.rig.trade(rigs.Print(SAMSUNG, day.now, "71000"))
+    day.rig.trade(rigs.Print(SAMSUNG, day.now + SECOND, "71100"))
+    day.rig.clock(day.now + 91 * SECOND)
+    assert day.outcome() == Outcome.WAITS
+    spec = rigs.describe(TEXT.replace("RISK", ""), status="paused")
+    step(day.rig.state, InputsChanged(2, (spec,)), day.now)
+    morning = rigs.instant("2024-06-04T09:00:01+09:00")
+    day.rig.trade(rigs.Print(SAMSUNG, morning, "71100"))
+
+    assert day.rig.intents == []
+    assert day.rig.state.waiting == set()
+
+
+def test_kelly_when_the_trades_have_no_edge_then_nothing_is_bought(rigs) -> None:
+    """After enough losing trades the share is zero; before, the floor."""
+    text = TEXT.replace("RISK", "").replace('"50%"', "calculate_kelly_criterion()")
+    sizes = EngineSettings().sizes
+    settings = EngineSettings(sizes=type(sizes)(sizes.entry_ppm, (1, *sizes.kelly[1:])))
+    day = Day(rigs, text=text, settings=settings)
+    day.minute(71_000, 71_100)
+    assert day.rig.intents[0].quantity == 14  # 1 % of 100,000,000
+    day.minute(71_100, 71_000)
+    day.minute(70_000, 70_100)
+
+    assert day.outcome() == Outcome.NO_EDGE
+
+
+def test_entry_when_cash_does_not_pay_for_one_share_then_the_outcome_says_so(rigs) -> None:
+    """Reserved at the upper limit, a share costs more than its price."""
+    day = Day(rigs, allocation=Decimal(80_000), text=TEXT.replace("50%", "100%"))
+    day.minute(71_000, 71_100)
+
+    assert (day.outcome(), day.rig.intents) == (Outcome.NO_CASH, [])
+
+
+def test_rules_that_sell_short_when_they_fire_then_the_signal_says_that_they_are_off(rigs) -> None:
+    """The signal is recorded for parity, no order is given."""
+    text = """strategy("Short") { entry.short { when (close < open) { sell(quantity: "5%") } } }"""
+    day = Day(rigs, text=text)
+    day.minute(71_100, 71_000)
+
+    assert (day.outcome(), day.rig.intents) == (Outcome.SHORT, [])
+    assert [(s.kind, s.side) for s in day.rig.signals] == [("entry", OrderSide.SELL)]
+
+
+def test_fills_when_they_come_outside_the_session_or_of_others_then_the_engine_copes(rigs) -> None:
+    """A late booking dates the leaving by its own time; events of others change nothing."""
+    day = Day(rigs, risk="cooldown = 1", fills=False)
+    day.minute(71_000, 71_100)
+    (bought,) = day.rig.waiting
+    day.rig.fill(bought, rigs.Print(SAMSUNG, day.now, "71100"))
+    day.minute(71_100, 71_000)
+    sold = day.rig.waiting[-1]
+    night = rigs.instant("2024-06-03T20:00:00+09:00")
+    day.rig.fill(sold, rigs.Print(SAMSUNG, night, "71000"))
+    book = day.rig.instance.books[SAMSUNG]
+    assert (book.left_ms, book.bars_since) == (night // 10**6, 0)
+
+    before = day.rig.state.journal_seq
+    other = OrderCancelled(order_id="00000000-0000-0000-0000-000000000001")
+    assert day.rig.tell(other, ts_ns=night) == []
+    assert day.rig.state.journal_seq > before
