@@ -72,6 +72,10 @@ class FrameKeeper:
         """Yield the kept frames behind a number."""
         return read_frames(self._log.directory, number + 1)
 
+    def skip_to(self, number: int) -> None:
+        """Leave numbers out that were given before and are known to be lost."""
+        self._log.skip_to(number)
+
     def compact(self) -> None:
         """Pack and drop old segments; may run in a thread beside `keep`."""
         self._log.compact()

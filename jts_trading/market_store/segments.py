@@ -19,7 +19,7 @@ import fcntl
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
@@ -135,9 +135,19 @@ class SegmentLog:
 
     def roll(self) -> None:
         """Close the segment and begin another."""
+        self.skip_to(self._next)
+
+    def skip_to(self, number: int) -> None:
+        """Leave numbers out that were given before and lost with the machine's memory.
+
+        The segment is closed; the next record has this number, or the one it would have had.
+        """
         os.fsync(self._file)
         os.close(self._file)
-        self._open(self._next)
+        empty = self._path if self.is_new_segment else None
+        self._open(max(number, self._next))
+        if empty is not None and empty != self._path:
+            empty.unlink()
 
     def compact(self) -> None:
         """Pack closed segments and drop the oldest beyond what is kept.
@@ -216,42 +226,43 @@ def read_records(
             continue
         if last is not None and segment.first > last:
             return
-        reached = segment.first
-        for number, payload in _records(segment):
-            reached = number + 1
+        for number, payload in _records(segment, is_closed=following is not None):
             if last is not None and number > last:
                 return
             if number >= first:
                 yield number, payload
-        if following is not None and reached != following:
-            raise SegmentError(f"{segment.path}: ends at {reached - 1}, not at {following - 1}")
 
 
-def _records(segment: Segment) -> Iterator[tuple[int, bytes]]:
+def _records(segment: Segment, *, is_closed: bool) -> Iterator[tuple[int, bytes]]:
     try:
         with _opened(segment) as file:
-            yield from _read_file(file, segment)
+            is_whole = yield from _read_file(file, segment)
+        # Half a record is no damage where somebody still writes.
+        if is_closed and not is_whole:
+            raise SegmentError(f"{segment.path}: damaged: a record is not whole")
     except FileNotFoundError:
         # Packed, or dropped, since it was listed.
         twin = segment.path.with_suffix(_PACKED)
         if segment.is_packed or not twin.exists():
             return
-        yield from _records(Segment(twin, segment.first))
+        yield from _records(Segment(twin, segment.first), is_closed=is_closed)
     except (EOFError, zstd.ZstdError) as error:
         raise SegmentError(f"{segment.path}: damaged: {error}") from error
 
 
-def _read_file(file: IO[bytes], segment: Segment) -> Iterator[tuple[int, bytes]]:
+def _read_file(file: IO[bytes], segment: Segment) -> Generator[tuple[int, bytes], None, bool]:
+    """Yield records; returns whether the file ends where one does."""
     if file.read(len(MAGIC)) != MAGIC:
-        return
+        return False
     expected = segment.first
     while len(header := file.read(_HEADER.size)) == _HEADER.size:
         length, crc, number = _HEADER.unpack(header)
         payload = file.read(length) if length <= PAYLOAD_BYTES_MAX else b""
         if len(payload) != length or number != expected or _crc(number, payload) != crc:
-            return
+            return False
         yield number, payload
         expected += 1
+    return not header
 
 
 def _opened(segment: Segment) -> IO[bytes]:
@@ -275,7 +286,7 @@ def _whole(segment: Segment) -> tuple[int, int]:
 
 def _last_number(segment: Segment) -> int:
     last = segment.first - 1
-    for number, _ in _records(segment):
+    for number, _ in _records(segment, is_closed=True):
         last = number
     return last
 

@@ -69,6 +69,7 @@ class Batch:
         self._monotonic_ns = monotonic_ns
         self._found: list[Found] = []
         self._began_ns = 0
+        self._since_ns = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, found: Found, began_ns: int) -> None:
@@ -80,12 +81,13 @@ class Batch:
         """
         if self._found and self._found[-1].session != found.session:
             self.cut()
+        now = self._monotonic_ns()
         if not self._found:
-            self._began_ns = began_ns
+            self._began_ns, self._since_ns = began_ns, now
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._age_s_max, self.cut)
         self._found.append(found)
-        is_old = self._monotonic_ns() - self._began_ns >= self._age_s_max * 1e9
+        is_old = now - self._since_ns >= self._age_s_max * 1e9
         if len(self._found) >= self._ticks_max or is_old:
             self.cut()
 

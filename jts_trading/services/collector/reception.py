@@ -67,6 +67,7 @@ class Reception:
         batch: Takes its ticks.
         gaps: Tells what is missing, and notices.
         board: Takes prices.
+        silence: Watches its instruments.
         settings: Bounds.
         allowance_ns: Instance time that our own way may take.
         now_ns: Instance time, UTC ns.
@@ -82,6 +83,7 @@ class Reception:
         batch: Batch,
         gaps: Gaps,
         board: PriceBoard,
+        silence: Silence,
         settings: CollectorSettings,
         allowance_ns: int,
         now_ns: Callable[[], int],
@@ -93,8 +95,7 @@ class Reception:
         self.keeper = keeper
         self.batch = batch
         self.judges = Judges(settings, allowance_ns)
-        silent_after_s = settings.silent_after_s.get(self.feed.venue)
-        self.silence = Silence(self.feed.venue, silent_after_s, allowance_ns)
+        self.silence = silence
         self.trouble = "not connected yet"
         self.refused: dict[str, str] = {}
         self._gaps = gaps

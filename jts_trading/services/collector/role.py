@@ -13,11 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
-import msgspec
 import structlog
 
 from jts_trading.domain.errors import JtsError, TerminalError
-from jts_trading.domain.feed_messages import GapSeen, TicksCollected
+from jts_trading.domain.feed_messages import GapSeen
 from jts_trading.domain.messages import MESSAGES
 from jts_trading.domain.trading_inputs import TradingInputs
 from jts_trading.market_store.frames import FrameKeeper
@@ -36,13 +35,15 @@ from jts_trading.services.collector.gaps import GAPS, NOTICES, Gaps
 from jts_trading.services.collector.hours import KOREAN, in_words, is_open, next_open_ns
 from jts_trading.services.collector.prices import PriceBoard
 from jts_trading.services.collector.reception import CollectedFeed, Reception
+from jts_trading.services.collector.recovery import look_ahead, recover
 from jts_trading.services.collector.settings import CollectorSettings
 from jts_trading.services.collector.shipping import Hints, Shipper
+from jts_trading.services.collector.silence import Silence
 from jts_trading.telemetry.health import CLOSED
 from jts_trading.telemetry.metrics import Counters, sample_name
 
-_TICKS = msgspec.msgpack.Decoder(TicksCollected)
 _INPUTS = "trading.inputs"
+_NS_PER_S = 1_000_000_000
 _LOOK_S = 0.25
 _FLUSH_LOOKS = 4
 _TRIM_LOOKS = 40
@@ -111,8 +112,9 @@ class Collector:
             retry_s=settings.limits_retry_s,
             counters=self._counters,
         )
+        self._speed = speed
         beyond = max(Fraction(0), speed - 1) * Fraction(settings.latency_allowance_s)
-        self._allowance_ns = int(beyond * 1_000_000_000)
+        self._allowance_ns = int(beyond * _NS_PER_S)
         self._topics: dict[str, _Topic] = {}
         self._receptions = [self._reception(collected) for collected in feeds]
         self._first_ids = {collected.name: collected.instrument_ids for collected in feeds}
@@ -134,8 +136,9 @@ class Collector:
                 topic.log.close()
 
     async def _collect(self) -> None:
-        for topic in self._topics.values():
-            self._recover(topic)
+        for name, topic in self._topics.items():
+            await look_ahead(self._bus, name, topic.log, topic.receptions)
+            recover(topic.log, topic.receptions)
         for reception in self._receptions:
             for instrument_id in self._first_ids[reception.name]:
                 await self._subscribe(reception, instrument_id)
@@ -219,6 +222,7 @@ class Collector:
             batch=batch,
             gaps=self._gaps,
             board=self._board,
+            silence=self._silence(collected.feed.venue),
             settings=settings,
             allowance_ns=self._allowance_ns,
             now_ns=self._clock.now_ns,
@@ -227,6 +231,12 @@ class Collector:
         )
         topic.receptions.append(reception)
         return reception
+
+    def _silence(self, venue: str) -> Silence:
+        settings = self._settings
+        least_ns = int(self._speed * Fraction(settings.silent_real_s_min) * _NS_PER_S)
+        after_s = settings.silent_after_s.get(venue)
+        return Silence(venue, after_s, self._allowance_ns, least_ns)
 
     def _topic(self, name: str) -> _Topic:
         if name not in self._topics:
@@ -242,23 +252,6 @@ class Collector:
             )
             self._topics[name] = _Topic(log, shipper)
         return self._topics[name]
-
-    def _recover(self, topic: _Topic) -> None:
-        found = topic.log.recovered
-        by_name = {reception.name: reception for reception in topic.receptions}
-        for name, lines in found.lines.items():
-            if name in by_name:
-                by_name[name].judges.restore(dict(lines))
-        for entry in found.entries:
-            if entry.feed in by_name:
-                ticks = _TICKS.decode(entry.envelope.payload).ticks
-                for tick in ticks:
-                    by_name[entry.feed].judges.relive(tick)
-        found.entries.clear()
-        for reception in topic.receptions:
-            place = topic.log.place(reception.name)
-            frames = list(reception.keeper.after(place.through_frame))
-            reception.recover(frames, place.done_items)
 
     # Tasks
 

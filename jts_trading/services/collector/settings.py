@@ -17,6 +17,8 @@ class CollectorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         hints_max: Notices and gaps that wait for the bus; the oldest are dropped beyond.
         silent_after_s: An instrument that says nothing for longer in its session is silent, by
             venue; a venue that is missing is not watched.
+        silent_real_s_min: Real seconds that silence has to last in any case: at a fast clock a
+            moment of ours is a minute of the market.
         latency_allowance_s: Real seconds that our own way may take. At clock speed s, (s - 1)
             times this is added to ages.
         event_ahead_s_max: A tick dated later than we received it by more is quarantined.
@@ -38,6 +40,7 @@ class CollectorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     silent_after_s: dict[str, float] = msgspec.field(
         default_factory=lambda: {"KRX": 60.0, "BINANCE": 30.0}
     )
+    silent_real_s_min: float = 5.0
     latency_allowance_s: float = 0.5
     event_ahead_s_max: float = 5.0
     event_behind_s_max: float = 6 * 3600.0

@@ -27,11 +27,16 @@ class Silence:
         venue: Its sessions count.
         after_s: Instance seconds; None watches nothing.
         allowance_ns: Instance time that our own way may take beyond them.
+        least_ns: Instance time that has to pass in any case.
     """
 
-    def __init__(self, venue: str, after_s: float | None, allowance_ns: int) -> None:
+    def __init__(
+        self, venue: str, after_s: float | None, allowance_ns: int, least_ns: int = 0
+    ) -> None:
         self._venue = venue
-        self._after_ns = None if after_s is None else int(after_s * NS_PER_S) + allowance_ns
+        self._after_ns: int | None = None
+        if after_s is not None:
+            self._after_ns = max(int(after_s * NS_PER_S) + allowance_ns, least_ns)
         self._heard_ns: dict[str, int] = {}
         self._opened_ns: int | None = None
         self._halted: set[str] = set()

@@ -129,6 +129,31 @@ def test_closed_segment_when_damaged_then_reading_says_where(tmp_path: Path) -> 
         list(read_records(tmp_path))
 
 
+def test_numbers_when_skipped_then_the_hole_is_no_damage(tmp_path: Path) -> None:
+    """Numbers that were given and lost are left out; what is kept can be read."""
+    log = SegmentLog(tmp_path, SMALL)
+    log.skip_to(5)
+    assert log.append(b"five") == 5
+    log.skip_to(9)
+    log.skip_to(2)
+    assert log.append(b"nine") == 9
+    log.close()
+
+    assert list(read_records(tmp_path)) == [(5, b"five"), (9, b"nine")]
+    assert list(read_records(tmp_path, 6, 8)) == []
+    assert SegmentLog(tmp_path, SMALL).next_number == 10
+
+
+def test_closed_segment_when_cut_then_reading_says_where(tmp_path: Path) -> None:
+    """A plain segment that others follow has to end where a record does."""
+    write(tmp_path, [b"x" * 150] * 4)
+    closed = list_segments(tmp_path)[0].path
+    closed.write_bytes(closed.read_bytes()[:-1])
+
+    with pytest.raises(SegmentError, match="not whole"):
+        list(read_records(tmp_path))
+
+
 def test_log_when_written_by_two_then_the_second_is_refused(tmp_path: Path) -> None:
     """Two collectors of one feed would number frames twice."""
     log = SegmentLog(tmp_path, SMALL)
