@@ -2,7 +2,9 @@
 
 import importlib.util
 import math
+import re
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from jts_trading.indicators.catalog import NATIVE
 from jts_trading.indicators.definition import ParameterKind
 
+Kernel = Callable[..., None]
 NAMES = sorted(NATIVE.definitions)
 REFERENCE = Path(__file__).parents[1] / "reference"
 
@@ -44,9 +47,9 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def kernel(name: str, folder: Path) -> ModuleType:
+def kernel(name: str, folder: Path) -> Kernel:
     """The indicator, compiled."""
-    found: ModuleType = cases.kernel_of(name, folder)
+    found: Kernel = cases.kernel_of(name, folder)
     return found
 
 
@@ -57,7 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return (mine.parent if mine.name.startswith("popen-") else mine) / "indicator-kernels"
 
 
-def test_indicator_when_cut_anywhere_then_bits_are_equal(name: str, kernel: ModuleType) -> None:
+def test_indicator_when_cut_anywhere_then_bits_are_equal(name: str, kernel: Kernel) -> None:
     """Batch, single steps and a resumed snapshot give the same bits, nulls included.
 
     Nothing outside the slots of the indicator is read or written.
@@ -82,9 +85,7 @@ def test_indicator_when_cut_anywhere_then_bits_are_equal(name: str, kernel: Modu
     check()
 
 
-def test_indicator_when_bars_are_null_then_they_do_not_exist(
-    name: str, kernel: ModuleType
-) -> None:
+def test_indicator_when_bars_are_null_then_they_do_not_exist(name: str, kernel: Kernel) -> None:
     """A null bar yields null and leaves everything else as if it had not come."""
     small = cases.SETTINGS[name]
     for seed, nulls in enumerate([0.1, 0.3, 0.5, 0.9] * 3):
@@ -99,7 +100,7 @@ def test_indicator_when_bars_are_null_then_they_do_not_exist(
 
 
 def test_indicator_when_one_input_is_null_then_the_bar_does_not_exist(
-    name: str, kernel: ModuleType
+    name: str, kernel: Kernel
 ) -> None:
     """Any one null input makes the bar a null one."""
     definition, small = NATIVE.definitions[name], cases.SETTINGS[name]
@@ -118,7 +119,7 @@ def test_indicator_when_one_input_is_null_then_the_bar_does_not_exist(
 
 
 def test_indicator_when_started_then_first_value_comes_at_its_warmup(
-    name: str, kernel: ModuleType
+    name: str, kernel: Kernel
 ) -> None:
     """The stated warm-up is the bar on which every output is defined for the first time."""
     definition, small = NATIVE.definitions[name], cases.SETTINGS[name]
@@ -136,7 +137,7 @@ def test_indicator_when_started_then_first_value_comes_at_its_warmup(
 
 
 def test_indicator_when_given_its_smallest_settings_then_stays_in_its_slots(
-    name: str, kernel: ModuleType
+    name: str, kernel: Kernel
 ) -> None:
     """The lower ends of all ranges, and the defaults, work and keep within their slots."""
     definition = NATIVE.definitions[name]
@@ -159,6 +160,13 @@ def test_indicator_when_given_its_smallest_settings_then_stays_in_its_slots(
 
 def _required(name: str) -> list[str]:
     return [p.name for p in NATIVE.definitions[name].parameters if p.default is None]
+
+
+def test_functions_when_pasted_together_then_each_name_means_one() -> None:
+    """A compiled strategy holds the text of its steps: two of one name could not both be there."""
+    text = cases.kernels_text()
+
+    assert text.count("\ndef ") == len(set(re.findall(r"^def (\w+)", text, re.MULTILINE)))
 
 
 def test_catalog_when_compared_with_the_settings_of_the_tests_then_complete() -> None:

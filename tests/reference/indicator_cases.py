@@ -4,20 +4,22 @@ Tests load this file by its path.
 """
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jts_trading.dsl.emit import function_text
-from jts_trading.indicators.catalog import NATIVE
+from jts_trading.indicators.catalog import NATIVE, Catalog
 from jts_trading.indicators.definition import Definition, ParameterKind
 from jts_trading.kernels.loader import load
 
 Floats = NDArray[np.float64]
+Kernel = Callable[..., None]
 Numbers = dict[str, int | float | str]
 
 COLUMNS = ("open", "high", "low", "close", "volume", "session", "price_scale")
@@ -238,32 +240,43 @@ def settings_of(definition: Definition, **changed: float | str) -> Numbers:
 
 
 def driver(definition: Definition) -> str:
-    """Return source that runs one indicator over columns, from and into a given state.
+    """Return the function that runs one indicator over columns, from and into a given state.
 
     Its parameters are arguments, so that one compilation serves all settings.
     """
     names = [f"p_{p.name}" for p in definition.parameters]
     inputs = [f"columns[{COLUMNS.index(name)}, i]" for name in definition.inputs]
     call = f"{definition.step.__name__}({', '.join(['state', 'at', *names, *inputs])})"
-    steps = [function_text(f) for f in dict.fromkeys((*definition.uses, definition.step))]
     stores = [f"found = {call}"]
     stores += (
         [f"out[i, {k}] = found[{k}]" for k in range(len(definition.outputs))]
         if len(definition.outputs) > 1
         else ["out[i, 0] = found"]
     )
-    head = f"def run({', '.join(['state', 'at', 'columns', 'out', *names])}):"
+    head = f"def run_{definition.name}({', '.join(['state', 'at', 'columns', 'out', *names])}):"
     loop = [head, "    for i in range(columns.shape[1]):", *(f"        {s}" for s in stores)]
-    return "\n\n".join(["import math", *steps, "\n".join(loop)])
+    return "\n".join(loop)
 
 
-def kernel_of(name: str, folder: Path) -> ModuleType:
-    """Compile one indicator, or load what another test compiled."""
-    return load(driver(NATIVE.definitions[name]), folder)
+@cache
+def kernels_text(catalog: Catalog = NATIVE) -> str:
+    """Return all steps of a catalogue and a driver of each: what several use is compiled once."""
+    functions: dict[str, Callable[..., object]] = {}
+    for definition in catalog.definitions.values():
+        for function in (*definition.uses, definition.step):
+            assert functions.setdefault(function.__name__, function) is function
+    drivers = map(driver, catalog.definitions.values())
+    return "\n\n\n".join(["import math", *map(function_text, functions.values()), *drivers])
+
+
+def kernel_of(name: str, folder: Path, catalog: Catalog = NATIVE) -> Kernel:
+    """Return the driver of one indicator; numba compiles it on its first call, or has it."""
+    found: Kernel = getattr(load(kernels_text(catalog), folder), f"run_{name}")
+    return found
 
 
 def compute(
-    kernel: ModuleType,
+    kernel: Kernel,
     name: str,
     settings: Numbers,
     columns: Floats,
@@ -287,7 +300,7 @@ def compute(
     edges = [0, *sorted(cuts or []), columns.shape[1]]
     for first, last in pairwise(edges):
         piece = np.ascontiguousarray(columns[:, first:last])
-        kernel.run(state, GUARD_SLOTS, piece, out[first:last], *values)
+        kernel(state, GUARD_SLOTS, piece, out[first:last], *values)
         state = np.frombuffer(state.tobytes()).copy()
     for slots in (state[:GUARD_SLOTS], state[GUARD_SLOTS + size :]):
         np.testing.assert_array_equal(slots, guard, err_msg=f"{name} left its slots")
