@@ -33,7 +33,6 @@ from jts_trading.simulation.http import serve_connection
 from jts_trading.simulation.tape_time import TapeTime
 
 _NS_PER_S = 1_000_000_000
-_DAY_NS = 86_400 * _NS_PER_S
 # A snapshot lies among the first lines, if there is one at all.
 _LOOK_AHEAD = 1_000
 
@@ -81,9 +80,8 @@ def load_world(settings: SimulatorSettings, now_ns: int) -> World:
         return World(lines, settings.symbols, title=f"generated {', '.join(settings.symbols)}")
     files = capture_files(Path(settings.data))
     span = survey(files)
-    is_ours = span.first_ns - _DAY_NS < now_ns <= span.last_ns
-    is_elsewhere = settings.speed is None and not is_ours
-    if settings.days == "shifted" or (settings.days == "auto" and is_elsewhere):
+    is_over = settings.speed is None and now_ns > span.last_ns
+    if settings.days == "shifted" or (settings.days == "auto" and is_over):
         lines = moved_lines(files, span, now_ns)
         return World(lines, (span.symbol,), title=f"captured {span.symbol} on the time of now")
     title = f"captured {span.symbol} at its own times"

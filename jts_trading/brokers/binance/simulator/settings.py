@@ -29,8 +29,8 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         waits_for_reader: Whether the tape starts only with the first subscription and, at speed
             0, stands while nobody reads.
         days: `recorded` sends a capture byte for byte at its own times; `shifted` moves its times
-            to now, and begins again at its end; `auto` chooses the first within the day before
-            the capture's end.
+            to now, and begins again at its end; `auto` chooses the second when the clock has
+            passed the capture, and is quiet before it.
         seed: Of made-up ticks.
         faults: File of faults; none when empty.
         streams_max: Streams of one connection.
