@@ -33,6 +33,10 @@ RUN_ELSEWHERE = {
     "./jts demo --data DIR --json": "test_demo.py",
     "./jts up": "test_up_instance.py",
     "./jts run ROLE": "test_up_trading.py",
+    "./jts sim kis": "test_up_trading.py",
+    "./jts kill --why REASON": "test_up_trading.py",
+    "./jts reconcile": "../integration/kis/test_kis_reconcile_command.py",
+    "./jts why ORDER_ID": "../integration/test_trading_commands.py",
 }
 # What a reader brings, in commands of README's table.
 READERS_WORDS = {
