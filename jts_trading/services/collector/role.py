@@ -163,7 +163,9 @@ class Collector:
         reasons = [*self._unplaced.values(), *self._closed(now)]
         for reception in self._receptions:
             prefix = f"{reception.name}: "
-            if reception.trouble and is_open(reception.feed.venue, now):
+            # A venue of which nothing is wanted need not be connected.
+            is_wanted = bool(reception.silence.instruments)
+            if reception.trouble and is_wanted and is_open(reception.feed.venue, now):
                 reasons.append(prefix + reception.trouble)
             reasons += [prefix + reason for reason in reception.silence.reasons()]
             reasons += [
