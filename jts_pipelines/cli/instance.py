@@ -143,9 +143,15 @@ def running_instance(settings: Settings) -> Iterator[tuple[Settings, Supervisor]
 
 @contextmanager
 def supervised(
-    parts: tuple[Part, ...], settings: Settings, *, seconds: float
+    parts: tuple[Part, ...], settings: Settings, *, seconds: float, is_noted: bool = True
 ) -> Iterator[Supervisor]:
     """Supervise some parts from a thread until the block ends; call as the owner of the home.
+
+    Args:
+        parts: What to start.
+        settings: Of the instance.
+        seconds: In which they have to be ready.
+        is_noted: False for parts beside others of the same home: its record is of those.
 
     Raises:
         CommandError: They are not ready after so many seconds; the reasons are named.
@@ -157,7 +163,7 @@ def supervised(
     thread = threading.Thread(
         # One thread starts and ends every child: their lives are tied to it.
         target=_supervise,
-        args=(supervisor, instance, stop, ended),
+        args=(supervisor, instance if is_noted else None, stop, ended),
         name="supervisor",
     )
     thread.start()
@@ -302,15 +308,16 @@ def _with_free_port(settings: Settings) -> Settings:
 
 def _supervise(
     supervisor: Supervisor,
-    instance: InstanceSettings,
+    instance: InstanceSettings | None,
     stop: threading.Event,
     ended: threading.Event,
 ) -> None:
-    keeper = Keeper(instance, is_lasting=False)
+    keeper = None if instance is None else Keeper(instance, is_lasting=False)
     try:
         supervisor.open()
         for _ in turns(supervisor, stop):
-            keeper.keep(supervisor)
+            if keeper is not None:
+                keeper.keep(supervisor)
     finally:
         supervisor.stop()
         ended.set()

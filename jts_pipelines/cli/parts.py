@@ -44,6 +44,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
         "JTS_DAGSTER_PG_URL": settings.dagster_url,
         "DAGSTER_HOME": str(settings.instance.dagster_home),
         "PYTHONUNBUFFERED": "1",
+        **_ports_of(settings),
     }
     for name in SIMULATORS:
         for kind in ("rest", "stream"):
@@ -52,6 +53,16 @@ def environment_of(settings: Settings) -> dict[str, str]:
     if settings.file is not None:
         fixed["JTS_CONFIG"] = settings.file
     return child_environment(fixed)
+
+
+def _ports_of(settings: Settings) -> dict[str, str]:
+    """Return every port by its variable: a part that is started for somebody must not guess."""
+    instance = settings.instance
+    names = [name for name in instance.__struct_fields__ if name.endswith("_port")]
+    return {
+        f"JTS_INSTANCE__{name.upper()}": str(instance.port(name.removesuffix("_port")))
+        for name in names
+    }
 
 
 def store_parts(settings: Settings, need: Collection[str] = STORES) -> tuple[Part, ...]:
