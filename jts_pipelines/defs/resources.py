@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from jts_trading.domain.trading_inputs import RiskLimits
 
 
+BAR_GRACE_S = 1.0
+"""What section `trader` says unless it is configured; whoever recomputes must wait as long."""
+
+
 class HouseResource(dg.ConfigurableResource[Any]):
     """One instance of JTS, found through its configuration.
 
@@ -38,6 +42,11 @@ class HouseResource(dg.ConfigurableResource[Any]):
         from jts_trading.domain.trading_inputs import RiskLimits
 
         return read(self.variables or None).load(RiskLimits, "risk")
+
+    def bar_grace_s(self) -> float:
+        """Return how long the trader waits for trades after the end of a bar, instance seconds."""
+        section = read(self.variables or None).values.get("trader", {})
+        return float(section.get("bar_grace_s", BAR_GRACE_S))
 
     @property
     def root(self) -> Path:

@@ -107,7 +107,7 @@ class Trip:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Equity at an instant."""
+    """Equity at an instant, with all that is put in on the day counted from its beginning."""
 
     ts_ns: int
     equity: Decimal
@@ -297,12 +297,14 @@ def _curve(records: DayRecords, opening: Books) -> Iterator[Point]:
         at = zip(prices.ts_ns, prices.last, strict=True)
         steps += [(ts_ns, 0, (), instrument, price) for ts_ns, price in at]
     marks = _marks(records.prices, at_end=False)
-    cash, held = opening.cash, opening.held()
+    moved = -sum(e.amount for e in records.entries if e.ledger == LedgerAccount.CAPITAL)
+    cash, held = opening.cash + moved, opening.held()
     for ts_ns, _, entries, instrument, price in sorted(steps, key=lambda step: step[:2]):
         if instrument:
             marks[instrument] = price
         for entry in entries:
-            cash += entry.amount if entry.ledger == LedgerAccount.CASH else _ZERO
+            if entry.ledger in (LedgerAccount.CASH, LedgerAccount.CAPITAL):
+                cash += entry.amount
             if entry.ledger == LedgerAccount.POSITION:
                 before = held.get(entry.instrument_id, Holding())
                 held[entry.instrument_id] = Holding(

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import msgspec
 
+from jts_pipelines.reports.amounts import amount
 from jts_pipelines.reports.daily_account import DayAccount, fills_of_day
 from jts_pipelines.reports.daily_records import DayRecords, Fill, Order
 
@@ -45,14 +46,14 @@ def _statements(records: DayRecords, day: DayAccount) -> Iterator[Statement]:
     yield _says(
         "cash + positions at cost + costs = capital + realised",
         books.difference == 0,
-        f"{books.cash:,f} + {books.at_cost:,f} + {books.costs:,f} = "
-        f"{books.capital:,f} + {books.realised:,f} {currency}"
-        + (f", off by {books.difference:,f}" if books.difference else ""),
+        f"{amount(books.cash)} + {amount(books.at_cost)} + {amount(books.costs)} = "
+        f"{amount(books.capital)} + {amount(books.realised)} {currency}"
+        + (f", off by {amount(books.difference)}" if books.difference else ""),
     )
     yield _says(
         "realised result equals that of the fills",
         day.realised == day.recomputed,
-        f"{day.realised:,f} in the ledger, {day.recomputed:,f} from the fills",
+        f"{amount(day.realised)} in the ledger, {amount(day.recomputed)} from the fills",
     )
     todays = fills_of_day(records)
     fees = sum((fill.fee for fill in todays), _ZERO)
@@ -60,7 +61,8 @@ def _statements(records: DayRecords, day: DayAccount) -> Iterator[Statement]:
     yield _says(
         "costs equal those of the fills",
         (day.fees, day.tax) == (fees, tax),
-        f"fees {day.fees:,f} and tax {day.tax:,f} in the ledger, {fees:,f} and {tax:,f} in fills",
+        f"fees {amount(day.fees)} and tax {amount(day.tax)} in the ledger, "
+        f"{amount(fees)} and {amount(tax)} in fills",
     )
     yield _fills_equal(records.fills, todays)
     yield _none_unknown(records)

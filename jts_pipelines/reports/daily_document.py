@@ -23,11 +23,13 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
         n: Orders that a frame led to and that were sent; those that the clock caused do not count.
         p50_ms: Median by nearest rank; None without any.
         p99_ms: Likewise.
+        samples_ms: Each of them, ascending.
     """
 
     n: int
     p50_ms: float | None = None
     p99_ms: float | None = None
+    samples_ms: tuple[float, ...] = ()
 
 
 class Money(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,14 +142,24 @@ def denials(orders: Iterable[Order], denied: Mapping[str, str]) -> dict[str, int
 
 def latency(notes: Iterable[Note]) -> Latency:
     """Return how long orders took from their frame to the wire, from the notes of the sender."""
-    taken = sorted(
+    return latency_of_samples(
         float(value)
         for note in notes
         if note.topic == SENT_NOTE and (value := _field(note.body, "latency_ms"))
     )
+
+
+def latency_of_samples(samples_ms: Iterable[float]) -> Latency:
+    """Return median and 99 % of some latencies, by nearest rank."""
+    taken = sorted(samples_ms)
     if not taken:
         return Latency(n=0)
-    return Latency(n=len(taken), p50_ms=_rank(taken, 0.50), p99_ms=_rank(taken, 0.99))
+    return Latency(
+        n=len(taken),
+        p50_ms=_rank(taken, 0.50),
+        p99_ms=_rank(taken, 0.99),
+        samples_ms=tuple(round(each, 3) for each in taken),
+    )
 
 
 def _rank(ascending: Sequence[float], share: float) -> float:

@@ -7,11 +7,13 @@ hole in the other.
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 import polars as pl
 
+from jts_pipelines.reports.amounts import trimmed
 from jts_pipelines.reports.daily_records import (
     Account,
     DayRecords,
@@ -92,8 +94,8 @@ def _entry(row: Mapping[str, Any]) -> Entry:
         ledger=row["ledger"],
         instance=row["instance"],
         instrument_id=row["instrument_id"],
-        amount=amount,
-        quantity=row["quantity"],
+        amount=trimmed(amount),
+        quantity=trimmed(row["quantity"]),
         seq=row.get("seq", 0),
         ts_ns=row.get("ts_ns", 0),
         type=row.get("type", ""),
@@ -102,7 +104,7 @@ def _entry(row: Mapping[str, Any]) -> Entry:
 
 def _booked(row: Mapping[str, Any]) -> Fill:
     return Fill(
-        **{name: row[name] for name in _SAME_IN_BOTH},
+        **{name: _plain(row[name]) for name in _SAME_IN_BOTH},
         side=OrderSide(row["side"]),
         ts_ns=row["ts_event_ns"],
     )
@@ -116,7 +118,8 @@ def _orders(lake: Lake, account: Account, span: Span) -> list[Order]:
     rows = _rows_of(lake, "orders", account, span).filter(lived).with_columns(**times)
     ordered = rows.select(Order.__struct_fields__).sort("created_ns", "order_id")
     return [
-        Order(**(row | {"side": OrderSide(row["side"])})) for row in ordered.collect().to_dicts()
+        Order(**(_plain_row(row) | {"side": OrderSide(row["side"])}))
+        for row in ordered.collect().to_dicts()
     ]
 
 
@@ -127,7 +130,7 @@ def _fills(lake: Lake, account: Account, span: Span) -> list[Fill]:
     rows = _rows_of(lake, "fills", account, span).filter(booked)
     rows = rows.with_columns(ts_ns=_ns_of("timestamp")).select(*_SAME_IN_BOTH, "side", "ts_ns")
     found = rows.sort("seq").collect().to_dicts()
-    return [Fill(**(row | {"side": OrderSide(row["side"])})) for row in found]
+    return [Fill(**(_plain_row(row) | {"side": OrderSide(row["side"])})) for row in found]
 
 
 def _counts(
@@ -154,7 +157,7 @@ def _gaps(lake: Lake, instruments: Sequence[str], span: Span) -> list[Gap]:
     found = (
         rows.with_columns(**times).select(Gap.__struct_fields__).sort("from_ns", "feed", "kind")
     )
-    return [Gap(**row) for row in found.collect().to_dicts()]
+    return [Gap(**_plain_row(row)) for row in found.collect().to_dicts()]
 
 
 def _prices(lake: Lake, instrument: str, span: Span) -> Prices:
@@ -169,7 +172,7 @@ def _prices(lake: Lake, instrument: str, span: Span) -> Prices:
     )
     earlier = ticks.filter(pl.col("ts_ns") < span.from_ns)
     today = ticks.filter(pl.col("ts_ns") >= span.from_ns)
-    before = earlier["price"][-1] if earlier.height else None
+    before = trimmed(earlier["price"][-1]) if earlier.height else None
     if today.height == 0:
         return Prices(before=before, ts_ns=(), last=())
     bucket_ns = _bucket_s(today["ts_ns"][-1] - today["ts_ns"][0]) * _NS_PER_S
@@ -178,7 +181,9 @@ def _prices(lake: Lake, instrument: str, span: Span) -> Prices:
         .agg(pl.last("price"))
         .sort("ends")
     )
-    return Prices(before=before, ts_ns=tuple(points["ends"]), last=tuple(points["price"]))
+    return Prices(
+        before=before, ts_ns=tuple(points["ends"]), last=tuple(map(trimmed, points["price"]))
+    )
 
 
 def _bucket_s(span_ns: int) -> int:
@@ -199,6 +204,14 @@ def _said(ledger: Snapshot, span: Span) -> tuple[dict[str, str], list[Note]]:
             case NoteRecorded(topic=topic, subject=subject, body=body):
                 notes.append(Note(topic=topic, subject=subject, body=body, ts_ns=row["ts_ns"]))
     return denied, notes
+
+
+def _plain(value: Any) -> Any:
+    return trimmed(value) if isinstance(value, Decimal) else value
+
+
+def _plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _plain(value) for name, value in row.items()}
 
 
 def _rows_of(lake: Lake, dataset: str, account: Account, span: Span) -> pl.LazyFrame:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from html import escape
 from itertools import islice
 
+from jts_pipelines.reports.amounts import amount, signed
 from jts_pipelines.reports.daily_charts import equity_chart, price_chart
 from jts_pipelines.reports.daily_document import DailyReport
 from jts_pipelines.reports.daily_records import SEOUL, Fill, Order, Prices
@@ -31,7 +32,7 @@ def render(report: DailyReport, prices: Mapping[str, Prices]) -> str:
         prices: Of the instruments concerned, by id.
     """
     title = f"{report.day} {report.broker} {report.account}"
-    money = report.money
+    start = report.money.opening_equity + report.money.moved
     return page(
         title,
         (
@@ -40,7 +41,7 @@ def render(report: DailyReport, prices: Mapping[str, Prices]) -> str:
             _broken(report),
             section(
                 "Equity",
-                figure(equity_chart(report.equity, report.fills, float(money.opening_equity))),
+                figure(equity_chart(report.equity, report.fills, float(start))),
             ),
             section("Prices and fills", *_prices(report, prices)),
             section(f"Orders ({len(report.orders)})", _orders(report)),
@@ -77,11 +78,11 @@ def _cards(report: DailyReport) -> str:
     won = "–" if report.win_rate is None else f"{100 * report.win_rate:.0f} %"
     fast = "–" if latency.p50_ms is None else f"{latency.p50_ms:,.1f} / {latency.p99_ms:,.1f}"
     cards = (
-        card("Result after costs", _signed(money.result), tone=_tone(money.result)),
-        card("Equity at the end", _amount(money.closing_equity)),
-        card("Realised, before costs", _signed(money.realised), tone=_tone(money.realised)),
-        card("Unrealised", _signed(money.unrealised), tone=_tone(money.unrealised)),
-        card("Fees and tax", _amount(money.fees + money.tax), hint=_costs(report)),
+        card("Result after costs", signed(money.result), tone=_tone(money.result)),
+        card("Equity at the end", amount(money.closing_equity)),
+        card("Realised, before costs", signed(money.realised), tone=_tone(money.realised)),
+        card("Unrealised", signed(money.unrealised), tone=_tone(money.unrealised)),
+        card("Fees and tax", amount(money.fees + money.tax), hint=_costs(report)),
         card(f"Winning round trips of {len(report.trips)}", won),
         card(
             "Frame to wire, ms: median / 99 %",
@@ -95,7 +96,7 @@ def _cards(report: DailyReport) -> str:
 
 def _costs(report: DailyReport) -> str:
     money = report.money
-    return f"fees {_amount(money.fees)}, tax {_amount(money.tax)} of {_amount(money.turnover)}"
+    return f"fees {amount(money.fees)}, tax {amount(money.tax)} of {amount(money.turnover)}"
 
 
 def _broken(report: DailyReport) -> str:
@@ -127,10 +128,10 @@ def _orders(report: DailyReport) -> str:
                 report.names.get(order.instrument_id) or order.instrument_id, note=order.instance
             ),
             cell(order.side.value, tone=_SIDES[order.side]),
-            _amount(order.quantity),
-            "market" if order.price is None else _amount(order.price),
+            amount(order.quantity),
+            "market" if order.price is None else amount(order.price),
             cell(order.status, note=f"of {order.attempt} sendings" if order.attempt > 1 else ""),
-            _amount(order.filled),
+            amount(order.filled),
             "–" if order.order_id not in filled else f"{filled[order.order_id]:,.8g}",
             Cell(f'<td class="left"><code>{escape(order.correlation_id)}</code></td>'),
             cell(order.reason, tone="left"),
@@ -160,11 +161,11 @@ def _fills(report: DailyReport) -> str:
             _clock(fill.ts_ns),
             _who(report, fill),
             cell(fill.side.value, tone=_SIDES[fill.side]),
-            _amount(fill.quantity),
-            _amount(fill.price),
-            _amount(fill.gross),
-            _amount(fill.fee),
-            _amount(fill.tax),
+            amount(fill.quantity),
+            amount(fill.price),
+            amount(fill.gross),
+            amount(fill.fee),
+            amount(fill.tax),
             Cell(f'<td class="left"><code>{escape(fill.trade_id)}</code></td>'),
         )
         for fill in report.fills
@@ -177,10 +178,10 @@ def _positions(report: DailyReport) -> str:
     rows = (
         (
             _named(report, each.instrument_id),
-            _amount(each.quantity),
-            _amount(each.cost),
-            "at cost" if each.mark is None else _amount(each.mark),
-            cell(_signed(each.unrealised), tone=_tone(each.unrealised)),
+            amount(each.quantity),
+            amount(each.cost),
+            "at cost" if each.mark is None else amount(each.mark),
+            cell(signed(each.unrealised), tone=_tone(each.unrealised)),
         )
         for each in report.positions
     )
@@ -195,7 +196,7 @@ def _trips(report: DailyReport) -> str:
             _named(report, trip.instrument_id),
             trip.instance,
             f"{(trip.closed_ns - trip.opened_ns) / _NS_PER_S / 60:,.1f}",
-            cell(_signed(trip.net), tone=_tone(trip.net)),
+            cell(signed(trip.net), tone=_tone(trip.net)),
         )
         for trip in report.trips
     )
@@ -211,7 +212,7 @@ def _gaps(report: DailyReport) -> str:
             gap.feed,
             _named(report, gap.instrument_id) if gap.instrument_id else "whole feed",
             gap.kind,
-            _amount(gap.missing) if gap.missing else "",
+            amount(gap.missing) if gap.missing else "",
             gap.reason,
         )
         for gap in report.gaps
@@ -262,16 +263,6 @@ def _clock(ts_ns: int) -> str:
     seconds, rest_ns = divmod(ts_ns, _NS_PER_S)
     at = datetime.fromtimestamp(seconds, SEOUL)
     return f"{at:%H:%M:%S}.{rest_ns // 1_000_000:03}"
-
-
-def _amount(number: Decimal) -> str:
-    """Return an exact number with separators and without empty decimals."""
-    text = f"{number:,f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _signed(number: Decimal) -> str:
-    return f"+{_amount(number)}" if number > 0 else _amount(number)
 
 
 def _tone(number: Decimal) -> str:

@@ -6,6 +6,7 @@ a running daemon thinks. Rows come as they are stored: amounts as Decimal, times
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -56,10 +57,37 @@ FROM events
 WHERE type = ANY(%(types)s) AND ts_ns >= %(from_ns)s AND ts_ns < %(before_ns)s
 ORDER BY seq
 """
+_STREAM = """
+SELECT seq, stream, type, schema_version, correlation_id, causation_id, ts_ns, payload
+FROM events WHERE stream = %(stream)s ORDER BY seq
+"""
+_PROGRESS = """
+SELECT (SELECT seq FROM journal_head) AS newest_seq,
+       (SELECT count(*) FROM outbox WHERE NOT is_published) AS unpublished,
+       (SELECT count(*) FROM orders
+        WHERE broker = %(broker)s
+          AND status NOT IN ('filled', 'cancelled', 'rejected', 'denied', 'expired')) AS working
+"""
+_CONSUMED = "SELECT consumer, source, major, minor FROM consumed ORDER BY consumer, source"
 _IMBALANCE = """
 SELECT seq, currency, sum(debit - credit) AS difference
 FROM ledger_entries GROUP BY seq, currency HAVING sum(debit - credit) <> 0 ORDER BY seq LIMIT 5
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What may still be under way.
+
+    Attributes:
+        newest_seq: Number of the newest event.
+        unpublished: Messages that the bus does not have yet.
+        working: Orders of the broker that have not ended.
+    """
+
+    newest_seq: int
+    unpublished: int
+    working: int
 
 
 class Snapshot:
@@ -131,6 +159,22 @@ class Snapshot:
             canonical bytes); by number.
         """
         return self._rows(_EVENTS, types=list(types), from_ns=from_ns, before_ns=before_ns)
+
+    def stream(self, name: str) -> list[Row]:
+        """Return every event about one thing, such as `note/trader_began`; as `events`."""
+        return self._rows(_STREAM, stream=name)
+
+    def progress(self, broker: str) -> Progress:
+        """Return how far the daemon has come with the orders of a broker."""
+        (row,) = self._rows(_PROGRESS, broker=broker)
+        return Progress(**row)
+
+    def consumed(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """Return how far each consumer has committed each source: (consumer, source) to place."""
+        return {
+            (row["consumer"], row["source"]): (row["major"], row["minor"])
+            for row in self._rows(_CONSUMED)
+        }
 
     def imbalances(self) -> list[Row]:
         """Return the first transactions whose lines do not add up to zero; empty, always."""

@@ -10,8 +10,8 @@ from types import MappingProxyType
 
 import dagster as dg
 
+from jts_pipelines.defs.days import DAYS, GROUP, OWNERS
 from jts_pipelines.defs.market_data.families import Family
-from jts_pipelines.defs.reports.days import DAYS, GROUP, OWNERS
 
 TICKS: tuple[Family, ...] = (
     Family("KRX", "tick", date(2015, 1, 1), "KRX trades"),
@@ -26,6 +26,14 @@ _WARN, _FAIL = timedelta(days=4), timedelta(days=11)
 def ticks_key(venue: str) -> dg.AssetKey:
     """Return the key of the recorded ticks of a venue."""
     return dg.AssetKey([f"{venue.lower()}_tick", "recorded_ticks"])
+
+
+def ticks_dep(venue: str) -> dg.AssetDep:
+    """Return the dependency of a day in Korea on the ticks of a venue.
+
+    Days of venues elsewhere do not match days in Korea; what a report reads it finds by time.
+    """
+    return dg.AssetDep(ticks_key(venue), partition_mapping=dg.LastPartitionMapping())
 
 
 def recorded_specs() -> list[dg.AssetSpec]:
@@ -54,7 +62,10 @@ def recorded_specs() -> list[dg.AssetSpec]:
         owners=OWNERS,
         kinds={"clickhouse"},
         tags={"subject": "trading"},
-        deps=[["trading", "trading_inputs"], *(ticks_key(family.venue) for family in TICKS)],
+        deps=[
+            dg.AssetDep(["trading", "trading_inputs"]),
+            *(ticks_dep(family.venue) for family in TICKS),
+        ],
         freshness_policy=fresh,
         description=(
             "What strategies did on a trading day: signals, evaluated decisions, orders and "

@@ -5,16 +5,16 @@ to read. The checks say so in red.
 """
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
+from jts_pipelines.defs.days import DAYS, GROUP, OWNERS, days_of
 from jts_pipelines.defs.failures import plain_failures
 from jts_pipelines.defs.listing import listed_names
 from jts_pipelines.defs.plots import picture
-from jts_pipelines.defs.reports.days import DAYS, GROUP, OWNERS, days_of
+from jts_pipelines.defs.recorded.specs import TICKS, ticks_dep
 from jts_pipelines.defs.resources import HouseResource
 from jts_pipelines.defs.results import Materialized
 
@@ -51,8 +51,10 @@ class DailyReportConfig(dg.Config):
     owners=OWNERS,
     kinds={"html", "postgres"},
     tags={"subject": "trading"},
-    deps=[["trading", "recorded_orders"], ["krx_tick", "recorded_ticks"],
-          ["binance_tick", "recorded_ticks"]],
+    deps=[
+        dg.AssetDep(["trading", "recorded_orders"]),
+        *(ticks_dep(family.venue) for family in TICKS),
+    ],
     description=(
         "An account's day in Korea: orders, fills, positions, results, costs, equity, latency, "
         "refusals and gaps, as one page and one document; ledger and lake compared to the unit."
@@ -122,11 +124,13 @@ def _shown(
 
 
 def _row(written: "Written") -> str:
+    from jts_pipelines.reports.amounts import amount
+
     report, money = written.report, written.report.money
     return (
         f"| {report.broker} {report.account} | {len(report.orders)} | {len(report.fills)} "
-        f"| {_plain(money.result)} {report.currency} | {_plain(money.fees + money.tax)} "
-        f"| {_plain(money.closing_equity)} | {'yes' if report.is_balanced else 'NO'} |"
+        f"| {amount(money.result)} {report.currency} | {amount(money.fees + money.tax)} "
+        f"| {amount(money.closing_equity)} | {'yes' if report.is_balanced else 'NO'} |"
     )
 
 
@@ -149,8 +153,3 @@ def _result(name: str, written: "Sequence[Written]") -> dg.AssetCheckResult:
             "found": "; ".join(broken[:3] or held[:3]) or "no account has been booked yet",
         },
     )
-
-
-def _plain(number: Decimal) -> str:
-    text = f"{number:,f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -4,6 +4,8 @@ import dagster as dg
 
 from jts_pipelines.defs.reports.daily import KEY as DAILY
 from jts_pipelines.defs.reports.daily import daily_report
+from jts_pipelines.defs.reports.parity import KEY as PARITY
+from jts_pipelines.defs.reports.parity import parity_certificate
 from jts_pipelines.defs.resources import HouseResource
 
 _AFTER_HOURS = "40 20 * * *"
@@ -13,7 +15,7 @@ def reports() -> dg.Definitions:
     """Return the reports, their job, and the schedule of the evening."""
     job = dg.define_asset_job(
         "end_of_day",
-        selection=dg.AssetSelection.assets(DAILY),
+        selection=dg.AssetSelection.assets(DAILY, PARITY),
         description="Reports a trading day: daily report and parity certificate.",
         tags={"jts/lane": "reports"},
     )
@@ -30,4 +32,5 @@ def reports() -> dg.Definitions:
         day = house.open().today("KRX").isoformat()
         return dg.RunRequest(run_key=f"evening:{day}", partition_key=day)
 
-    return dg.Definitions(assets=[daily_report], jobs=[job], schedules=[evening])
+    assets = [daily_report, parity_certificate]
+    return dg.Definitions(assets=assets, jobs=[job], schedules=[evening])

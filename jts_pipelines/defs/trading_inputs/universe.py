@@ -34,7 +34,7 @@ _SESSIONS = """
 SELECT symbol, trade_date AS day, count(*) AS bars
 FROM candles
 WHERE venue = '{venue}' AND interval = '{interval}' AND symbol IN ({symbols})
-  AND status = 'traded' AND trade_date < DATE '{today}'
+  AND status IN ('traded', 'auction') AND trade_date < DATE '{today}'
 GROUP BY symbol, trade_date
 ORDER BY symbol, trade_date
 """

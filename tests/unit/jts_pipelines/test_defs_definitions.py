@@ -91,6 +91,7 @@ def test_assets_when_listed_then_are_exactly_these(repository: dg.RepositoryDefi
         "binance_tick/recorded_ticks": set(),
         "trading/recorded_orders": {"trading/trading_inputs", *TICKS},
         "trading/daily_report": {"trading/recorded_orders", *TICKS},
+        "trading/parity_certificate": {"trading/recorded_orders", "krx_1m/candles", *TICKS},
     }
     for family in FAMILIES:
         for asset, parents in FAMILY_GRAPH.items():
@@ -130,6 +131,7 @@ def test_checks_when_listed_then_are_exactly_these_and_guard_the_moves(
     wanted["trading/trading_inputs"] = {
         "strategies_compile", "instruments_tradable", "warmup_present"
     }  # fmt: skip
+    wanted["trading/parity_certificate"] = {"nothing_unexplained"}
     wanted["trading/daily_report"] = {"ledger_balances", "no_unknown_left", "orders_named"}
     assert found == wanted
 

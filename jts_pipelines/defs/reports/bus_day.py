@@ -1,0 +1,81 @@
+"""What the bus still holds of a day: the trades that the trader read, the bars that it closed."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from jts_pipelines.defs.joint import ask_bus
+from jts_pipelines.reports.parity import SeenBar, SeenTick
+from jts_pipelines.reports.parity_seen import bar_of, ticks_of_entry
+from jts_trading.domain.feed_messages import BarClosed, TicksCollected
+from jts_trading.domain.messages import MESSAGES
+from jts_trading.domain.schemas import SchemaError
+
+if TYPE_CHECKING:
+    from jts_pipelines.defs.house import House
+    from jts_pipelines.reports.daily_records import Span
+    from jts_trading.bus.redis_streams import RedisBus
+    from jts_trading.ports.bus import Envelope
+
+_MARKETS = {"KRX": "krx", "NXT": "krx", "BINANCE": "crypto", "UPBIT": "crypto"}
+_READ_MAX = 500
+
+
+@dataclass(slots=True)
+class BusDay:
+    """Messages of a day about some instruments."""
+
+    ticks: list[SeenTick] = field(default_factory=list)
+    bars: list[SeenBar] = field(default_factory=list)
+
+
+def read_bus_day(house: "House", span: "Span", instruments: Collection[str]) -> BusDay:
+    """Return what the bus holds of a day in Korea.
+
+    Args:
+        house: Whose bus.
+        span: The day.
+        instruments: Ids.
+
+    Raises:
+        BusUnavailableError: It does not answer.
+    """
+    markets = {_MARKETS.get(each.partition(":")[0], "") for each in instruments} - {""}
+    topics = [f"market-data.{m}.{kind}" for m in sorted(markets) for kind in ("ticks", "candles")]
+    found = BusDay()
+
+    async def read(bus: "RedisBus") -> None:
+        for topic in topics:
+            at = {topic: "0-0"}
+            while True:
+                entries, then = await bus.read(at, count=_READ_MAX, wait_ms=0)
+                for entry in entries:
+                    _take(found, entry.envelope, span, instruments)
+                if then == at:
+                    break
+                at = then
+
+    if topics:
+        ask_bus(house, read)
+    return found
+
+
+def _take(found: BusDay, envelope: "Envelope", span: "Span", instruments: Collection[str]) -> None:
+    try:
+        message = MESSAGES.decode(envelope.type, envelope.version, envelope.payload)
+    except SchemaError:
+        return  # A stranger's entry; whoever reads in a group sets it aside.
+    match message:
+        case TicksCollected():
+            found.ticks += [
+                tick
+                for tick in ticks_of_entry(message)
+                if tick.instrument_id in instruments
+                and span.from_ns <= tick.ts_event_ns < span.before_ns
+            ]
+        case BarClosed():
+            is_wanted = message.instrument_id in instruments
+            if is_wanted and span.from_ns <= message.start_ns < span.before_ns:
+                found.bars.append(bar_of(message))
+        case _:
+            pass
