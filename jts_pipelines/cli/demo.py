@@ -20,7 +20,7 @@ from jts_trading.telemetry import console
 if TYPE_CHECKING:
     from types import FrameType
 
-    from jts_pipelines.cli.demo_steps import Demo
+    from jts_pipelines.cli.demo_run import Demo
 
 
 @click.command()
@@ -45,7 +45,8 @@ def demo(data: Path | None, out: Path, *, as_json: bool) -> int:
     """
     from jts_pipelines.cli.demo_home import demo_settings, fresh_home
     from jts_pipelines.cli.demo_memory import MemorySampler
-    from jts_pipelines.cli.demo_steps import Demo, run_demo
+    from jts_pipelines.cli.demo_run import Demo
+    from jts_pipelines.cli.demo_steps import run_demo
     from jts_pipelines.cli.demo_summary import document_of, table_of
 
     began = time.monotonic()

@@ -173,6 +173,12 @@ class DagsterClient:
         reasons = [line for line in map(_reason, events) if line]
         return "; ".join(reasons[:3]) or "no failure was recorded in time"
 
+    def failed_checks(self, run_id: str) -> list[str]:
+        """Return one line for each check of a run that failed, blocking or not."""
+        events = self._ask(_FAILURES, id=run_id)["logsForRun"].get("events", [])
+        checks = [e for e in events if e["__typename"] == "AssetCheckEvaluationEvent"]
+        return [line for line in map(_reason, checks) if line]
+
     def materialized(self, run_id: str) -> list[Materialized]:
         """Return what a run materialised, in order."""
         run = self._ask(_MATERIALIZATIONS, id=run_id)["runOrError"]

@@ -19,7 +19,7 @@ from jts_trading.telemetry import console
 from storage.schema.tiers import Tier
 
 MARKER = ".jts-demo"
-_PORTS, _PORTS_USED = 20, 4
+_PORTS = 20
 # Below the range from which systems take ports for outgoing connections.
 _FIRST_PORT, _LAST_PORT = 20_000, 32_000
 
@@ -83,7 +83,7 @@ def _first_free_port() -> int:
     blocks = (_LAST_PORT - _FIRST_PORT) // _PORTS
     for turn in range(blocks):
         first = _FIRST_PORT + (os.getpid() + turn) % blocks * _PORTS
-        if all(_is_free(first + offset) for offset in range(_PORTS_USED)):
+        if all(_is_free(first + offset) for offset in range(_PORTS)):
             return first
     raise console.CommandError(
         f"no {_PORTS} free ports between {_FIRST_PORT} and {_LAST_PORT}", console.BAD_USAGE

@@ -135,11 +135,10 @@ def adopt_listing(house: House, folder: Path) -> Path | None:
     return found
 
 
-def set_clock(house: House, moment: datetime) -> None:
+def set_clock(house: House, moment: datetime, *, speed: float = 1.0) -> None:
     """Let the instance clock go on from a moment; processes that start from now on see it."""
-    write_clock(
-        house.settings.instance.run_directory, ClockSettings(epoch=moment.isoformat(), speed=1.0)
-    )
+    settings = ClockSettings(epoch=moment.isoformat(), speed=speed)
+    write_clock(house.settings.instance.run_directory, settings)
 
 
 def due_of(house: House, source: Source) -> list[DueRun]:

@@ -3,13 +3,13 @@
 Theory of operation. The minutes of 2018 come first, with the instance clock on the evening of
 their newest session; then the clock is set to the evening of the panel's newest session and the
 panel follows. So each file is loaded and moved as of its own newest session, and a partition's
-age means what it meant that evening. One Dagster run makes one move over one range.
+age means what it meant that evening. One Dagster run makes one move over one range. At the end the
+roles trade two recorded days through simulators (`demo_trading`), and Dagster reports them.
 """
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from jts_pipelines.cli.demo_dagster import DagsterClient, Materialized
 from jts_pipelines.cli.demo_house import (
     DAILY_FILE,
     MINUTE_FILE,
-    Ledger,
     Source,
     adopt_listing,
     due_of,
@@ -29,9 +28,8 @@ from jts_pipelines.cli.demo_house import (
     tiers_now,
     verified_partitions,
 )
+from jts_pipelines.cli.demo_run import Demo
 from jts_pipelines.cli.instance import running_instance
-from jts_pipelines.defs.house import House
-from jts_trading.config.settings import Settings
 from jts_trading.config.source import variable
 from jts_trading.telemetry import console
 from storage.lake.standing import Standing, TierTotals
@@ -40,64 +38,10 @@ from storage.schema.tiers import Tier
 RUN_SECONDS = 180.0
 _SHARED_DATA = Path("../shared/data")
 _STRATEGIES = Path(__file__).resolve().parents[2] / "examples" / "strategies"
-# Two loads, six moves as the data lie in time, one look at every copy, two backtests.
-_STEPS = 11
+# Two loads, six moves as the data lie in time, one look at every copy, two backtests, two days
+# that are traded and reported.
+_STEPS = 15
 """Lines of the progress bar; only how it looks depends on the number."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Demo:
-    """One demo: what it was given, and what happened so far.
-
-    Attributes:
-        settings: Of the demo's own instance.
-        data: Folder of market data as the user named it.
-        bars: Progress.
-        is_generated: Whether the bars were made from a seed.
-        phases: Seconds by phase, in order.
-        as_of: Instance time of each file, by asset family.
-        ledger: Rows taken in and counted.
-        standings: Where each partition stands at the end.
-        tiers: Totals at the end.
-        verified: Partitions whose copies were opened again and are sound.
-        problems: One line for whatever is not as it must be.
-        backtests: Documents of the backtests, by name.
-        urls: Address of each part while it ran.
-    """
-
-    settings: Settings
-    data: Path | None
-    bars: console.Bars
-    is_generated: bool = False
-    phases: dict[str, float] = field(default_factory=dict)
-    as_of: dict[str, str] = field(default_factory=dict)
-    ledger: Ledger = field(default_factory=Ledger)
-    standings: list[Standing] = field(default_factory=list)
-    tiers: dict[Tier, TierTotals] = field(default_factory=dict)
-    verified: int = 0
-    problems: list[str] = field(default_factory=list)
-    backtests: dict[str, dict[str, Any]] = field(default_factory=dict)
-    began: float = field(default_factory=time.monotonic)
-
-    @property
-    def house(self) -> House:
-        """The libraries of the instance, opened anew."""
-        return House(self.settings)
-
-    @property
-    def document_path(self) -> Path:
-        """Where the JSON document is kept."""
-        return self.settings.instance.root.parent / "demo.json"
-
-    @contextmanager
-    def phase(self, name: str, said: str) -> Iterator[None]:
-        """Time a phase, and say that it begins."""
-        started = time.monotonic()
-        console.note(f"jts demo: {started - self.began:6.1f} s  {said}")
-        try:
-            yield
-        finally:
-            self.phases[name] = self.phases.get(name, 0.0) + time.monotonic() - started
 
 
 def run_demo(run: Demo) -> None:
@@ -124,6 +68,7 @@ def run_demo(run: Demo) -> None:
             run.standings, run.tiers = _tiers(run)
         whole.advance()
         _research(run, dagster, minutes, panel, whole)
+        _trading(run, dagster, minutes, whole)
     whole.update(done=_STEPS, total=_STEPS)
 
 
@@ -165,9 +110,23 @@ def _sources(run: Demo) -> tuple[Source, Source]:
     for name in (MINUTE_FILE, DAILY_FILE):
         if not (folder / name).is_file():
             raise console.CommandError(f"{folder / name}: no such file", console.BAD_USAGE)
+    run.folder = folder
     adopt_listing(run.house, folder)
     minutes = source_of(folder / MINUTE_FILE, "KRX", "1m")
     return minutes, source_of(folder / DAILY_FILE, "KRX", "1d")
+
+
+def _trading(run: Demo, dagster: DagsterClient, minutes: Source, whole: console.Bar) -> None:
+    """Trade the newest full session of the minutes, then the captured minutes of Binance."""
+    from jts_pipelines.cli.demo_days import trading_days
+    from jts_pipelines.cli.demo_evening import close_day
+    from jts_pipelines.cli.demo_trading import trade_day
+
+    for day in trading_days(minutes.path, run.folder):
+        trade_day(run, dagster, day)
+        whole.advance()
+        close_day(run, dagster, day.broker)
+        whole.advance()
 
 
 def _named_folder() -> Path | None:

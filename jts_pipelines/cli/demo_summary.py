@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from jts_pipelines.cli.demo_counting import PaperDay
+from jts_pipelines.cli.demo_evening import OrderLatency, Parity, latency_of, parity_of
 from jts_pipelines.cli.demo_house import Count
-from jts_pipelines.cli.demo_steps import Demo
+from jts_pipelines.cli.demo_run import Demo
 from storage.lake.standing import TierTotals
 
 if TYPE_CHECKING:
@@ -43,6 +45,10 @@ class DemoDocument(msgspec.Struct, frozen=True, kw_only=True):
         problems: One line for whatever is not as it must be; empty in a good demo.
         backtest: Document of `jts backtest --json` for SMA 20/50 over the panel.
         backtests: The same for each backtest, by name.
+        paper: What an outsider counted of each traded day, by broker.
+        latency: From the frame that led to an order to its first byte on the wire.
+        parity: All certificates together.
+        report: Page of each daily report, by broker.
         phases: Seconds by phase.
         seconds: Of the whole demo.
         peak_memory_bytes: Largest sum of PSS over its processes; None where it is not known.
@@ -59,6 +65,10 @@ class DemoDocument(msgspec.Struct, frozen=True, kw_only=True):
     problems: list[str]
     backtest: dict[str, Any]
     backtests: dict[str, dict[str, Any]]
+    paper: dict[str, PaperDay]
+    latency: OrderLatency | None
+    parity: Parity | None
+    report: dict[str, str]
     phases: dict[str, float]
     seconds: float
     peak_memory_bytes: int | None
@@ -66,8 +76,10 @@ class DemoDocument(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_good(self) -> bool:
-        """Whether rows were conserved and nothing is out of place."""
-        return self.conserved and not self.problems
+        """Whether rows were conserved, ledgers balance, live and backtest agree, and no more."""
+        agrees = self.parity is not None and self.parity.unexplained == 0
+        balances = all(each.ledger_balanced and not each.unknown for each in self.paper.values())
+        return self.conserved and not self.problems and agrees and balances
 
     def encoded(self) -> bytes:
         """Return the document as indented JSON."""
@@ -97,6 +109,10 @@ def document_of(run: Demo, *, seconds: float, peak: int | None) -> DemoDocument:
         problems=run.problems,
         backtest=run.backtests.get(MAIN_BACKTEST, {}),
         backtests=run.backtests,
+        paper=run.paper,
+        latency=latency_of(run),
+        parity=parity_of(run),
+        report={broker: str(page) for broker, page in run.reports.items()},
         phases={name: round(taken, 2) for name, taken in run.phases.items()},
         seconds=round(seconds, 2),
         peak_memory_bytes=peak,
@@ -111,6 +127,8 @@ def _artifacts(run: Demo) -> dict[str, str]:
         for kind in ("tearsheet", "trades_file", "equity_file"):
             if document.get(kind):
                 made[f"{name}_{kind}"] = str(document[kind])
+    made |= {f"daily_report_{broker}": str(page) for broker, page in run.reports.items()}
+    made |= {f"parity_{broker}": str(path) for broker, path in run.certificates.items()}
     return made
 
 
@@ -130,11 +148,53 @@ def table_of(document: DemoDocument) -> "RenderableType":
         f"verified    {document.verified} partitions opened again and equal to their manifests",
         f"took        {document.seconds:.1f} s"
         + (f", at most {memory / 2**30:.2f} GiB of memory" if memory else ""),
+        *_agreement(document),
         *(f"problem     {problem}" for problem in document.problems),
         *_remarks(document),
         *(f"{name:<34} {path}" for name, path in document.artifacts.items()),
     ]
-    return Group(_tier_table(document), _backtest_table(document), "\n".join(lines))
+    tables = (_tier_table(document), _backtest_table(document), _paper_table(document))
+    return Group(*tables, "\n".join(lines))
+
+
+def _agreement(document: DemoDocument) -> Iterator[str]:
+    """Yield what live and backtest agree on, and how fast orders left."""
+    parity, latency = document.parity, document.latency
+    if parity is not None:
+        causes = ", ".join(f"{count} {cause}" for cause, count in parity.explained.items())
+        yield (
+            f"parity      {parity.matched} of {parity.live_signals} live and "
+            f"{parity.backtest_signals} recomputed signals are equal; explained: "
+            f"{causes or 'none'}; unexplained: {parity.unexplained}"
+        )
+    if latency is not None and latency.n:
+        yield (
+            f"latency     frame to order bytes: median {latency.p50_ms} ms, 99 % within "
+            f"{latency.p99_ms} ms, {latency.n} orders, journal commit included"
+        )
+
+
+def _paper_table(document: DemoDocument) -> "Table":
+    from rich.table import Table
+
+    table = Table(title="Traded on paper")
+    table.add_column("broker")
+    names = ("frames", "ticks", "bars", "signals", "orders", "fills", "equity", "ledger")
+    for name in names:
+        table.add_column(name, justify="right")
+    for broker, found in document.paper.items():
+        table.add_row(
+            f"{broker} {found.day}",
+            f"{found.frames:,}",
+            f"{found.ticks:,}",
+            f"{found.bars:,}",
+            f"{found.signals:,}",
+            f"{found.orders:,}",
+            f"{found.fills:,}",
+            f"{found.equity:,} {found.currency}",
+            "balanced" if found.ledger_balanced else "NOT BALANCED",
+        )
+    return table
 
 
 def _remarks(document: DemoDocument) -> Iterator[str]:

@@ -23,7 +23,7 @@ from jts_pipelines.cli.demo_house import (
     source_of,
 )
 from jts_pipelines.cli.demo_memory import MemorySampler
-from jts_pipelines.cli.demo_steps import Demo
+from jts_pipelines.cli.demo_run import Demo
 from jts_pipelines.cli.demo_summary import document_of, table_of
 from jts_pipelines.defs.house import House
 from jts_pipelines.ingest.generated import write_generated
