@@ -19,6 +19,8 @@ from jts_pipelines.backtest.result import BacktestResult
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_trading.domain.sessions import calendar_for
 from jts_trading.dsl.compiler import compile_strategy
+from jts_trading.dsl.plan import Plan
+from jts_trading.indicators.catalog import NATIVE, Catalog
 from storage.errors import InputError
 
 FILL_COLUMNS = ("time", "instrument", "side", "quantity", "price", "commission", "tax", "reason")
@@ -92,6 +94,7 @@ def run_from_lake(
     *,
     cache_dir: Path,
     instruments: pl.DataFrame | None = None,
+    catalog: Catalog = NATIVE,
     on_phase: Callable[[str], None] = lambda _: None,
 ) -> BacktestResult:
     """Run a request over the bars of the lake.
@@ -101,6 +104,7 @@ def run_from_lake(
         request: What to run.
         cache_dir: Where compiled code is kept: `$JTS_HOME/cache/kernels`.
         instruments: See `engine.run_backtest`.
+        catalog: The indicators that the text may call.
         on_phase: Told the phases load, prepare, compile, signals, portfolio, report.
 
     Raises:
@@ -108,7 +112,7 @@ def run_from_lake(
         InputError: No bars, or bars that cannot be used.
         StorageError: A tier is not there or a file is damaged.
     """
-    plan = compile_strategy(request.text, file=request.file, params=request.params)
+    plan = _compiled(request, catalog)
     on_phase("load")
     rows = lake.scan(
         "candles",
@@ -131,12 +135,19 @@ def run_from_lake(
     return _doubted(result, _absent(bars, request))
 
 
+def _compiled(request: BacktestRequest, catalog: Catalog) -> Plan:
+    return compile_strategy(
+        request.text, file=request.file, params=request.params, catalog=catalog
+    )
+
+
 def run_from_file(
     path: Path,
     request: BacktestRequest,
     *,
     cache_dir: Path,
     instruments: pl.DataFrame | None = None,
+    catalog: Catalog = NATIVE,
     on_phase: Callable[[str], None] = lambda _: None,
 ) -> BacktestResult:
     """Run a request over a Parquet or CSV file of bars, which no tier needs to know.
@@ -149,7 +160,7 @@ def run_from_file(
         StrategyError: The text is refused.
         InputError: The file cannot be read, or has no bars that can be used.
     """
-    plan = compile_strategy(request.text, file=request.file, params=request.params)
+    plan = _compiled(request, catalog)
     on_phase("load")
     frame = read_table(path)
     if "interval" in frame.columns:

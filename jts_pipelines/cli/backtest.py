@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from jts_pipelines.backtest.request import BacktestRequest
     from jts_pipelines.backtest.result import BacktestResult
     from jts_trading.config.settings import Settings
+    from jts_trading.indicators.catalog import Catalog
 
 _PHASES = 6
 _DAY = click.DateTime(["%Y-%m-%d"])
@@ -110,10 +111,12 @@ def _run(
     from jts_pipelines.defs.house import House
     from jts_trading.dsl.compiler import compile_strategy
     from jts_trading.dsl.errors import StrategyError
+    from jts_trading.kernels.own_indicators import load_catalog
 
     # A text that is refused must not start a store first.
     try:
-        compile_strategy(request.text, file=request.file, params=request.params)
+        catalog = load_catalog(settings.indicators.own)
+        compile_strategy(request.text, file=request.file, params=request.params, catalog=catalog)
     except StrategyError as error:
         show_refusal(error, as_json=as_json)
         raise
@@ -125,15 +128,21 @@ def _run(
         told = _progress(lines)
         if bars is not None:
             return run_from_file(
-                bars, request, cache_dir=cache, instruments=instruments, on_phase=told
+                bars,
+                request,
+                cache_dir=cache,
+                instruments=instruments,
+                catalog=catalog,
+                on_phase=told,
             )
-        return _run_over_tiers(request, settings, instruments, told)
+        return _run_over_tiers(request, settings, instruments, catalog, told)
 
 
 def _run_over_tiers(
     request: "BacktestRequest",
     settings: "Settings",
     instruments: "pl.DataFrame | None",
+    catalog: "Catalog",
     told: Callable[[str], None],
 ) -> "BacktestResult":
     from jts_pipelines.backtest.request import run_from_lake
@@ -152,6 +161,7 @@ def _run_over_tiers(
                 request,
                 cache_dir=home / "cache" / "kernels",
                 instruments=instruments,
+                catalog=catalog,
                 on_phase=told,
             )
         finally:

@@ -102,16 +102,24 @@ def read_plan(file: Path, assignments: tuple[str, ...]) -> "Plan":
     Raises:
         CommandError: An assignment is not NAME=VALUE.
         StrategyError: The text is refused.
+        OwnIndicatorError: An indicator of the configured folder cannot be used.
     """
+    from jts_trading.config.settings import load_settings
     from jts_trading.dsl.compiler import compile_strategy
     from jts_trading.dsl.grammar import TEXT_BYTES_MAX
+    from jts_trading.kernels.own_indicators import load_catalog
 
     params = assigned(assignments)
     is_stdin = str(file) == "-"
     with click.open_file(str(file), "rb") as opened:
         # One byte more than is accepted is enough to refuse a text by its size.
         text = opened.read(TEXT_BYTES_MAX + 1)
-    return compile_strategy(text, file="<stdin>" if is_stdin else str(file), params=params)
+    return compile_strategy(
+        text,
+        file="<stdin>" if is_stdin else str(file),
+        params=params,
+        catalog=load_catalog(load_settings().indicators.own),
+    )
 
 
 def assigned(assignments: tuple[str, ...]) -> dict[str, str]:

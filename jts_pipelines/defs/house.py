@@ -24,6 +24,8 @@ from jts_pipelines.ingest.report import IngestReport
 from jts_trading.config.settings import Settings
 from jts_trading.domain.calendars import Calendar
 from jts_trading.domain.sessions import calendar_for
+from jts_trading.indicators.catalog import Catalog
+from jts_trading.kernels.own_indicators import load_catalog
 from jts_trading.ports.clock import Clock, open_clock, today
 from storage.embedded.dsn import libpq_url
 from storage.errors import RefusedError
@@ -115,6 +117,15 @@ class House:
         """The instance's list of instruments; None where nobody has put one there."""
         path = self.root / LISTING
         return path if path.is_file() else None
+
+    @property
+    def indicators(self) -> Catalog:
+        """The indicators that strategies may call: the native ones and those of the folder.
+
+        Raises:
+            OwnIndicatorError: One of the folder cannot be used.
+        """
+        return load_catalog(self.settings.indicators.own)
 
     @property
     def clock(self) -> Clock:

@@ -7,6 +7,7 @@ from jts_trading.bootstrap.listing import listed_in
 from jts_trading.bootstrap.settings import DaemonSettings
 from jts_trading.bootstrap.stores import Stores
 from jts_trading.kernels.loader import load
+from jts_trading.kernels.own_indicators import load_catalog
 from jts_trading.services.trader.role import Trader
 from jts_trading.services.trader.settings import TraderSettings
 
@@ -17,6 +18,7 @@ async def build(daemon: DaemonSettings, stores: Stores) -> Trader:
     Raises:
         ConfigError: The section `trader` cannot be used.
         InputError: The list of instruments cannot be read.
+        OwnIndicatorError: An indicator of the configured folder cannot be used.
     """
 
     def load_kernel(source: str, cache_dir: Path) -> object:
@@ -31,6 +33,7 @@ async def build(daemon: DaemonSettings, stores: Stores) -> Trader:
         home=stores.home,
         load_kernel=load_kernel,
         listing_of=listed_in(stores),
+        catalog=load_catalog(daemon.settings.indicators.own),
         speed=stores.speed,
         settings=daemon.source.load(TraderSettings, "trader"),
     )

@@ -6,6 +6,7 @@ configuration. Sections are checked here as far as they can be without a server.
 
 import math
 from datetime import datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
@@ -37,6 +38,22 @@ class DagsterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     dsn: str = ""
 
 
+class IndicatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Section `indicators`.
+
+    Attributes:
+        folder: Python files with indicators of your own; a relative path is relative to the
+            configuration file. Empty for the native ones only.
+    """
+
+    folder: str = ""
+
+    @property
+    def own(self) -> Path | None:
+        """The folder, or None."""
+        return Path(self.folder) if self.folder else None
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Every section, typed and checked.
 
@@ -50,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         dagster: Where Dagster keeps runs and events.
         logging: Level and format of logs.
         trading: What the daemon trades.
+        indicators: Where indicators of your own are.
         file: Absolute path of the file that was read, or None.
     """
 
@@ -62,6 +80,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dagster: DagsterSettings
     logging: LoggingSettings
     trading: TradingSettings
+    indicators: IndicatorSettings = IndicatorSettings()
     file: str | None = None
 
     @property
@@ -118,6 +137,7 @@ def load_settings(source: ConfigSource | None = None) -> Settings:
         dagster=_dagster(source),
         logging=source.load(LoggingSettings, "logging"),
         trading=load_trading(source),
+        indicators=_indicators(source),
         file=source.file,
     )
 
@@ -126,6 +146,13 @@ def _store(source: ConfigSource, section: str) -> StoreSettings:
     settings = source.load(StoreSettings, section)
     _check_dsn(source, section, settings.dsn)
     return settings
+
+
+def _indicators(source: ConfigSource) -> IndicatorSettings:
+    settings = source.load(IndicatorSettings, "indicators")
+    if not settings.folder:
+        return settings
+    return IndicatorSettings(folder=str(source.place(settings.folder, "indicators.folder")))
 
 
 def _dagster(source: ConfigSource) -> DagsterSettings:

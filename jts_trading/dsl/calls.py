@@ -10,7 +10,6 @@ from jts_trading.dsl.errors import StrategyError, nearest
 from jts_trading.dsl.grammar import INDICATORS_MAX
 from jts_trading.dsl.names import Scope
 from jts_trading.dsl.values import Bound, Bundle, Fixed, Kind, Series, Value, describe
-from jts_trading.indicators.catalog import NATIVE
 from jts_trading.indicators.definition import (
     EPOCH,
     PRICE_SCALE,
@@ -42,10 +41,12 @@ def resolve_call(resolver: ExpressionResolver, node: s.Call, frame: int) -> Boun
         StrategyError: It is unknown, or an argument is missing, unknown, given twice or out of
             range.
     """
-    definition = NATIVE.find(node.name)
+    definition = resolver.scope.catalog.find(node.name)
     if definition is None:
         raise resolver.refuse(
-            f'unknown indicator "{node.name}"', node.at, nearest(node.name, NATIVE.names)
+            f'unknown indicator "{node.name}"',
+            node.at,
+            nearest(node.name, resolver.scope.catalog.names),
         )
     given = _match_arguments(resolver, definition, node)
     settings = tuple(

@@ -16,26 +16,36 @@ from jts_trading.dsl.program import CheckedRule, Program
 from jts_trading.dsl.resolve import Resolver
 from jts_trading.dsl.settings import check_params, check_risk, check_sources, check_timeframes
 from jts_trading.dsl.values import KIND_OF_MEASURE, Fixed
+from jts_trading.indicators.catalog import NATIVE, Catalog
 
 _NAME = re.compile(r"[A-Za-z0-9가-힣][A-Za-z0-9_가-힣 .-]{0,63}")
 
 
-def check(strategy: s.Strategy, source: SourceText, overrides: Mapping[str, str]) -> Program:
+def check(
+    strategy: s.Strategy,
+    source: SourceText,
+    overrides: Mapping[str, str],
+    catalog: Catalog = NATIVE,
+) -> Program:
     """Check a strategy.
 
     Args:
         strategy: Its syntax.
         source: Its text, for errors.
         overrides: Values of parameters that replace the declared ones.
+        catalog: The indicators that the text may call.
 
     Raises:
         StrategyError: With line, column and what would be accepted.
     """
-    return resolve(strategy, source, overrides)[0]
+    return resolve(strategy, source, overrides, catalog)[0]
 
 
 def resolve(
-    strategy: s.Strategy, source: SourceText, overrides: Mapping[str, str]
+    strategy: s.Strategy,
+    source: SourceText,
+    overrides: Mapping[str, str],
+    catalog: Catalog = NATIVE,
 ) -> tuple[Program, Resolver]:
     """Check a strategy; return the program, and what its expressions resolve with.
 
@@ -49,7 +59,7 @@ def resolve(
     taken: dict[str, str] = {}
     params = check_params(source, strategy.params, overrides, taken)
     lengths = check_timeframes(source, strategy.timeframes, taken)
-    scope = Scope(source, strategy, build_frames(source, strategy, lengths))
+    scope = Scope(source, strategy, build_frames(source, strategy, lengths), catalog)
     for parameter in params:
         kind = KIND_OF_MEASURE[Measure(parameter.measure)]
         scope.params[parameter.name] = Fixed(parameter.value, kind)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from jts_trading.dsl import graph as g
 from jts_trading.dsl.check import check, resolve
 from jts_trading.dsl.describe import describe_nodes
-from jts_trading.dsl.emit import emit_source
+from jts_trading.dsl.emit import emit_source, own_steps
 from jts_trading.dsl.errors import Place, StrategyError
 from jts_trading.dsl.exactness import find_exact
 from jts_trading.dsl.grammar import COLUMNS, EXTRA_COLUMNS, SESSION_COLUMN
@@ -24,10 +24,15 @@ from jts_trading.dsl.plan import ENGINE_VERSION, Plan, Rule, Timeframe
 from jts_trading.dsl.program import Program
 from jts_trading.dsl.tracing import Trace, trace_trees
 from jts_trading.dsl.warmup import Warmup, find_warmup, latest
+from jts_trading.indicators.catalog import NATIVE, Catalog
 
 
 def compile_strategy(
-    text: str | bytes, *, file: str = "<strategy>", params: Mapping[str, str] | None = None
+    text: str | bytes,
+    *,
+    file: str = "<strategy>",
+    params: Mapping[str, str] | None = None,
+    catalog: Catalog = NATIVE,
 ) -> Plan:
     """Compile a strategy text.
 
@@ -35,13 +40,14 @@ def compile_strategy(
         text: The text, at most 64 KiB of UTF-8.
         file: How errors name it.
         params: Values of parameters that replace the declared ones, as they would be written.
+        catalog: The indicators that the text may call.
 
     Raises:
         StrategyError: The text is refused: line, column, what was found, what is accepted.
     """
     source = read_text(text, file)
     syntax = parse(source)
-    program = check(syntax, source, params or {})
+    program = check(syntax, source, params or {}, catalog)
     live = program.graph.reachable(program.roots())
     exact = find_exact(program.graph)
     warmup = find_warmup(program.graph)
@@ -73,7 +79,11 @@ def compile_strategy(
 
 
 def trace_strategy(
-    text: str | bytes, *, file: str = "<strategy>", params: Mapping[str, str] | None = None
+    text: str | bytes,
+    *,
+    file: str = "<strategy>",
+    params: Mapping[str, str] | None = None,
+    catalog: Catalog = NATIVE,
 ) -> Trace:
     """Compile a strategy text to what shows the values inside its conditions.
 
@@ -81,13 +91,14 @@ def trace_strategy(
         text: As for `compile_strategy`; the traced step works on the same state row.
         file: How errors name it.
         params: Values of parameters that replace the declared ones.
+        catalog: The indicators that the text may call.
 
     Raises:
         StrategyError: See `compile_strategy`.
     """
     source = read_text(text, file)
     syntax = parse(source)
-    program, resolver = resolve(syntax, source, params or {})
+    program, resolver = resolve(syntax, source, params or {}, catalog)
     live = program.graph.reachable(program.roots())
     exact, layout = find_exact(program.graph), _lay_out(program, live, file)
     count = len(program.graph.nodes)
@@ -156,5 +167,5 @@ def _warmup_bars(program: Program, warmup: tuple[Warmup, ...]) -> dict[str, int]
 
 def _digest(normalised: str, program: Program) -> str:
     values = "".join(f"{p.name}={decimal_text(p.value)};" for p in program.params)
-    identity = "\0".join((ENGINE_VERSION, normalised, values))
+    identity = "\0".join((ENGINE_VERSION, normalised, values, *own_steps(program)))
     return hashlib.sha256(identity.encode()).hexdigest()

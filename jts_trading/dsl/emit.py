@@ -21,6 +21,7 @@ from jts_trading.dsl.grammar import EXTRA_COLUMNS, SESSION_COLUMN
 from jts_trading.dsl.layout import BAR_COLUMNS, SCALE_SLOT, Layout
 from jts_trading.dsl.program import Program
 from jts_trading.dsl.runtime import divide, gather, past
+from jts_trading.indicators.catalog import NATIVE
 from jts_trading.indicators.definition import ParameterKind
 
 _ARGUMENTS = {
@@ -319,6 +320,18 @@ def _pasted(program: Program, live: frozenset[int]) -> list[str]:
     if len(program.frames.table) > 1:
         functions.setdefault("gather", gather)
     return [function_text(function) for function in functions.values()]
+
+
+def own_steps(program: Program) -> tuple[str, ...]:
+    """Return the texts of all steps in use that are not native, in a fixed order.
+
+    What a native step does is part of the engine's version; what another one does is not.
+    """
+    found: set[str] = set()
+    for node in program.graph.nodes:
+        if isinstance(node, g.Indicator) and not NATIVE.holds(node.definition):
+            found.update(map(function_text, (*node.definition.uses, node.definition.step)))
+    return tuple(sorted(found))
 
 
 @cache

@@ -8,7 +8,7 @@ from jts_trading.dsl.lexer import SourceText
 from jts_trading.dsl.syntax import Definition, Strategy
 from jts_trading.dsl.values import Bound, Fixed
 from jts_trading.dsl.walk import references
-from jts_trading.indicators.catalog import NATIVE
+from jts_trading.indicators.catalog import NATIVE, Catalog
 
 CYCLE_SHOWN = 10
 
@@ -31,6 +31,7 @@ class Scope:
     source: SourceText
     strategy: Strategy
     frames: Frames
+    catalog: Catalog = NATIVE
     params: dict[str, Fixed] = field(default_factory=dict)
     bound: dict[tuple[int, str], Bound] = field(default_factory=dict)
 
@@ -41,7 +42,7 @@ class Scope:
     def known(self, frame: int) -> set[str]:
         """Return what can be written in an expression of a frame."""
         names = {name for (f, name) in self.bound if f == frame}
-        names |= {*COLUMNS, *NATIVE.names, *self.params}
+        names |= {*COLUMNS, *self.catalog.names, *self.params}
         if frame == 0:
             names |= {*QUOTE_COLUMNS, *self.frames.numbers}
             names |= {f"{self.frames.table[f][0]}.{name}" for (f, name) in self.bound if f}

@@ -170,6 +170,12 @@ def super_smoother_step(state: State, at: int, period: int, x: float) -> float:
     return result
 
 
+def _no_overshoot(settings: Settings) -> str | None:
+    if settings["factor"] * settings["period"] >= 1:
+        return None
+    return "factor times period must be at least 1, or the average runs away from the price"
+
+
 def _even(settings: Settings) -> str | None:
     if whole(settings) % 2 == 0:
         return None
@@ -230,6 +236,7 @@ ADAPTIVE = (
         parameters=(period(14), number("factor", "1", "0.1", "10")),
         outputs=(VALUE,),
         step=mcginley_step,
+        constraint=_no_overshoot,
         state_size=lambda _: 2,
         warmup=lambda _: 1,
     ),

@@ -51,9 +51,10 @@ class Catalog:
     """Indicators by name and alias, whatever the case of the letters."""
 
     def __init__(self, definitions: Iterable[Definition]) -> None:
-        self._by_name = {definition.name: definition for definition in definitions}
+        self._by_name: dict[str, Definition] = {}
         self._by_lower_name: dict[str, Definition] = {}
-        for definition in self._by_name.values():
+        for definition in definitions:
+            self._by_name[definition.name] = definition
             for name in (definition.name, *definition.aliases):
                 if self._by_lower_name.setdefault(name.lower(), definition) is not definition:
                     raise ValueError(f'two indicators are called "{name}"')
@@ -68,6 +69,10 @@ class Catalog:
         """Everything an indicator may be called."""
         aliases = (alias for d in self._by_name.values() for alias in d.aliases)
         return frozenset({*self._by_name, *aliases})
+
+    def holds(self, definition: Definition) -> bool:
+        """Whether this very definition is one of the catalogue."""
+        return self._by_name.get(definition.name) is definition
 
     def find(self, name: str) -> Definition | None:
         """Return the indicator of this name or alias, or None."""

@@ -16,6 +16,7 @@ from jts_trading.domain.instruments import InstrumentError, parse_instrument_id
 from jts_trading.domain.trading_inputs import StrategyInput
 from jts_trading.dsl.compiler import compile_strategy
 from jts_trading.dsl.plan import Plan
+from jts_trading.indicators.catalog import NATIVE, Catalog
 
 _NAMESPACE = uuid.UUID("8d0f6f3a-3c0e-5d55-9a0b-6f0d6f2a7c11")
 _DIGITS = 12
@@ -42,19 +43,22 @@ def strategy_id(release: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, release))
 
 
-def release(text: str | bytes, wanted: StrategyInput, *, file: str) -> StrategyInput:
+def release(
+    text: str | bytes, wanted: StrategyInput, *, file: str, catalog: Catalog = NATIVE
+) -> StrategyInput:
     """Compile a text and complete the description of its instance.
 
     Args:
         text: The strategy, at most 64 KiB of UTF-8.
         wanted: The instance; id, release, text and effective interval are filled in.
         file: How errors name the text.
+        catalog: The indicators that the text may call.
 
     Raises:
         StrategyError: The text is refused.
         ReleaseError: An instrument, the interval, the allocation or the epoch cannot be used.
     """
-    plan = compile_strategy(text, file=file, params=wanted.params)
+    plan = compile_strategy(text, file=file, params=wanted.params, catalog=catalog)
     _check(wanted)
     name = release_name(plan, wanted.epoch)
     return msgspec.structs.replace(

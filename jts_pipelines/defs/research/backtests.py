@@ -131,6 +131,7 @@ def run_and_write(
             request_of(config),
             cache_dir=house.root / "cache" / "kernels",
             instruments=listing,
+            catalog=house.indicators,
             on_phase=lambda phase: say("backtest: %s", phase),
         )
     directory = house.root / "reports" / f"backtest-{asked.run_id(result)}"

@@ -86,10 +86,12 @@ def compose(
 
     Raises:
         InputError: There are none, two have one name, or an epoch is no date.
+        OwnIndicatorError: An indicator of the configured folder cannot be used.
         StorageError: A tier does not answer.
     """
     require_names(specs)
-    candidates = tuple(map(compile_spec, specs))
+    catalog = house.indicators
+    candidates = tuple(compile_spec(spec, catalog) for spec in specs)
     sound = [each for each in candidates if each.plan is not None]
     return Composed(
         candidates,

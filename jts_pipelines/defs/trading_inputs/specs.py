@@ -11,6 +11,7 @@ from jts_trading.domain.trading_inputs import RiskLimits, StrategyInput
 from jts_trading.dsl.compiler import compile_strategy
 from jts_trading.dsl.errors import StrategyError
 from jts_trading.dsl.plan import Plan
+from jts_trading.indicators.catalog import NATIVE, Catalog
 from jts_trading.strategy.releases import ReleaseError, release
 from storage.errors import InputError
 
@@ -51,11 +52,13 @@ class Candidate:
     Attributes:
         plan: None when the text or the instance is refused.
         refusal: One line; empty with a plan.
+        catalog: The indicators that the text may call.
     """
 
     spec: InstanceSpec
     plan: Plan | None
     refusal: str = ""
+    catalog: Catalog = NATIVE
 
     def strategy_input(self, epoch: str) -> StrategyInput:
         """Return the instance as the daemon reads it.
@@ -68,7 +71,7 @@ class Candidate:
             ReleaseError: The instance cannot trade as it is described.
         """
         wanted = msgspec.structs.replace(self.spec.wanted, epoch=epoch)
-        return release(self.spec.text, wanted, file=self.spec.file)
+        return release(self.spec.text, wanted, file=self.spec.file, catalog=self.catalog)
 
 
 def spec_of(instance: StrategyInstance, text: str = "") -> InstanceSpec:
@@ -107,15 +110,18 @@ def spec_of(instance: StrategyInstance, text: str = "") -> InstanceSpec:
         ) from error
 
 
-def compile_spec(spec: InstanceSpec) -> Candidate:
+def compile_spec(spec: InstanceSpec, catalog: Catalog = NATIVE) -> Candidate:
     """Compile an instance; a refusal is part of the answer."""
     epoch = "" if spec.wanted.epoch == COLD else spec.wanted.epoch
     try:
-        plan = compile_strategy(spec.text, file=spec.file, params=spec.wanted.params)
-        Candidate(spec, plan).strategy_input(epoch)
+        plan = compile_strategy(
+            spec.text, file=spec.file, params=spec.wanted.params, catalog=catalog
+        )
+        candidate = Candidate(spec, plan, catalog=catalog)
+        candidate.strategy_input(epoch)
     except (StrategyError, ReleaseError) as error:
         return Candidate(spec, None, str(error))
-    return Candidate(spec, plan)
+    return candidate
 
 
 def require_names(specs: Iterable[InstanceSpec]) -> None:

@@ -16,6 +16,7 @@ from jts_trading.dsl.plan import Plan
 from jts_trading.engine.program import Kernel, Program, TraceKernel, kernel_source, make_program
 from jts_trading.engine.setup import Prepared
 from jts_trading.engine.terms import units_of
+from jts_trading.indicators.catalog import NATIVE, Catalog
 from jts_trading.strategy.frames import interval_seconds
 from jts_trading.strategy.releases import release_name
 from jts_trading.strategy.rules import SizeDefaults, read_rules
@@ -51,12 +52,20 @@ class Compiler:
         load: Compiles a source.
         cache_dir: Where machine code is kept.
         sizes: What strategy texts leave open.
+        catalog: The indicators that texts may call.
     """
 
-    def __init__(self, load: LoadKernel, cache_dir: Path, sizes: SizeDefaults) -> None:
+    def __init__(
+        self,
+        load: LoadKernel,
+        cache_dir: Path,
+        sizes: SizeDefaults,
+        catalog: Catalog = NATIVE,
+    ) -> None:
         self._load = load
         self._cache_dir = cache_dir
         self._sizes = sizes
+        self._catalog = catalog
         self._programs: dict[tuple[str, str], Program] = {}
 
     def prepare(self, specs: tuple[StrategyInput, ...], now_ns: int) -> Preparation:
@@ -77,7 +86,12 @@ class Compiler:
         return found
 
     def _program(self, spec: StrategyInput) -> Program:
-        plan = compile_strategy(spec.dsl_code, file=f"<{spec.release}>", params=spec.params)
+        plan = compile_strategy(
+            spec.dsl_code,
+            file=f"<{spec.release}>",
+            params=spec.params,
+            catalog=self._catalog,
+        )
         _require_release(plan, spec)
         plan.require_columns(_COLUMNS)
         interval_seconds(plan.base_interval or spec.interval)
@@ -85,7 +99,7 @@ class Compiler:
         if key not in self._programs:
             rules = read_rules(plan, self._sizes, spec.currency)
             kernel = cast("Kernel", self._load(kernel_source(plan), self._cache_dir))
-            trace = trace_strategy(spec.dsl_code, params=spec.params)
+            trace = trace_strategy(spec.dsl_code, params=spec.params, catalog=self._catalog)
             traced = cast("TraceKernel", self._load(trace.source, self._cache_dir))
             self._programs[key] = _warmed(make_program(plan, rules, kernel, trace, traced))
         return self._programs[key]

@@ -29,6 +29,7 @@ from jts_trading.engine.events import ClockRead, Effect, TicksArrived
 from jts_trading.engine.setup import ListingOf
 from jts_trading.engine.state import EngineSettings, EngineState
 from jts_trading.engine.step import step
+from jts_trading.indicators.catalog import NATIVE, Catalog
 from jts_trading.ports.bus import Bus, BusUnavailableError, Entry
 from jts_trading.ports.clock import Clock
 from jts_trading.ports.inputs import read_inputs
@@ -72,6 +73,7 @@ class Trader:
         home: Data root: inputs, snapshots and kernels are below it.
         load_kernel: Compiles a generated source.
         listing_of: Market and kind of an instrument.
+        catalog: The indicators that strategies may call.
         speed: Instance seconds per real second.
         settings: Section `trader`.
 
@@ -92,6 +94,7 @@ class Trader:
         home: Path,
         load_kernel: LoadKernel,
         listing_of: ListingOf,
+        catalog: Catalog = NATIVE,
         speed: Fraction = Fraction(1),
         settings: TraderSettings | None = None,
     ) -> None:
@@ -124,7 +127,7 @@ class Trader:
             counters=self._counters,
         )
         self._inputs = TakeOver(
-            compiler=Compiler(load_kernel, home / "cache" / "kernels", settings.sizes()),
+            compiler=Compiler(load_kernel, home / "cache" / "kernels", settings.sizes(), catalog),
             market=market,
             journal=journal,
             listing_of=listing_of,
