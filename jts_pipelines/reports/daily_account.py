@@ -7,10 +7,17 @@ gained less what was put in: realised and unrealised, after fees and tax.
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 
+from jts_pipelines.reports.amounts import trimmed
 from jts_pipelines.reports.daily_records import DayRecords, Entry, Fill, Prices
+from jts_trading.domain.errors import RuleMissingError
+from jts_trading.domain.instruments import parse_instrument_id
 from jts_trading.domain.ledger_rows import LedgerAccount
+from jts_trading.domain.market.grid import grid_of
+from jts_trading.domain.market.loading import default_table
 from jts_trading.domain.orders import OrderSide
 from jts_trading.portfolio.holding import Holding, trade
 
@@ -248,10 +255,23 @@ def _trips(records: DayRecords) -> Iterator[Trip]:
         opened_ns, net = begun.get(key, (fill.ts_ns, _ZERO))
         quantity[key] = quantity.get(key, _ZERO) + gained(fill)
         begun[key] = (opened_ns, net + cash)
-        if quantity[key] == 0:
+        if _is_flat(quantity[key], fill.instrument_id, records.span.day):
             del begun[key]
             if fill.seq in ends:
                 yield Trip(*key, opened_ns, fill.ts_ns, net + cash)
+
+
+def _is_flat(quantity: Decimal, instrument: str, day: date) -> bool:
+    """Return whether nothing is left that could be sold: a fee in coins leaves dust behind."""
+    return quantity == 0 or abs(quantity) < _step(instrument, day)
+
+
+@lru_cache(maxsize=8_192)
+def _step(instrument: str, day: date) -> Decimal:
+    try:
+        return grid_of(default_table(), day, parse_instrument_id(instrument)).quantity_step
+    except RuleMissingError:
+        return _ZERO
 
 
 def _positions(books: Books, prices: Mapping[str, Prices]) -> tuple[Position, ...]:
@@ -260,7 +280,7 @@ def _positions(books: Books, prices: Mapping[str, Prices]) -> tuple[Position, ..
     for instrument, held in books.held().items():
         mark = marks.get(instrument)
         gain = _ZERO if mark is None else held.unrealised(mark)
-        found.append(Position(instrument, held.quantity, held.cost, mark, gain))
+        found.append(Position(instrument, held.quantity, held.cost, mark, trimmed(gain)))
     return tuple(found)
 
 
@@ -310,4 +330,4 @@ def _curve(records: DayRecords, opening: Books) -> Iterator[Point]:
                 held[entry.instrument_id] = Holding(
                     before.quantity + entry.quantity, before.cost + entry.amount
                 )
-        yield Point(ts_ns, _equity(cash, held, marks))
+        yield Point(ts_ns, trimmed(_equity(cash, held, marks)))

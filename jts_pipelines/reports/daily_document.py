@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import msgspec
 
+from jts_pipelines.reports.amounts import trimmed
 from jts_pipelines.reports.daily_account import DayAccount, Point, Position, Trip, fills_of_day
 from jts_pipelines.reports.daily_checks import Statement, statements
 from jts_pipelines.reports.daily_records import DayRecords, Fill, Gap, Note, Order
@@ -174,16 +175,17 @@ def _field(body: str, name: str) -> str:
 
 
 def _money(day: DayAccount) -> Money:
-    return Money(
-        opening_equity=day.opening_equity,
-        closing_equity=day.closing_equity,
-        result=day.result,
-        realised=day.realised,
-        unrealised=day.unrealised,
-        fees=day.fees,
-        tax=day.tax,
-        moved=day.moved,
-        turnover=day.turnover,
-        cash=day.closing.cash,
-        at_cost=day.closing.at_cost,
-    )
+    amounts = {
+        "opening_equity": day.opening_equity,
+        "closing_equity": day.closing_equity,
+        "result": day.result,
+        "realised": day.realised,
+        "unrealised": day.unrealised,
+        "fees": day.fees,
+        "tax": day.tax,
+        "moved": day.moved,
+        "turnover": day.turnover,
+        "cash": day.closing.cash,
+        "at_cost": day.closing.at_cost,
+    }
+    return Money(**{name: trimmed(each) for name, each in amounts.items()})

@@ -79,7 +79,7 @@ def gather(
         denied=denied,
         notes=notes,
         gaps=_gaps(lake, concerned, span),
-        prices={each: _prices(lake, each, span) for each in concerned},
+        prices=_prices(lake, concerned, span),
         imbalances=[
             f"journal row {row['seq']}: off by {row['difference']} {row['currency']}"
             for row in ledger.imbalances()
@@ -160,30 +160,45 @@ def _gaps(lake: Lake, instruments: Sequence[str], span: Span) -> list[Gap]:
     return [Gap(**_plain_row(row)) for row in found.collect().to_dicts()]
 
 
-def _prices(lake: Lake, instrument: str, span: Span) -> Prices:
-    """Return the trades of an instrument, one point per bucket, so that a chart can hold them."""
-    venue, _, symbol = instrument.partition(":")
-    ticks = (
-        _around(lake, "ticks", span, venue=venue, symbols=[symbol])
-        .select("timestamp", "tick", "price", ts_ns=_ns_of("timestamp"))
-        .filter(pl.col("timestamp") < _at(span.before_ns))
-        .sort("timestamp", "tick")
-        .collect()
+def _prices(lake: Lake, instruments: Sequence[str], span: Span) -> dict[str, Prices]:
+    """Return the trades of instruments, one point per bucket, so that a chart can hold them."""
+    by_venue: dict[str, list[str]] = {}
+    for instrument in instruments:
+        venue, _, symbol = instrument.partition(":")
+        by_venue.setdefault(venue, []).append(symbol)
+    found = {}
+    for venue, symbols in by_venue.items():
+        for symbol, prices in _prices_at(lake, venue, symbols, span).items():
+            found[f"{venue}:{symbol}"] = prices
+    return found
+
+
+def _prices_at(lake: Lake, venue: str, symbols: Sequence[str], span: Span) -> dict[str, Prices]:
+    """Return the prices of some symbols of a venue; aggregated as they are read."""
+    at_ns = _ns_of("timestamp")
+    ticks = _around(lake, "ticks", span, venue=venue, symbols=symbols)
+    last = pl.col("price").sort_by("timestamp", "tick").last()
+    earlier = ticks.filter(at_ns < span.from_ns).group_by("symbol").agg(last).collect()
+    before = {symbol: trimmed(price) for symbol, price in earlier.iter_rows()}
+    today = ticks.filter(at_ns.is_between(span.from_ns, span.before_ns, closed="left"))
+    first_ns, last_ns = (
+        today.select(at_ns.min().alias("first"), at_ns.max().alias("last")).collect().row(0)
     )
-    earlier = ticks.filter(pl.col("ts_ns") < span.from_ns)
-    today = ticks.filter(pl.col("ts_ns") >= span.from_ns)
-    before = trimmed(earlier["price"][-1]) if earlier.height else None
-    if today.height == 0:
-        return Prices(before=before, ts_ns=(), last=())
-    bucket_ns = _bucket_s(today["ts_ns"][-1] - today["ts_ns"][0]) * _NS_PER_S
-    points = (
-        today.group_by(ends=(pl.col("ts_ns") // bucket_ns + 1) * bucket_ns, maintain_order=True)
-        .agg(pl.last("price"))
-        .sort("ends")
-    )
-    return Prices(
-        before=before, ts_ns=tuple(points["ends"]), last=tuple(map(trimmed, points["price"]))
-    )
+    points: dict[str, list[tuple[int, Decimal]]] = {symbol: [] for symbol in symbols}
+    if first_ns is not None:
+        bucket_ns = _bucket_s(last_ns - first_ns) * _NS_PER_S
+        ends = ((at_ns // bucket_ns + 1) * bucket_ns).alias("ends")
+        rows = today.group_by("symbol", ends).agg(last).collect().sort("symbol", "ends")
+        for symbol, end_ns, price in rows.iter_rows():
+            points[symbol].append((end_ns, trimmed(price)))
+    return {
+        symbol: Prices(
+            before=before.get(symbol),
+            ts_ns=tuple(end_ns for end_ns, _ in points[symbol]),
+            last=tuple(price for _, price in points[symbol]),
+        )
+        for symbol in symbols
+    }
 
 
 def _bucket_s(span_ns: int) -> int:

@@ -56,7 +56,7 @@ DAY = date(2018, 2, 26)
 OPEN_NS = int(datetime.fromisoformat("2018-02-26T09:00:00+09:00").timestamp()) * 10**9
 MINUTE_NS = 60 * 10**9
 OWNER = {"broker": "kis", "account": "50000001-01", "instance": "sma"}
-QUICK = RecorderSettings(batch_s=0.02, poll_s=0.01, retry_s=0.05, retry_s_max=0.1, claim_s=0.05)
+QUICK = RecorderSettings(batch_s=0.02, poll_s=0.01, retry_s=0.05, retry_s_max=0.1)
 
 
 def _id(number: int) -> str:

@@ -1,5 +1,7 @@
 """All reports of a trading day, and when they are made."""
 
+from datetime import timedelta
+
 import dagster as dg
 
 from jts_pipelines.defs.reports.daily import KEY as DAILY
@@ -26,11 +28,22 @@ def reports() -> dg.Definitions:
         cron_schedule=_AFTER_HOURS,
         execution_timezone="Asia/Seoul",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Reports the day in Korea that the instance clock shows, after all sessions.",
+        description=(
+            "Reports the day in Korea that the instance clock shows, after all sessions, and the "
+            "day before once more: markets that never close went on after its evening."
+        ),
     )
-    def evening(_context: dg.ScheduleEvaluationContext, house: HouseResource) -> dg.RunRequest:
-        day = house.open().today("KRX").isoformat()
-        return dg.RunRequest(run_key=f"evening:{day}", partition_key=day)
+    def evening(
+        _context: dg.ScheduleEvaluationContext, house: HouseResource
+    ) -> dg.SkipReason | list[dg.RunRequest]:
+        opened = house.open()
+        if not opened.settings.trading.enabled:
+            return dg.SkipReason("trading is not enabled: there is nothing to report")
+        today = opened.today("KRX")
+        return [
+            dg.RunRequest(run_key=f"evening:{today}:{day}", partition_key=day.isoformat())
+            for day in (today - timedelta(days=1), today)
+        ]
 
     assets = [daily_report, parity_certificate]
     return dg.Definitions(assets=assets, jobs=[job], schedules=[evening])

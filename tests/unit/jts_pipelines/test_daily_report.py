@@ -158,6 +158,19 @@ def test_day_when_a_position_was_carried_in_then_the_first_equity_is_at_the_pric
     assert _broken(records) == set()
 
 
+def test_day_when_a_fee_in_coins_leaves_dust_then_the_round_trip_has_ended() -> None:
+    """What is smaller than the smallest quantity that can be sold is no position of a trip."""
+    coins = {"instrument_id": "BINANCE:BTCUSDT", "venue": "BINANCE", "fee_quantity": Decimal(0)}
+    bought = msgspec.structs.replace(
+        FIRST, **coins | {"quantity": Decimal("0.01"), "fee_quantity": Decimal("0.000009")}
+    )
+    sold = msgspec.structs.replace(LAST, **coins | {"quantity": Decimal("0.00999")})
+
+    day = work_out(_records(booked=[bought, sold], fills=[bought, sold]))
+
+    assert [trip.closed_ns for trip in day.trips] == [LAST.ts_ns]
+
+
 def test_statements_when_all_is_well_then_all_hold_and_say_their_sums() -> None:
     """The balance is printed, not only claimed."""
     found = statements(_records(), work_out(_records()))
