@@ -12,6 +12,7 @@ from rich.console import Console
 
 from jts_pipelines.backtest.instruments import read_instruments
 from jts_pipelines.backtest.request import read_table
+from jts_pipelines.cli.demo_counting import PaperDay
 from jts_pipelines.cli.demo_home import MARKER, demo_settings, fresh_home
 from jts_pipelines.cli.demo_house import (
     LISTING_FILES,
@@ -210,6 +211,63 @@ def test_document_when_rows_were_lost_then_demo_is_not_good(tmp_path: Path) -> N
     }  # fmt: skip
     assert decoded["backtest"]["trades"] == 2
     assert "conserved   NO" in shown.export_text()
+
+
+def _traded(tmp_path: Path, **changes: object) -> Demo:
+    """A demo whose one day was traded, certified and reported."""
+    run = Demo(settings=demo_settings(tmp_path / "out"), data=None, bars=SimpleNamespace())
+    run.ledger.counts.append(Count(after="ingest", expected=0, served=0))
+    day = PaperDay(
+        day="2018-02-26", currency="KRW", frames=2500, frame_bytes=800_000, ticks=1238, bars=381,
+        signals=43, orders=24, denied=1, fills=23, unknown=0, cash=97_217_334, equity=99_586_334,
+        realised=-119_000, costs=294_666, ledger_balanced=True,
+    )  # fmt: skip
+    run.paper["kis"] = msgspec.structs.replace(day, **changes)
+    certificate, report = tmp_path / "certificate.json", tmp_path / "report.json"
+    found = {
+        "live_signals": 43, "backtest_signals": 43, "matched": 43, "explained": {"a cause": 2},
+        "unexplained": 0,
+    }  # fmt: skip
+    certificate.write_bytes(msgspec.json.encode(found))
+    report.write_bytes(msgspec.json.encode({"latency": {"samples_ms": [9.0, 11.0, 10.0, 40.0]}}))
+    run.certificates["kis"], run.day_documents["kis"] = certificate, report
+    run.reports["kis"] = tmp_path / "report.html"
+    return run
+
+
+def test_document_when_a_day_was_traded_then_says_what_was_counted(tmp_path: Path) -> None:
+    """Paper, parity, latency and report stand in the document, and in the tables for a person."""
+    document = document_of(_traded(tmp_path), seconds=1.0, peak=2**30)
+
+    shown = Console(width=120, record=True, file=Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - a sink for the length of the test
+    shown.print(table_of(document))
+    shown.file.close()
+    decoded = msgspec.json.decode(document.encoded())
+    assert document.is_good
+    assert decoded["paper"]["kis"]["cash"] == 97_217_334
+    assert decoded["parity"]["explained"] == {"a cause": 2}
+    assert decoded["latency"] == {"p50_ms": 10.0, "p99_ms": 40.0, "n": 4}
+    assert decoded["report"] == {"kis": str(tmp_path / "report.html")}
+    text = shown.export_text()
+    assert "43 of 43 live and 43 recomputed signals are equal" in text
+    assert "99,586,334 KRW" in text
+
+
+@pytest.mark.parametrize("changes", [{"ledger_balanced": False}, {"unknown": 1}])
+def test_document_when_a_day_does_not_add_up_then_demo_is_not_good(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
+    """The command ends with exit code 1."""
+    assert not document_of(_traded(tmp_path, **changes), seconds=1.0, peak=None).is_good
+
+
+def test_document_when_live_and_backtest_differ_then_demo_is_not_good(tmp_path: Path) -> None:
+    """One difference without a cause is enough."""
+    run = _traded(tmp_path)
+    found = msgspec.json.decode(run.certificates["kis"].read_bytes())
+    run.certificates["kis"].write_bytes(msgspec.json.encode(found | {"unexplained": 1}))
+
+    assert not document_of(run, seconds=1.0, peak=None).is_good
 
 
 def test_memory_when_sampled_then_counts_this_process(tmp_path: Path) -> None:
