@@ -62,6 +62,7 @@ def kis_day(minutes: Path, folder: Path) -> TradingDay:
             closes = datetime.fromtimestamp(closes_ns // 10**9, _SEOUL)
             return TradingDay(
                 broker="kis",
+                simulators=("sim-kis",),
                 feed="kis-1",
                 venue="KRX",
                 instruments=("KRX:005930",),
@@ -92,6 +93,7 @@ def binance_day(folder: Path, variables: Mapping[str, str]) -> TradingDay:
         begins, ends = _MADE_UP_FROM, _MADE_UP_FROM + _MADE_UP_FOR
     return TradingDay(
         broker="paper",
+        simulators=("sim-kis", "sim-binance"),
         feed="binance-1",
         venue="BINANCE",
         instruments=("BINANCE:BTCUSDT",),

@@ -48,6 +48,8 @@ class TradingDay:
 
     Attributes:
         broker: Whose accounts trade: kis, paper.
+        simulators: The parts that play venues: that of the day, and that of an account of before.
+            One that makes trades up would make them up at the speed of the clock, unheard.
         feed: The socket that the collector reads: `kis-1`, `binance-1`.
         venue: Where it trades.
         instruments: Ids of what trades.
@@ -60,6 +62,7 @@ class TradingDay:
     """
 
     broker: str
+    simulators: tuple[str, ...]
     feed: str
     venue: str
     instruments: tuple[str, ...]
