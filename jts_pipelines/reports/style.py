@@ -79,4 +79,4 @@ def show_thousands(axes: "Axes") -> None:
     """Write large numbers with separators beside an axis."""
     from matplotlib.ticker import StrMethodFormatter
 
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
