@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from html import escape
 from itertools import islice
 
@@ -132,7 +132,7 @@ def _orders(report: DailyReport) -> str:
             "market" if order.price is None else amount(order.price),
             cell(order.status, note=f"of {order.attempt} sendings" if order.attempt > 1 else ""),
             amount(order.filled),
-            "–" if order.order_id not in filled else f"{filled[order.order_id]:,.8g}",
+            "–" if order.order_id not in filled else _paid(filled[order.order_id]),
             Cell(f'<td class="left"><code>{escape(order.correlation_id)}</code></td>'),
             cell(order.reason, tone="left"),
         )
@@ -143,6 +143,11 @@ def _orders(report: DailyReport) -> str:
         *("From frame", "Reason"),
     )
     return _limited(head, rows, len(report.orders), "No order was given.")
+
+
+def _paid(average: Decimal) -> str:
+    """Write an average price to ten digits, never with an exponent."""
+    return amount(Context(prec=10).plus(average))
 
 
 def _averages(fills: Sequence[Fill]) -> dict[str, Decimal]:

@@ -11,7 +11,7 @@ import pytest
 from jts_pipelines.reports.daily_account import DayAccount, work_out
 from jts_pipelines.reports.daily_checks import statements
 from jts_pipelines.reports.daily_document import DailyReport, report_of
-from jts_pipelines.reports.daily_page import ROWS_MAX, render
+from jts_pipelines.reports.daily_page import ROWS_MAX, _paid, render
 from jts_pipelines.reports.daily_records import (
     Account,
     DayRecords,
@@ -280,6 +280,19 @@ def test_page_when_something_is_broken_then_it_stands_on_top() -> None:
 
     assert not report.is_balanced
     assert text.index("Does not hold") < text.index("<h2>Equity</h2>")
+
+
+@pytest.mark.parametrize(
+    ("average", "shown"),
+    [
+        ("6.161E+4", "61,610"),
+        ("2361333.333333333333", "2,361,333.333"),
+        ("0.00812500", "0.008125"),
+    ],
+)
+def test_page_when_an_average_is_shown_then_without_exponent(average: str, shown: str) -> None:
+    """A mean of exact prices may carry an exponent; a reader never sees it."""
+    assert _paid(Decimal(average)) == shown
 
 
 def test_page_when_the_day_was_empty_then_says_so() -> None:
