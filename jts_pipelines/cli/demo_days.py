@@ -116,6 +116,10 @@ def _simulators(folder: Path, day: date) -> dict[str, str]:
     }
     if any((folder / CAPTURES).glob(_CAPTURE_FILES)):
         variables |= {"JTS_SIM__BINANCE__DATA": data, "JTS_SIM__BINANCE__DAYS": "recorded"}
+    else:
+        # A market that never ends could not be recorded to its end.
+        ends_s = int((_MADE_UP_FROM + _MADE_UP_FOR).timestamp())
+        variables["JTS_SIM__BINANCE__UNTIL_NS"] = str(ends_s * 10**9)
     return variables
 
 

@@ -511,6 +511,8 @@ def test_readiness_when_the_venue_is_closed_then_it_says_when_it_opens(tmp_path:
     collector = world.collector()
     assert collector.readiness() == ("session closed: KRX, next open 2024-06-07 09:00:00 KST",)
     clock.advance(korean_ns("2024-06-07T09:00:00") - clock.now_ns())
+    assert collector.readiness() == ()  # nothing is wanted of it yet
+    collector._receptions[0].silence.watch(SAMSUNG, clock.now_ns())
     assert collector.readiness() == ("kis-1: not connected yet",)
 
 

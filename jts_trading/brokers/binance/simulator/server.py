@@ -77,6 +77,8 @@ def load_world(settings: SimulatorSettings, now_ns: int) -> World:
     """
     if not settings.data:
         lines = generated_lines(settings.symbols, settings.seed, now_ns)
+        if settings.until_ns:
+            lines = itertools.takewhile(lambda line: line.due_ns < settings.until_ns, lines)
         return World(lines, settings.symbols, title=f"generated {', '.join(settings.symbols)}")
     files = capture_files(Path(settings.data))
     span = survey(files)

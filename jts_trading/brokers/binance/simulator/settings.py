@@ -32,6 +32,7 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
             to now, and begins again at its end; `auto` chooses the second when the clock has
             passed the capture, and is quiet before it.
         seed: Of made-up ticks.
+        until_ns: Made-up ticks end at this time of the instance, UTC ns; 0 for never.
         faults: File of faults; none when empty.
         streams_max: Streams of one connection.
         messages_per_s: Control messages of one connection.
@@ -51,6 +52,7 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     waits_for_reader: bool = False
     days: Literal["auto", "recorded", "shifted"] = "auto"
     seed: int = 1
+    until_ns: int = 0
     faults: str = ""
     streams_max: int = STREAMS_MAX
     messages_per_s: int = CONTROL_MESSAGES_PER_S
