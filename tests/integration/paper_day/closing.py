@@ -98,7 +98,8 @@ def require_orders_once(day: Any) -> None:
     assert not books.of(OrderAdopted), "an order of ours was taken for somebody else's"
     states = Counter(row.status.value for row in books.orders)
     assert OrderState.UNKNOWN.value not in states
-    sys.stdout.write(f"kills {Counter(day.kills)}, orders {dict(states)}, sent {len(sent)}\n")
+    found = f"acknowledged by {dict(books.finders)}"
+    sys.stdout.write(f"kills {Counter(day.kills)}, orders {dict(states)}, {found}\n")
 
 
 def require_equal_ledgers(day: Any) -> None:

@@ -55,6 +55,8 @@ class Books:
         events: Number, time of recording (UTC ns) and event, in order.
         difference: What its projections are when they are made again from its events; empty for
             the same.
+        finders: How many orders each writer has acknowledged: what the reconciler found at the
+            venue was on its way when its sender died or heard nothing.
     """
 
     events: Sequence[tuple[int, int, JournalEvent]]
@@ -62,6 +64,7 @@ class Books:
     fills: Sequence[FillRow]
     balances: Sequence[BalanceRow]
     difference: str
+    finders: Counter[str]
 
     def of(self, kind: type[Any]) -> list[Any]:
         """Events of a kind."""
@@ -87,6 +90,7 @@ async def read_books(dsn: str) -> Books:
             fills,
             await journal.ledger(),
             "" if rebuilt.is_identical else str(rebuilt.difference),
+            Counter(row.writer for row in stored if row.type == "order_acknowledged"),
         )
     finally:
         await journal.close()
