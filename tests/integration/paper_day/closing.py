@@ -10,7 +10,7 @@ import paper_day_evidence as evidence  # beside this file; `conftest.py` loads b
 
 from jts_trading.domain.journal_events import OrderAdopted, SignalRecorded
 from jts_trading.domain.orders import TERMINAL, OrderState
-from jts_trading.telemetry.health import read_health
+from jts_trading.telemetry.health import CLOSED, read_health
 
 READY_S, TRADE_S, DRAIN_S = 60, 400, 60
 
@@ -23,7 +23,7 @@ def wait_until_ready(day: Any, name: str) -> None:
         health = read_health(day.home / "run", name)
         if health is None or health.pid != day.processes[name].pid:
             return False
-        seen[:] = [reason for reason in health.reasons if "binance" not in reason]
+        seen[:] = [reason for reason in health.reasons if CLOSED not in reason]
         return not seen
 
     day.wait(is_ready, READY_S, lambda: f"{name}: {seen} {day.log(name)}")
