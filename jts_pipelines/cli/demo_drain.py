@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from jts_pipelines.defs.joint import ask_bus
-from jts_pipelines.defs.reports.bus_day import read_bus_day
+from jts_pipelines.defs.reports.bus_day import read_bus_day, recorded_up_to
 from jts_pipelines.reports.daily_records import day_span
 from storage.errors import StorageError
 from storage.hot.store import HotStore
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _LOOK_S = 0.5
 # So long nothing may have been published: a socket that is still being read publishes.
 _QUIET_S = 1.5
-_RECORDER = "recorder/"
 _JOURNAL = "recorder/journal"
 
 
@@ -67,7 +66,7 @@ class Drain:
         if behind:
             found.append(f"the trader has closed no bar over tick {behind} yet")
         places = self._places()
-        if _entry(places.get(_RECORDER + topic, "")) < newest:
+        if recorded_up_to(places, topic) < newest:
             found.append(f"the recorder has not recorded {topic} up to {newest}")
         if int(places.get(_JOURNAL, "0")) < progress.newest_seq:
             found.append(f"the recorder has not recorded the journal up to {progress.newest_seq}")
@@ -96,8 +95,3 @@ class Drain:
             return {}
         finally:
             hot.close()
-
-
-def _entry(text: str) -> tuple[int, int]:
-    first, _, second = text.partition("-")
-    return (int(first or 0), int(second or 0))

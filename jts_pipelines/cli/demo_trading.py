@@ -111,7 +111,7 @@ def _roles(run: "Demo", day: TradingDay) -> "Iterator[Supervisor]":
     """Have the simulators and all roles running, on the clock as it is written now."""
     every = trading_parts(run.settings)
     wanted = [p for p in every if not p.name.startswith("sim-") or p.name in day.simulators]
-    parts = tuple(_within(part, wanted, day.variables) for part in wanted)
+    parts = tuple(_within(part, wanted, day.environment) for part in wanted)
     with supervised(parts, run.settings, seconds=_READY_S, is_noted=False) as supervisor:
         yield supervisor
 

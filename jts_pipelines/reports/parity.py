@@ -18,6 +18,7 @@ import msgspec
 from jts_pipelines.reports.amounts import amount
 
 VERSION = 1
+NOT_RECORDED = "the recorder had not come to the trade yet"
 TICK_DIFFERS = "a trade in the bar differs"
 BAR_DIFFERS = "an earlier bar differs"
 NOT_TRADED = "the release was not traded then"
@@ -185,6 +186,7 @@ def certify(
     day: date,
     traded: Mapping[Traded, tuple[int, int]],
     lengths_ns: Mapping[str, int],
+    unrecorded: Mapping[str, int] | None = None,
 ) -> Certificate:
     """Compare what was seen live with what came out again.
 
@@ -194,6 +196,7 @@ def certify(
         day: In Korea.
         traded: From when until when each instance traded a release, instance time, UTC ns.
         lengths_ns: Of a bar, by interval.
+        unrecorded: Number of the first trade, by feed, that nobody has tried to record yet.
     """
     blame = _Blame()
     differences: list[Difference] = []
@@ -202,7 +205,7 @@ def certify(
     if live.ticks is None or again.ticks is None:
         notes.append("trades were not compared: the bus does not hold those of the day any more")
     else:
-        found = list(_ticks(live.ticks, again.ticks, blame))
+        found = list(_ticks(live.ticks, again.ticks, blame, unrecorded or {}))
         differences += found
         levels["ticks"] = _level(live.ticks, again.ticks, found)
     if live.bars is None or again.bars is None:
@@ -233,12 +236,16 @@ def certify(
 
 
 def _ticks(
-    live: Sequence[SeenTick], again: Sequence[SeenTick], blame: _Blame
+    live: Sequence[SeenTick],
+    again: Sequence[SeenTick],
+    blame: _Blame,
+    unrecorded: Mapping[str, int],
 ) -> Iterator[Difference]:
     mine, theirs = {each.key: each for each in live}, {each.key: each for each in again}
     for key in _differing(mine, theirs):
         one = mine.get(key) or theirs[key]
         blame.tick_times.setdefault(one.instrument_id, []).append(one.ts_event_ns)
+        is_due = key in theirs or one.tick < unrecorded.get(one.feed, one.tick + 1)
         yield Difference(
             level="tick",
             instrument_id=one.instrument_id,
@@ -246,6 +253,7 @@ def _ticks(
             at_ns=one.ts_event_ns,
             live=_tick_said(mine.get(key)),
             again=_tick_said(theirs.get(key)),
+            cause="" if is_due else NOT_RECORDED,
         )
 
 

@@ -1,6 +1,6 @@
 """What the bus still holds of a day: the trades that the trader read, the bars that it closed."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jts_pipelines.defs.house import House
     from jts_pipelines.reports.daily_records import Span
     from jts_trading.bus.redis_streams import RedisBus
-    from jts_trading.ports.bus import Envelope
+    from jts_trading.ports.bus import Entry
 
 _MARKETS = {"KRX": "krx", "NXT": "krx", "BINANCE": "crypto", "UPBIT": "crypto"}
 _READ_MAX = 500
@@ -23,19 +23,30 @@ _READ_MAX = 500
 
 @dataclass(slots=True)
 class BusDay:
-    """Messages of a day about some instruments."""
+    """Messages of a day about some instruments.
+
+    Attributes:
+        unrecorded: Number of the first trade, by feed, that the recorder has not come to yet.
+    """
 
     ticks: list[SeenTick] = field(default_factory=list)
     bars: list[SeenBar] = field(default_factory=list)
+    unrecorded: dict[str, int] = field(default_factory=dict)
 
 
-def read_bus_day(house: "House", span: "Span", instruments: Collection[str]) -> BusDay:
+def read_bus_day(
+    house: "House",
+    span: "Span",
+    instruments: Collection[str],
+    places: Mapping[str, str] | None = None,
+) -> BusDay:
     """Return what the bus holds of a day in Korea.
 
     Args:
         house: Whose bus.
         span: The day.
         instruments: Ids.
+        places: How far each reader of the bus has recorded it; None for all.
 
     Raises:
         BusUnavailableError: It does not answer.
@@ -50,7 +61,7 @@ def read_bus_day(house: "House", span: "Span", instruments: Collection[str]) -> 
             while True:
                 entries, then = await bus.read(at, count=_READ_MAX, wait_ms=0)
                 for entry in entries:
-                    _take(found, entry.envelope, span, instruments)
+                    _take(found, entry, span, instruments, places)
                 if then == at:
                     break
                 at = then
@@ -60,7 +71,19 @@ def read_bus_day(house: "House", span: "Span", instruments: Collection[str]) -> 
     return found
 
 
-def _take(found: BusDay, envelope: "Envelope", span: "Span", instruments: Collection[str]) -> None:
+def recorded_up_to(places: Mapping[str, str], topic: str) -> tuple[int, int]:
+    """Return the entry of a topic up to which the recorder has recorded it."""
+    return _position(places.get(f"recorder/{topic}", ""))
+
+
+def _take(
+    found: BusDay,
+    entry: "Entry",
+    span: "Span",
+    instruments: Collection[str],
+    places: Mapping[str, str] | None,
+) -> None:
+    envelope = entry.envelope
     try:
         message = MESSAGES.decode(envelope.type, envelope.version, envelope.payload)
     except SchemaError:
@@ -73,9 +96,18 @@ def _take(found: BusDay, envelope: "Envelope", span: "Span", instruments: Collec
                 if tick.instrument_id in instruments
                 and span.from_ns <= tick.ts_event_ns < span.before_ns
             ]
+            if places is not None:
+                last = recorded_up_to(places, entry.topic)
+                if _position(entry.entry_id) > last:
+                    found.unrecorded.setdefault(message.feed, message.first_tick)
         case BarClosed():
             is_wanted = message.instrument_id in instruments
             if is_wanted and span.from_ns <= message.start_ns < span.before_ns:
                 found.bars.append(bar_of(message))
         case _:
             pass
+
+
+def _position(text: str) -> tuple[int, int]:
+    first, _, second = text.partition("-")
+    return (int(first or 0), int(second or 0))

@@ -32,6 +32,7 @@ from jts_trading.engine.state import EngineSettings
 from jts_trading.ports.clock import InstanceClock
 from jts_trading.ports.inputs import read_inputs
 from jts_trading.strategy.frames import interval_seconds
+from storage.hot.store import HotStore
 from storage.lake.lake import Lake
 from storage.ledger.reading import Row
 
@@ -70,7 +71,7 @@ def certify_day(house: "House", day: "date", *, bar_grace_s: float) -> Certifica
     # A real second, and what the trader waits for: nothing older is under way.
     rest_ns = house.clock.now_ns() - settings.grace_ns - int(speed * _NS_PER_S)
     until_ns = min(rest_ns, span.before_ns)
-    on_bus = read_bus_day(house, span, instruments)
+    on_bus = read_bus_day(house, span, instruments, _places(house))
     with house.lake() as lake, house.ledger() as ledger:
         again = recompute(
             [each.spec for each in traded],
@@ -100,6 +101,7 @@ def certify_day(house: "House", day: "date", *, bar_grace_s: float) -> Certifica
         day=day,
         traded={each.key: (each.from_ns, each.until_ns) for each in traded},
         lengths_ns=_LENGTHS,
+        unrecorded=on_bus.unrecorded,
     )
 
 
@@ -127,6 +129,14 @@ class _Ended:
     def signals(self, signals: Sequence[SeenSignal]) -> list[SeenSignal]:
         """Return the signals of bars that had ended."""
         return [s for s in signals if s.bar_start_ns + _LENGTHS[s.interval] <= self._until_ns]
+
+
+def _places(house: "House") -> dict[str, str]:
+    hot = HotStore(house.settings.hot_dsn)
+    try:
+        return hot.appends.places()
+    finally:
+        hot.close()
 
 
 def _held(bars: Sequence[SeenBar], on_bus: BusDay) -> list[SeenBar]:

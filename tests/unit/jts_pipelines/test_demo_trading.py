@@ -1,6 +1,7 @@
 """The demo's trading days without an instance: frames as an outsider, two ledgers, two days."""
 
 import gzip
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -140,9 +141,25 @@ def test_binance_day_when_there_is_none_then_the_simulator_makes_trades_up(
     assert day.variables == {"A": "b"}
 
 
+def test_day_when_the_clock_is_fast_then_kis_counts_calls_by_that_clock(tmp_path: Path) -> None:
+    """Two calls in a second of the market are 480 in one of ours; counted by ours, orders wait."""
+    first = date(2018, 2, 26)
+    file = tmp_path / "minutes.parquet"
+    minute_bars(seed=1, first=first, last=first).write_parquet(file)
+    day = kis_day(file, tmp_path)
+
+    fast, slow = day.environment, replace(day, speed=80.0).environment
+
+    assert fast["JTS_SIM__KIS__DAY"] == "2018-02-26"
+    assert fast["JTS_SIM__BINANCE__UNTIL_NS"] == "1723161913000000000"
+    assert fast["JTS_SIM__KIS__CALLS_PER_S"] == "480"
+    assert fast["JTS_SIM__KIS__LEDGER_CALLS_PER_S"] == "240"
+    assert slow["JTS_SIM__KIS__CALLS_PER_S"] == "160"
+
+
 def test_pace_when_the_machine_is_busy_then_gives_more_time_and_a_slower_clock() -> None:
     """A fresh machine keeps the wanted speed; nothing grows without bound."""
-    quiet, busy, hung = pace_of(4.0), pace_of(12.0), pace_of(600.0)
+    quiet, busy, hung = pace_of(4.0), pace_of(15.0), pace_of(600.0)
 
     assert (quiet.margin_s, quiet.allowance_s, quiet.speed(240.0)) == (20.0, 2.0, 240.0)
     assert (busy.margin_s, busy.allowance_s, busy.speed(240.0)) == (40.0, 4.0, 120.0)

@@ -8,6 +8,7 @@ from typing import Any
 from jts_pipelines.reports.parity import (
     BAR_DIFFERS,
     NOT_DECIDING,
+    NOT_RECORDED,
     NOT_TRADED,
     TICK_DIFFERS,
     Certificate,
@@ -53,6 +54,7 @@ def _compare(live: Seen, again: Seen, **changes: Any) -> Certificate:
     return certify(
         live, again, day=date(2018, 2, 26), lengths_ns={"1m": MINUTE_NS},
         traded={("sma", "SMA@1"): changes.get("traded", (OPEN_NS, OPEN_NS + 60 * MINUTE_NS))},
+        unrecorded=changes.get("unrecorded"),
     )  # fmt: skip
 
 
@@ -147,3 +149,20 @@ def test_certificate_when_the_trader_started_late_then_earlier_signals_are_expla
     found = _compare(late, again)
 
     assert (found.explained, found.unexplained) == ({NOT_DECIDING: 1}, 1)
+
+
+def test_certificate_when_the_recorder_is_behind_then_only_what_it_has_come_to_must_be_there() -> (
+    None
+):
+    """Trades that it has not read are due later; one that it left out before has no excuse."""
+    again = replace(
+        SEEN,
+        ticks=tuple(tick for tick in SEEN.ticks or () if tick.tick != 30 and tick.tick < 700),
+        bars=tuple(_bar(m, ticks=9) if m in (0, 11) else _bar(m) for m in range(12)),
+    )
+
+    found = _compare(SEEN, again, unrecorded={"kis-1": 700})
+
+    assert found.explained == {NOT_RECORDED: 20, TICK_DIFFERS: 2}
+    (lost,) = (each for each in found.differences if not each.cause)
+    assert (found.unexplained, lost.live) == (1, "kis-1 tick 30: 1 at 2,360,000")
