@@ -4,9 +4,11 @@ Theory of operation. A trade stands on a line: at the cumulative quantity of its
 its own quantity, or at its number, one wide, where the venue counts trades. Trades that follow
 each other touch. A jump forward leaves a hole: so much is known to be missing. A trade that fits
 into a hole is a late one that fills it. One that stands where everything was seen is a repeat if
-it is among the newest, else the line contradicts itself and the trade is not believed; when
-several such follow each other the line has begun anew and we follow it. A line by cumulative
-quantity begins at zero with each trade date; one by number never ends.
+it is among the newest or, where trades have numbers, happened no later than the furthest: two
+sockets side by side repeat as much as was traded meanwhile. Else the line contradicts itself and
+the trade is not believed; when several such follow each other the line has begun anew and we
+follow it. A line by cumulative quantity begins at zero with each trade date; one by number never
+ends.
 """
 
 from collections import deque
@@ -123,7 +125,15 @@ class Continuity:
         if self._fill(begin, end):
             self._newest.append((begin, end, tick.price))
             return Verdict(Seen.FILLS_A_HOLE)
+        if tick.trade_id is not None and self._happened_before(begin, tick.ts_event_ns):
+            return Verdict(Seen.REPEATS)
         return self._contradicts(begin, end, tick, day)
+
+    def _happened_before(self, begin: Decimal, ts_event_ns: int) -> bool:
+        # A number that is given out anew has a later time; one of the newest has another price.
+        is_among_newest = any(begin == kept for kept, _, _ in self._newest)
+        since_ns = self.line.since_ns if self.line is not None else 0
+        return ts_event_ns <= since_ns and not is_among_newest
 
     def _fill(self, begin: Decimal, end: Decimal) -> bool:
         for at, (start, stop, since_ns) in enumerate(self._holes):

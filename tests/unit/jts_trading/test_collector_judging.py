@@ -106,6 +106,31 @@ def test_numbers_when_they_jump_then_trades_are_missing_over_midnight_too() -> N
     assert seen_of(line, trade(cumulative=0, trade_id=13), day=2) == [Seen.FOLLOWS]
 
 
+def test_numbers_when_two_sockets_repeat_a_long_stretch_then_each_is_a_repeat() -> None:
+    """However far apart two sockets read: numbers that happened already are no new line."""
+    ticks = [trade(trade_id=n, quantity=1, ts_event_ns=NOW + n * S) for n in range(1, 301)]
+    line = Continuity(5)
+    assert set(seen_of(line, *ticks)) == {Seen.FOLLOWS}
+    assert set(seen_of(line, *ticks)) == {Seen.REPEATS}
+    assert seen_of(line, trade(trade_id=301, quantity=1, ts_event_ns=NOW + 301 * S)) == [
+        Seen.FOLLOWS
+    ]
+
+
+def test_numbers_when_given_out_anew_then_the_new_line_is_followed() -> None:
+    """A venue that counts from the start again has later times: nothing of it is swallowed."""
+    line = Continuity(3)
+    seen_of(line, *(trade(trade_id=n, quantity=1, ts_event_ns=NOW + n) for n in range(1, 101)))
+    anew = [trade(trade_id=n, quantity=1, ts_event_ns=NOW + S + n) for n in range(1, 6)]
+    assert seen_of(line, *anew) == [
+        Seen.CONTRADICTS,
+        Seen.CONTRADICTS,
+        (Seen.AFTER_A_HOLE, 0),
+        Seen.FOLLOWS,
+        Seen.FOLLOWS,
+    ]
+
+
 def test_line_when_restored_then_the_loss_over_a_restart_is_known() -> None:
     """What an earlier process had reached is where this one begins."""
     line = Continuity(5, Line(1, Decimal(100), NOW))
