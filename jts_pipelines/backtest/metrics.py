@@ -1,53 +1,90 @@
 """Figures of a backtest, each with its definition.
 
 Returns are those of session-end equity, the first one against the starting cash. Annual figures
-use `sessions_per_year`. A figure that is not defined for a run is None, never zero or infinite.
-Trade figures count closed trades, net of commission and tax.
+use `sessions_per_year`; the riskless rate is zero. A figure that is not defined for a run is None,
+never zero or infinite. Trade figures count closed trades, net of commission and tax. The page
+`docs/metrics.md` is written from `DEFINITIONS`.
 """
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
 
 from jts_pipelines.backtest.columns import Floats
 from jts_pipelines.backtest.result import Metric
+from jts_pipelines.backtest.returns import longest_run, mean, plain, ratio, return_figures, spread
 
 DEFINITIONS: dict[str, str] = {
     "total_return": "final equity / starting cash - 1",
+    "net_profit": "final equity - starting cash in won",
     "cagr": "(final equity / starting cash) ^ (sessions per year / sessions) - 1",
     "volatility": "standard deviation of session returns (n - 1) x sqrt(sessions per year)",
+    "downside_deviation": "root mean square of negative returns x sqrt(sessions per year)",
     "sharpe": "mean of session returns / their standard deviation x sqrt(sessions per year)",
+    "sharpe_error": "standard error of sharpe: sqrt((1 - skew s + (kurtosis + 2) / 4 s^2) / "
+    "(sessions - 1)) x sqrt(sessions per year), s the ratio of one session",
+    "probabilistic_sharpe": "probability that the true Sharpe ratio is above zero: normal "
+    "distribution at sharpe / sharpe_error",
     "sortino": "mean return / root mean square of negative returns x sqrt(sessions per year)",
     "calmar": "cagr / size of the largest drawdown",
     "omega": "sum of positive session returns / sum of negative ones, as a positive number",
+    "gain_to_pain": "sum of all session returns / sum of negative ones, as a positive number",
+    "tail_ratio": "size of the 95 % quantile of session returns / size of the 5 % quantile",
+    "stability": "square of the correlation of cumulated log returns with time",
     "max_drawdown": "lowest equity / highest equity before it - 1",
     "max_drawdown_sessions": "longest run of sessions below an earlier highest equity",
+    "average_drawdown": "mean over drawdowns of their lowest point",
+    "average_drawdown_sessions": "sessions below an earlier highest equity / drawdowns",
+    "drawdowns": "runs of sessions below an earlier highest equity",
+    "last_drawdown": "drawdown after the last session",
+    "pain_index": "mean size of the drawdown over all sessions",
     "ulcer_index": "root mean square of the drawdowns",
+    "ulcer_performance": "cagr / ulcer_index",
     "recovery_factor": "net profit / largest fall of equity in won",
     "exposure": "mean over sessions of value of positions / equity",
     "time_in_market": "share of sessions that ended with a position",
     "turnover": "value of all fills / mean equity / years",
+    "mean_session": "arithmetic mean of session returns",
+    "geometric_mean_session": "(final equity / starting cash) ^ (1 / sessions) - 1",
+    "median_session": "median of session returns",
     "best_session": "highest session return",
     "worst_session": "lowest session return",
     "positive_sessions": "share of sessions with a return above zero",
+    "average_gain": "mean of session returns above zero",
+    "average_fall": "mean of session returns below zero",
+    "longest_gaining_run": "most sessions in a row with a return above zero",
+    "longest_falling_run": "most sessions in a row with a return below zero",
+    "best_month": "highest return of a calendar month, the first and last one as far as it goes",
+    "worst_month": "lowest return of a calendar month",
+    "positive_months": "share of calendar months with a return above zero",
     "skew": "third standardised moment of session returns (population)",
     "kurtosis": "fourth standardised moment of session returns (population), less 3",
+    "autocorrelation": "correlation of session returns with those of the session before",
     "value_at_risk_95": "5 % quantile of session returns, linear between neighbours",
     "expected_shortfall_95": "mean of the session returns at or below value_at_risk_95",
     "trades": "closed trades",
     "open_trades": "positions held after the last bar",
+    "trades_per_year": "closed trades / years",
+    "most_positions": "most positions held at the end of a session",
     "win_rate": "closed trades with a profit above zero / closed trades",
     "profit_factor": "sum of profits / sum of losses",
     "expectancy": "mean profit of a closed trade in won",
     "average_win": "mean profit of winning trades in won",
     "average_loss": "mean profit of the other trades in won",
     "payoff_ratio": "average win / size of the average loss",
+    "kelly_share": "win_rate - (1 - win_rate) / payoff_ratio",
+    "system_quality": "mean profit of closed trades / its deviation (n - 1) x sqrt(trades)",
     "largest_win": "highest profit of a closed trade in won",
     "largest_loss": "lowest profit of a closed trade in won",
+    "largest_win_share": "largest win / sum of profits",
     "average_return": "mean over closed trades of profit / money invested",
+    "median_return": "median over closed trades of profit / money invested",
+    "best_trade": "highest profit / money invested of a closed trade",
+    "worst_trade": "lowest profit / money invested of a closed trade",
     "average_days_held": "mean calendar days from entry to exit of closed trades",
+    "average_days_won": "the same of winning trades",
+    "average_days_lost": "the same of the other trades",
     "longest_winning_run": "most winning trades in a row, in the order of exit",
     "longest_losing_run": "most other trades in a row, in the order of exit",
     "commissions": "sum of commissions in won",
@@ -64,78 +101,131 @@ def compute_metrics(
     start_cash: int,
     sessions_per_year: int,
 ) -> dict[str, Metric]:
-    """Return every figure of `DEFINITIONS`, in that order."""
+    """Return every figure of `DEFINITIONS`, in that order.
+
+    Args:
+        equity: One row per session: session, positions, equity, drawdown; money in won.
+        trades: One row per round trip, see `result.trade_table`.
+        fills: One row per fill: quantity, price, commission, tax.
+        start_cash: In won.
+        sessions_per_year: For annual figures.
+    """
     path = equity["equity"].to_numpy().astype(np.float64)
     before = np.concatenate(([float(start_cash)], path[:-1]))
     returns = path / before - 1.0
-    found = _return_figures(path, returns, start_cash, sessions_per_year)
+    found = return_figures(returns, sessions_per_year)
+    found["total_return"] = float(path[-1]) / start_cash - 1.0
+    found["net_profit"] = int(equity["equity"][-1]) - start_cash
     found |= _path_figures(equity, path, start_cash)
+    found |= _month_figures(equity, start_cash)
     found |= _trade_figures(trades)
+    found |= _size_figures(trades)
+    found["most_positions"] = _most_positions(equity, trades)
     found |= _cost_figures(fills, path, sessions_per_year)
-    found["calmar"] = _ratio(found["cagr"], -(found["max_drawdown"] or 0.0))
-    return {name: _plain(found[name]) for name in DEFINITIONS}
-
-
-def _return_figures(
-    path: Floats, returns: Floats, start_cash: int, per_year: int
-) -> dict[str, Metric]:
-    growth = float(path[-1]) / start_cash
-    mean, spread = float(returns.mean()), _spread(returns)
-    fall = math.sqrt(float(np.mean(np.minimum(returns, 0.0) ** 2)))
-    scale = math.sqrt(per_year)
-    tail = float(np.quantile(returns, 0.05))
-    return {
-        "total_return": growth - 1.0,
-        "cagr": growth ** (per_year / len(path)) - 1.0 if growth > 0 else -1.0,
-        "volatility": None if spread is None else spread * scale,
-        "sharpe": _ratio(mean * scale, spread),
-        "sortino": _ratio(mean * scale, fall),
-        "omega": _ratio(float(returns[returns > 0].sum()), -float(returns[returns < 0].sum())),
-        "best_session": float(returns.max()),
-        "worst_session": float(returns.min()),
-        "positive_sessions": float((returns > 0).mean()),
-        "skew": _moment(returns, 3),
-        "kurtosis": None if (fourth := _moment(returns, 4)) is None else fourth - 3.0,
-        "value_at_risk_95": tail,
-        "expected_shortfall_95": float(returns[returns <= tail].mean()),
-    }
+    found["trades_per_year"] = ratio(found["trades"], len(path) / sessions_per_year)
+    found["calmar"] = ratio(found["cagr"], -(found["max_drawdown"] or 0.0))
+    found["ulcer_performance"] = ratio(found["cagr"], found["ulcer_index"])
+    return {name: plain(found[name]) for name in DEFINITIONS}
 
 
 def _path_figures(equity: pl.DataFrame, path: Floats, start_cash: int) -> dict[str, Metric]:
-    drawdown = equity["drawdown"].to_numpy()
+    drawdown = np.minimum(equity["drawdown"].to_numpy(), 0.0)
     peak = np.maximum.accumulate(np.maximum(path, start_cash))
     positions = equity["positions"].to_numpy()
+    is_below = drawdown < 0
+    starts = np.flatnonzero(is_below & ~np.concatenate(([False], is_below[:-1])))
+    lows = np.minimum.reduceat(drawdown, starts) if len(starts) else np.empty(0)
     return {
-        "max_drawdown": min(0.0, float(drawdown.min())),
-        "max_drawdown_sessions": _longest_run((drawdown < 0).tolist()),
+        "max_drawdown": float(drawdown.min()),
+        "max_drawdown_sessions": longest_run(is_below.tolist()),
+        "average_drawdown": mean(lows),
+        "average_drawdown_sessions": ratio(int(is_below.sum()), len(starts)),
+        "drawdowns": len(starts),
+        "last_drawdown": float(drawdown[-1]),
+        "pain_index": -float(drawdown.mean()),
         "ulcer_index": math.sqrt(float(np.mean(drawdown**2))),
-        "recovery_factor": _ratio(float(path[-1]) - start_cash, float((peak - path).max())),
+        "recovery_factor": ratio(float(path[-1]) - start_cash, float((peak - path).max())),
         "exposure": float(np.mean(positions / np.maximum(path, 1.0))),
         "time_in_market": float((positions > 0).mean()),
     }
 
 
+def _month_figures(equity: pl.DataFrame, start_cash: int) -> dict[str, Metric]:
+    ends = monthly_returns(equity, start_cash)["return"].to_numpy()
+    return {
+        "best_month": float(ends.max()),
+        "worst_month": float(ends.min()),
+        "positive_months": float((ends > 0).mean()),
+    }
+
+
+def monthly_returns(equity: pl.DataFrame, start_cash: int) -> pl.DataFrame:
+    """Return one row per calendar month with a session, in order: year, month, return."""
+    ends = equity.group_by(
+        pl.col("session").dt.year().alias("year"),
+        pl.col("session").dt.month().alias("month"),
+        maintain_order=True,
+    ).agg(pl.last("equity"))
+    before = pl.col("equity").shift(1, fill_value=start_cash)
+    return ends.select("year", "month", (pl.col("equity") / before - 1).alias("return"))
+
+
+def _closed(trades: pl.DataFrame) -> pl.DataFrame:
+    return trades.filter(pl.col("status") == "closed").sort("left_at", "trade")
+
+
 def _trade_figures(trades: pl.DataFrame) -> dict[str, Metric]:
-    closed = trades.filter(pl.col("status") == "closed").sort("left_at", "trade")
+    closed = _closed(trades)
     profit = closed["profit"].to_numpy().astype(np.float64)
     wins, losses = profit[profit > 0], profit[profit <= 0]
     won, lost = float(wins.sum()), -float(losses.sum())
+    win_rate = ratio(len(wins), len(profit))
+    payoff = ratio(mean(wins), -(mean(losses) or 0.0))
+    kelly = None if win_rate is None or not payoff else win_rate - (1 - win_rate) / payoff
+    quality = ratio(mean(profit), spread(profit))
     return {
         "trades": closed.height,
         "open_trades": trades.height - closed.height,
-        "win_rate": _ratio(len(wins), len(profit)),
-        "profit_factor": _ratio(won, lost),
-        "expectancy": _mean(profit),
-        "average_win": _mean(wins),
-        "average_loss": _mean(losses),
-        "payoff_ratio": _ratio(_mean(wins), -(_mean(losses) or 0.0)),
+        "win_rate": win_rate,
+        "profit_factor": ratio(won, lost),
+        "expectancy": mean(profit),
+        "average_win": mean(wins),
+        "average_loss": mean(losses),
+        "payoff_ratio": payoff,
+        "kelly_share": kelly,
+        "system_quality": None if quality is None else quality * math.sqrt(len(profit)),
         "largest_win": float(profit.max()) if len(profit) else None,
         "largest_loss": float(profit.min()) if len(profit) else None,
-        "average_return": _mean(closed["return"].to_numpy()),
-        "average_days_held": _mean(closed["days_held"].to_numpy().astype(np.float64)),
-        "longest_winning_run": _longest_run((profit > 0).tolist()),
-        "longest_losing_run": _longest_run((profit <= 0).tolist()),
+        "largest_win_share": ratio(float(wins.max()), won) if len(wins) else None,
+        "longest_winning_run": longest_run((profit > 0).tolist()),
+        "longest_losing_run": longest_run((profit <= 0).tolist()),
     }
+
+
+def _size_figures(trades: pl.DataFrame) -> dict[str, Metric]:
+    closed = _closed(trades)
+    returns = closed["return"].to_numpy().astype(np.float64)
+    days = closed["days_held"].to_numpy().astype(np.float64)
+    is_won = (closed["profit"] > 0).to_numpy()
+    return {
+        "average_return": mean(returns),
+        "median_return": float(np.median(returns)) if len(returns) else None,
+        "best_trade": float(returns.max()) if len(returns) else None,
+        "worst_trade": float(returns.min()) if len(returns) else None,
+        "average_days_held": mean(days),
+        "average_days_won": mean(days[is_won]),
+        "average_days_lost": mean(days[~is_won]),
+    }
+
+
+def _most_positions(equity: pl.DataFrame, trades: pl.DataFrame) -> int:
+    sessions = equity["session"].to_physical().to_numpy()
+    held = np.zeros(len(sessions) + 1, np.int64)
+    entered = trades["entry_session"].cast(pl.Date).to_physical().to_numpy()
+    left = trades.filter(pl.col("status") == "closed")["exit_session"].cast(pl.Date)
+    np.add.at(held, np.searchsorted(sessions, entered), 1)
+    np.add.at(held, np.searchsorted(sessions, left.to_physical().to_numpy()), -1)
+    return int(held.cumsum().max())
 
 
 def _cost_figures(fills: pl.DataFrame, path: Floats, per_year: int) -> dict[str, Metric]:
@@ -143,41 +233,8 @@ def _cost_figures(fills: pl.DataFrame, path: Floats, per_year: int) -> dict[str,
     commissions, taxes = int(fills["commission"].sum()), int(fills["tax"].sum())
     years = len(path) / per_year
     return {
-        "turnover": _ratio(traded / years, float(path.mean())),
+        "turnover": ratio(traded / years, float(path.mean())),
         "commissions": commissions,
         "taxes": taxes,
-        "cost_share": _ratio(commissions + taxes, traded),
+        "cost_share": ratio(commissions + taxes, traded),
     }
-
-
-def _spread(returns: Floats) -> float | None:
-    return float(returns.std(ddof=1)) if len(returns) > 1 else None
-
-
-def _moment(returns: Floats, order: int) -> float | None:
-    spread = float(returns.std())
-    if spread == 0.0:
-        return None
-    return float(np.mean(((returns - returns.mean()) / spread) ** order))
-
-
-def _mean(values: Floats) -> float | None:
-    return float(values.mean()) if len(values) else None
-
-
-def _ratio(above: float | None, below: float | None) -> float | None:
-    if above is None or below is None or below <= 0.0:
-        return None
-    return above / below
-
-
-def _longest_run(flags: Sequence[bool]) -> int:
-    longest = run = 0
-    for flag in flags:
-        run = run + 1 if flag else 0
-        longest = max(longest, run)
-    return longest
-
-
-def _plain(value: Metric) -> Metric:
-    return value if value is None or math.isfinite(value) else None

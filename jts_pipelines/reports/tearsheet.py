@@ -211,7 +211,7 @@ def _figures(result: BacktestResult) -> str:
         f"<h3>{escape(title)}</h3>" + table(("", ""), [_figure(result, n) for n in names])
         for title, names in GROUPS.items()
     ]
-    return pair(blocks[0] + blocks[2], blocks[1] + blocks[3])
+    return pair("".join(blocks[:2] + blocks[4:5]), "".join(blocks[2:4] + blocks[5:]))
 
 
 def _figure(result: BacktestResult, name: str) -> tuple[Cell, str]:

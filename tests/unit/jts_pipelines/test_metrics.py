@@ -1,7 +1,9 @@
 """Figures of a backtest against values computed by hand."""
 
 import math
+import statistics
 from datetime import date, timedelta
+from statistics import correlation
 
 import polars as pl
 import pytest
@@ -44,6 +46,8 @@ def trades(profits: list[int]) -> pl.DataFrame:
     ).with_columns(
         (pl.col("profit") / 1_000).alias("return"),
         (day + pl.duration(days=pl.col("order"))).alias("left_at"),
+        (day + pl.duration(days=(pl.col("order") // 2) * 2)).alias("entry_session"),
+        (day + pl.duration(days=(pl.col("order") // 2) * 2 + 1)).alias("exit_session"),
     )
 
 
@@ -70,25 +74,55 @@ MEAN = 0.04
 SPREAD = math.sqrt(sum((r - MEAN) ** 2 for r in RETURNS) / 4)
 FALL = math.sqrt(0.01 / 5)
 POPULATION = math.sqrt(sum((r - MEAN) ** 2 for r in RETURNS) / 5)
+SKEW = sum(((r - MEAN) / POPULATION) ** 3 for r in RETURNS) / 5
+FOURTH = sum(((r - MEAN) / POPULATION) ** 4 for r in RETURNS) / 5
+ERROR = math.sqrt((1 - SKEW * MEAN / SPREAD + (FOURTH - 1) / 4 * (MEAN / SPREAD) ** 2) / 4)
+STABILITY = correlation([math.log(p / START) for p in PATH], range(5)) ** 2
+AUTOCORRELATION = correlation(RETURNS[1:], RETURNS[:-1])
+PROFIT_SPREAD = statistics.stdev([300, -100, -100, 500, 0])
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
         ("total_return", 0.188),
+        ("net_profit", 188),
         ("cagr", 0.188),  # five sessions are one year here
         ("volatility", SPREAD * math.sqrt(5)),
         ("sharpe", MEAN / SPREAD * math.sqrt(5)),
+        ("downside_deviation", math.sqrt(0.01)),
+        ("sharpe_error", ERROR * math.sqrt(5)),
+        ("probabilistic_sharpe", (1 + math.erf(MEAN / SPREAD / ERROR / math.sqrt(2))) / 2),
         ("sortino", MEAN / FALL * math.sqrt(5)),
         ("calmar", 0.188 / 0.1),
         ("omega", 0.3 / 0.1),
+        ("gain_to_pain", 0.2 / 0.1),
+        ("tail_ratio", 0.18 / 0.08),
+        ("stability", STABILITY),
         ("max_drawdown", -0.1),
         ("max_drawdown_sessions", 2),
+        ("average_drawdown", -0.1),
+        ("average_drawdown_sessions", 2.0),
+        ("drawdowns", 1),
+        ("last_drawdown", 0.0),
+        ("pain_index", 0.2 / 5),
         ("ulcer_index", math.sqrt(2 * 0.01 / 5)),
+        ("ulcer_performance", 0.188 / math.sqrt(2 * 0.01 / 5)),
         ("recovery_factor", 188 / 110),
         ("exposure", (500 / 1_100 + 500 / 990 + 0.5) / 5),
         ("time_in_market", 0.6),
         ("turnover", 1_100 / (sum(PATH) / 5)),
+        ("mean_session", MEAN),
+        ("geometric_mean_session", 1.188**0.2 - 1),
+        ("median_session", 0.0),
+        ("average_gain", 0.15),
+        ("average_fall", -0.1),
+        ("longest_gaining_run", 1),
+        ("longest_falling_run", 1),
+        ("best_month", 0.188),
+        ("worst_month", 0.188),
+        ("positive_months", 1.0),
+        ("autocorrelation", AUTOCORRELATION),
         ("best_session", 0.2),
         ("worst_session", -0.1),
         ("positive_sessions", 0.4),
@@ -98,6 +132,16 @@ POPULATION = math.sqrt(sum((r - MEAN) ** 2 for r in RETURNS) / 5)
         ("expected_shortfall_95", -0.1),
         ("trades", 5),
         ("open_trades", 1),
+        ("trades_per_year", 5.0),
+        ("most_positions", 2),
+        ("kelly_share", 0.4 - 0.6 / 6),
+        ("system_quality", 120 / PROFIT_SPREAD * math.sqrt(5)),
+        ("largest_win_share", 500 / 800),
+        ("median_return", 0.0),
+        ("best_trade", 0.5),
+        ("worst_trade", -0.1),
+        ("average_days_won", 2.0),
+        ("average_days_lost", 2.0),
         ("win_rate", 0.4),
         ("profit_factor", 4.0),
         ("expectancy", 120.0),

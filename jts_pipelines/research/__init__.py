@@ -1,0 +1,1 @@
+"""Research over many runs: trials and their ledger, hold-outs, sweeps, overfitting."""
