@@ -18,6 +18,7 @@ from jts_trading.dsl.grammar import (
     OrderType,
     Side,
     Slot,
+    TimeInForce,
 )
 from jts_trading.dsl.normal import decimal_text
 from jts_trading.dsl.plan import Quantity, QuantityKind
@@ -35,6 +36,7 @@ class Order:
     action: ActionName
     quantity: Quantity
     order_type: OrderType
+    time_in_force: TimeInForce
     broker: str
     prices: tuple[tuple[str, int], ...]
 
@@ -56,14 +58,16 @@ def check_action(resolver: Resolver, node: s.Action, side: Side) -> Order:
         )
     given = _arguments(resolver, node, action)
     quantity = _quantity(resolver, given.get(Slot.QUANTITY), side)
-    order_type = _order_type(resolver, given)
+    order_type = OrderType(_quoted(resolver, given, Slot.TYPE, OrderType, OrderType.MARKET))
+    force = TimeInForce(_quoted(resolver, given, Slot.FORCE, TimeInForce, TimeInForce.DAY))
     _check_prices(resolver, node, given, order_type)
     prices = tuple(
         (which, _price(resolver, given[slot]))
         for which, slot in (("limit", Slot.PRICE), ("stop", Slot.STOP))
         if slot in given
     )
-    return Order(action, quantity, order_type, _broker(resolver, given.get(Slot.BROKER)), prices)
+    broker = _broker(resolver, given.get(Slot.BROKER))
+    return Order(action, quantity, order_type, force, broker, prices)
 
 
 def _arguments(resolver: Resolver, node: s.Action, action: ActionName) -> dict[Slot, s.Expression]:
@@ -136,21 +140,31 @@ def _fixed_quantity(resolver: Resolver, value: Fixed, at: int) -> Quantity:
     return Quantity(kind, amount, value.currency)
 
 
-def _order_type(resolver: Resolver, given: dict[Slot, s.Expression]) -> OrderType:
-    node = given.get(Slot.TYPE)
+_QUOTED = {Slot.TYPE: "type of order", Slot.FORCE: "time in force"}
+
+
+def _quoted(
+    resolver: Resolver,
+    given: dict[Slot, s.Expression],
+    slot: Slot,
+    words: type[OrderType] | type[TimeInForce],
+    default: str,
+) -> str:
+    """Return the word of an argument that stands in quotes."""
+    node = given.get(slot)
     if node is None:
-        return OrderType.MARKET
-    accepted = [str(t) for t in OrderType]
+        return default
+    accepted = [str(word) for word in words]
     if not isinstance(node, s.Text):
         raise resolver.refuse(
-            "the type of an order stands in quotes", node.at, f'write type: "{accepted[0]}"'
+            f"the {_QUOTED[slot]} stands in quotes", node.at, f'write {slot}: "{accepted[0]}"'
         )
     name = node.value.strip().lower().replace("-", "_")
     if name not in accepted:
         raise resolver.refuse(
-            f'"{node.value}" is no type of order', node.at, nearest(name, accepted)
+            f'"{node.value}" is no {_QUOTED[slot]}', node.at, nearest(name, accepted)
         )
-    return OrderType(name)
+    return name
 
 
 def _check_prices(

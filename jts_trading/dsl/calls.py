@@ -7,7 +7,7 @@ from typing import Protocol
 from jts_trading.dsl import graph as g
 from jts_trading.dsl import syntax as s
 from jts_trading.dsl.errors import StrategyError, nearest
-from jts_trading.dsl.grammar import INDICATORS_MAX
+from jts_trading.dsl.grammar import FUNCTION_WORDS, INDICATORS_MAX
 from jts_trading.dsl.names import Scope
 from jts_trading.dsl.values import Bound, Bundle, Fixed, Kind, Series, Value, describe
 from jts_trading.indicators.definition import (
@@ -33,6 +33,9 @@ class ExpressionResolver(Protocol):
     def value(self, node: s.Expression, frame: int) -> Value:
         """Resolve an expression to one value."""
 
+    def truth(self, node: s.Expression, frame: int) -> int:
+        """Resolve a condition to its node."""
+
 
 def resolve_call(resolver: ExpressionResolver, node: s.Call, frame: int) -> Bound:
     """Resolve the call of an indicator.
@@ -46,9 +49,9 @@ def resolve_call(resolver: ExpressionResolver, node: s.Call, frame: int) -> Boun
         raise resolver.refuse(
             f'unknown indicator "{node.name}"',
             node.at,
-            nearest(node.name, resolver.scope.catalog.names),
+            nearest(node.name, {*resolver.scope.catalog.names, *FUNCTION_WORDS}),
         )
-    given = _match_arguments(resolver, definition, node)
+    given = _match_arguments(resolver, definition, node, frame)
     settings = tuple(
         (p.name, _setting(resolver, definition, p, given.get(p.name), call=node, frame=frame))
         for p in definition.parameters
@@ -96,11 +99,13 @@ def output_of(resolver: ExpressionResolver, bundle: Bundle, field: str, at: int)
 
 
 def _match_arguments(
-    resolver: ExpressionResolver, definition: Definition, node: s.Call
+    resolver: ExpressionResolver, definition: Definition, node: s.Call, frame: int
 ) -> dict[str, s.Argument]:
     names = [p.name for p in definition.parameters]
     accepted = [*names, *definition.source_names]
     given: dict[str, s.Argument] = {}
+    if _begins_with_series(resolver, definition, node, frame):
+        names = accepted = [definition.source_names[0], *names, *definition.source_names[1:]]
     for place, argument in enumerate(node.arguments):
         if not argument.name and place >= len(names):
             raise resolver.refuse(
@@ -117,6 +122,18 @@ def _match_arguments(
             raise resolver.refuse(f'"{name}" is given twice', argument.at)
         given[name] = argument
     return given
+
+
+def _begins_with_series(
+    resolver: ExpressionResolver, definition: Definition, node: s.Call, frame: int
+) -> bool:
+    """Return whether a call gives its input first, as in highest(high, 20)."""
+    if not (definition.source_names and node.arguments) or node.arguments[0].name:
+        return False
+    first = node.arguments[0].value
+    if isinstance(first, s.Literal | s.Text | s.Record | s.Truth):
+        return False
+    return isinstance(resolver.value(first, frame), Series)
 
 
 def _setting(
@@ -243,4 +260,8 @@ def _source(resolver: ExpressionResolver, name: str, argument: s.Argument, frame
     value = resolver.value(argument.value, frame)
     if not isinstance(value, Series) or value.kind is Kind.TRUTH:
         raise resolver.refuse(f"{name} must be a series of numbers", argument.value.at)
+    if resolver.graph.is_late(value.node):
+        raise resolver.refuse(
+            "no indicator runs over position and portfolio: they have no past", argument.value.at
+        )
     return value

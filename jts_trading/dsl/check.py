@@ -6,8 +6,16 @@ from collections.abc import Mapping
 from jts_trading.dsl import syntax as s
 from jts_trading.dsl.actions import check_action
 from jts_trading.dsl.errors import nearest
-from jts_trading.dsl.grammar import EDGE_TRIGGERED, RULE_SIDES, RULES_MAX, Measure
-from jts_trading.dsl.graph import Graph
+from jts_trading.dsl.grammar import (
+    EDGE_TRIGGERED,
+    ENTRY_SIDES,
+    RULE_SIDES,
+    RULES_MAX,
+    Block,
+    Measure,
+)
+from jts_trading.dsl.graph import Fact, Graph
+from jts_trading.dsl.guard import split
 from jts_trading.dsl.lexer import SourceText
 from jts_trading.dsl.names import Scope, build_frames, check_new_name
 from jts_trading.dsl.normal import expression_text
@@ -68,7 +76,16 @@ def resolve(
     rules = _rules(resolver, strategy)
     risk = check_risk(source, strategy.risk)
     sources = check_sources(source, strategy.sources)
-    program = Program(strategy.name, scope.frames, resolver.graph, rules, risk, params, sources)
+    program = Program(
+        strategy.name,
+        scope.frames,
+        resolver.graph,
+        rules,
+        risk,
+        params,
+        sources,
+        resolver.currency,
+    )
     return program, resolver
 
 
@@ -100,7 +117,9 @@ def _rules(resolver: Resolver, strategy: s.Strategy) -> tuple[CheckedRule, ...]:
     for block in strategy.rules:
         side = RULE_SIDES[block.block]
         for when in block.rules:
-            condition = resolver.truth(when.condition, 0)
+            condition, guard = split(resolver.graph, resolver.truth(when.condition, 0))
+            if guard is not None:
+                _check_guard(resolver, when, block.block, guard)
             for action in when.actions:
                 order = check_action(resolver, action, side)
                 place = source.place(action.at)
@@ -110,13 +129,36 @@ def _rules(resolver: Resolver, strategy: s.Strategy) -> tuple[CheckedRule, ...]:
                     action=order.action,
                     quantity=order.quantity,
                     order_type=order.order_type,
+                    time_in_force=order.time_in_force,
                     broker=order.broker,
+                    is_guarded=guard is not None,
                     condition=expression_text(when.condition),
                     line=place.line,
                     column=place.column,
                 )
                 is_edge = block.block in EDGE_TRIGGERED
-                found.append(CheckedRule(rule, condition, order.prices, is_edge))
+                found.append(CheckedRule(rule, condition, order.prices, is_edge, guard))
                 if len(found) > RULES_MAX:
                     raise source.refuse(f"a strategy has at most {RULES_MAX} orders", action.at)
     return tuple(found)
+
+
+def _check_guard(resolver: Resolver, when: s.When, block: Block, guard: int) -> None:
+    if block in EDGE_TRIGGERED:
+        raise resolver.refuse(
+            f"{block} fires when its condition becomes true on bars: it cannot ask for position "
+            "or portfolio",
+            when.at,
+            "use entry.long, or limits of risk_management",
+        )
+    if RULE_SIDES[block] not in ENTRY_SIDES:
+        return
+    nodes = resolver.graph.nodes
+    for number in sorted(resolver.graph.reachable((guard,))):
+        node = nodes[number]
+        if isinstance(node, Fact) and node.needs_position:
+            raise resolver.refuse(
+                f"an entry is judged while there is no position: {node.name} is null then",
+                when.at,
+                "accepted in entries: position.quantity, position.value and portfolio",
+            )

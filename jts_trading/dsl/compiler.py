@@ -1,6 +1,7 @@
 """From a text to a plan: the passes in their order.
 
-    read_text -> parse -> check -> (prune, find_exact, find_warmup, lay_out) -> emit_source
+    read_text -> parse -> check -> (prune, find_exact, find_warmup, find_exports, lay_out)
+              -> emit_source, emit_guard
 
 Pure: the text comes in as an argument, the plan goes out; nothing is read, compiled or run.
 """
@@ -12,16 +13,18 @@ from dataclasses import replace
 from jts_trading.dsl import graph as g
 from jts_trading.dsl.check import check, resolve
 from jts_trading.dsl.describe import describe_nodes
-from jts_trading.dsl.emit import emit_source, own_steps
+from jts_trading.dsl.emit import Emitter, emit_source, own_steps
 from jts_trading.dsl.errors import Place, StrategyError
 from jts_trading.dsl.exactness import find_exact
+from jts_trading.dsl.exports import Export, find_exports
 from jts_trading.dsl.grammar import COLUMNS, EXTRA_COLUMNS, SESSION_COLUMN
+from jts_trading.dsl.guard import emit_guard
 from jts_trading.dsl.layout import STATE_SLOTS_MAX, Layout, lay_out
 from jts_trading.dsl.lexer import read_text
 from jts_trading.dsl.normal import decimal_text, duration_text, normalise
 from jts_trading.dsl.parser import parse
 from jts_trading.dsl.plan import ENGINE_VERSION, Plan, Rule, Timeframe
-from jts_trading.dsl.program import Program
+from jts_trading.dsl.program import CheckedRule, Program
 from jts_trading.dsl.tracing import Trace, trace_trees
 from jts_trading.dsl.warmup import Warmup, find_warmup, latest
 from jts_trading.indicators.catalog import NATIVE, Catalog
@@ -51,7 +54,8 @@ def compile_strategy(
     live = program.graph.reachable(program.roots())
     exact = find_exact(program.graph)
     warmup = find_warmup(program.graph)
-    layout = _lay_out(program, live, file)
+    exports = find_exports(program, live)
+    layout = _lay_out(program, live, file, len(exports))
     normalised = normalise(syntax)
     frames = program.frames.table
     return Plan(
@@ -64,17 +68,21 @@ def compile_strategy(
             for name, seconds in frames[1:]
             if seconds is not None
         ),
-        rules=tuple(_with_slots(checked.rule, layout) for checked in program.rules),
+        rules=tuple(_with_prices(program, checked, exports) for checked in program.rules),
         risk=program.risk,
         params=program.params,
         sources=program.sources,
         needs=_needs(program, live),
         warmup_bars=_warmup_bars(program, warmup),
         state_size=layout.size,
-        source=emit_source(program, exact, layout, live),
+        source=emit_source(program, exact, layout, live, exports),
         normalised=normalised,
         digest=_digest(normalised, program),
         nodes=describe_nodes(program, live),
+        values_slot=layout.values,
+        values=len(exports),
+        guard=emit_guard(program, Emitter(program.graph, exact, layout), live, exports),
+        currency=program.currency,
     )
 
 
@@ -100,17 +108,18 @@ def trace_strategy(
     syntax = parse(source)
     program, resolver = resolve(syntax, source, params or {}, catalog)
     live = program.graph.reachable(program.roots())
-    exact, layout = find_exact(program.graph), _lay_out(program, live, file)
+    exports = find_exports(program, live)
+    exact, layout = find_exact(program.graph), _lay_out(program, live, file, len(exports))
     count = len(program.graph.nodes)
     return Trace(
-        source=emit_source(program, exact, layout, live, is_traced=True),
+        source=emit_source(program, exact, layout, live, exports, is_traced=True),
         size=2 * count,
         nodes=count,
         rules=trace_trees(resolver, syntax),
     )
 
 
-def _lay_out(program: Program, live: frozenset[int], file: str) -> Layout:
+def _lay_out(program: Program, live: frozenset[int], file: str, values: int) -> Layout:
     nodes = program.graph.nodes
     readers = [(g.frame_of(nodes[n]), n) for n in sorted(live)]
     read_by_base = {
@@ -131,7 +140,7 @@ def _lay_out(program: Program, live: frozenset[int], file: str) -> Layout:
         ),
         held=held,
         edges=tuple(c.rule.bit for c in program.rules if c.is_edge),
-        prices=tuple((c.rule.bit, which) for c in program.rules for which, _ in c.prices),
+        values=values,
     )
     if layout.size > STATE_SLOTS_MAX:
         raise StrategyError(
@@ -143,12 +152,12 @@ def _lay_out(program: Program, live: frozenset[int], file: str) -> Layout:
     return layout
 
 
-def _with_slots(rule: Rule, layout: Layout) -> Rule:
-    return replace(
-        rule,
-        limit_slot=layout.prices.get((rule.bit, "limit")),
-        stop_slot=layout.prices.get((rule.bit, "stop")),
-    )
+def _with_prices(program: Program, checked: CheckedRule, exports: tuple[Export, ...]) -> Rule:
+    found = {
+        which: exports.index(Export(node, is_price=True, is_early=not program.graph.is_late(node)))
+        for which, node in checked.prices
+    }
+    return replace(checked.rule, limit=found.get("limit"), stop=found.get("stop"))
 
 
 def _needs(program: Program, live: frozenset[int]) -> tuple[str, ...]:

@@ -130,12 +130,15 @@ def open_cursor(source: SourceText) -> Cursor:
 
 
 def parse_literal(cursor: Cursor) -> Literal:
-    """Take a number with what belongs to it: %, a unit of time or a currency.
+    """Take a number with what belongs to it (%, a unit of time, a currency) or a time of day.
 
     Raises:
         StrategyError: No number is next, or its unit is unknown.
     """
     token = cursor.peek()
+    if token.kind is TokenKind.TIME:
+        cursor.take()
+        return Literal(cursor.count_node(token.at), _second_of(cursor, token), Measure.TIME)
     if token.kind is not TokenKind.NUMBER:
         raise cursor.unexpected("a number")
     cursor.take()
@@ -157,6 +160,15 @@ def parse_literal(cursor: Cursor) -> Literal:
         cursor.take()
         return Literal(token.at, value, Measure.MONEY, follower.text)
     return Literal(token.at, value, Measure.NUMBER)
+
+
+def _second_of(cursor: Cursor, token: Token) -> Fraction:
+    hour, minute, second = (int(part) for part in (token.text + ":0").split(":")[:3])
+    if hour > 23 or minute > 59 or second > 59:
+        raise cursor.source.refuse(
+            f'"{token.text}" is no time of day', token.at, "accepted: 00:00 to 23:59:59"
+        )
+    return Fraction(hour * 3600 + minute * 60 + second)
 
 
 def literal_of_text(text: str, source: SourceText, at: int) -> Literal | None:

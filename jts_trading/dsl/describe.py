@@ -28,7 +28,7 @@ def _text(graph: g.Graph, node: g.Node) -> str:  # noqa: PLR0911 - one return pe
             return _number(value) + (" units of currency" if power == 1 else "")
         case g.TruthConstant(value=value):
             return str(Word.TRUE if value else Word.FALSE)
-        case g.Column(name=name):
+        case g.Column(name=name) | g.Fact(name=name):
             return name
         case g.Indicator(definition=definition, settings=settings, inputs=inputs):
             kinds = [p.kind for p in definition.parameters]
@@ -59,6 +59,8 @@ def _condition(node: g.Node) -> str:
             return f"{Word.NOT} #{operand}"
         case g.Past(operand=operand, bars=bars):
             return f"#{operand}[{bars}]"
+        case g.Since(truth=truth):
+            return f"bars since #{truth} was {Word.TRUE}"
         case _:
             raise AssertionError(f"no words for {node}")
 

@@ -17,10 +17,11 @@ from typing import Any
 
 from jts_trading.dsl import graph as g
 from jts_trading.dsl.exactness import MULTIPLIER_MAX, Exact, scaling
+from jts_trading.dsl.exports import Export
 from jts_trading.dsl.grammar import EXTRA_COLUMNS, SESSION_COLUMN
 from jts_trading.dsl.layout import BAR_COLUMNS, SCALE_SLOT, Layout
 from jts_trading.dsl.program import Program
-from jts_trading.dsl.runtime import divide, gather, past
+from jts_trading.dsl.runtime import divide, gather, past, since
 from jts_trading.indicators.catalog import NATIVE
 from jts_trading.indicators.definition import ParameterKind
 
@@ -30,8 +31,7 @@ _ARGUMENTS = {
     "low": "low",
     "close": "close",
     "volume": "volume",
-    "spread": "spread",
-    SESSION_COLUMN: SESSION_COLUMN,
+    **{name: name for name in EXTRA_COLUMNS},
 }
 _INDENT = "    "
 
@@ -59,6 +59,10 @@ class Emitter:
             return _constant(node.value, node)
         divisor = self.exact[number].divisor
         return f"v{number}" if divisor == 1 else f"(v{number} / {_float(divisor)})"
+
+    def held(self, number: int) -> str:
+        """Return the text of a node as it is held: the numerator of a number, or a truth."""
+        return (self.truth if g.is_truth(self.graph.nodes[number]) else self.numerator)(number)
 
     def truth(self, number: int) -> str:
         """Return the text of a truth."""
@@ -178,6 +182,10 @@ def _past(emit: Emitter, number: int, node: g.Past) -> list[str]:
     return [f"v{number} = past(state, {slot}, {node.bars}, {emit.numerator(node.operand)})"]
 
 
+def _since(emit: Emitter, number: int, node: g.Since) -> list[str]:
+    return [f"v{number} = since(state, {emit.layout.nodes[number]}, {emit.truth(node.truth)})"]
+
+
 def _nothing(_emit: Emitter, _number: int, _node: g.Node) -> list[str]:
     return []
 
@@ -194,7 +202,15 @@ _RULES: dict[type, Callable[[Emitter, int, Any], list[str]]] = {
     g.Combine: _combine,
     g.Invert: _invert,
     g.Past: _past,
+    g.Since: _since,
+    g.Fact: _nothing,
 }
+
+
+def node_lines(emit: Emitter, number: int) -> list[str]:
+    """Return the statements that compute a node."""
+    node = emit.graph.nodes[number]
+    return _RULES[type(node)](emit, number, node)
 
 
 def emit_source(
@@ -202,6 +218,7 @@ def emit_source(
     exact: tuple[Exact, ...],
     layout: Layout,
     live: frozenset[int],
+    exports: tuple[Export, ...],
     *,
     is_traced: bool = False,
 ) -> str:
@@ -212,6 +229,7 @@ def emit_source(
         exact: How each node is held.
         layout: Where state is.
         live: Nodes that rules need.
+        exports: What the step leaves for drivers, in the order of their slots.
         is_traced: Emit `trace` in the place of `step`: the same step with one more argument,
             `values`, in which it leaves the value of node n at n (truths as 0, 1, 2) and the
             comparison of a crossing on the bar before behind all nodes, at n + their number.
@@ -225,9 +243,10 @@ def emit_source(
     for number, slot in sorted(layout.held.items()):
         body += [f"v{number} = state[{slot}]", *_kept(emit, number, is_traced)]
     for number in sorted(live):
-        if g.frame_of(nodes[number]) == g.BASE_FRAME:
-            body += _RULES[type(nodes[number])](emit, number, nodes[number])
+        if g.frame_of(nodes[number]) == g.BASE_FRAME and not emit.graph.is_late(number):
+            body += node_lines(emit, number)
             body += _kept(emit, number, is_traced)
+    body += _exported(emit, exports)
     body += _fire(emit, program)
     if any("scale" in line for line in body):
         body.insert(0, f"scale = state[{SCALE_SLOT}]")
@@ -264,7 +283,7 @@ def _frame(emit: Emitter, frame: int, live: frozenset[int]) -> list[str]:
     for number in sorted(live):
         node = emit.graph.nodes[number]
         if g.frame_of(node) == frame:
-            lines += _RULES[type(node)](emit, number, node)
+            lines += node_lines(emit, number)
             if number in emit.layout.held:
                 lines.append(f"state[{emit.layout.held[number]}] = v{number}")
     lines.append(f"state[{at}] = 0.0")
@@ -275,6 +294,15 @@ def _frame(emit: Emitter, frame: int, live: frozenset[int]) -> list[str]:
         f"gather(state, {at}, open_, high, low, close, volume)",
         *([] if session is None else [f"state[{session}] = session"]),
     ]
+
+
+def _exported(emit: Emitter, exports: tuple[Export, ...]) -> list[str]:
+    lines = []
+    for place, export in enumerate(exports):
+        if export.is_early:
+            text = emit.value if export.is_price else emit.held
+            lines.append(f"state[{emit.layout.values + place}] = {text(export.node)}")
+    return lines
 
 
 def _fire(emit: Emitter, program: Program) -> list[str]:
@@ -289,9 +317,6 @@ def _fire(emit: Emitter, program: Program) -> list[str]:
             target = "starts"
         lines.append(f"if {target}:")
         lines.append(f"{_INDENT}fired |= {1 << bit}")
-        for which, node in checked.prices:
-            slot = emit.layout.prices[(bit, which)]
-            lines.append(f"{_INDENT}state[{slot}] = {emit.value(node)}")
     return [*lines, "return fired"]
 
 
@@ -310,11 +335,15 @@ def _pasted(program: Program, live: frozenset[int]) -> list[str]:
     functions: dict[str, Callable[..., Any]] = {}
     for number in sorted(live):
         node = program.graph.nodes[number]
+        if program.graph.is_late(number):
+            continue
         if isinstance(node, g.Indicator):
             for function in (*node.definition.uses, node.definition.step):
                 functions.setdefault(function.__name__, function)
         elif isinstance(node, g.Past):
             functions.setdefault("past", past)
+        elif isinstance(node, g.Since):
+            functions.setdefault("since", since)
         elif isinstance(node, g.Arithmetic) and node.sign == "/":
             functions.setdefault("divide", divide)
     if len(program.frames.table) > 1:

@@ -43,8 +43,9 @@ def _of_node(graph: g.Graph, node: g.Node, found: list[Exact]) -> Exact:
         case g.Constant(value=value, power=power):
             fits = abs(value.numerator) < WHOLE_MAX and value.denominator <= MULTIPLIER_MAX
             return Exact(value.denominator, True) if fits and power in (0, 1) else ROUNDED
-        case g.Column(name=name):
-            return ROUNDED if name in QUOTE_COLUMNS else Exact(1, True)
+        case g.Since() | g.Column():
+            is_quote = isinstance(node, g.Column) and node.name in QUOTE_COLUMNS
+            return ROUNDED if is_quote else Exact(1, True)
         case g.Output(indicator=number, index=index):
             return _of_output(graph, number, index, found)
         case g.Past(operand=operand):

@@ -51,6 +51,7 @@ def explain(plan: Plan, *, with_source: bool = True) -> Document:
     }
     if with_source:
         document["source"] = plan.source
+        document["guard"] = plan.guard
     return document
 
 
@@ -63,6 +64,8 @@ def explain_rule(rule: Rule) -> Document:
         "action": rule.action,
         "quantity": quantity_text(rule),
         "type": rule.order_type,
+        "time_in_force": rule.time_in_force,
+        "asks_account": rule.is_guarded,
         "broker": rule.broker,
         "line": rule.line,
         "column": rule.column,

@@ -134,7 +134,7 @@ def _postfix(cursor: Cursor) -> Expression:
 
 def _primary(cursor: Cursor) -> Expression:
     token = cursor.peek()
-    if token.kind is TokenKind.NUMBER:
+    if token.kind in (TokenKind.NUMBER, TokenKind.TIME):
         return parse_literal(cursor)
     if token.kind is TokenKind.TEXT:
         cursor.take()

@@ -23,7 +23,8 @@
     unary      = [ "-" | "+" ] postfix                 postfix = primary [ "[" sum "]" ]
     primary    = literal | "true" | "false" | "(" expression ")" | reference [ "(" arguments ")" ]
     reference  = name { "." name }
-    literal    = number | number "%" | number unit | number currency | text of one of these
+    literal    = number | number "%" | number unit | number currency | hh:mm[:ss]
+               | text of one of these
 
 Words of expressions (and, or, not, crosses, ...) are read whatever their case. Comments run from
 // or # to the end of the line. Commas between entries of a block are allowed.
@@ -127,6 +128,7 @@ class Slot(StrEnum):
     PRICE = "price"
     STOP = "stop"
     BROKER = "broker"
+    FORCE = "time_in_force"
 
 
 _ORDER_ARGUMENTS = MappingProxyType(
@@ -137,6 +139,8 @@ _ORDER_ARGUMENTS = MappingProxyType(
         "price": Slot.PRICE,
         "stop": Slot.STOP,
         "broker": Slot.BROKER,
+        "time_in_force": Slot.FORCE,
+        "tif": Slot.FORCE,
     }
 )
 
@@ -162,6 +166,15 @@ class OrderType(StrEnum):
     STOP_LIMIT = "stop_limit"
 
 
+class TimeInForce(StrEnum):
+    """How long an order stays: for its session, not at all (ioc, fok), or until cancelled."""
+
+    DAY = "day"
+    IOC = "ioc"
+    FOK = "fok"
+    GTC = "gtc"
+
+
 # The argument slots that a type of order must have, and may not have otherwise.
 ORDER_PRICES = MappingProxyType(
     {
@@ -185,6 +198,7 @@ class Measure(StrEnum):
     PERCENT = "percent"
     DURATION = "duration"
     MONEY = "money"
+    TIME = "time of day"
 
 
 class RiskKey(StrEnum):
@@ -214,14 +228,34 @@ RISK_RANGES = MappingProxyType(
 
 DURATION_SECONDS = MappingProxyType({"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800})
 CURRENCIES = frozenset({"KRW", "USD", "USDT", "BTC"})
+# Functions of the language that are no indicators of their own.
+FUNCTION_WORDS = frozenset({"since", "rank", "change"})
 COMPARISONS = (">=", "<=", "==", "!=", ">", "<")
 COLUMNS = ("open", "high", "low", "close", "volume")
 # Columns that only bars with quotes have; (ask - bid) / mid, a percentage.
 QUOTE_COLUMNS = ("spread",)
 # Read by indicators only: the trading day, as days since 1970-01-01.
 SESSION_COLUMN = "session"
+# When the bar starts: minutes since the open of its session, the local time of day in seconds, and
+# 1 where no continuous trading is on at that time.
+MINUTES_COLUMN, TIME_COLUMN, AUCTION_COLUMN = "minutes_since_open", "time", "auction"
+CLOCK_COLUMNS = (MINUTES_COLUMN, TIME_COLUMN, AUCTION_COLUMN)
+# All that follows from the instant at which a bar starts, whatever the instrument.
+INSTANT_COLUMNS = (SESSION_COLUMN, *CLOCK_COLUMNS)
 # Arguments of a compiled step beyond those that every one has, in this order.
-EXTRA_COLUMNS = (*QUOTE_COLUMNS, SESSION_COLUMN)
+EXTRA_COLUMNS = (*QUOTE_COLUMNS, *INSTANT_COLUMNS)
+# What `session.` is followed by: the indicator and its output that it stands for.
+SESSION_WORDS = MappingProxyType(
+    {
+        "open": ("SessionSoFar", "open"),
+        "high": ("SessionSoFar", "high"),
+        "low": ("SessionSoFar", "low"),
+        "previous_open": ("PreviousSession", "open"),
+        "previous_high": ("PreviousSession", "high"),
+        "previous_low": ("PreviousSession", "low"),
+        "previous_close": ("PreviousSession", "close"),
+    }
+)
 
 TEXT_BYTES_MAX = 64 * 1024
 NESTING_MAX = 32

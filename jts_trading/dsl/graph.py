@@ -113,6 +113,24 @@ class Past:
     frame: int
 
 
+@dataclass(frozen=True, slots=True)
+class Since:
+    """How many bars ago a truth was last true; 0 on such a bar, null before the first."""
+
+    truth: int
+    frame: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A fact of the account, known to the driver when it decides: see `facts`."""
+
+    name: str
+    place: int
+    needs_position: bool
+    frame: int = BASE_FRAME
+
+
 Node = (
     Constant
     | TruthConstant
@@ -125,13 +143,15 @@ Node = (
     | Combine
     | Invert
     | Past
+    | Since
+    | Fact
 )
 
 
 def operands(node: Node) -> tuple[int, ...]:  # noqa: PLR0911 - one return per kind of node
     """Return the nodes that a node reads."""
     match node:
-        case Constant() | TruthConstant() | Column():
+        case Constant() | TruthConstant() | Column() | Fact():
             return ()
         case Indicator(inputs=inputs):
             return inputs
@@ -143,7 +163,7 @@ def operands(node: Node) -> tuple[int, ...]:  # noqa: PLR0911 - one return per k
             return (comparison,)
         case Combine(operands=several):
             return several
-        case Invert(operand=operand) | Past(operand=operand):
+        case Invert(operand=operand) | Past(operand=operand) | Since(truth=operand):
             return (operand,)
 
 
@@ -177,6 +197,7 @@ class Graph:
 
     nodes: list[Node] = field(default_factory=list)
     _numbers: dict[Node, int] = field(default_factory=dict)
+    _late: set[int] = field(default_factory=set)
 
     def add(self, node: Node) -> int:
         """Return the number of this node, new or known."""
@@ -187,7 +208,13 @@ class Graph:
             number = len(self.nodes)
             self.nodes.append(node)
             self._numbers[node] = number
+            if isinstance(node, Fact) or not self._late.isdisjoint(operands(node)):
+                self._late.add(number)
         return number
+
+    def is_late(self, number: int) -> bool:
+        """Whether a node depends on the account, so that no step over bars can compute it."""
+        return number in self._late
 
     def reachable(self, roots: tuple[int, ...]) -> frozenset[int]:
         """Return the nodes that the roots need, themselves included."""

@@ -21,7 +21,8 @@ STATE_SLOTS_MAX = 256 * 2**20 // 8 // 1800
 class Layout:
     """Slots: first one of each pending bar, node, held value and rule; initial values by slot.
 
-    `sessions` hold the trading day of a higher frame's newest bar. `nulls` and `unknowns` are
+    `sessions` hold the trading day of a higher frame's newest bar. `values` is the first of the
+    slots in which the step leaves what drivers read (`Plan.values`). `nulls` and `unknowns` are
     (first, one past last) ranges that start as NaN and as null truth.
     """
 
@@ -30,7 +31,7 @@ class Layout:
     nodes: dict[int, int]
     held: dict[int, int]
     edges: dict[int, int]
-    prices: dict[tuple[int, str], int]
+    values: int
     nulls: tuple[tuple[int, int], ...]
     unknowns: tuple[tuple[int, int], ...]
     size: int
@@ -53,7 +54,7 @@ def slots_of(node: g.Node) -> int:
             return definition.state_size(dict(settings))
         case g.Past(bars=bars):
             return 1 + bars
-        case g.Cross():
+        case g.Cross() | g.Since():
             return 1
         case _:
             return 0
@@ -67,7 +68,7 @@ def lay_out(
     sessions: frozenset[int],
     held: frozenset[int],
     edges: tuple[int, ...],
-    prices: tuple[tuple[int, str], ...],
+    values: int,
 ) -> Layout:
     """Give every stateful thing its slots.
 
@@ -78,7 +79,7 @@ def lay_out(
         sessions: Higher frames on which an indicator reads the trading day.
         held: Nodes of higher frames that a finer one reads.
         edges: Rules (by bit) that fire on the edge of their condition.
-        prices: (bit, which) of rules that leave an order price.
+        values: How many values the step leaves for drivers.
     """
     slots = _Slots()
     bars = {frame: slots.take(BAR_SLOTS) for frame in range(1, frames)}
@@ -103,7 +104,7 @@ def lay_out(
         nodes,
         kept,
         {bit: slots.take(1) for bit in edges},
-        {price: slots.take(1) for price in prices},
+        slots.take(values),
         tuple(nulls),
         tuple(unknowns),
         slots.size,

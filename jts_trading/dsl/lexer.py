@@ -19,6 +19,7 @@ class TokenKind(StrEnum):
 
     NAME = "name"
     NUMBER = "number"
+    TIME = "time of day"
     TEXT = "text"
     SIGN = "sign"
     END = "end of text"
@@ -38,6 +39,7 @@ _SIGNS = ("..", *COMPARISONS, *"(){}[],.:=+-*/")
 _TOKEN = re.compile(
     r"(?P<space>[ \t\n]+|//[^\n]*|\#[^\n]*)"
     r"|(?P<name>[A-Za-z][A-Za-z0-9_]*)"
+    r"|(?P<time>[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?)(?![0-9A-Za-z_])"
     r"|(?P<number>[0-9][0-9_]*(?:\.[0-9][0-9_]*)?)(?P<suffix>%|[A-Za-z][A-Za-z0-9_]*)?"
     r'|"(?P<text>[^"\n]*)"'
     r"|(?P<sign>" + "|".join(re.escape(sign) for sign in _SIGNS) + ")"
@@ -142,6 +144,8 @@ def _token(source: SourceText, match: re.Match[str]) -> Token:
         if len(name) > NAME_LENGTH_MAX:
             raise source.refuse(f"a name has at most {NAME_LENGTH_MAX} characters", at)
         return Token(TokenKind.NAME, name, at)
+    if (clock := match["time"]) is not None:
+        return Token(TokenKind.TIME, clock, at)
     if (number := match["number"]) is not None:
         if len(number) > NUMBER_DIGITS_MAX:
             raise source.refuse(f"a number has at most {NUMBER_DIGITS_MAX} digits", at)

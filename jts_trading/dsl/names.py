@@ -3,7 +3,17 @@
 from dataclasses import dataclass, field
 
 from jts_trading.dsl.errors import nearest
-from jts_trading.dsl.grammar import COLUMNS, FRAMES_MAX, MINUTE_BLOCKS, QUOTE_COLUMNS, RESERVED
+from jts_trading.dsl.facts import FACT_ROOTS
+from jts_trading.dsl.grammar import (
+    CLOCK_COLUMNS,
+    COLUMNS,
+    FRAMES_MAX,
+    FUNCTION_WORDS,
+    MINUTE_BLOCKS,
+    QUOTE_COLUMNS,
+    RESERVED,
+    SESSION_COLUMN,
+)
 from jts_trading.dsl.lexer import SourceText
 from jts_trading.dsl.syntax import Definition, Strategy
 from jts_trading.dsl.values import Bound, Fixed
@@ -11,6 +21,8 @@ from jts_trading.dsl.walk import references
 from jts_trading.indicators.catalog import NATIVE, Catalog
 
 CYCLE_SHOWN = 10
+# Names that the language has given a meaning: no user's name may hide them.
+_WORDS = frozenset({*CLOCK_COLUMNS, SESSION_COLUMN, *FACT_ROOTS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +54,9 @@ class Scope:
     def known(self, frame: int) -> set[str]:
         """Return what can be written in an expression of a frame."""
         names = {name for (f, name) in self.bound if f == frame}
-        names |= {*COLUMNS, *self.catalog.names, *self.params}
+        names |= {*COLUMNS, *self.catalog.names, *self.params, *FUNCTION_WORDS, SESSION_COLUMN}
         if frame == 0:
-            names |= {*QUOTE_COLUMNS, *self.frames.numbers}
+            names |= {*QUOTE_COLUMNS, *self.frames.numbers, *_WORDS}
             names |= {f"{self.frames.table[f][0]}.{name}" for (f, name) in self.bound if f}
         return names
 
@@ -94,6 +106,8 @@ def check_new_name(source: SourceText, name: str, at: int, taken: dict[str, str]
         raise source.refuse(f'"{name}" is a word of the language', at, "choose another name")
     if lower in (*COLUMNS, *QUOTE_COLUMNS):
         raise source.refuse(f'"{name}" is a column of the bars', at, "choose another name")
+    if lower in _WORDS:
+        raise source.refuse(f'"{name}" is a word of the language', at, "choose another name")
     if name in taken:
         raise source.refuse(f'"{name}" is defined twice: {taken[name]}', at, "choose another name")
     taken[name] = f"first in line {source.place(at).line}"

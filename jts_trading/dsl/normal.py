@@ -115,6 +115,8 @@ def _literal(node: s.Literal) -> str:
             return f"{decimal_text(node.value)} {node.currency}"
         case Measure.DURATION:
             return duration_text(node.value)
+        case Measure.TIME:
+            return time_text(int(node.value))
 
 
 def duration_text(seconds: Fraction | int) -> str:
@@ -124,6 +126,12 @@ def duration_text(seconds: Fraction | int) -> str:
         if value and (value / DURATION_SECONDS[unit]).denominator == 1:
             return f"{value / DURATION_SECONDS[unit]}{unit}"
     return decimal_text(value) + "s"
+
+
+def time_text(second: int) -> str:
+    """Return a second of the day as it is written: 09:30, or 09:30:15."""
+    clock = f"{second // 3600:02}:{second // 60 % 60:02}"
+    return f"{clock}:{second % 60:02}" if second % 60 else clock
 
 
 def _tight(node: s.Expression) -> str:

@@ -4,7 +4,8 @@
 
     STATE_SIZE                      float64 slots per instrument
     init_state(state, price_scale=1.0)
-    step(state, open_, high, low, close, volume, tf_closed[, spread][, session]) -> int
+    step(state, open_, high, low, close, volume, tf_closed[, spread][, session]
+         [, minutes_since_open][, time][, auction]) -> int
 
 `step` is called once per traded bar of the base time frame of one instrument. Prices are float64
 whole units of the smallest price increment; `price_scale` says how many of them make one unit of
@@ -12,9 +13,22 @@ currency (1 for KRW), so that a number in the text is an amount of currency. Bit
 says that the pending bar of `timeframes[k]` closed before this bar; the step gathers those bars
 itself. Bit i of the result says that `rules[i]` fires.
 
-`spread` and `session` exist only when they are in `needs`. `session` is the trading day to which
-the bar belongs, as days since 1970-01-01 (for markets without a break the UTC day): indicators
-that start afresh each day compare it with that of the bar before.
+The arguments in brackets exist only when they are in `needs`. `session` is the trading day to
+which the bar belongs, as days since 1970-01-01 (for markets without a break the UTC day):
+indicators that start afresh each day compare it with that of the bar before. The three behind it
+say when the bar starts, see `strategy.instants`; `spread` is NaN where there are no quotes.
+
+The step knows bars only. What a rule asks of the account is the guard's business, `Plan.guard`:
+
+    guard(fired, values, facts) -> int
+
+A driver calls it when it decides, for a bar on which the mask has a rule that it would follow. It
+hands over the mask, a copy of the `Plan.values` numbers that the step left in the state from slot
+`Plan.values_slot` on, and the facts of `dsl.facts` (`strategy.facts` fills them); what comes back
+is the mask that counts. Prices of limit and stop orders are in the values behind it: `Rule.limit`
+and `Rule.stop` say where, in price units, not rounded and NaN where unknown. Exits are judged
+before entries, each instrument with the facts of its turn. Without guard, nothing but `values` is
+needed, and that only for rules with prices.
 """
 
 from collections.abc import Collection
@@ -24,7 +38,7 @@ from enum import StrEnum
 from fractions import Fraction
 
 from jts_trading.dsl.errors import NeedsError, Place
-from jts_trading.dsl.grammar import ALL_QUANTITY, ActionName, OrderType, Side
+from jts_trading.dsl.grammar import ALL_QUANTITY, ActionName, OrderType, Side, TimeInForce
 
 ENGINE_VERSION = "1"
 
@@ -51,11 +65,11 @@ class Quantity:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """An order that is given when bit `bit` of the result of `step` is set.
+    """An order that is given when bit `bit` of the mask is set.
 
-    `limit_slot` and `stop_slot` are the slots of the state in which the step leaves the prices of
-    a limit or stop order, in price units, on the bar on which the rule fires. `broker` is "" (the
-    driver's), "fastest", or a name. `line` and `column` are the place of the action in the text.
+    `limit` and `stop` are the places in the values of the prices of a limit or stop order.
+    `is_guarded`: the guard has a say. `broker` is "" (the driver's), "fastest", or a name. `line`
+    and `column` are the place of the action in the text.
     """
 
     bit: int
@@ -63,9 +77,11 @@ class Rule:
     action: ActionName
     quantity: Quantity
     order_type: OrderType
+    time_in_force: TimeInForce = TimeInForce.DAY
     broker: str = ""
-    limit_slot: int | None = None
-    stop_slot: int | None = None
+    limit: int | None = None
+    stop: int | None = None
+    is_guarded: bool = False
     condition: str = ""
     line: int = 0
     column: int = 0
@@ -131,8 +147,9 @@ class Plan:
 
     `base_interval` is the finest time frame used ("1h"), or None when the text declares none: then
     the driver's bars decide. `needs` are the columns that the step reads. `warmup_bars` holds, per
-    frame name, how many bars pass until every condition can be defined. `digest` identifies
-    normalised text, parameters and engine version.
+    frame name, how many bars pass until every condition can be defined. `values` and `guard` are
+    described above. `currency` is the one that amounts of money are in, or "". `digest`
+    identifies normalised text, parameters and engine version.
     """
 
     name: str
@@ -151,6 +168,10 @@ class Plan:
     normalised: str
     digest: str
     nodes: tuple[PlanNode, ...]
+    values_slot: int = 0
+    values: int = 0
+    guard: str = ""
+    currency: str = ""
 
     def require_columns(self, available: Collection[str]) -> None:
         """Refuse bars that lack a column.

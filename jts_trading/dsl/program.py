@@ -9,17 +9,22 @@ from jts_trading.dsl.plan import ParameterValue, RiskBlock, Rule, SourceRange
 
 @dataclass(frozen=True, slots=True)
 class CheckedRule:
-    """A rule with the nodes of its condition and of its order prices ("limit", "stop")."""
+    """A rule with the nodes of its condition and of its order prices ("limit", "stop").
+
+    `condition` is what the step judges on bars; `guard` is the rest, which needs the account, or
+    None.
+    """
 
     rule: Rule
     condition: int
     prices: tuple[tuple[str, int], ...]
     is_edge: bool
+    guard: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A checked strategy."""
+    """A checked strategy; `currency` is the one that its amounts are in, or empty."""
 
     name: str
     frames: Frames
@@ -28,8 +33,10 @@ class Program:
     risk: RiskBlock
     params: tuple[ParameterValue, ...]
     sources: tuple[SourceRange, ...]
+    currency: str = ""
 
     def roots(self) -> tuple[int, ...]:
         """Return the nodes that rules read."""
         prices = [node for rule in self.rules for _, node in rule.prices]
-        return (*(rule.condition for rule in self.rules), *prices)
+        guards = [rule.guard for rule in self.rules if rule.guard is not None]
+        return (*(rule.condition for rule in self.rules), *guards, *prices)

@@ -10,6 +10,7 @@ from typing import Any
 
 from jts_trading.dsl import graph as g
 from jts_trading.dsl import syntax as s
+from jts_trading.dsl import words
 from jts_trading.dsl.calls import output_of, resolve_call
 from jts_trading.dsl.cursor import literal_of_text
 from jts_trading.dsl.errors import StrategyError
@@ -17,7 +18,6 @@ from jts_trading.dsl.grammar import COLUMNS, HISTORY_MAX, QUOTE_COLUMNS
 from jts_trading.dsl.names import Scope
 from jts_trading.dsl.values import (
     KIND_OF_MEASURE,
-    NUMERIC,
     Bound,
     Bundle,
     Fixed,
@@ -29,6 +29,7 @@ from jts_trading.dsl.values import (
     product,
     quotient,
     require_alike,
+    require_sum,
 )
 
 # Constants are folded as fractions, whose digits would double with every square of a square.
@@ -42,6 +43,7 @@ class Resolver:
 
     scope: Scope
     graph: g.Graph
+    currency: str = ""
 
     def refuse(self, message: str, at: int, hint: str = "") -> StrategyError:
         """Return the error for an offset; the caller raises it."""
@@ -75,7 +77,7 @@ class Resolver:
     def number(self, node: s.Expression, frame: int) -> Value:
         """Resolve an expression that must be numeric."""
         value = self.value(node, frame)
-        if value.kind not in NUMERIC and value.kind is not Kind.DURATION:
+        if value.kind is Kind.TRUTH:
             raise self.refuse(f"expected a number, found {describe(value)}", node.at)
         return value
 
@@ -94,6 +96,7 @@ class Resolver:
         """Return the node of a value; a constant becomes one with this power of currency."""
         if isinstance(value, Series):
             return value.node
+        power = 1 if value.currency else power
         return self.graph.add(g.Constant(value.value, power))
 
     def compare(
@@ -105,8 +108,6 @@ class Resolver:
             _, power = require_alike(left, right, deed)
         except KindError as error:
             raise self.refuse(str(error), at, _hint(left, right)) from error
-        if left.kind is Kind.DURATION:
-            raise self.refuse("durations are not compared", at)
         if isinstance(left, Fixed) and isinstance(right, Fixed):
             truth = _decide(sign, left.value, right.value)
             return Series(self.graph.add(g.TruthConstant(truth)), Kind.TRUTH)
@@ -136,7 +137,13 @@ def _hint(left: Value, right: Value) -> str:
     return ""
 
 
-def _literal(_resolver: Resolver, node: s.Literal, _frame: int) -> Bound:
+def _literal(resolver: Resolver, node: s.Literal, _frame: int) -> Bound:
+    if node.currency not in ("", resolver.currency):
+        if resolver.currency:
+            raise resolver.refuse(
+                f"amounts in {resolver.currency} and {node.currency}", node.at, "accepted: one"
+            )
+        resolver.currency = node.currency
     return Fixed(node.value, KIND_OF_MEASURE[node.measure], node.currency)
 
 
@@ -170,6 +177,9 @@ def _reference(resolver: Resolver, node: s.Reference, frame: int) -> Bound:
                 "combine time frames in a definition outside, or in the condition",
             )
         frame, parts = target, parts[1:]
+    word = words.lookup(resolver, parts, frame, node.at)
+    if word is not None:
+        return word
     found = _named(resolver, parts[0], frame, node.at)
     if len(parts) > 2:
         raise resolver.refuse(f'"{".".join(parts)}" has too many dots', node.at)
@@ -214,6 +224,7 @@ def _history(resolver: Resolver, node: s.History, frame: int) -> Bound:
         raise resolver.refuse(f"history reaches back at most {HISTORY_MAX:,} bars", node.bars.at)
     if isinstance(operand, Fixed) or bars.value == 0:
         return operand
+    words.require_early(resolver, operand.node, node.operand.at)
     of_frame = g.frame_of(resolver.graph.nodes[operand.node])
     if of_frame is None:
         return operand
@@ -224,7 +235,7 @@ def _history(resolver: Resolver, node: s.History, frame: int) -> Bound:
 def _negative(resolver: Resolver, node: s.Negative, frame: int) -> Bound:
     operand = resolver.number(node.operand, frame)
     if isinstance(operand, Fixed):
-        return Fixed(-operand.value, operand.kind)
+        return Fixed(-operand.value, operand.kind, operand.currency)
     zero = Fixed(Fraction(0), Kind.NUMBER)
     return _combine(resolver, "-", (zero, operand), frame, node.at)
 
@@ -236,16 +247,13 @@ def _chain(resolver: Resolver, node: s.Chain, frame: int) -> Bound:
     return total
 
 
-_DEEDS = {"+": "add", "-": "subtract"}
-
-
 def _combine(
     resolver: Resolver, sign: str, sides: tuple[Value, Value], frame: int, at: int
 ) -> Value:
     left, right = sides
     try:
-        if sign in _DEEDS:
-            kind, power = require_alike(left, right, _DEEDS[sign])
+        if sign in "+-":
+            kind, power = require_sum(left, right, sign)
         else:
             kind, power = (product if sign == "*" else quotient)(left, right)
     except KindError as error:
@@ -256,9 +264,10 @@ def _combine(
         value = _calculate(sign, left.value, right.value)
         if max(abs(value.numerator), value.denominator) > CONSTANT_MAX:
             raise resolver.refuse("this constant has too many digits", at)
-        return Fixed(value, kind)
+        currency = (left.currency or right.currency) if kind is Kind.MONEY else ""
+        return Fixed(value, kind, currency)
     # Sums take constants in currency; factors stay pure numbers.
-    unit = power if sign in _DEEDS else 0
+    unit = power if sign in "+-" else 0
     node = g.Arithmetic(sign, resolver.node_of(left, unit), resolver.node_of(right, unit), frame)
     return Series(resolver.graph.add(node), kind, power)
 
@@ -282,6 +291,7 @@ def _crossing(resolver: Resolver, node: s.Crossing, frame: int) -> Bound:
         raise resolver.refuse("two constants never cross", node.at)
     sign = ">" if node.upwards else "<"
     comparison = resolver.compare(sign, sides, frame, node.at, "cross")
+    words.require_early(resolver, comparison.node, node.left.at)
     return Series(resolver.graph.add(g.Cross(comparison.node, frame)), Kind.TRUTH)
 
 
@@ -308,7 +318,8 @@ def _junction(resolver: Resolver, node: s.Junction, frame: int) -> Bound:
 
 
 def _call(resolver: Resolver, node: s.Call, frame: int) -> Bound:
-    return resolve_call(resolver, node, frame)
+    word = words.call(resolver, node, frame)
+    return resolve_call(resolver, node, frame) if word is None else word
 
 
 # One rule per kind of node; each takes the resolver, a node of that kind and the frame.

@@ -27,6 +27,18 @@ def past(state: State, at: int, bars: int, x: float) -> float:
     return before
 
 
+def since(state: State, at: int, truth: int) -> float:
+    """Return how many bars ago a truth was true; null before it ever was.
+
+    Slots: bars since then and one more, 0 before.
+    """
+    if truth == 2:
+        state[at] = 1.0
+    elif state[at] > 0.0:
+        state[at] += 1.0
+    return state[at] - 1.0 if state[at] > 0.0 else math.nan
+
+
 def gather(  # noqa: PLR0917 - compiled code is called by position
     state: State, at: int, open_: float, high: float, low: float, close: float, volume: float
 ) -> None:

@@ -6,6 +6,8 @@ amount of currency whatever the price increment of the instrument.
 
     number + percent      refused: close + 5% is not close * (1 + 5%)
     ratio                 a quotient of two like things; goes with numbers and percentages
+    money                 1_000 KRW has the power 1: it goes with prices and turnover
+    time + duration       a time of day; time - time is a duration
 """
 
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ class Kind(StrEnum):
     RATIO = "ratio"
     DURATION = "duration"
     MONEY = "amount of money"
+    TIME = "time of day"
     TRUTH = "condition"
 
 
@@ -31,6 +34,7 @@ KIND_OF_MEASURE = {
     Measure.PERCENT: Kind.PERCENT,
     Measure.DURATION: Kind.DURATION,
     Measure.MONEY: Kind.MONEY,
+    Measure.TIME: Kind.TIME,
 }
 NUMERIC = frozenset({Kind.NUMBER, Kind.PERCENT, Kind.RATIO})
 
@@ -86,14 +90,26 @@ def describe(value: Value) -> str:
 
 
 def _is_zero(value: Value) -> bool:
-    return isinstance(value, Fixed) and value.value == 0
+    return isinstance(value, Fixed) and value.value == 0 and not value.currency
 
 
 def _power(value: Value, other: Value) -> int:
-    """Return the power of a value; a constant takes that of the other side."""
+    """Return the power of a value; a constant without a currency takes that of the other side."""
     if isinstance(value, Series):
         return value.power
+    if value.currency or (isinstance(other, Fixed) and other.currency):
+        return 1
     return other.power if isinstance(other, Series) else 0
+
+
+def _own_power(value: Value) -> int:
+    """Return the power of a factor: a constant has none, unless it is money."""
+    return value.power if isinstance(value, Series) else int(bool(value.currency))
+
+
+def _plain(value: Value) -> Kind:
+    """Return the kind of a value where money is a number with a power."""
+    return Kind.NUMBER if value.kind is Kind.MONEY else value.kind
 
 
 def require_alike(left: Value, right: Value, deed: str) -> tuple[Kind, int]:
@@ -103,20 +119,49 @@ def require_alike(left: Value, right: Value, deed: str) -> tuple[Kind, int]:
         KindError: They are different things.
     """
     power = _power(left, right)
-    for value in (left, right):
-        if value.kind in (Kind.TRUTH, Kind.MONEY):
-            raise KindError(f"cannot {deed} {describe(left)} and {describe(right)}")
-    kinds = {left.kind, right.kind}
-    if power != _power(right, left):
-        raise KindError(f"cannot {deed} {describe(left)} and {describe(right)}")
+    refused = KindError(f"cannot {deed} {describe(left)} and {describe(right)}")
+    kinds = {_plain(left), _plain(right)}
+    if Kind.TRUTH in kinds or power != _power(right, left):
+        raise refused
+    if _both_fixed(left, right) and _currency(left) and _currency(right):
+        if _currency(left) != _currency(right):
+            raise KindError(f"cannot {deed} {_currency(left)} and {_currency(right)}")
+        return Kind.MONEY, power
     if len(kinds) == 1:
-        return left.kind, power
-    if Kind.DURATION not in kinds:
+        is_money = _both_fixed(left, right) and bool(_currency(left) or _currency(right))
+        return Kind.MONEY if is_money else _plain(left), power
+    if kinds.isdisjoint(_TEMPORAL):
         if _is_zero(left) or _is_zero(right):
-            return (right if _is_zero(left) else left).kind, power
+            return _plain(right if _is_zero(left) else left), power
         if power == 0 and (Kind.RATIO in kinds or _both_fixed(left, right)):
             return Kind.RATIO, power
-    raise KindError(f"cannot {deed} {describe(left)} and {describe(right)}")
+    raise refused
+
+
+def require_sum(left: Value, right: Value, sign: str) -> tuple[Kind, int]:
+    """Return kind and power of a sum or difference.
+
+    Raises:
+        KindError: They are different things.
+    """
+    deed = "add" if sign == "+" else "subtract"
+    kinds = (left.kind, right.kind)
+    if kinds == (Kind.TIME, Kind.DURATION) or (
+        kinds == (Kind.DURATION, Kind.TIME) and sign == "+"
+    ):
+        return Kind.TIME, 0
+    if kinds == (Kind.TIME, Kind.TIME):
+        if sign == "+":
+            raise KindError("cannot add a time of day and a time of day")
+        return Kind.DURATION, 0
+    return require_alike(left, right, deed)
+
+
+_TEMPORAL = frozenset({Kind.DURATION, Kind.TIME})
+
+
+def _currency(value: Value) -> str:
+    return value.currency if isinstance(value, Fixed) else ""
 
 
 def _both_fixed(left: Value, right: Value) -> bool:
@@ -129,12 +174,17 @@ def product(left: Value, right: Value) -> tuple[Kind, int]:
     Raises:
         KindError: One of them cannot be multiplied.
     """
-    power = sum(v.power for v in (left, right) if isinstance(v, Series))
-    kinds = {left.kind, right.kind}
-    if Kind.DURATION in kinds and kinds <= {Kind.DURATION, Kind.NUMBER} and len(kinds) == 2:
+    power = _own_power(left) + _own_power(right)
+    kinds = {_plain(left), _plain(right)}
+    refused = KindError(f"cannot multiply {describe(left)} and {describe(right)}")
+    if kinds == {Kind.DURATION, Kind.NUMBER} and power == 0:
         return Kind.DURATION, 0
     if not kinds <= NUMERIC:
-        raise KindError(f"cannot multiply {describe(left)} and {describe(right)}")
+        raise refused
+    if _both_fixed(left, right) and power:
+        if power > 1:
+            raise refused
+        return Kind.MONEY, power
     for factor, other in ((left, right), (right, left)):
         if isinstance(factor, Fixed) and factor.kind is Kind.NUMBER:
             return other.kind, power  # twice 3% is 6%
@@ -149,16 +199,25 @@ def quotient(left: Value, right: Value) -> tuple[Kind, int]:
     Raises:
         KindError: One of them cannot be divided.
     """
-    power = (left.power if isinstance(left, Series) else 0) - (
-        right.power if isinstance(right, Series) else 0
-    )
-    if left.kind is Kind.DURATION and right.kind is Kind.NUMBER and _both_fixed(left, right):
-        return Kind.DURATION, 0
-    if not {left.kind, right.kind} <= NUMERIC:
+    power = _own_power(left) - _own_power(right)
+    kinds = (_plain(left), _plain(right))
+    if kinds[0] is Kind.DURATION and power == 0 and kinds[1] in (Kind.NUMBER, Kind.DURATION):
+        return (Kind.DURATION if kinds[1] is Kind.NUMBER else Kind.RATIO), 0
+    if not set(kinds) <= NUMERIC:
         raise KindError(f"cannot divide {describe(left)} by {describe(right)}")
+    if _both_fixed(left, right):
+        return _fixed_quotient(left, right, power)
     both_series = isinstance(left, Series) and isinstance(right, Series)
-    if power == 0 and both_series and left.kind is right.kind:
+    if power == 0 and kinds[0] is kinds[1] and (both_series or _own_power(left)):
         return Kind.RATIO, 0
-    if _both_fixed(left, right) and left.kind is right.kind:
+    return kinds[0], power
+
+
+def _fixed_quotient(left: Value, right: Value, power: int) -> tuple[Kind, int]:
+    if power == 1:
+        return Kind.MONEY, power
+    if power < 0:
+        raise KindError(f"cannot divide {describe(left)} by {describe(right)}")
+    if left.kind is right.kind:
         return (Kind.NUMBER if left.kind is Kind.NUMBER else Kind.RATIO), 0
-    return left.kind, power
+    return left.kind, 0

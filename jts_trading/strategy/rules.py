@@ -10,7 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from jts_trading.dsl.errors import Place, StrategyError
-from jts_trading.dsl.grammar import OrderType, Side
+from jts_trading.dsl.grammar import OrderType, Side, TimeInForce
 from jts_trading.dsl.plan import Plan, QuantityKind, Rule
 from jts_trading.strategy.sizing import (
     PPM,
@@ -118,6 +118,11 @@ def read_rules(plan: Plan, defaults: SizeDefaults, currency: str) -> OrderRules:
         else:
             continue  # short-selling is off: `short_rules` says so
         sizes[rule.bit] = _size(plan, rule, defaults, currency)
+    if plan.currency not in ("", currency):
+        raise StrategyError(
+            f"amounts are in {plan.currency}; this instance trades in {currency}",
+            Place(plan.file, 1, 1),
+        )
     risk = plan.risk
     return OrderRules(
         entries=entries,
@@ -150,6 +155,10 @@ def _size(plan: Plan, rule: Rule, defaults: SizeDefaults, currency: str) -> Size
     place = Place(plan.file, rule.line, rule.column)
     if rule.order_type is not OrderType.MARKET:
         raise StrategyError(f"market orders only are filled; found {rule.order_type}", place)
+    if rule.time_in_force is not TimeInForce.DAY:
+        raise StrategyError(f"orders are for the day only; found {rule.time_in_force}", place)
+    if rule.is_guarded:
+        raise StrategyError("conditions on position and portfolio are not judged yet", place)
     if quantity.kind is QuantityKind.NONE:
         if rule.side is Side.EXIT_LONG:
             return Size(QUANTITY_ALL)

@@ -182,8 +182,8 @@ def test_prices_when_scaled_then_literals_are_currency() -> None:
     assert fired(plan, [500, 501, 700], scale=[1.0]) == [0, 0, 0]
 
 
-def test_limit_order_when_fired_then_price_is_in_its_slot() -> None:
-    """The step leaves the order price in price units in the slot that the rule names."""
+def test_limit_order_when_fired_then_price_is_among_the_values() -> None:
+    """The step leaves order prices in price units among the values, where the rule says."""
     text = 'strategy("T") { entry.long { when (close > 9) { buy(5, type: "stop-limit", '
     plan = compile_strategy(text + "price: close * 0.99, stop: close + 2) } } }")
     (rule,) = plan.rules
@@ -196,7 +196,9 @@ def test_limit_order_when_fired_then_price_is_in_its_slot() -> None:
 
     assert space["step"](row, 1000.0, 1000.0, 1000.0, 1000.0, 1.0, 0) == 1
     assert (rule.order_type, rule.quantity.amount) == (OrderType.STOP_LIMIT, Decimal(5))
-    assert (row[rule.limit_slot], row[rule.stop_slot]) == (990.0, 1200.0)
+    values = row[plan.values_slot : plan.values_slot + plan.values]
+    assert (values[rule.limit], values[rule.stop]) == (990.0, 1200.0)
+    assert plan.guard == ""
 
 
 def test_null_when_condition_is_undefined_then_nothing_fires() -> None:

@@ -1,0 +1,66 @@
+"""Facts of the account for the guard of a plan: filled from whole numbers, backtest and live.
+
+Plain Python over a row that is given, so that a daemon calls it as it is and a backtest compiles
+its text. The places are those of `dsl.facts`. Money is in the units of the instrument (price step
+times quantity step) and prices in its ticks; quantities become shares or coins by `step`, the
+smallest quantity, so that money compares with price times quantity.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+PRICE_SCALE, QUANTITY, VALUE, ENTRY_PRICE, PROFIT, HIGHEST, BARS, AGE = 0, 1, 2, 3, 4, 5, 6, 7
+EQUITY, CASH, POSITIONS, EXPOSURE, DAY_PROFIT = 8, 9, 10, 11, 12
+
+
+def fill_position(  # noqa: PLR0917 - compiled code is called by position
+    facts: Floats, held: int, cost: int, close: int, since: tuple[int, int, int], step: float
+) -> None:
+    """Fill in what is known of a position; everything but quantity and value is null while flat.
+
+    Args:
+        facts: The row.
+        held: Smallest quantities.
+        cost: Paid for all of it, without fees, in money units.
+        close: Of the bar that is judged, in ticks.
+        since: Since the fill that opened the position: the highest close in ticks, traded bars
+            (the one of the fill is the first), and seconds between the starts of that bar and
+            the one that is judged.
+        step: Smallest quantity, in shares or coins.
+    """
+    facts[QUANTITY] = held * step
+    facts[VALUE] = held * close * step
+    if held <= 0:
+        for place in range(ENTRY_PRICE, AGE + 1):
+            facts[place] = math.nan
+        return
+    paid = cost / held
+    facts[ENTRY_PRICE] = paid
+    facts[PROFIT] = (close - paid) / paid if paid > 0.0 else math.nan
+    facts[HIGHEST] = since[0]
+    facts[BARS] = since[1]
+    facts[AGE] = since[2]
+
+
+def fill_portfolio(
+    facts: Floats, money: tuple[int, int, int, int], positions: int, step: float
+) -> None:
+    """Fill in what is known of the account of the instance.
+
+    Args:
+        facts: The row.
+        money: In money units: equity at the closes of this instant, cash, of it what no order has
+            reserved, equity at the start of the trading day.
+        positions: Instruments that are held or being bought.
+        step: Smallest quantity, in shares or coins.
+    """
+    equity, cash, free, day_start = money
+    facts[EQUITY] = equity * step
+    facts[CASH] = free * step
+    facts[POSITIONS] = positions
+    facts[EXPOSURE] = (equity - cash) / equity if equity > 0 else math.nan
+    facts[DAY_PROFIT] = (equity - day_start) / day_start if day_start > 0 else math.nan

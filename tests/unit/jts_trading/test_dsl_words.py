@@ -1,0 +1,181 @@
+"""Words that the language brings along: clock, session, account, since, rank; and the guard."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jts_trading.dsl import grammar
+from jts_trading.dsl.compiler import compile_strategy
+from jts_trading.dsl.facts import FACTS, FACTS_SIZE, SCALE_FACT
+from jts_trading.dsl.plan import Plan
+
+
+def strategy(condition: str, order: str = 'buy("5%")', *, side: str = "entry.long") -> Plan:
+    """Compile a strategy of one rule."""
+    return compile_strategy(f'strategy("T") {{ {side} {{ when ({condition}) {{ {order} }} }} }}')
+
+
+def space_of(source: str) -> dict[str, Any]:
+    """Run generated source as plain Python."""
+    space: dict[str, Any] = {}
+    exec(source, space)  # noqa: S102 - the generator's own output, under test
+    return space
+
+
+def fired(plan: Plan, closes: list[float], **columns: list[float]) -> list[int]:
+    """Return the masks over bars whose four prices are equal."""
+    space, row = space_of(plan.source), np.zeros(plan.state_size)
+    space["init_state"](row, 1.0)
+    extra = [name for name in plan.needs if name in grammar.EXTRA_COLUMNS]
+    return [
+        space["step"](row, c, c, c, c, 1.0, 0, *(columns[n][i] for n in extra))
+        for i, c in enumerate(closes)
+    ]
+
+
+def test_since_when_condition_was_true_then_bars_are_counted() -> None:
+    """0 on the bar itself, null before the first, null and false bars count alike."""
+    plan = strategy("since(close > 5) == 2")
+
+    assert fired(plan, [1, 6, 1, 1, 1, 6, 6, 1, 1]) == [0, 0, 0, 1, 0, 0, 0, 0, 1]
+    assert fired(strategy("since(close > 5) >= 0"), [1, 6, 1]) == [0, 1, 1]
+
+
+def test_rank_when_compared_then_share_of_the_values_before() -> None:
+    """rank(x, n) is the share of the n values before this one that were below it."""
+    plan = strategy("rank(close, 4) >= 75%")
+
+    assert fired(plan, [1, 2, 3, 4, 5, 3.5, 0, 9]) == [0, 0, 0, 0, 1, 0, 0, 1]
+
+
+def test_inputs_when_given_first_then_as_by_name() -> None:
+    """highest(high, 3) is Highest(period: 3, source: high)."""
+    for first, named in (
+        ("highest(high, 3)", "Highest(period: 3, source: high)"),
+        ("SMA(open, 5)", "SMA(5, source: open)"),
+        ("change(low, 2)", "MOM(period: 2, source: low)"),
+    ):
+        one, other = strategy(f"{first} > 1"), strategy(f"{named} > 1")
+        assert one.source == other.source
+
+
+def test_clock_when_asked_then_arguments_of_the_step() -> None:
+    """`time`, `minutes_since_open` and `auction` are columns of the instant."""
+    plan = strategy(
+        "time between [09:30, 15:00] and minutes_since_open >= 31 and not auction "
+        "and time - 09:30 < 2h and time + 5m > 09:36"
+    )
+
+    assert plan.needs == ("minutes_since_open", "time", "auction")
+    clock = [9 * 3600 + 30 * 60 + m * 60 for m in range(4)]
+    columns = {"time": clock, "minutes_since_open": [30, 31, 32, 33], "auction": [0, 0, 0, 1]}
+    assert fired(plan, [1, 1, 1, 1], **columns) == [0, 0, 1, 0]
+
+
+def test_session_words_when_compared_then_values_of_the_day() -> None:
+    """`session.open` is the first price of the trading day, whatever was traded before."""
+    plan = strategy("close > session.open and session.high > session.previous_close")
+
+    masks = fired(plan, [1, 2, 3, 5, 4, 6], session=[1, 1, 1, 2, 2, 2])
+
+    assert masks == [0, 0, 0, 0, 0, 1]
+
+
+def test_money_when_compared_then_like_a_price_and_named_in_the_plan() -> None:
+    """Amounts go with prices and turnover; the plan says in which currency."""
+    plan = strategy("close * volume > 1_000 KRW * 2 and close > 100_000 KRW / 50")
+
+    assert plan.currency == "KRW"
+    assert fired(plan, [2000, 2001]) == [0, 1]
+    assert strategy("close > 5").currency == ""
+
+
+def test_percent_when_added_to_a_price_then_refused_but_scaling_is_not() -> None:
+    """Percentages scale."""
+    assert fired(strategy("close > open * (1 + 5%) - 1"), [3]) == [1 if 3 > 3 * 1.05 - 1 else 0]
+
+
+FACT_VALUES = {
+    "position.quantity": 3.0,
+    "position.value": 3300.0,
+    "position.entry_price": 1000.0,
+    "position.profit": 0.1,
+    "position.highest": 1200.0,
+    "position.bars": 4.0,
+    "position.age": 240.0,
+    "portfolio.equity": 100_000.0,
+    "portfolio.cash": 50_000.0,
+    "portfolio.positions": 2.0,
+    "portfolio.exposure": 0.033,
+    "portfolio.day_profit": -0.01,
+}
+
+
+def facts(**changed: float) -> np.ndarray:
+    """Return a row of facts."""
+    row = np.full(FACTS_SIZE, math.nan)
+    row[SCALE_FACT] = changed.pop("scale", 1.0)
+    for (root, name), word in FACTS.items():
+        row[word.place] = changed.get(f"{root}_{name}", FACT_VALUES[f"{root}.{name}"])
+    return row
+
+
+@pytest.mark.parametrize("word", FACT_VALUES)
+def test_fact_when_guarded_then_read_from_its_place(word: str) -> None:
+    """Every word of the account can be compared with what it measures."""
+    unit = "s" if word == "position.age" else ""
+    value = FACT_VALUES[word]
+    threshold = (
+        f"{value * 100:g}%" if word.endswith(("profit", "exposure")) else f"{value:g}{unit}"
+    )
+    threshold = threshold.replace("100000", "100_000")
+    plan = strategy(
+        f"{word} >= {threshold.lstrip('-')} or {word} < 0{unit}", "close()", side="exit.long"
+    )
+    guard = space_of(plan.guard)["guard"]
+
+    assert plan.rules[0].is_guarded
+    assert guard(1, np.zeros(plan.values), facts()) == 1
+    assert guard(1, np.zeros(plan.values), np.full(FACTS_SIZE, math.nan)) == 0
+
+
+def test_condition_when_mixed_then_split_at_its_and() -> None:
+    """The mask holds what bars decide; the guard the rest; values of bars are handed over."""
+    plan = strategy(
+        "close > 5 and (position.profit > 5% or close < close[1]) and not (position.bars < 3)",
+        "close()",
+        side="exit.long",
+    )
+    space, row = space_of(plan.source), np.zeros(plan.state_size)
+    space["init_state"](row, 1.0)
+    guard = space_of(plan.guard)["guard"]
+    masks = []
+    for close, changed in (
+        (6.0, {"position_profit": 0.01}),
+        (4.0, {}),
+        (7.0, {}),
+        (6.5, {"position_profit": 0.0}),
+        (6.4, {"position_bars": 2.0}),
+        (6.3, {"position_bars": math.nan}),
+    ):
+        mask = space["step"](row, close, close, close, close, 1.0, 0)
+        values = row[plan.values_slot : plan.values_slot + plan.values].copy()
+        masks.append((mask, guard(mask, values, facts(**changed))))
+
+    assert masks == [(1, 0), (0, 0), (1, 1), (1, 1), (1, 0), (1, 0)]
+
+
+def test_prices_when_they_need_the_account_then_the_guard_leaves_them() -> None:
+    """A take-profit limit above the entry price, a stop below it, in price units."""
+    plan = strategy(
+        "position.quantity > 0",
+        'sell("all", type: "stop_limit", price: position.entry_price + 50, stop: close * 0.5)',
+        side="exit.long",
+    )
+    (rule,) = plan.rules
+    values = np.array([0.0, 500.0])
+
+    assert space_of(plan.guard)["guard"](1, values, facts(scale=10.0)) == 1
+    assert (values[rule.limit], values[rule.stop]) == (1500.0, 500.0)
