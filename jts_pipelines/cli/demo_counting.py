@@ -20,12 +20,14 @@ from jts_pipelines.reports.daily_account import work_out
 from jts_pipelines.reports.daily_checks import LEDGER, statements
 from jts_pipelines.reports.daily_gathering import gather
 from jts_pipelines.reports.daily_records import DayRecords
+from jts_trading.domain.orders import OrderState
 
 if TYPE_CHECKING:
     from jts_pipelines.cli.demo_market_day import TradingDay
     from jts_pipelines.defs.house import House
 
 _TIMEOUT_S = 10.0
+_RESTING = (OrderState.OPEN, OrderState.PARTIAL)
 
 
 class PaperDay(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +41,7 @@ class PaperDay(msgspec.Struct, frozen=True, kw_only=True):
         bars: Bars that the trader closed.
         signals: Rules that fired, recorded in the lake.
         denied: Orders that risk refused.
+        resting: Orders that the broker has and may still fill.
         unknown: Orders in doubt.
         cash: Of the account in the ledger; a whole number in won.
         equity: Cash and positions at the last price.
@@ -57,6 +60,7 @@ class PaperDay(msgspec.Struct, frozen=True, kw_only=True):
     signals: int
     orders: int
     denied: int
+    resting: int
     fills: int
     unknown: int
     cash: int | float
@@ -94,6 +98,7 @@ def count_day(house: "House", day: "TradingDay", instances: Sequence[str]) -> Pa
         signals=_signals(house, day, instances),
         orders=len(records.orders),
         denied=sum(order.status == "denied" for order in records.orders),
+        resting=sum(order.status in _RESTING for order in records.orders),
         fills=len(records.fills),
         unknown=sum(order.status == "unknown" for order in records.orders),
         cash=_number(account.closing.cash),

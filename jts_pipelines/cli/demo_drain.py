@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from jts_pipelines.defs.joint import ask_bus
 from jts_pipelines.defs.reports.bus_day import read_bus_day, recorded_up_to
 from jts_pipelines.reports.daily_records import day_span
+from jts_trading.domain.market.loading import default_table
+from jts_trading.domain.market.phases import has_sessions
 from storage.errors import StorageError
 from storage.hot.store import HotStore
 
@@ -72,8 +74,14 @@ class Drain:
             found.append(f"the recorder has not recorded the journal up to {progress.newest_seq}")
         if progress.unpublished:
             found.append(f"{progress.unpublished} messages wait in the outbox")
-        if progress.working:
-            found.append(f"{progress.working} orders have not ended")
+        # Where no session closes, an order waits for the next trade, and a tape has a last one.
+        resting = (
+            progress.resting
+            if has_sessions(default_table(), self._day.venue, self._day.day)
+            else 0
+        )
+        if progress.working + resting:
+            found.append(f"{progress.working + resting} orders have not ended")
         return found
 
     def _unbarred(self, newest: tuple[int, int]) -> int:

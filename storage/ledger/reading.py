@@ -66,7 +66,11 @@ SELECT (SELECT seq FROM journal_head) AS newest_seq,
        (SELECT count(*) FROM outbox WHERE NOT is_published) AS unpublished,
        (SELECT count(*) FROM orders
         WHERE broker = %(broker)s
-          AND status NOT IN ('filled', 'cancelled', 'rejected', 'denied', 'expired')) AS working
+          AND status IN ('open', 'partial')) AS resting,
+       (SELECT count(*) FROM orders
+        WHERE broker = %(broker)s
+          AND status NOT IN ('filled', 'cancelled', 'rejected', 'denied', 'expired',
+                             'open', 'partial')) AS working
 """
 _CONSUMED = "SELECT consumer, source, major, minor FROM consumed ORDER BY consumer, source"
 _IMBALANCE = """
@@ -82,11 +86,13 @@ class Progress:
     Attributes:
         newest_seq: Number of the newest event.
         unpublished: Messages that the bus does not have yet.
-        working: Orders of the broker that have not ended.
+        resting: Orders that the broker has and may still fill.
+        working: Orders of the broker that are on a way: neither with it nor ended.
     """
 
     newest_seq: int
     unpublished: int
+    resting: int
     working: int
 
 

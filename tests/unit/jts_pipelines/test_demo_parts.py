@@ -219,7 +219,8 @@ def _traded(tmp_path: Path, **changes: object) -> Demo:
     run.ledger.counts.append(Count(after="ingest", expected=0, served=0))
     day = PaperDay(
         day="2018-02-26", currency="KRW", frames=2500, frame_bytes=800_000, ticks=1238, bars=381,
-        signals=43, orders=24, denied=1, fills=23, unknown=0, cash=97_217_334, equity=99_586_334,
+        signals=43, orders=24, denied=1, resting=0, fills=23, unknown=0, cash=97_217_334,
+        equity=99_586_334,
         realised=-119_000, costs=294_666, ledger_balanced=True,
     )  # fmt: skip
     run.paper["kis"] = msgspec.structs.replace(day, **changes)
