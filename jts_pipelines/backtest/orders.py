@@ -31,6 +31,8 @@ def order_rules(plan: Plan, settings: BacktestSettings) -> Rules:
         rules = read_rules(plan, defaults, "KRW")
     except StrategyError as error:
         raise InputError(str(error)) from error
+    if plan.guard:
+        raise InputError(f"{plan.file}: position and portfolio are not judged in backtests yet")
     kind = np.zeros(RULES_MAX, np.int64)
     amount = np.zeros(RULES_MAX, np.int64)
     for bit, size in rules.sizes.items():

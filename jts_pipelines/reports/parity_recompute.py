@@ -24,7 +24,13 @@ from jts_trading.domain.sessions import calendar_for, local_date
 from jts_trading.domain.trading_inputs import StrategyInput
 from jts_trading.dsl.compiler import compile_strategy
 from jts_trading.engine.events import ClockRead, Effect, JournalRead, TicksArrived
-from jts_trading.engine.program import Kernel, Program, kernel_source, make_program
+from jts_trading.engine.program import (
+    GuardKernel,
+    Kernel,
+    Program,
+    kernel_source,
+    make_program,
+)
 from jts_trading.engine.setup import Prepared, new_state
 from jts_trading.engine.slots import date_of_number
 from jts_trading.engine.state import EngineSettings, EngineState, Instance
@@ -112,7 +118,9 @@ def _kind(spec: StrategyInput) -> tuple[str, str]:
 def _program(spec: StrategyInput, cache_dir: Path) -> Program:
     plan = compile_strategy(spec.dsl_code, file=f"<{spec.release}>", params=spec.params)
     rules = read_rules(plan, SizeDefaults(), spec.currency)
-    return make_program(plan, rules, cast("Kernel", load(kernel_source(plan), cache_dir)))
+    guard = cast("GuardKernel", load(plan.guard, cache_dir)) if plan.guard else None
+    kernel = cast("Kernel", load(kernel_source(plan), cache_dir))
+    return make_program(plan, rules, kernel, guard=guard)
 
 
 def _listing(_instrument_id: str) -> Listed:

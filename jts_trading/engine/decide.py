@@ -15,6 +15,7 @@ import msgspec
 from jts_trading.domain.errors import RuleMissingError
 from jts_trading.domain.orders import OrderSide
 from jts_trading.engine.events import Effect
+from jts_trading.engine.guarding import ask_guard, positions_taken, show_values
 from jts_trading.engine.identity import signal_id
 from jts_trading.engine.orders import (
     Sized,
@@ -53,12 +54,16 @@ def _judge_instant(state: EngineState, drafts: list[Draft], now_ns: int) -> list
     roll_day(instance, drafts[0].bar.day)
     for draft in drafts:
         mark(draft)
+    exits = instance.program.rules.exits
     for draft in drafts:
+        ask_guard(draft, exits)
         _decide_exit(state, draft, now_ns)
     for draft in drafts:
+        ask_guard(draft, ~exits)
         _decide_entry(state, draft, now_ns)
     effects: list[Effect] = []
     for draft in drafts:
+        show_values(draft)
         if draft.fired or draft.reasons or draft.outcomes:
             effects += record(state, draft, now_ns)
     return effects
@@ -72,6 +77,9 @@ def mark(draft: Draft) -> None:
     is_held = not draft.instance.account.is_flat(draft.symbol)
     if is_held and bar.end_ns > book.entered_ns:
         book.peak = max(book.peak, bar.close)
+        book.bars_held += 1
+        if book.bars_held == 1:
+            book.held_from_ms = bar.stamp_ms
 
 
 def _decide_exit(state: EngineState, draft: Draft, now_ns: int) -> None:
@@ -172,19 +180,6 @@ def _is_lost(instance: Instance, symbol: str) -> bool:
     units = instance.units[symbol]
     equity, at_start = units.money(instance.equity()), units.money(instance.day_start)
     return is_daily_loss_reached(equity, at_start, instance.program.rules.daily_loss_ppm)
-
-
-def positions_taken(instance: Instance) -> int:
-    """Return how many instruments are held, being bought, or wanted."""
-    account = instance.account
-    taken = {name for name in account.holdings if not account.is_flat(name)}
-    taken |= {o.instrument_id for o in account.orders.values() if o.side is OrderSide.BUY}
-    taken |= {
-        name
-        for name, book in instance.books.items()
-        if book.wanted is not None and book.wanted.side is OrderSide.BUY
-    }
-    return len(taken)
 
 
 def _is_cooling(draft: Draft) -> bool:

@@ -12,10 +12,11 @@ from jts_trading.dsl.tracing import evaluate as conditions
 from jts_trading.engine.bars import Bar
 from jts_trading.engine.events import Effect
 from jts_trading.engine.identity import bar_id
-from jts_trading.engine.recording import Draft
+from jts_trading.engine.recording import Draft, Seen
 from jts_trading.engine.state import EngineState, Instance, SymbolRow
 from jts_trading.engine.words import rule_nodes
 from jts_trading.strategy.frames import period_number
+from jts_trading.strategy.instants import instant
 
 
 def evaluate(instance: Instance, bar: Bar) -> Draft | None:
@@ -35,30 +36,42 @@ def evaluate(instance: Instance, bar: Bar) -> Draft | None:
     fired = instance.program.step(row, *arguments)
     symbol.day, symbol.stamp_ms, symbol.open_ms = bar.day, bar.stamp_ms, bar.open_ms
     symbol.bars += 1
-    values = look_at(instance, bar.instrument_id, fired, arguments) if fired else []
-    return Draft(instance, bar, fired, values)
+    plan = instance.program.plan
+    draft = Draft(instance, bar, fired, [])
+    if plan.values:
+        draft.numbers = row[plan.values_slot : plan.values_slot + plan.values].copy()
+    seen = Seen(instance.before, arguments, fired)
+    if instance.program.guard is not None:
+        # Nobody knows yet which of them count: `engine.guarding` says so, then they are shown.
+        draft.seen = seen._replace(before=instance.before.copy())
+    elif fired:
+        draft.values = look_at(instance, bar.instrument_id, fired, seen)
+    return draft
 
 
 def _arguments(instance: Instance, bar: Bar, closed: int) -> tuple[float, ...]:
     """Return what `step` takes beside the state."""
     volume = bar.volume / 10 ** quantity_scale(parse_venue(bar.venue))
     prices = (float(bar.open), float(bar.high), float(bar.low), float(bar.close))
-    extras = (bar.day,) if instance.program.needs_session else ()
+    columns = instance.program.instant_columns
+    extras: tuple[int, ...] = ()
+    if columns:
+        begins = instant(bar.venue, bar.day, bar.stamp_ms, bar.open_ms)
+        extras = tuple(begins[column] for column in columns)
     return (*prices, volume, closed, *extras)
 
 
-def look_at(
-    instance: Instance, symbol: str, fired: int, arguments: tuple[float, ...]
-) -> list[Evaluated]:
+def look_at(instance: Instance, symbol: str, fired: int, seen: Seen) -> list[Evaluated]:
     """Return the rules of an instance with the values inside their conditions.
 
-    The traced step sees the state before the bar, so its values are those that decided.
+    The traced step sees the state before the bar, so its values are those that decided. What asks
+    for the account has none: the step does not know it.
     """
     program, trace = instance.program, instance.program.trace
     if trace is None or program.traced is None:
         return rule_nodes(program.plan, fired)
     values = np.full(trace.size, np.nan)
-    if program.traced(instance.before, *arguments, values) != fired:
+    if program.traced(seen.before, *seen.arguments, values) != seen.fired:
         # Only an explanation is lost: trading does not stop for that.
         return rule_nodes(program.plan, fired)
     scale = instance.units[symbol].price_scale

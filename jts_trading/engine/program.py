@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jts_trading.dsl.emit import function_text
-from jts_trading.dsl.grammar import SESSION_COLUMN
+from jts_trading.dsl.grammar import INSTANT_COLUMNS
 from jts_trading.dsl.plan import Plan
 from jts_trading.dsl.tracing import Trace
 from jts_trading.strategy.rules import OrderRules
@@ -36,6 +36,12 @@ class Kernel(Protocol):
     advance_bars: Callable[[Floats, Floats, Ints, Ints, Ints], None]
 
 
+class GuardKernel(Protocol):
+    """What the module of `Plan.guard` has."""
+
+    guard: Callable[[int, Floats, Floats], int]
+
+
 class TraceKernel(Protocol):
     """What the module of a trace's source has: the step with one more argument for values."""
 
@@ -52,7 +58,8 @@ class Program:
         step: See `dsl.plan`.
         init_state: Sets a state row up; takes it and the price scale.
         advance: Runs many bars over one row: state, bars [row, open high low close volume],
-            sessions, frames closed, and the masks that it fills.
+            instants (see `strategy.instants`), frames closed, and the masks that it fills.
+        guard: See `dsl.plan`; None where no rule asks for the account.
         trace: How to look at its conditions; None shows only which rules fired.
         traced: The traced step, where there is a trace.
     """
@@ -64,11 +71,17 @@ class Program:
     advance: Callable[[Floats, Floats, Ints, Ints, Ints], None]
     trace: Trace | None = None
     traced: Step | None = None
+    guard: Callable[[int, Floats, Floats], int] | None = None
 
     @property
-    def needs_session(self) -> bool:
-        """Whether `step` takes the trading day of a bar."""
-        return SESSION_COLUMN in self.plan.needs
+    def instant_columns(self) -> tuple[int, ...]:
+        """The columns of an instant that `step` takes."""
+        return _instant_columns(self.plan)
+
+    @property
+    def guarded(self) -> int:
+        """Mask of the rules that the guard has a say in."""
+        return sum(1 << rule.bit for rule in self.plan.rules if rule.is_guarded)
 
 
 def make_program(
@@ -77,8 +90,10 @@ def make_program(
     kernel: Kernel,
     trace: Trace | None = None,
     traced: TraceKernel | None = None,
+    *,
+    guard: GuardKernel | None = None,
 ) -> Program:
-    """Return the program of a loaded kernel, with its trace where that was loaded too."""
+    """Return the program of a loaded kernel, with its guard and trace where those were loaded."""
     return Program(
         plan,
         rules,
@@ -87,35 +102,33 @@ def make_program(
         kernel.advance_bars,
         trace,
         traced.trace if traced is not None else None,
+        guard.guard if guard is not None else None,
     )
 
 
 def kernel_source(plan: Plan) -> str:
     """Return what has to be compiled for a plan: its generated source and the warm-up loop."""
-    loop = advance_sessions if SESSION_COLUMN in plan.needs else advance_bars
-    text = function_text(loop).replace(loop.__name__, advance_bars.__name__)
+    extras = "".join(f", instants[row, {column}]" for column in _instant_columns(plan))
+    text = function_text(advance_bars).replace("closed[row])", f"closed[row]{extras})")
     return f"{plan.source}\n\n{text}\n"
 
 
-def advance_bars(state: Floats, bars: Floats, sessions: Ints, closed: Ints, fired: Ints) -> None:
-    """Run bars over one state row, in order, and fill the masks of the rules that fire."""
-    for row in range(len(sessions)):
-        fired[row] = step(  # noqa: F821 - the source of the strategy defines it
-            state,
-            bars[row, 0],
-            bars[row, 1],
-            bars[row, 2],
-            bars[row, 3],
-            bars[row, 4],
-            closed[row],
-        )
+def _instant_columns(plan: Plan) -> tuple[int, ...]:
+    return tuple(at for at, name in enumerate(INSTANT_COLUMNS) if name in plan.needs)
 
 
-def advance_sessions(
-    state: Floats, bars: Floats, sessions: Ints, closed: Ints, fired: Ints
+def advance_bars(
+    state: Floats,
+    bars: Floats,
+    instants: Ints,  # noqa: ARG001 - the text of a strategy that asks for it reads it
+    closed: Ints,
+    fired: Ints,
 ) -> None:
-    """Do as `advance_bars` for a strategy that looks at the trading day."""
-    for row in range(len(sessions)):
+    """Run bars over one state row, in order, and fill the masks of the rules that fire.
+
+    A strategy that asks when a bar starts gets that as further arguments of the step.
+    """
+    for row in range(len(closed)):
         fired[row] = step(  # noqa: F821 - the source of the strategy defines it
             state,
             bars[row, 0],
@@ -124,5 +137,4 @@ def advance_sessions(
             bars[row, 3],
             bars[row, 4],
             closed[row],
-            sessions[row],
         )

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
+import numpy as np
 
 from jts_trading.domain.journal_events import DecisionRecorded, IntentRecorded, SignalRecorded
 from jts_trading.domain.orders import OrderSide
@@ -14,10 +15,19 @@ from jts_trading.engine.bars import Bar
 from jts_trading.engine.events import Effect
 from jts_trading.engine.identity import decision_id, signal_id
 from jts_trading.engine.outcomes import Outcome
+from jts_trading.engine.program import Floats
 from jts_trading.engine.state import EngineState, Instance, SymbolBook
 from jts_trading.engine.words import bar_text, condition_of
 
 Fact = DecisionRecorded | SignalRecorded | IntentRecorded
+
+
+class Seen(NamedTuple):
+    """What a step saw: the state before the bar, its arguments, and the mask that it returned."""
+
+    before: Floats
+    arguments: tuple[float, ...]
+    fired: int
 
 
 @dataclass(slots=True)
@@ -25,10 +35,12 @@ class Draft:
     """One closed bar of one instance, and what comes of it.
 
     Attributes:
-        fired: Mask of the rules that fired.
+        fired: Mask of the rules that fired; the guard takes out what the account does not allow.
         values: The evaluated conditions, of rules and of the risk block.
         reasons: What signals are recorded for, beside the rules.
         outcomes: Why an order was given or not, of exit and entry.
+        numbers: What the step left for the guard and for order prices, see `dsl.plan`.
+        seen: Kept where the values are still to be looked up.
     """
 
     instance: Instance
@@ -38,6 +50,8 @@ class Draft:
     reasons: list[int] = field(default_factory=list)
     outcomes: list[str] = field(default_factory=list)
     intent: IntentRecorded | None = None
+    numbers: Floats = field(default_factory=lambda: np.zeros(0))
+    seen: Seen | None = None
 
     @property
     def symbol(self) -> str:

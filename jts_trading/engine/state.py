@@ -134,6 +134,8 @@ class SymbolBook(msgspec.Struct, kw_only=True):
         mark: Close of the newest bar, or the price of a later fill; 0 before either.
         peak: Highest close since entry; 0 while flat.
         entered_ns: Time of the fill that opened the position.
+        bars_held: Bars since the position was opened, the one of the fill included.
+        held_from_ms: Label of the first of them; -1 while flat.
         bars_since: Bars since the position was left.
         left_ms: Label of the bar in which it was left; -1 for never.
         given: The order that works was given for this.
@@ -142,6 +144,8 @@ class SymbolBook(msgspec.Struct, kw_only=True):
     mark: int = 0
     peak: int = 0
     entered_ns: int = 0
+    bars_held: int = 0
+    held_from_ms: int = -1
     bars_since: int = 0
     left_ms: int = -1
     wanted: Wanted | None = None

@@ -218,7 +218,8 @@ def _hear(state: EngineState, instance: Instance, news: OrderNews, now_ns: int) 
         book.entered_ns, book.peak = news.ts_ns, 0
         book.mark = instance.units[symbol].ticks_near(news.price)
     if is_flat and book.entered_ns:
-        book.peak = book.entered_ns = book.bars_since = 0
+        book.peak = book.entered_ns = book.bars_since = book.bars_held = 0
+        book.held_from_ms = -1
         book.left_ms = _label_ms(state, instance, symbol, news.ts_ns)
         if book.wanted is not None and book.wanted.side is OrderSide.SELL:
             book.wanted = None

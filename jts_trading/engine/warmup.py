@@ -9,6 +9,7 @@ from jts_trading.engine.bars import BarBuilder
 from jts_trading.engine.program import Floats, Ints
 from jts_trading.engine.state import Instance, SymbolRow
 from jts_trading.strategy.frames import DAY_SECONDS, bucket_number, period_number
+from jts_trading.strategy.instants import instants
 
 
 class BarColumns(NamedTuple):
@@ -57,7 +58,8 @@ def warm(instance: Instance, symbol: str, builder: BarBuilder, bars: BarColumns)
     row = instance.symbols[symbol]
     fired = np.zeros(len(bars.day), np.int64)
     closed = _frames_closed(instance.program.plan.timeframes, row, bars)
-    instance.program.advance(instance.rows[symbol], bars.values, bars.day, closed, fired)
+    begins = _instants(instance, bars)
+    instance.program.advance(instance.rows[symbol], bars.values, begins, closed, fired)
     row.day, row.stamp_ms = int(bars.day[-1]), int(bars.stamp_ms[-1])
     row.open_ms = int(bars.open_ms[-1])
     row.bars += len(bars.day)
@@ -67,6 +69,12 @@ def warm(instance: Instance, symbol: str, builder: BarBuilder, bars: BarColumns)
         for at in np.flatnonzero(is_last)[-2:]:
             builder.note_close(int(bars.day[at]), int(bars.values[at, 3]))
     return len(bars.day)
+
+
+def _instants(instance: Instance, bars: BarColumns) -> Ints:
+    if instance.program.instant_columns:
+        return instants(instance.spec.venue, bars.day, bars.stamp_ms, bars.open_ms)
+    return np.zeros((0, 0), np.int64)
 
 
 def _frames_closed(frames: tuple[Timeframe, ...], row: SymbolRow, bars: BarColumns) -> Ints:

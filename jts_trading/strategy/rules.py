@@ -157,8 +157,6 @@ def _size(plan: Plan, rule: Rule, defaults: SizeDefaults, currency: str) -> Size
         raise StrategyError(f"market orders only are filled; found {rule.order_type}", place)
     if rule.time_in_force is not TimeInForce.DAY:
         raise StrategyError(f"orders are for the day only; found {rule.time_in_force}", place)
-    if rule.is_guarded:
-        raise StrategyError("conditions on position and portfolio are not judged yet", place)
     if quantity.kind is QuantityKind.NONE:
         if rule.side is Side.EXIT_LONG:
             return Size(QUANTITY_ALL)

@@ -90,7 +90,9 @@ def prepare(
     plan = compile_strategy(spec.dsl_code, params=spec.params)
     rules = read_rules(plan, settings.sizes, spec.currency)
     trace = trace_strategy(spec.dsl_code, params=spec.params)
-    program = make_program(plan, rules, load(kernel_source(plan)), trace, load(trace.source))
+    guard = load(plan.guard) if plan.guard else None
+    kernel, traced = load(kernel_source(plan)), load(trace.source)
+    program = make_program(plan, rules, kernel, trace, traced, guard=guard)
     return Prepared(spec, program)
 
 

@@ -11,9 +11,17 @@ from jts_trading.domain.instruments import parse_instrument_id
 from jts_trading.domain.sessions import local_date
 from jts_trading.domain.trading_inputs import StrategyInput
 from jts_trading.dsl.compiler import compile_strategy, trace_strategy
-from jts_trading.dsl.grammar import SESSION_COLUMN
+from jts_trading.dsl.facts import FACTS_SIZE
+from jts_trading.dsl.grammar import COLUMNS, INSTANT_COLUMNS
 from jts_trading.dsl.plan import Plan
-from jts_trading.engine.program import Kernel, Program, TraceKernel, kernel_source, make_program
+from jts_trading.engine.program import (
+    GuardKernel,
+    Kernel,
+    Program,
+    TraceKernel,
+    kernel_source,
+    make_program,
+)
 from jts_trading.engine.setup import Prepared
 from jts_trading.engine.terms import units_of
 from jts_trading.indicators.catalog import NATIVE, Catalog
@@ -21,7 +29,7 @@ from jts_trading.strategy.frames import interval_seconds
 from jts_trading.strategy.releases import release_name
 from jts_trading.strategy.rules import SizeDefaults, read_rules
 
-_COLUMNS = ("open", "high", "low", "close", "volume", SESSION_COLUMN)
+_COLUMNS = (*COLUMNS, *INSTANT_COLUMNS)
 
 
 class LoadKernel(Protocol):
@@ -101,7 +109,11 @@ class Compiler:
             kernel = cast("Kernel", self._load(kernel_source(plan), self._cache_dir))
             trace = trace_strategy(spec.dsl_code, params=spec.params, catalog=self._catalog)
             traced = cast("TraceKernel", self._load(trace.source, self._cache_dir))
-            self._programs[key] = _warmed(make_program(plan, rules, kernel, trace, traced))
+            guard = None
+            if plan.guard:
+                guard = cast("GuardKernel", self._load(plan.guard, self._cache_dir))
+            program = make_program(plan, rules, kernel, trace, traced, guard=guard)
+            self._programs[key] = _warmed(program)
         return self._programs[key]
 
 
@@ -118,9 +130,11 @@ def _warmed(program: Program) -> Program:
     """Call everything once: numba compiles now, not on the first tick."""
     row, none = np.zeros(program.plan.state_size), np.zeros(0, np.int64)
     program.init_state(row, 1.0)
-    program.advance(row, np.zeros((0, 5)), none, none, none)
-    bar = (1.0, 1.0, 1.0, 1.0, 1.0, 0, *((0,) if program.needs_session else ()))
+    program.advance(row, np.zeros((0, 5)), np.zeros((0, 0), np.int64), none, none)
+    bar = (1.0, 1.0, 1.0, 1.0, 1.0, 0, *(0 for _ in program.instant_columns))
     program.step(row, *bar)
     if program.trace is not None and program.traced is not None:
         program.traced(row, *bar, np.zeros(program.trace.size))
+    if program.guard is not None:
+        program.guard(0, np.zeros(program.plan.values), np.zeros(FACTS_SIZE))
     return program

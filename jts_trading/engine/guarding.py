@@ -1,0 +1,77 @@
+"""What the account says to rules that ask for it: the guard of a plan, live.
+
+The same function as in a backtest, over facts that `strategy.facts` fills; here they are gathered
+from the account and the books of the instance.
+"""
+
+import numpy as np
+
+from jts_trading.domain.orders import OrderSide
+from jts_trading.dsl.facts import FACTS_SIZE
+from jts_trading.engine.evaluate import look_at
+from jts_trading.engine.program import Floats
+from jts_trading.engine.recording import Draft
+from jts_trading.engine.state import Instance
+from jts_trading.strategy.facts import PRICE_SCALE, fill_portfolio, fill_position
+
+
+def ask_guard(draft: Draft, rules: int) -> None:
+    """Take out of the rules of a mask that fired those that the account does not allow.
+
+    An exit that asks for the account is not judged while there is nothing to leave.
+    """
+    program = draft.instance.program
+    asked = draft.fired & rules & program.guarded
+    if program.guard is None or not asked:
+        return
+    if asked & program.rules.exits and _has_nothing(draft):
+        draft.fired &= ~asked
+        return
+    kept = program.guard(draft.fired, draft.numbers, facts_of(draft))
+    draft.fired &= ~asked | int(kept)
+
+
+def show_values(draft: Draft) -> None:
+    """Look up the values of the conditions, now that it is known which rules count."""
+    if draft.seen is not None and draft.fired:
+        found = look_at(draft.instance, draft.symbol, draft.fired, draft.seen)
+        draft.values = [*found, *draft.values]
+
+
+def facts_of(draft: Draft) -> Floats:
+    """Return the facts of the account for one bar."""
+    instance, symbol, book, bar = draft.instance, draft.symbol, draft.book, draft.bar
+    units, account = instance.units[symbol], instance.account
+    held, step = account.holding(symbol), float(units.quantity_step)
+    facts = np.zeros(FACTS_SIZE)
+    facts[PRICE_SCALE] = units.price_scale
+    age_s = (bar.stamp_ms - book.held_from_ms) // 1000 if book.held_from_ms >= 0 else 0
+    since = (book.peak, book.bars_held, age_s)
+    lots, cost = units.lots(held.quantity), units.money(held.cost)
+    fill_position(facts, lots, cost, bar.close, since, step)
+    sums = (instance.equity(), account.cash, account.cash - account.reserved, instance.day_start)
+    equity, cash, free, day_start = (units.money(amount) for amount in sums)
+    fill_portfolio(facts, (equity, cash, free, day_start), positions_taken(instance), step)
+    return facts
+
+
+def _has_nothing(draft: Draft) -> bool:
+    account = draft.instance.account
+    return (
+        account.is_flat(draft.symbol)
+        and account.working(draft.symbol) is None
+        and draft.book.wanted is None
+    )
+
+
+def positions_taken(instance: Instance) -> int:
+    """Return how many instruments are held, being bought, or wanted."""
+    account = instance.account
+    taken = {name for name in account.holdings if not account.is_flat(name)}
+    taken |= {o.instrument_id for o in account.orders.values() if o.side is OrderSide.BUY}
+    taken |= {
+        name
+        for name, book in instance.books.items()
+        if book.wanted is not None and book.wanted.side is OrderSide.BUY
+    }
+    return len(taken)
