@@ -88,6 +88,59 @@ class Artifacts:
     equity_file: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Bars of a request, and what is to be said about them.
+
+    Attributes:
+        bars: See `bar_table`.
+        doubts: Sentences for people.
+    """
+
+    bars: pl.DataFrame
+    doubts: tuple[str, ...]
+
+
+def bars_from_lake(lake: BarLake, request: BacktestRequest) -> Loaded:
+    """Load the bars of a request from all tiers.
+
+    Raises:
+        InputError: There are none.
+        StorageError: A tier is not there or a file is damaged.
+    """
+    rows = lake.scan(
+        "candles",
+        venue=request.settings.venue,
+        interval=request.settings.interval,
+        symbols=request.symbols,
+        start=request.from_day,
+        end=request.to_day,
+        columns=_COLUMNS,
+    ).collect()
+    bars = _wanted(rows, request)
+    return Loaded(bars, _absent(bars, request))
+
+
+def bars_from_file(path: Path, request: BacktestRequest) -> Loaded:
+    """Load the bars of a request from a Parquet or CSV file, which no tier needs to know.
+
+    Zeros as open, high and low mean that nothing traded, as most feeds write a halt. Bars whose
+    high or low does not enclose open and close are left out, as an ingest would: both roads of
+    one file give one result.
+
+    Raises:
+        InputError: The file cannot be read, or has no bars that can be used.
+    """
+    frame = read_table(path)
+    if "interval" in frame.columns:
+        frame = frame.filter(pl.col("interval") == request.settings.interval)
+    if request.symbols is not None and "symbol" in frame.columns:
+        frame = frame.filter(pl.col("symbol").is_in(request.symbols))
+    frame = _between(_wanted(frame, request), request)
+    bars = _wanted(frame.filter(~_is_out_of_order(frame)), request)
+    return Loaded(bars, _left_out(frame.height - bars.height) + _absent(frame, request))
+
+
 def run_from_lake(
     lake: BarLake,
     request: BacktestRequest,
@@ -112,33 +165,10 @@ def run_from_lake(
         InputError: No bars, or bars that cannot be used.
         StorageError: A tier is not there or a file is damaged.
     """
-    plan = _compiled(request, catalog)
+    plan = compiled(request, catalog)
     on_phase("load")
-    rows = lake.scan(
-        "candles",
-        venue=request.settings.venue,
-        interval=request.settings.interval,
-        symbols=request.symbols,
-        start=request.from_day,
-        end=request.to_day,
-        columns=_COLUMNS,
-    ).collect()
-    bars = _wanted(rows, request)
-    result = run_backtest(
-        plan,
-        bars,
-        request.settings,
-        cache_dir=cache_dir,
-        instruments=instruments,
-        on_phase=on_phase,
-    )
-    return _doubted(result, _absent(bars, request))
-
-
-def _compiled(request: BacktestRequest, catalog: Catalog) -> Plan:
-    return compile_strategy(
-        request.text, file=request.file, params=request.params, catalog=catalog
-    )
+    loaded = bars_from_lake(lake, request)
+    return _run(plan, loaded, request, cache_dir, instruments, on_phase)
 
 
 def run_from_file(
@@ -150,34 +180,51 @@ def run_from_file(
     catalog: Catalog = NATIVE,
     on_phase: Callable[[str], None] = lambda _: None,
 ) -> BacktestResult:
-    """Run a request over a Parquet or CSV file of bars, which no tier needs to know.
-
-    Zeros as open, high and low mean that nothing traded, as most feeds write a halt. Bars whose
-    high or low does not enclose open and close are left out, as an ingest would: both roads of
-    one file give one result.
+    """Run a request over a file of bars, see `bars_from_file`.
 
     Raises:
         StrategyError: The text is refused.
         InputError: The file cannot be read, or has no bars that can be used.
     """
-    plan = _compiled(request, catalog)
+    plan = compiled(request, catalog)
     on_phase("load")
-    frame = read_table(path)
-    if "interval" in frame.columns:
-        frame = frame.filter(pl.col("interval") == request.settings.interval)
-    if request.symbols is not None and "symbol" in frame.columns:
-        frame = frame.filter(pl.col("symbol").is_in(request.symbols))
-    frame = _between(_wanted(frame, request), request)
-    bars = _wanted(frame.filter(~_is_out_of_order(frame)), request)
+    loaded = bars_from_file(path, request)
+    return _run(plan, loaded, request, cache_dir, instruments, on_phase)
+
+
+def compiled(
+    request: BacktestRequest, catalog: Catalog = NATIVE, params: Mapping[str, str] | None = None
+) -> Plan:
+    """Return the plan of a request, with some values of parameters changed once more.
+
+    Raises:
+        StrategyError: The text is refused.
+    """
+    return compile_strategy(
+        request.text,
+        file=request.file,
+        params={**request.params, **(params or {})},
+        catalog=catalog,
+    )
+
+
+def _run(
+    plan: Plan,
+    loaded: Loaded,
+    request: BacktestRequest,
+    cache_dir: Path,
+    instruments: pl.DataFrame | None,
+    on_phase: Callable[[str], None],
+) -> BacktestResult:
     result = run_backtest(
         plan,
-        bars,
+        loaded.bars,
         request.settings,
         cache_dir=cache_dir,
         instruments=instruments,
         on_phase=on_phase,
     )
-    return _doubted(result, _left_out(frame.height - bars.height) + _absent(frame, request))
+    return _doubted(result, loaded.doubts)
 
 
 def read_table(path: Path) -> pl.DataFrame:
