@@ -168,7 +168,14 @@ def run_from_lake(
     plan = compiled(request, catalog)
     on_phase("load")
     loaded = bars_from_lake(lake, request)
-    return _run(plan, loaded, request, cache_dir, instruments, on_phase)
+    return run_loaded(
+        plan,
+        loaded,
+        request,
+        cache_dir=cache_dir,
+        instruments=instruments,
+        on_phase=on_phase,
+    )
 
 
 def run_from_file(
@@ -189,7 +196,14 @@ def run_from_file(
     plan = compiled(request, catalog)
     on_phase("load")
     loaded = bars_from_file(path, request)
-    return _run(plan, loaded, request, cache_dir, instruments, on_phase)
+    return run_loaded(
+        plan,
+        loaded,
+        request,
+        cache_dir=cache_dir,
+        instruments=instruments,
+        on_phase=on_phase,
+    )
 
 
 def compiled(
@@ -208,14 +222,20 @@ def compiled(
     )
 
 
-def _run(
+def run_loaded(
     plan: Plan,
     loaded: Loaded,
     request: BacktestRequest,
+    *,
     cache_dir: Path,
-    instruments: pl.DataFrame | None,
-    on_phase: Callable[[str], None],
+    instruments: pl.DataFrame | None = None,
+    on_phase: Callable[[str], None] = lambda _: None,
 ) -> BacktestResult:
+    """Run a compiled request over bars that were loaded for it.
+
+    Raises:
+        InputError: The bars cannot be used.
+    """
     result = run_backtest(
         plan,
         loaded.bars,
