@@ -1,6 +1,5 @@
 """The ceiling: what a person would write by hand with numba for exactly one strategy."""
 
-import numpy as np
 from numba import njit
 
 FEE_NANO = 500_000  # 5 bps in billionths; floored to a won, as JTS does

@@ -1,7 +1,8 @@
 """The columns that the compiled passes of a backtest read and write.
 
-One vocabulary for `driver` (which numba compiles) and for the Python code around it. Rows are
-bars, sorted by instrument and time; money and prices are int64 won, shares of a whole ppm.
+One vocabulary for the modules that numba compiles and for the Python code around them. Rows are
+bars in which something traded, sorted by instrument and time; money and prices are whole won,
+shares of a whole ppm.
 """
 
 from typing import NamedTuple
@@ -12,37 +13,22 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Whole = NDArray[np.int32] | NDArray[np.int64]
+"""Whole numbers in the narrowest of two types that holds all of them."""
+Bits = NDArray[np.uint8] | NDArray[np.int64]
+"""Masks in the narrowest of two types."""
 
 
 class Bars(NamedTuple):
-    """What a strategy step sees of each bar; one row per bar, instruments one after another."""
+    """What a strategy step sees; one row per bar, instruments one after another."""
 
     offsets: Ints  # first row of each instrument, and the number of rows at the end
-    open: Floats
-    high: Floats
-    low: Floats
-    close: Floats
-    volume: Floats
-    is_traded: Flags  # something traded in the bar: only then does the strategy's state advance
-    frames_closed: Ints  # bit k: the pending bar of time frame k closed before this bar
-    session: Ints  # trading day of the bar, days since 1970-01-01
-
-
-class Market(NamedTuple):
-    """What the portfolio simulation sees of each bar."""
-
-    order: Ints  # rows in the order of time, then instrument
-    instrument: Ints
-    stamp: Ints  # start of the bar, UTC ms
-    session: Ints  # index into the sessions of the run
-    open: Ints
-    close: Ints
-    is_traded: Flags
-    can_buy: Flags  # a market buy fills at this bar's open
-    can_sell: Flags
-    reserve: Ints  # upper limit price at which a buy decided on this bar's close reserves cash
-    lot: Ints  # smallest tradable quantity
-    fired: Ints  # bit mask of the rules that fired on this bar's close
+    prices: Whole  # [open high low close, row]
+    volume: Whole
+    frames_closed: Bits  # bit k: the pending bar of time frame k closed before this bar
+    moments: NDArray[np.int32]  # number of the instant of a row, at row + shift
+    shift: Ints  # by instrument
+    sessions: Ints  # trading day of an instant, days since 1970-01-01
 
 
 class Rules(NamedTuple):
@@ -74,18 +60,22 @@ class Costs(NamedTuple):
 
 
 class Desk(NamedTuple):
-    """Everything that one simulation works on, in few arrays.
+    """Everything that one simulation works on; `places` has the column numbers.
 
-    numba's compile time grows with the number of fields that functions hand to each other: packed
-    like this, with column numbers in `driver`, it takes half as long. Made by `desk.make_desk`.
+    Made by `desk.make_desk`.
     """
 
-    order: Ints  # rows of bars in the order of time, then instrument
-    bars: Ints  # [row, bar column]
+    prices: Whole  # [open high low close, row]
+    moments: NDArray[np.int32]  # number of the instant of a row, at row + SHIFT of its instrument
+    times: Ints  # [instant, time column]
+    fired: Ints  # masks of rules: a row a word, or eight rows a word
     rules: Ints  # [rule column]
     sizes: Ints  # [rule, (kind, amount)]
     costs: Ints  # [session, class, (commission, stt, rst)]
-    kinds: Ints  # class of each instrument
+    ladders: Ints  # [class, epoch, price rule]
     account: Ints  # [account column]
     book: Ints  # [instrument, book column]
-    sessions: Ints  # [session, (cash, value of positions)] at the session's last bar
+    sessions: Ints  # [session, session column]
+    agenda: Ints  # [instant and phase]: the first instrument that is due, or -1
+    due: Ints  # instruments that are due now
+    held: Ints  # instruments with a position, in any order

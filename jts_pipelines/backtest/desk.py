@@ -1,80 +1,121 @@
 """Packs what a simulation needs into the few arrays that the compiled portfolio reads."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from jts_pipelines.backtest import driver
-from jts_pipelines.backtest.columns import Costs, Desk, Ints, Market, Rules
+from jts_pipelines.backtest import places
+from jts_pipelines.backtest.bar_table import BarTable
+from jts_pipelines.backtest.columns import Bits, Costs, Desk, Flags, Ints, Rules
+
+# Masks that fit a byte are looked through eight rows at a time.
+_PACKED_ROWS = 8
 
 
-def make_desk(market: Market, rules: Rules, costs: Costs, *, cash: int, instruments: int) -> Desk:
+def empty_masks(rows: int, rules: int) -> Bits:
+    """Return masks in which nothing fired, in the type that holds so many rules."""
+    if rules > 8:
+        return np.zeros(rows, np.int64)
+    return np.zeros(-(-rows // _PACKED_ROWS) * _PACKED_ROWS, np.uint8)
+
+
+def make_desk(  # noqa: PLR0917 - what a run is made of
+    bars: BarTable,
+    days: Ints,
+    ends: Flags,
+    ladders: Ints,
+    epochs: Ints,
+    rules: Rules,
+    costs: Costs,
+    fired: Bits,
+    *,
+    cash: int,
+) -> Desk:
     """Return a desk at its start: all money in cash, no position, no order.
 
     Args:
-        market: Bars, rules already evaluated.
+        bars: Bars that traded.
+        days: The sessions of the run.
+        ends: By instant: a bar that starts then ends its session.
+        ladders: Price rules, see `market.price_rules`.
+        epochs: By session: which of the price rules apply.
         rules: Orders and risk block.
         costs: By session and class of instrument.
+        fired: Masks of the rules, from `empty_masks`.
         cash: Won.
-        instruments: How many there are.
     """
-    account = np.zeros(driver.ACCOUNT_COLUMNS, np.int64)
-    account[driver.CASH] = cash
+    account = np.zeros(places.ACCOUNT_COLUMNS, np.int64)
+    account[places.CASH] = cash
+    account[places.MARKED_AT] = account[places.SESSION_NOW] = -1
+    account[places.HIGHEST_CLOSE] = max(int(bars.close.max(initial=0)), 1)
+    count = len(bars.symbols)
     return Desk(
-        order=market.order,
-        bars=_bars(market),
-        rules=_rules(rules, costs.commission_unit),
+        prices=bars.prices,
+        moments=bars.moments,
+        times=np.stack((bars.times, np.searchsorted(days, bars.days), ends), axis=1),
+        fired=fired.view(np.int64),
+        rules=_rules(rules, costs.commission_unit, is_packed=fired.dtype == np.uint8),
         sizes=np.stack((rules.kind, rules.amount), axis=1),
         costs=np.stack((costs.commission_nano, costs.stt_ppm, costs.rst_ppm), axis=2),
-        kinds=costs.cost_class,
+        ladders=ladders,
         account=account,
-        book=np.zeros((instruments, driver.BOOK_COLUMNS), np.int64),
-        sessions=np.zeros((len(costs.stt_ppm), 2), np.int64),
+        book=_book(bars, costs),
+        sessions=_sessions(days, epochs),
+        agenda=np.full(len(bars.times) * places.PHASES, -1, np.int64),
+        due=np.zeros(count, np.int64),
+        held=np.zeros(count, np.int64),
     )
 
 
-def empty_desk() -> Desk:
+def empty_desk(prices: type[np.int32 | np.int64] | np.dtype[np.signedinteger]) -> Desk:
     """Return a desk without bars, of the same types: a simulation of it only compiles."""
     line, plane = np.zeros(0, np.int64), np.zeros((0, 0), np.int64)
+    deep = np.zeros((0, 0, 0), np.int64)
+    moments: NDArray[np.int32] = np.zeros(0, np.int32)
     return Desk(
-        order=line,
-        bars=plane,
+        prices=np.zeros((0, 0), prices),
+        moments=moments,
+        times=plane,
+        fired=line,
         rules=line,
         sizes=plane,
-        costs=np.zeros((0, 0, 0), np.int64),
-        kinds=line,
-        account=line,
+        costs=deep,
+        ladders=deep,
+        account=np.zeros(places.ACCOUNT_COLUMNS, np.int64),
         book=plane,
         sessions=plane,
+        agenda=line,
+        due=line,
+        held=line,
     )
 
 
-def _bars(market: Market) -> Ints:
-    bars = np.empty((len(market.stamp), driver.BAR_COLUMNS), np.int64)
-    bars[:, driver.INSTRUMENT] = market.instrument
-    bars[:, driver.STAMP] = market.stamp
-    bars[:, driver.SESSION] = market.session
-    bars[:, driver.OPEN] = market.open
-    bars[:, driver.CLOSE] = market.close
-    bars[:, driver.IS_TRADED] = market.is_traded
-    bars[:, driver.CAN_BUY] = market.can_buy
-    bars[:, driver.CAN_SELL] = market.can_sell
-    bars[:, driver.RESERVE] = market.reserve
-    bars[:, driver.LOT] = market.lot
-    bars[:, driver.FIRED] = market.fired
-    return bars
+def _book(bars: BarTable, costs: Costs) -> Ints:
+    book = np.zeros((len(bars.symbols), places.BOOK_COLUMNS), np.int64)
+    book[:, places.FIRST], book[:, places.END] = bars.offsets[:-1], bars.offsets[1:]
+    book[:, places.SHIFT], book[:, places.CLASS] = bars.shift, costs.cost_class
+    book[:, places.BAND_SESSION] = -1
+    return book
 
 
-def _rules(rules: Rules, commission_unit: int) -> Ints:
-    found = np.empty(driver.RULE_COLUMNS, np.int64)
-    found[driver.ENTRIES] = rules.entries
-    found[driver.EXITS] = rules.exits
-    found[driver.MAX_POSITION] = rules.max_position_ppm
-    found[driver.TRAILING_STOP] = rules.trailing_stop_ppm
-    found[driver.STOP_LOSS] = rules.stop_loss_ppm
-    found[driver.TAKE_PROFIT] = rules.take_profit_ppm
-    found[driver.DAILY_LOSS] = rules.daily_loss_ppm
-    found[driver.POSITIONS_MAX] = rules.positions_max
-    found[driver.COOLDOWN_MS] = rules.cooldown_ms
-    found[driver.COOLDOWN_BARS] = rules.cooldown_bars
-    found[driver.KELLY_MIN : driver.KELLY_CAP + 1] = rules.kelly
-    found[driver.COMMISSION_UNIT] = commission_unit
+def _sessions(days: Ints, epochs: Ints) -> Ints:
+    sessions = np.zeros((len(days), places.SESSION_COLUMNS), np.int64)
+    sessions[:, places.EPOCH] = epochs
+    return sessions
+
+
+def _rules(rules: Rules, commission_unit: int, *, is_packed: bool) -> Ints:
+    found = np.empty(places.RULE_COLUMNS, np.int64)
+    found[places.ENTRIES] = rules.entries
+    found[places.EXITS] = rules.exits
+    found[places.MAX_POSITION] = rules.max_position_ppm
+    found[places.TRAILING_STOP] = rules.trailing_stop_ppm
+    found[places.STOP_LOSS] = rules.stop_loss_ppm
+    found[places.TAKE_PROFIT] = rules.take_profit_ppm
+    found[places.DAILY_LOSS] = rules.daily_loss_ppm
+    found[places.POSITIONS_MAX] = rules.positions_max
+    found[places.COOLDOWN_MS] = rules.cooldown_ms
+    found[places.COOLDOWN_BARS] = rules.cooldown_bars
+    found[places.KELLY_MIN : places.KELLY_CAP + 1] = rules.kelly
+    found[places.COMMISSION_UNIT] = commission_unit
+    found[places.IS_PACKED] = is_packed
     return found

@@ -3,12 +3,11 @@
 import numpy as np
 import polars as pl
 
-from jts_pipelines.backtest import driver
+from jts_pipelines.backtest import places
 from jts_pipelines.backtest.bar_table import BarTable
-from jts_pipelines.backtest.columns import Desk, Ints
+from jts_pipelines.backtest.columns import Ints
 from jts_pipelines.backtest.frames import day_of
 from jts_pipelines.backtest.instruments import Instruments
-from jts_pipelines.backtest.market import Limits
 from jts_pipelines.backtest.result import Facts
 from jts_trading.dsl.plan import Plan
 from jts_trading.strategy.rules import short_rules, uses_kelly
@@ -94,27 +93,26 @@ def fill_doubts(fills: pl.DataFrame, facts: Facts) -> list[str]:
 
 
 def market_doubts(
-    bars: BarTable, limits: Limits, instruments: Instruments, held_rows: Ints
+    bars: BarTable, instruments: Instruments, outside: Ints, held: Ints
 ) -> list[str]:
     """Return doubts about base prices and markets.
 
     Args:
-        bars: The bars.
-        limits: Their price limits.
+        bars: The bars that traded.
         instruments: The listing.
-        held_rows: Rows outside the limits on whose open a position was held.
+        outside: (row, instrument) of bars that opened outside the limits of their session.
+        held: Those of them on whose open a position was held.
     """
     found = []
-    outside = rows_outside_limits(bars, limits)
     if len(outside):
         found.append(
             f"{_bars(len(outside))} opened outside the limits of the previous close (corporate "
             f"action, relisting or no limits): {_places(bars, outside)}; nothing fills on them"
         )
-    if len(held_rows):
+    if len(held):
         found.append(
-            f"positions were held over {_bars(len(held_rows))} with such a jump, their profit is "
-            f"not adjusted: {_places(bars, held_rows)}"
+            f"positions were held over {_bars(len(held))} with such a jump, their profit is "
+            f"not adjusted: {_places(bars, held)}"
         )
     unknown = sum(not instruments.find(symbol).is_known for symbol in bars.symbols)
     if unknown:
@@ -128,27 +126,19 @@ def market_doubts(
     return found
 
 
-def rows_outside_limits(bars: BarTable, limits: Limits) -> Ints:
-    """Return the traded rows whose open lies outside a known limit, ascending."""
-    is_outside = (bars.open < limits.lower) | (bars.open > limits.upper)
-    rows: Ints = (bars.is_traded & limits.is_known & is_outside).nonzero()[0]
-    return rows
+def held_over(outside: Ints, fills: Ints) -> Ints:
+    """Return those of the (row, instrument) on whose open the instrument was held.
 
-
-def held_over(rows: Ints, desk: Desk, fills: Ints) -> Ints:
-    """Return those of the rows on whose open the instrument was held.
-
-    Rows are walked with the fills of their instrument; both are few.
+    They are walked with the fills of their instrument; both are few.
     """
-    instrument = desk.bars[:, driver.INSTRUMENT]
     held = []
-    for row in rows.tolist():
-        own = fills[instrument[fills[:, driver.FILL_ROW]] == instrument[row]]
-        before = own[own[:, driver.FILL_ROW] < row]
-        quantity = int((before[:, driver.FILL_SIDE] * before[:, driver.FILL_QUANTITY]).sum())
+    for row, instrument in outside.tolist():
+        own = fills[fills[:, places.FILL_INSTRUMENT] == instrument]
+        before = own[own[:, places.FILL_ROW] < row]
+        quantity = int((before[:, places.FILL_SIDE] * before[:, places.FILL_QUANTITY]).sum())
         if quantity > 0:
-            held.append(row)
-    return np.array(held, np.int64)
+            held.append((row, instrument))
+    return np.array(held, np.int64).reshape(-1, 2)
 
 
 def _bars(count: int) -> str:
@@ -157,8 +147,8 @@ def _bars(count: int) -> str:
 
 def _places(bars: BarTable, rows: Ints) -> str:
     named = [
-        f"KRX:{bars.symbols[bars.instrument[row]]} {day_of(bars.day[row])}"
-        for row in rows[:_NAMED_MAX].tolist()
+        f"KRX:{bars.symbols[instrument]} {day_of(int(bars.days[bars.moment_of(row, instrument)]))}"
+        for row, instrument in rows[:_NAMED_MAX].tolist()
     ]
     more = len(rows) - len(named)
     return ", ".join(named) + (f" and {more} more" if more > 0 else "")

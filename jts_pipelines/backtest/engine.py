@@ -17,20 +17,14 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from jts_pipelines.backtest import doubts, driver
-from jts_pipelines.backtest.bar_table import BarTable, as_floats, read_bars
-from jts_pipelines.backtest.columns import Bars, Desk, Ints, Rules
+from jts_pipelines.backtest import doubts, places
+from jts_pipelines.backtest.bar_table import BarTable, read_bars, traded_rows
+from jts_pipelines.backtest.columns import Bars, Bits, Desk, Ints, Rules
 from jts_pipelines.backtest.desk import empty_desk, make_desk
 from jts_pipelines.backtest.frames import at_interval, day_of, frames_closed
 from jts_pipelines.backtest.instruments import Instruments, read_instruments
-from jts_pipelines.backtest.kernel_text import STEP_EXTRAS, portfolio_text, signals_text
-from jts_pipelines.backtest.market import (
-    Limits,
-    cost_columns,
-    ends_session,
-    market_columns,
-    price_limits,
-)
+from jts_pipelines.backtest.kernel_text import portfolio_text
+from jts_pipelines.backtest.market import cost_columns, ends_session, price_rules
 from jts_pipelines.backtest.metrics import compute_metrics
 from jts_pipelines.backtest.orders import order_rules
 from jts_pipelines.backtest.result import (
@@ -45,29 +39,42 @@ from jts_pipelines.backtest.result import (
     trade_table,
 )
 from jts_pipelines.backtest.settings import BacktestSettings
+from jts_pipelines.backtest.signals import fire_rules
 from jts_trading.domain.market.loading import default_table
 from jts_trading.domain.sessions import calendar_for
+from jts_trading.dsl.lowering import lower_step
 from jts_trading.dsl.plan import Plan
 from jts_trading.kernels.loader import kernel_digest, load
 from storage.errors import InputError
 
-ENGINE_VERSION = "1"
+ENGINE_VERSION = "2"
 
 Progress = Callable[[str], None]
 """Called with the name of each phase as it begins."""
 
 
+_STEP_COLUMNS = ("open", "high", "low", "close", "volume", "session")
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A run before anything was compiled: columns and rules."""
+    """A run before anything was compiled: columns and rules.
+
+    Attributes:
+        bars: Bars of the base interval in which something traded.
+        rows: How many bars of it there are, with those in which nothing traded.
+        days: The sessions of the run.
+        digest: Of everything that was read.
+    """
 
     bars: BarTable
+    rows: int
     interval: str
-    closed: Ints
-    limits: Limits
+    closed: Bits
     days: Ints
     instruments: Instruments
     rules: Rules
+    digest: str
 
 
 def run_backtest(
@@ -101,29 +108,24 @@ def run_backtest(
     prepared = prepare(plan, bars, settings, instruments)
     watch.begin("compile")
     signals, portfolio = load_kernels(plan, cache_dir)
-    fired = np.zeros(prepared.bars.rows, np.int64)
-    columns = _bars(prepared)
-    state = np.zeros(plan.state_size)
-    # Called over nothing first: numba compiles, or loads what it compiled before.
-    signals.evaluate_rules(columns._replace(offsets=np.zeros(1, np.int64)), state, fired)
-    portfolio.simulate(empty_desk())
+    compile_for(prepared, plan, signals, portfolio)
     watch.begin("signals")
-    signals.evaluate_rules(columns, state, fired)
+    fired = fire(prepared, plan, signals)
     watch.begin("portfolio")
-    desk = _desk(prepared, settings, fired)
-    rows, count = portfolio.simulate(desk)
-    fills = rows[:count]
+    desk = desk_of(prepared, settings, fired)
+    fills = simulate(portfolio, desk)
     _require_exact(desk)
     require_conservation(desk, fills, settings.cash)
     watch.begin("report")
-    parts = _Parts(plan, prepared, settings, desk, fills)
+    outside = _outside(portfolio, desk)
+    parts = _Parts(plan, prepared, settings, desk, fills, fired, outside)
     return parts.result(watch)
 
 
 def _require_exact(desk: Desk) -> None:
-    if desk.account[driver.BEYOND]:
+    if desk.account[places.BEYOND]:
         raise InputError(
-            f"a position was worth more than {driver.WORTH_MAX:,} won, which is past what is "
+            f"a position was worth more than {places.WORTH_MAX:,} won, which is past what is "
             "counted exactly; look for a jump in the prices of the bars"
         )
 
@@ -139,7 +141,7 @@ def prepare(
     Raises:
         InputError, StrategyError, RuleMissingError: See `run_backtest`.
     """
-    plan.require_columns(("open", "high", "low", "close", "volume", *STEP_EXTRAS))
+    plan.require_columns(_STEP_COLUMNS)
     rules = order_rules(plan, settings)
     calendar = calendar_for(settings.venue)
 
@@ -147,24 +149,25 @@ def prepare(
         return calendar.open_close_ns(day)[0] // 1_000_000
 
     interval = plan.base_interval or settings.interval
-    bars = at_interval(read_bars(frame, calendar), settings.interval, interval, session_open)
-    instruments = read_instruments(listing, settings.unknown_market)
-    is_last = ends_session(bars, interval, calendar)
+    every = at_interval(read_bars(frame, calendar), settings.interval, interval, session_open)
+    bars = traded_rows(every)
     return Prepared(
         bars=bars,
+        rows=every.rows,
         interval=interval,
         closed=frames_closed(bars, plan.timeframes, session_open),
-        limits=price_limits(bars, instruments, default_table(), is_last),
-        days=np.unique(bars.day),
-        instruments=instruments,
+        days=np.unique(every.days),
+        instruments=read_instruments(listing, settings.unknown_market),
         rules=rules,
+        digest=every.digest,
     )
 
 
 def load_kernels(plan: Plan, cache_dir: Path) -> tuple[ModuleType, ModuleType]:
     """Return the compiled modules of the pass over rules and of the portfolio."""
-    return load(signals_text(plan.source, plan.needs), cache_dir), load(
-        portfolio_text(), cache_dir
+    return (
+        load(lower_step(plan.source), cache_dir, allocates=False),
+        load(portfolio_text(), cache_dir, allocates=False),
     )
 
 
@@ -173,46 +176,92 @@ def code_digest(plan: Plan) -> str:
     parts = (
         ENGINE_VERSION,
         plan.digest,
-        kernel_digest(signals_text(plan.source, plan.needs)),
-        kernel_digest(portfolio_text()),
+        kernel_digest(lower_step(plan.source), allocates=False),
+        kernel_digest(portfolio_text(), allocates=False),
         default_table().digest,
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _bars(prepared: Prepared) -> Bars:
-    bars = prepared.bars
-    return Bars(
-        offsets=bars.offsets,
-        open=as_floats(bars.open),
-        high=as_floats(bars.high),
-        low=as_floats(bars.low),
-        close=as_floats(bars.close),
-        volume=as_floats(bars.volume),
-        is_traded=bars.is_traded,
-        frames_closed=prepared.closed,
-        session=bars.day,
+def compile_for(
+    prepared: Prepared, plan: Plan, signals: ModuleType, portfolio: ModuleType
+) -> None:
+    """Let numba compile both passes, or load what it compiled before, by calling over nothing."""
+    bars = step_columns(prepared)
+    fire_rules(
+        signals,
+        bars._replace(offsets=np.zeros(1, np.int64)),
+        state_size=plan.state_size,
+        rules=len(plan.rules),
+    )
+    simulate(portfolio, empty_desk(bars.prices.dtype))
+
+
+def fire(prepared: Prepared, plan: Plan, signals: ModuleType) -> Bits:
+    """Return the mask of the rules that fire on each bar."""
+    return fire_rules(
+        signals, step_columns(prepared), state_size=plan.state_size, rules=len(plan.rules)
     )
 
 
-def _desk(prepared: Prepared, settings: BacktestSettings, fired: Ints) -> Desk:
+def step_columns(prepared: Prepared) -> Bars:
+    """Return what a strategy step sees."""
+    bars = prepared.bars
+    return Bars(
+        offsets=bars.offsets,
+        prices=bars.prices,
+        volume=bars.volume,
+        frames_closed=prepared.closed,
+        moments=bars.moments,
+        shift=bars.shift,
+        sessions=bars.days,
+    )
+
+
+def desk_of(prepared: Prepared, settings: BacktestSettings, fired: Bits) -> Desk:
+    """Return the desk of a run at its start.
+
+    Raises:
+        RuleMissingError, InputError: See `run_backtest`.
+    """
     bars, days = prepared.bars, prepared.days
-    session = np.searchsorted(days, bars.day).astype(np.int64)
+    table, calendar = default_table(), calendar_for(settings.venue)
     costs = cost_columns(
         bars.symbols,
         tuple(day_of(day) for day in days),
         instruments=prepared.instruments,
         settings=settings,
-        table=default_table(),
-        calendar=calendar_for(settings.venue),
+        table=table,
+        calendar=calendar,
     )
+    ladders, epochs = price_rules(bars, prepared.instruments, table, days)
     return make_desk(
-        market_columns(bars, prepared.limits, session, fired),
+        bars,
+        days,
+        ends_session(bars.times, bars.days, prepared.interval, calendar),
+        ladders,
+        epochs,
         prepared.rules,
         costs,
+        fired,
         cash=settings.cash,
-        instruments=len(bars.symbols),
     )
+
+
+def simulate(portfolio: ModuleType, desk: Desk) -> Ints:
+    """Run a portfolio to its end; return its fills, see `places`, in the order of time."""
+    fills = np.empty((1024 + 2 * len(desk.book), places.FILL_COLUMNS), np.int64)
+    while portfolio.simulate(desk, fills):
+        fills = np.concatenate((fills, np.empty_like(fills)))
+    return fills[: desk.account[places.FILLS]]
+
+
+def _outside(portfolio: ModuleType, desk: Desk) -> Ints:
+    """Return (row, instrument) of the bars that opened outside the limits of their session."""
+    rows = np.empty((0, 2), np.int64)
+    while len(rows) < (count := portfolio.find_outside(desk, rows)):
+        rows = np.empty((count, 2), np.int64)
+    return rows
 
 
 class _Watch:
@@ -246,11 +295,13 @@ class _Parts:
     settings: BacktestSettings
     desk: Desk
     fills: Ints
+    fired: Bits
+    outside: Ints
 
     def result(self, watch: _Watch) -> BacktestResult:
         bars, plan, settings = self.prepared.bars, self.plan, self.settings
         fills = fill_table(self.fills, bars, plan, self.prepared.instruments)
-        marks = self.desk.book[:, driver.MARK].tolist()
+        marks = self.desk.book[:, places.MARK].tolist()
         named = {f"KRX:{s}": mark for s, mark in zip(bars.symbols, marks, strict=True)}
         trades = trade_table(fills, named)
         equity = equity_table(self.desk, self.prepared.days, settings.cash)
@@ -282,7 +333,7 @@ class _Parts:
     def _digests(self) -> Digests:
         params = json.dumps({p.name: str(p.value) for p in self.plan.params}, sort_keys=True)
         return Digests(
-            data=self.prepared.bars.digest,
+            data=self.prepared.digest,
             code=code_digest(self.plan),
             params=hashlib.sha256(params.encode()).hexdigest(),
             config=self.settings.digest,
@@ -290,35 +341,33 @@ class _Parts:
 
     def _facts(self) -> Facts:
         bars, account = self.prepared.bars, self.desk.account
-        fired, rules = self.desk.bars[:, driver.FIRED], self.prepared.rules
+        fired, rules = self.fired, self.prepared.rules
         return Facts(
             interval=self.prepared.interval,
             first_day=day_of(self.prepared.days[0]),
             last_day=day_of(self.prepared.days[-1]),
             sessions=len(self.prepared.days),
             instruments=len(bars.symbols),
-            bars=bars.rows,
-            traded_bars=int(bars.is_traded.sum()),
+            bars=self.prepared.rows,
+            traded_bars=bars.rows,
             entries_fired=int(((fired & rules.entries) != 0).sum()),
             exits_fired=int(((fired & rules.exits) != 0).sum()),
-            dropped=int(account[driver.DROPPED]),
-            reduced=int(account[driver.REDUCED]),
-            cancelled=int(account[driver.CANCELLED]),
-            blocked_by_loss=int(account[driver.BLOCKED_BY_LOSS]),
-            blocked_by_risk=int(account[driver.BLOCKED_BY_RISK]),
-            without_edge=int(account[driver.WITHOUT_EDGE]),
-            waiting=int((self.desk.book[:, driver.SIDE] != 0).sum()),
+            dropped=int(account[places.DROPPED]),
+            reduced=int(account[places.REDUCED]),
+            cancelled=int(account[places.CANCELLED]),
+            blocked_by_loss=int(account[places.BLOCKED_BY_LOSS]),
+            blocked_by_risk=int(account[places.BLOCKED_BY_RISK]),
+            without_edge=int(account[places.WITHOUT_EDGE]),
+            waiting=int((self.desk.book[:, places.SIDE] != 0).sum()),
             warmup=self._warmup(),
         )
 
     def _warmup(self) -> tuple[Warmup, ...]:
-        bars, plan, starts = self.prepared.bars, self.plan, self.prepared.bars.offsets[:-1]
-        longest = {
-            plan.base_name: int(np.add.reduceat(bars.is_traded.astype(np.int64), starts).max())
-        }
+        offsets, plan = self.prepared.bars.offsets, self.plan
+        longest = {plan.base_name: int(np.diff(offsets).max())}
         for bit, frame in enumerate(plan.timeframes):
-            closed = self.prepared.closed >> bit & 1
-            longest[frame.name] = int(np.add.reduceat(closed, starts).max())
+            before = np.concatenate(([0], np.cumsum(self.prepared.closed >> bit & 1)))
+            longest[frame.name] = int(np.diff(before[offsets]).max())
         return tuple(
             Warmup(frame, needed, longest[frame]) for frame, needed in plan.warmup_bars.items()
         )
@@ -327,12 +376,11 @@ class _Parts:
         self, facts: Facts, fills: pl.DataFrame, trades: pl.DataFrame, closed: int
     ) -> tuple[str, ...]:
         prepared = self.prepared
-        outside = doubts.rows_outside_limits(prepared.bars, prepared.limits)
-        held = doubts.held_over(outside, self.desk, self.fills)
+        held = doubts.held_over(self.outside, self.fills)
         return (
             *doubts.warmup_doubts(facts),
             *doubts.plan_doubts(self.plan, facts, self.settings.kelly_trades_min, closed),
             *doubts.trade_doubts(trades),
             *doubts.fill_doubts(fills, facts),
-            *doubts.market_doubts(prepared.bars, prepared.limits, prepared.instruments, held),
+            *doubts.market_doubts(prepared.bars, prepared.instruments, self.outside, held),
         )

@@ -9,8 +9,8 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
-from jts_pipelines.backtest.bar_table import BarTable
-from jts_pipelines.backtest.columns import Ints
+from jts_pipelines.backtest.bar_table import PRICES, BarTable, make_table
+from jts_pipelines.backtest.columns import Bits, Ints
 from jts_trading.dsl.plan import Timeframe
 from jts_trading.strategy.frames import (
     DAY_SECONDS,
@@ -53,7 +53,7 @@ def at_interval(bars: BarTable, given: str, wanted: str, session_open: SessionOp
                 "high": bars.high[traded],
                 "low": bars.low[traded],
                 "close": bars.close[traded],
-                "volume": bars.volume[traded],
+                "volume": bars.volume[traded].astype(np.int64),
             }
         )
         .group_by("instrument", "day", "bucket", maintain_order=True)
@@ -67,43 +67,41 @@ def at_interval(bars: BarTable, given: str, wanted: str, session_open: SessionOp
     )
     if gathered.height == 0:
         raise InputError("nothing traded in these bars")
-    columns = {name: gathered[name].to_numpy() for name in gathered.columns if name != "bucket"}
-    columns["stamp"] = _starts(columns["day"], gathered["bucket"].to_numpy(), coarse, session_open)
-    present = np.unique(columns["instrument"])
-    instrument = np.searchsorted(present, columns.pop("instrument")).astype(np.int64)
-    starts = np.flatnonzero(np.diff(instrument, prepend=-1))
-    return BarTable(
-        symbols=tuple(bars.symbols[at] for at in present),
-        instrument=instrument,
-        offsets=np.append(starts, gathered.height).astype(np.int64),
-        is_traded=np.ones(gathered.height, np.bool_),
-        **columns,
+    day, volume = gathered["day"].to_numpy(), gathered["volume"].to_numpy()
+    present = np.unique(gathered["instrument"].to_numpy(), return_index=True)
+    return make_table(
+        symbols=tuple(bars.symbols[at] for at in present[0]),
+        offsets=np.append(present[1], gathered.height),
+        stamp=_starts(day, gathered["bucket"].to_numpy(), coarse, session_open),
+        day=day,
+        prices=np.stack([gathered[name].to_numpy() for name in PRICES]).astype(np.int64),
+        volume=volume.astype(np.int64),
     )
 
 
-def frames_closed(bars: BarTable, frames: Sequence[Timeframe], session_open: SessionOpen) -> Ints:
-    """Return for each bar the bits of the frames whose pending bar closed before it."""
-    closed = np.zeros(bars.rows, np.int64)
-    traded = np.flatnonzero(bars.is_traded)
-    same = np.zeros(len(traded), np.bool_)
-    same[1:] = bars.instrument[traded][1:] == bars.instrument[traded][:-1]
-    for bit, frame in enumerate(frames):
-        period = period_numbers(bars, frame, session_open)[traded]
-        changed = np.zeros(len(traded), np.bool_)
-        changed[1:] = period[1:] != period[:-1]
-        closed[traded] |= (same & changed).astype(np.int64) << bit
-    return closed
+def frames_closed(bars: BarTable, frames: Sequence[Timeframe], session_open: SessionOpen) -> Bits:
+    """Return for each bar the bits of the frames whose pending bar closed before it.
 
-
-def period_numbers(bars: BarTable, frame: Timeframe, session_open: SessionOpen) -> Ints:
-    """Return for each bar a number of the frame's period that it belongs to.
-
-    Raises:
-        InputError: A frame above one day that is not one week.
+    Args:
+        bars: Bars that traded.
+        frames: Those above the base one.
+        session_open: Of the venue.
     """
-    if frame.seconds > DAY_SECONDS and frame.seconds != WEEK_SECONDS:
-        raise InputError(f"time frame {frame.interval} is not known; accepted: up to 1d, and 1w")
-    return period_number(bars.day, bars.stamp, _opens(bars.day, session_open), frame.seconds)
+    rows = bars.rows if frames else 0
+    closed: Bits = np.zeros(rows, np.uint8) if len(frames) <= 8 else np.zeros(rows, np.int64)
+    opens = _opens(bars.days, session_open) if frames else bars.days
+    for bit, frame in enumerate(frames):
+        if frame.seconds > DAY_SECONDS and frame.seconds != WEEK_SECONDS:
+            raise InputError(
+                f"time frame {frame.interval} is not known; accepted: up to 1d, and 1w"
+            )
+        period = period_number(bars.days, bars.times, opens, frame.seconds)[bars.row_moments]
+        changed = np.zeros(bars.rows, np.bool_)
+        changed[1:] = period[1:] != period[:-1]
+        # The first bar of an instrument is after none; one without bars begins where another does.
+        changed[bars.offsets[:-1][np.diff(bars.offsets) > 0]] = False
+        closed[changed] |= 1 << bit
+    return closed
 
 
 def buckets(bars: BarTable, seconds: int, session_open: SessionOpen) -> Ints:

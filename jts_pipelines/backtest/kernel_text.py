@@ -1,49 +1,30 @@
-"""The texts that numba compiles: drivers joined to the functions that they call.
+"""The text of the portfolio that numba compiles: its modules joined to the functions they call.
 
-Two texts, because they change at different times: the pass over rules is compiled once per
-strategy, the portfolio once per version of JTS.
+The pass over rules has a text of its own (`dsl.lowering`), because they change at different times:
+that one is compiled once per strategy, the portfolio once per version of JTS.
 """
 
 import ast
 import inspect
-from collections.abc import Collection
 from functools import cache
 from types import ModuleType
 
-from jts_pipelines.backtest import driver, signals
+from jts_pipelines.backtest import agenda, bands, decisions, driver, fills, places, search
 from jts_trading.strategy import sizing, stops
 
+PORTFOLIO = (places, sizing, stops, bands, search, agenda, fills, decisions, driver)
 # Names from these rooms stand in the joined text itself.
-_JOINED = ("jts_trading.strategy", "collections.abc")
-
-
-# What `step` is given beyond the columns of every bar, where a strategy needs it, in this order.
-STEP_EXTRAS = ("session",)
-
-
-def signals_text(strategy_source: str, needs: Collection[str]) -> str:
-    """Return the pass over rules for the generated source of a strategy.
-
-    Args:
-        strategy_source: `Plan.source`.
-        needs: `Plan.needs`.
-    """
-    tree = ast.parse(_body(signals))
-    for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Name)
-            and node.func.id == "step"
-        ):
-            extras = [f"bars.{name}[row]" for name in STEP_EXTRAS if name in needs]
-            node.args += [ast.parse(extra, mode="eval").body for extra in extras]
-    return f"{strategy_source}\n\n{ast.unparse(tree)}"
+_JOINED = (
+    "jts_trading.strategy",
+    "collections.abc",
+    *(module.__name__ for module in PORTFOLIO if module.__name__.startswith("jts_pipelines")),
+)
 
 
 @cache
 def portfolio_text() -> str:
     """Return the portfolio with the sizing functions that it calls."""
-    return "\n\n".join(_body(module) for module in (sizing, stops, driver))
+    return "\n\n".join(_body(module) for module in PORTFOLIO)
 
 
 def _body(module: ModuleType) -> str:

@@ -7,7 +7,7 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from jts_pipelines.backtest import driver
+from jts_pipelines.backtest import places
 from jts_pipelines.backtest.bar_table import BarTable
 from jts_pipelines.backtest.columns import Desk, Ints
 from jts_pipelines.backtest.instruments import Instruments
@@ -16,9 +16,9 @@ from jts_trading.dsl.plan import Plan
 Metric = float | int | None
 
 _RISK_REASONS = {
-    driver.REASON_STOP_LOSS: "stop_loss",
-    driver.REASON_TRAILING_STOP: "trailing_stop",
-    driver.REASON_TAKE_PROFIT: "take_profit",
+    places.REASON_STOP_LOSS: "stop_loss",
+    places.REASON_TRAILING_STOP: "trailing_stop",
+    places.REASON_TAKE_PROFIT: "take_profit",
 }
 
 
@@ -128,32 +128,35 @@ class BacktestResult:
 
 def fill_table(fills: Ints, bars: BarTable, plan: Plan, instruments: Instruments) -> pl.DataFrame:
     """Return the fills of a run as a table."""
-    row, decided = fills[:, driver.FILL_ROW], fills[:, driver.FILL_DECIDED]
-    symbols = [bars.symbols[at] for at in bars.instrument[row]]
+    row, decided = fills[:, places.FILL_ROW], fills[:, places.FILL_DECIDED]
+    instrument = fills[:, places.FILL_INSTRUMENT]
+    moment, decided_at = bars.moment_of(row, instrument), bars.moment_of(decided, instrument)
     reasons = reason_texts(plan)
-    stt, rst = fills[:, driver.FILL_STT], fills[:, driver.FILL_RST]
-    is_buy = fills[:, driver.FILL_SIDE] == driver.BUY
+    stt, rst = fills[:, places.FILL_STT], fills[:, places.FILL_RST]
+    is_buy, reason = fills[:, places.FILL_SIDE] == places.BUY, fills[:, places.FILL_REASON]
     return pl.DataFrame(
         {
-            "time": _stamps(bars.stamp[row]),
-            "session": _days(bars.day[row]),
-            "instrument": [f"KRX:{symbol}" for symbol in symbols],
-            "name": [instruments.name_of(symbol) for symbol in symbols],
-            "side": ["buy" if buys else "sell" for buys in is_buy],
-            "quantity": fills[:, driver.FILL_QUANTITY],
-            "price": fills[:, driver.FILL_PRICE],
-            "commission": fills[:, driver.FILL_COMMISSION],
+            "time": _stamps(bars.times[moment]),
+            "session": _days(bars.days[moment]),
+            "instrument": _chosen([f"KRX:{symbol}" for symbol in bars.symbols], instrument),
+            "name": _chosen([instruments.name_of(symbol) for symbol in bars.symbols], instrument),
+            "side": _chosen(["sell", "buy"], is_buy.astype(np.int64)),
+            "quantity": fills[:, places.FILL_QUANTITY],
+            "price": fills[:, places.FILL_PRICE],
+            "commission": fills[:, places.FILL_COMMISSION],
             "tax": stt + rst,
             "stt": stt,
             "rst": rst,
-            "reason": [reasons[code] for code in fills[:, driver.FILL_REASON].tolist()],
-            "decided_at": _stamps(bars.stamp[decided]),
-            "trade": fills[:, driver.FILL_TRADE],
-            "bar_volume": bars.volume[row],
-        },
-        schema_overrides={"instrument": pl.String, "name": pl.String, "side": pl.String}
-        | {"reason": pl.String},
+            "reason": _chosen(list(reasons.values()), np.searchsorted(list(reasons), reason)),
+            "decided_at": _stamps(bars.times[decided_at]),
+            "trade": fills[:, places.FILL_TRADE],
+            "bar_volume": bars.volume[row].astype(np.int64),
+        }
     )
+
+
+def _chosen(texts: list[str], places_of: Ints) -> pl.Series:
+    return pl.Series(texts, dtype=pl.String).gather(places_of)
 
 
 def reason_texts(plan: Plan) -> dict[int, str]:
@@ -211,7 +214,11 @@ def trade_table(fills: pl.DataFrame, marks: Mapping[str, int]) -> pl.DataFrame:
 
 def equity_table(desk: Desk, days: Ints, start_cash: int) -> pl.DataFrame:
     """Return cash, positions, equity and drawdown at the last bar of each session."""
-    cash, value = desk.sessions[:, 0], desk.sessions[:, 1]
+    # A session without a trade ends as the one before it.
+    has_bars = desk.sessions[:, places.HAS_BARS] == 1
+    last = np.maximum.accumulate(np.where(has_bars, np.arange(len(days)), -1))
+    cash = np.where(last < 0, start_cash, desk.sessions[last, places.SESSION_CASH])
+    value = np.where(last < 0, 0, desk.sessions[last, places.SESSION_VALUE])
     equity = cash + value
     peak = np.maximum.accumulate(np.maximum(equity, start_cash))
     return pl.DataFrame(
@@ -234,8 +241,8 @@ def price_path(fills: pl.DataFrame, bars: BarTable) -> pl.DataFrame:
     instrument, name, _ = counts.sort("len", "instrument", descending=[True, False]).row(0)
     at = bars.symbols.index(instrument.removeprefix("KRX:"))
     rows = np.arange(bars.offsets[at], bars.offsets[at + 1])
-    rows = rows[bars.is_traded[rows]]
-    closes = pl.DataFrame({"session": _days(bars.day[rows]), "close": bars.close[rows]})
+    sessions = _days(bars.days[bars.moment_of(rows, np.full(len(rows), at))])
+    closes = pl.DataFrame({"session": sessions, "close": bars.close[rows].astype(np.int64)})
     return (
         closes.group_by("session", maintain_order=True)
         .agg(pl.last("close"))
@@ -250,20 +257,20 @@ def require_conservation(desk: Desk, fills: Ints, start_cash: int) -> None:
         ConservationError: Cash is not the start plus the flows of all fills, positions are not
             what was bought less what was sold, or their value is not quantity times mark.
     """
-    side, quantity = fills[:, driver.FILL_SIDE], fills[:, driver.FILL_QUANTITY]
-    gross = quantity * fills[:, driver.FILL_PRICE]
-    costs = fills[:, [driver.FILL_COMMISSION, driver.FILL_STT, driver.FILL_RST]].sum(axis=1)
+    side, quantity = fills[:, places.FILL_SIDE], fills[:, places.FILL_QUANTITY]
+    gross = quantity * fills[:, places.FILL_PRICE]
+    costs = fills[:, [places.FILL_COMMISSION, places.FILL_STT, places.FILL_RST]].sum(axis=1)
     cash = start_cash + int((-side * gross - costs).sum())
-    found = int(desk.account[driver.CASH])
+    found = int(desk.account[places.CASH])
     if cash != found or found < 0:
         raise ConservationError(f"cash is {found}, start and fills make {cash}")
     held = np.zeros(len(desk.book), np.int64)
-    np.add.at(held, desk.bars[fills[:, driver.FILL_ROW], driver.INSTRUMENT], side * quantity)
-    if (held != desk.book[:, driver.QUANTITY]).any() or (held < 0).any():
+    np.add.at(held, fills[:, places.FILL_INSTRUMENT], side * quantity)
+    if (held != desk.book[:, places.QUANTITY]).any() or (held < 0).any():
         raise ConservationError("positions are not what was bought less what was sold")
-    value = int((held * desk.book[:, driver.MARK]).sum())
-    if value != int(desk.account[driver.VALUE]):
-        raise ConservationError(f"positions are worth {value}, found {desk.account[driver.VALUE]}")
+    value = int((held * desk.book[:, places.MARK]).sum())
+    if value != int(desk.account[places.VALUE]):
+        raise ConservationError(f"positions are worth {value}, found {desk.account[places.VALUE]}")
 
 
 def _stamps(stamps: Ints) -> pl.Series:

@@ -1,35 +1,68 @@
-"""The first compiled pass: which rules of a strategy fire on which bar.
+"""The first pass: which rules of a strategy fire on which bar.
 
-One instrument after the other; the strategy's generated `step` is called once for each bar in
-which something traded, so halted and absent bars leave its state alone. A decision at a bar sees
-that bar and earlier ones of the same instrument, nothing else.
-
-This module is read as text: `kernel_text` joins it to the source of a strategy, which defines
-`step` and `init_state`, and numba compiles the result. What a strategy needs beyond the columns of
-every bar (`Plan.needs`: the session) is added to the call of `step` there.
+Instruments are independent of each other here, so threads share them out: each bar is decided by
+that bar and earlier ones of the same instrument, and by nothing else. What comes out does not
+depend on how many threads there are.
 """
 
-from collections.abc import Callable
+import os
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from types import ModuleType
 
-from jts_pipelines.backtest.columns import Bars, Floats, Ints
+import numpy as np
 
-init_state: Callable[[Floats], None]
-step: Callable[..., int]
+from jts_pipelines.backtest.columns import Bars, Bits
+from jts_pipelines.backtest.desk import empty_masks
+
+_THREADS_MAX = 8
+# Below this a second thread costs more than it saves.
+_ROWS_MIN = 200_000
 
 
-def evaluate_rules(bars: Bars, state: Floats, fired: Ints) -> None:
-    """Fill `fired` with the rule mask of each bar; `state` is one row that is overwritten."""
-    for instrument in range(len(bars.offsets) - 1):
-        state[:] = 0.0
-        init_state(state)  # noqa: F821 - the source of the strategy defines it
-        for row in range(bars.offsets[instrument], bars.offsets[instrument + 1]):
-            if bars.is_traded[row]:
-                fired[row] = step(  # noqa: F821 - the source of the strategy defines it
-                    state,
-                    bars.open[row],
-                    bars.high[row],
-                    bars.low[row],
-                    bars.close[row],
-                    bars.volume[row],
-                    bars.frames_closed[row],
-                )
+def fire_rules(module: ModuleType, bars: Bars, *, state_size: int, rules: int) -> Bits:
+    """Return the mask of the rules that fire on each bar, followed by zeros up to a whole word.
+
+    Args:
+        module: The compiled batch form of a plan, see `dsl.lowering`.
+        bars: Bars that traded.
+        state_size: Of the plan.
+        rules: How many it has.
+    """
+    masks = empty_masks(int(bars.offsets[-1]), rules)
+
+    def run(share: tuple[int, int]) -> None:
+        module.run_rows(
+            bars.prices,
+            bars.volume,
+            bars.frames_closed,
+            bars.moments,
+            bars.shift,
+            bars.sessions,
+            bars.offsets,
+            np.zeros(state_size),
+            masks,
+            *share,
+        )
+
+    # Over nothing first: numba compiles, or loads what it compiled before, in one thread.
+    run((0, 0))
+    shares = _shares(bars, _threads(int(bars.offsets[-1])))
+    if len(shares) == 1:
+        run(shares[0])
+        return masks
+    with ThreadPoolExecutor(len(shares)) as threads:
+        for _ in threads.map(run, shares):
+            pass
+    return masks
+
+
+def _threads(rows: int) -> int:
+    return max(1, min(len(os.sched_getaffinity(0)), _THREADS_MAX, rows // _ROWS_MIN))
+
+
+def _shares(bars: Bars, count: int) -> list[tuple[int, int]]:
+    """Return ranges of instruments with about equally many rows."""
+    wanted = np.arange(1, count) * int(bars.offsets[-1]) // count
+    cuts = [0, *np.searchsorted(bars.offsets, wanted).tolist(), len(bars.offsets) - 1]
+    return list(pairwise(cuts))

@@ -38,31 +38,33 @@ from numba import njit, prange
 """
 
 
-def load(source: str, cache_dir: Path) -> ModuleType:
+def load(source: str, cache_dir: Path, *, allocates: bool = True) -> ModuleType:
     """Return the module of a generated source, compiled on first call of each function.
 
     Args:
         source: Plain Python: a strategy's step and, usually, the driver that calls it.
         cache_dir: Where files and machine code are kept; made if it does not exist.
+        allocates: Whether the source makes arrays. One that only works on those that it is given
+            counts no references, which saves time when it is compiled and when it runs.
 
     Raises:
         OSError: The directory cannot be written.
         SyntaxError: The source is no Python: the generator is wrong.
     """
-    digest = kernel_digest(source)
+    digest = kernel_digest(source, allocates=allocates)
     name = f"jts_kernel_{digest}"
     path = cache_dir.resolve() / f"{digest}.py"
     loaded = sys.modules.get(name)
     if loaded is not None and loaded.__file__ == str(path):
         return loaded
-    text = kernel_text(source)
+    text = kernel_text(source, allocates=allocates)
     _write_once(path, text)
     module = _import(name, path)
     sys.modules[name] = module
     return module
 
 
-def kernel_digest(source: str) -> str:
+def kernel_digest(source: str, *, allocates: bool = True) -> str:
     """Return the digest of a source and of everything else that decides its machine code."""
     import numba
 
@@ -70,7 +72,7 @@ def kernel_digest(source: str) -> str:
     binding = importlib.import_module("llvmlite.binding")
     identity = (
         _RULES_VERSION,
-        KERNEL_OPTIONS,
+        _options(allocates),
         numba.__version__,
         llvm.__version__,
         platform.python_version(),
@@ -81,14 +83,18 @@ def kernel_digest(source: str) -> str:
     return hashlib.sha256("\0".join(identity).encode()).hexdigest()[:32]
 
 
-def kernel_text(source: str) -> str:
+def kernel_text(source: str, *, allocates: bool = True) -> str:
     """Return the text of the file: header, then the source with every plain function compiled."""
     lines = source.splitlines()
     tree = ast.parse(source)
     plain = [n for n in tree.body if isinstance(n, ast.FunctionDef) and not n.decorator_list]
     for function in sorted(plain, key=lambda f: f.lineno, reverse=True):
-        lines.insert(function.lineno - 1, f"@njit({KERNEL_OPTIONS})")
+        lines.insert(function.lineno - 1, f"@njit({_options(allocates)})")
     return "\n".join([_HEADER, *lines]) + "\n"
+
+
+def _options(allocates: bool) -> str:
+    return KERNEL_OPTIONS if allocates else f"{KERNEL_OPTIONS}, _nrt=False"
 
 
 def _write_once(path: Path, text: str) -> None:

@@ -23,7 +23,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     """The module that a backtest runs."""
     root = tmp_path_factory.getbasetemp()
     shared = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
-    return load(portfolio_text(), shared / "kernels")
+    return load(portfolio_text(), shared / "kernels", allocates=False)
 
 
 @settings(max_examples=300, deadline=None)

@@ -15,14 +15,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jts_pipelines.backtest import driver
-from jts_pipelines.backtest.engine import _bars, _desk, load_kernels, prepare
+from jts_pipelines.backtest import places
+from jts_pipelines.backtest.engine import desk_of, fire, load_kernels, prepare, simulate
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_trading.domain.orders import OrderSide
 from jts_trading.domain.sessions import calendar_for
@@ -127,29 +126,29 @@ class Backtest:
         assumed = BacktestSettings(cash=CASH, interval="1m", kelly_trades_min=3)
         prepared = prepare(plan, frame, assumed, listing())
         signals, portfolio = load_kernels(plan, kernels)
-        fired = np.zeros(prepared.bars.rows, np.int64)
-        signals.evaluate_rules(_bars(prepared), np.zeros(plan.state_size), fired)
-        desk = _desk(prepared, assumed, fired)
-        rows, count = portfolio.simulate(desk)
+        fired = fire(prepared, plan, signals)
+        desk = desk_of(prepared, assumed, fired)
+        rows = simulate(portfolio, desk)
         bars = prepared.bars
+        instrument, stamp = bars.instrument, bars.stamp
         self.fired = {
-            (bars.symbols[bars.instrument[at]], int(bars.stamp[at]) * 10**6): int(fired[at])
+            (bars.symbols[instrument[at]], int(stamp[at]) * 10**6): int(fired[at])
             for at in range(bars.rows)
             if fired[at]
         }
         self.fills = [
             (
-                bars.symbols[bars.instrument[row[driver.FILL_ROW]]],
-                int(bars.stamp[row[driver.FILL_ROW]]) * 10**6,
-                int(row[driver.FILL_SIDE]),
-                int(row[driver.FILL_QUANTITY]),
-                int(row[driver.FILL_PRICE]),
-                int(row[driver.FILL_REASON]),
+                bars.symbols[instrument[row[places.FILL_ROW]]],
+                int(stamp[row[places.FILL_ROW]]) * 10**6,
+                int(row[places.FILL_SIDE]),
+                int(row[places.FILL_QUANTITY]),
+                int(row[places.FILL_PRICE]),
+                int(row[places.FILL_REASON]),
             )
-            for row in rows[:count]
+            for row in rows
         ]
-        self.cash = int(desk.account[driver.CASH])
-        self.equity = self.cash + int(desk.account[driver.VALUE])
+        self.cash = int(desk.account[places.CASH])
+        self.equity = self.cash + int(desk.account[places.VALUE])
 
 
 def listing() -> pl.DataFrame:

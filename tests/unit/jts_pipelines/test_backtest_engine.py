@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from jts_pipelines.backtest import driver
+from jts_pipelines.backtest import places
 from jts_pipelines.backtest.columns import Desk
 from jts_pipelines.backtest.engine import run_backtest
 from jts_pipelines.backtest.result import (
@@ -411,18 +411,18 @@ def test_position_worth_more_than_is_exact_is_refused(kernels: Path) -> None:
 
 def test_conservation_of_money_that_vanished_is_noticed() -> None:
     """The check that every run passes does fail when a won is missing."""
-    fill = np.zeros((1, driver.FILL_COLUMNS), np.int64)
-    fill[0, driver.FILL_SIDE], fill[0, driver.FILL_QUANTITY] = driver.BUY, 10
-    fill[0, driver.FILL_PRICE], fill[0, driver.FILL_COMMISSION] = 100, 1
-    account = np.zeros(driver.ACCOUNT_COLUMNS, np.int64)
-    account[driver.CASH], account[driver.VALUE] = 10_000 - 1_001, 1_100
-    book = np.zeros((1, driver.BOOK_COLUMNS), np.int64)
-    book[0, driver.QUANTITY], book[0, driver.MARK] = 10, 110
-    nothing = np.zeros((1, driver.BAR_COLUMNS), np.int64)
+    fill = np.zeros((1, places.FILL_COLUMNS), np.int64)
+    fill[0, places.FILL_SIDE], fill[0, places.FILL_QUANTITY] = places.BUY, 10
+    fill[0, places.FILL_PRICE], fill[0, places.FILL_COMMISSION] = 100, 1
+    account = np.zeros(places.ACCOUNT_COLUMNS, np.int64)
+    account[places.CASH], account[places.VALUE] = 10_000 - 1_001, 1_100
+    book = np.zeros((1, places.BOOK_COLUMNS), np.int64)
+    book[0, places.QUANTITY], book[0, places.MARK] = 10, 110
+    nothing = np.zeros((1, places.FILL_COLUMNS), np.int64)
     desk = Desk(*[nothing] * len(Desk._fields))._replace(account=account, book=book)
 
     require_conservation(desk, fill, 10_000)
-    account[driver.CASH] += 1
+    account[places.CASH] += 1
 
     with pytest.raises(ConservationError, match="cash is 9000, start and fills make 8999"):
         require_conservation(desk, fill, 10_000)

@@ -8,20 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jts_pipelines.backtest.bar_table import BarTable, read_bars
-from jts_pipelines.backtest.frames import at_interval, frames_closed
+from jts_pipelines.backtest import bands, places, search
+from jts_pipelines.backtest.bar_table import BarTable, read_bars, traded_rows
+from jts_pipelines.backtest.columns import Desk
+from jts_pipelines.backtest.desk import empty_masks, make_desk
+from jts_pipelines.backtest.frames import at_interval, day_of, frames_closed
 from jts_pipelines.backtest.instruments import read_instruments
-from jts_pipelines.backtest.market import (
-    cost_columns,
-    ends_session,
-    market_columns,
-    previous_session_close,
-    price_limits,
-)
+from jts_pipelines.backtest.market import cost_columns, ends_session, price_rules
+from jts_pipelines.backtest.orders import order_rules
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_trading.domain.market.loading import default_table
 from jts_trading.domain.market.prices import daily_limits
 from jts_trading.domain.sessions import calendar_for
+from jts_trading.dsl.compiler import compile_strategy
 from jts_trading.dsl.plan import Timeframe
 from storage.errors import InputError
 
@@ -83,48 +82,92 @@ def at(day: date, hour: int, minute: int) -> datetime:
     closes=st.lists(st.integers(1, 900_000), min_size=1, max_size=20),
     market=st.sampled_from(["KOSPI", "KOSDAQ"]),
 )
-def test_price_limits_over_columns_are_those_of_the_rule_table(
+def test_bands_of_packed_rules_are_those_of_the_rule_table(
     day: date, closes: list[int], market: str
 ) -> None:
-    """The vectorised limits equal `daily_limits`, at every ladder and rate of the past."""
-    before = CALENDAR.previous_session(day)
-    symbols = [f"{number:06d}" for number in range(len(closes))]
-    bars = daily(
-        [(s, before, c, c, c, c, 1) for s, c in zip(symbols, closes, strict=True)]
-        + [(s, day, c, c, c, c, 1) for s, c in zip(symbols, closes, strict=True)]
+    """The limits of a backtest equal `daily_limits`, at every ladder and rate of the past."""
+    bars = daily([("005930", day, 10, 10, 10, 10, 1)])
+    ladders, epochs = price_rules(
+        bars, read_instruments(None, market), default_table(), np.unique(bars.days)
     )
-    everything = np.ones(bars.rows, np.bool_)
 
-    found = price_limits(bars, read_instruments(None, market), default_table(), everything)
+    found = [bands.band_of(ladders[0, epochs[0]], close) for close in closes]
 
-    for number, close in enumerate(closes):
+    for close, band in zip(closes, found, strict=True):
         expected = daily_limits(default_table(), day, close, market=market, asset="COMMON")
-        row = 2 * number + 1
-        assert (expected.reference, expected.upper, expected.lower) == (
-            found.reference[row],
-            found.upper[row],
-            found.lower[row],
-        )
+        assert band == (expected.lower, expected.upper)
 
 
-def test_previous_session_close_over_halts_is_the_last_trade_before_the_session() -> None:
+def desk_at(bars: BarTable, market: str, interval: str = "1d") -> Desk:
+    """Return the desk of a run over bars."""
+    bars = traded_rows(bars)
+    days = np.unique(bars.days)
+    instruments = read_instruments(LISTING, market)
+    ladders, epochs = price_rules(bars, instruments, default_table(), days)
+    costs = cost_columns(
+        bars.symbols,
+        tuple(day_of(day) for day in days),
+        instruments=instruments,
+        settings=BacktestSettings(),
+        table=default_table(),
+        calendar=CALENDAR,
+    )
+    rules = order_rules(
+        compile_strategy('strategy("S") { entry.long { when (close > 1) { buy(1) } } }'),
+        BacktestSettings(),
+    )
+    ends = ends_session(bars.times, bars.days, interval, CALENDAR)
+    fired = empty_masks(bars.rows, 1)
+    return make_desk(bars, days, ends, ladders, epochs, rules, costs, fired, cash=1)
+
+
+def sides_of(desk: Desk) -> tuple[list[bool], list[bool]]:
+    """Return on which rows of the first instrument a buy fills, and a sale."""
+    rows = range(desk.book[0, places.END])
+    return (
+        [search.can_fill(desk, 0, row, places.UPPER) for row in rows],
+        [search.can_fill(desk, 0, row, places.LOWER) for row in rows],
+    )
+
+
+def test_base_of_a_session_over_halts_is_the_last_trade_before_it() -> None:
     """Halted days and bars of the same session are no base; the first session has none."""
     day = date(2024, 5, 2)
     later = CALENDAR.offset(day, 1)
     last = CALENDAR.offset(day, 2)
-    bars = daily(
-        [
-            ("005930", day, 100, 100, 100, 101, 5),
-            ("005930", later, 0, 0, 0, 101, 0),
-            ("005930", last, 103, 103, 103, 103, 5),
-            ("037550", last, 7, 7, 7, 7, 5),
-        ]
+    desk = desk_at(
+        daily(
+            [
+                ("005930", day, 100, 100, 100, 101, 5),
+                ("005930", later, 0, 0, 0, 101, 0),
+                ("005930", last, 103, 103, 103, 103, 5),
+                ("037550", last, 7, 7, 7, 7, 5),
+            ]
+        ),
+        "KOSDAQ",
     )
 
-    assert previous_session_close(bars).tolist() == [0, 101, 101, 0]
+    bases = []
+    for instrument, row in ((0, 0), (0, 1), (1, 2)):
+        search.look_up_band(desk, instrument, row)
+        bases.append(int(desk.book[instrument, places.BASE]))
+
+    assert bases == [0, 101, 0]
 
 
-def test_market_columns_at_locked_limits_let_only_the_other_side_fill() -> None:
+def test_base_inside_a_session_is_that_of_its_first_bar() -> None:
+    """Whichever bar of a session is asked for first, its base is the close before the session."""
+    first, second = date(2024, 5, 2), date(2024, 5, 3)
+    starts = [at(first, 15, 28), at(first, 15, 29), *(at(second, 9, n) for n in range(7))]
+    bars = minutes("005930", starts, [10_000, 10_010, *range(10_100, 10_800, 100)])
+
+    for row in range(2, 9):
+        desk = desk_at(bars, "KOSDAQ", "1m")
+        search.look_up_band(desk, 0, row)
+        assert desk.book[0, places.BASE] == 10_010
+
+
+def test_fills_at_locked_limits_are_for_the_other_side_only() -> None:
     """A bar that stood at its limit all day takes no buy above and no sale below."""
     days = [date(2024, 5, 2), date(2024, 5, 3), date(2024, 5, 7)]
     bars = daily(
@@ -134,17 +177,11 @@ def test_market_columns_at_locked_limits_let_only_the_other_side_fill() -> None:
             ("005930", days[2], 9_100, 9_100, 9_100, 9_100, 5),
         ]
     )
-    limits = price_limits(
-        bars, read_instruments(LISTING, "KOSDAQ"), default_table(), np.ones(3, np.bool_)
-    )
 
-    market = market_columns(bars, limits, np.arange(3), np.zeros(3, np.int64))
-
-    assert market.can_buy.tolist() == [True, False, True]
-    assert market.can_sell.tolist() == [True, True, False]
+    assert sides_of(desk_at(bars, "KOSDAQ")) == ([True, False, True], [True, True, False])
 
 
-def test_market_columns_after_an_unadjusted_split_trade_again_the_next_session() -> None:
+def test_fills_after_an_unadjusted_split_come_again_the_next_session() -> None:
     """A base that is wrong by more than the band stops trading for its session, not for ever."""
     days = CALENDAR.sessions(date(2024, 4, 16), date(2024, 4, 18))
     bars = daily(
@@ -154,27 +191,18 @@ def test_market_columns_after_an_unadjusted_split_trade_again_the_next_session()
             ("001465", days[2], 17_300, 17_500, 17_000, 17_400, 5),
         ]
     )
-    limits = price_limits(
-        bars, read_instruments(None, "KOSPI"), default_table(), np.ones(3, np.bool_)
-    )
 
-    market = market_columns(bars, limits, np.arange(3), np.zeros(3, np.int64))
-
-    assert market.can_buy.tolist() == [True, False, True]
-    assert market.can_sell.tolist() == [True, False, True]
+    assert sides_of(desk_at(bars, "KOSPI")) == ([True, False, True], [True, False, True])
 
 
 def test_reserve_inside_a_session_is_its_upper_limit_and_after_it_the_next_one() -> None:
     """A buy decided at noon is an order of today, one decided on the last bar of tomorrow."""
     first, second = date(2024, 5, 2), date(2024, 5, 3)
     starts = [at(first, 15, 29), at(second, 9, 0), at(second, 15, 29)]
-    bars = minutes("005930", starts, [10_000, 10_500, 11_000])
-    is_last = ends_session(bars, "1m", CALENDAR)
+    desk = desk_at(minutes("005930", starts, [10_000, 10_500, 11_000]), "KOSDAQ", "1m")
 
-    found = price_limits(bars, read_instruments(LISTING, "KOSDAQ"), default_table(), is_last)
-
-    assert is_last.tolist() == [True, False, True]
-    assert found.reserve.tolist() == [13_000, 13_000, 14_300]
+    assert desk.times[:, places.ENDS].tolist() == [1, 0, 1]
+    assert [search.order_terms(desk, 0, row)[1] for row in range(3)] == [13_000, 13_000, 14_300]
 
 
 def test_cost_columns_around_new_year_switch_by_settlement_date() -> None:
@@ -250,9 +278,9 @@ def test_frames_closed_shows_a_day_on_the_first_bar_of_the_next_session() -> Non
     bars = minutes("005930", starts, [1, 2, 3, 4])
     bars.is_traded[2] = False
 
-    found = frames_closed(bars, [Timeframe("daily", "1d", 86_400)], session_open)
+    found = frames_closed(traded_rows(bars), [Timeframe("daily", "1d", 86_400)], session_open)
 
-    assert found.tolist() == [0, 0, 0, 1]
+    assert found.tolist() == [0, 0, 1]
 
 
 def test_read_bars_of_one_key_from_two_brokers_is_refused() -> None:

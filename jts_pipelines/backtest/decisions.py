@@ -1,0 +1,251 @@
+"""Decisions on a close: exits of the risk block or a rule, then entries.
+
+Read as text and compiled, see `driver`. A decision that changes nothing looks for the next one
+that could.
+"""
+
+from jts_pipelines.backtest.agenda import schedule
+from jts_pipelines.backtest.columns import Desk
+from jts_pipelines.backtest.fills import fee_of, mark_positions
+from jts_pipelines.backtest.places import (
+    AMOUNT,
+    BLOCKED_BY_LOSS,
+    BLOCKED_BY_RISK,
+    BUY,
+    CANCELLED,
+    CASH,
+    CLOSE,
+    CLOSED,
+    COOLDOWN_BARS,
+    COOLDOWN_MS,
+    DAILY_LOSS,
+    DAY_START,
+    DECIDED,
+    DROPPED,
+    END,
+    ENTRIES,
+    ENTRY,
+    ENTRY_DECISIONS,
+    EXIT_DECISIONS,
+    EXITS,
+    HAS_LEFT,
+    HELD,
+    HELD_BACK,
+    KELLY_CAP,
+    KELLY_FLOOR,
+    KELLY_FRACTION,
+    KELLY_MIN,
+    KIND,
+    LEFT_AT,
+    LEFT_ROW,
+    LOSS,
+    LOWER,
+    MARKED_AT,
+    MAX_POSITION,
+    NOW,
+    PEAK,
+    POSITIONS_MAX,
+    PROFIT,
+    PURCHASES,
+    QUANTITY,
+    REASON,
+    REASON_STOP_LOSS,
+    REASON_TAKE_PROFIT,
+    REASON_TRAILING_STOP,
+    REDUCED,
+    RESERVED,
+    SALES,
+    SELL,
+    SIDE,
+    STAMP,
+    STOP_LOSS,
+    TAKE_PROFIT,
+    TRAILING_STOP,
+    UPPER,
+    VALUE,
+    WANTED,
+    WITHOUT_EDGE,
+    WON,
+)
+from jts_pipelines.backtest.search import (
+    can_fill,
+    fired_on,
+    next_exit,
+    next_fill,
+    next_fired,
+    order_terms,
+    price_of,
+)
+from jts_trading.strategy.sizing import (
+    QUANTITY_KELLY,
+    QUANTITY_PERCENT,
+    affordable_quantity,
+    buying_cost,
+    capped_quantity,
+    exit_quantity,
+    kelly_entry_share,
+    wanted_quantity,
+)
+from jts_trading.strategy.stops import (
+    is_daily_loss_reached,
+    is_profit_taken,
+    is_stop_loss_hit,
+    is_trailing_stop_hit,
+)
+
+
+def seek_entry(desk: Desk, instrument: int, row: int) -> None:
+    """Schedule the first entry that fires from a row on."""
+    row = next_fired(desk, row, desk.book[instrument, END], desk.rules[ENTRIES])
+    schedule(desk, instrument, row, ENTRY_DECISIONS)
+
+
+def seek_exit(desk: Desk, instrument: int, row: int, earliest: int) -> None:
+    """Schedule the first exit, see `next_exit`."""
+    row = next_exit(desk, instrument, row, earliest)
+    schedule(desk, instrument, row, EXIT_DECISIONS)
+
+
+def seek_purchase(desk: Desk, instrument: int, row: int) -> None:
+    """Schedule the fill of a waiting entry from a row on, or what cancels it before."""
+    while row < desk.book[instrument, END]:
+        if can_fill(desk, instrument, row, UPPER):
+            schedule(desk, instrument, row, PURCHASES)
+            return
+        if fired_on(desk, row) & desk.rules[EXITS] != 0:
+            schedule(desk, instrument, row, EXIT_DECISIONS)
+            return
+        row += 1
+
+
+def equity_now(desk: Desk) -> int:
+    """Return cash and positions at the closes of this instant; only for use after its fills."""
+    account = desk.account
+    if account[MARKED_AT] != account[NOW]:
+        account[MARKED_AT] = account[NOW]
+        mark_positions(desk, account[NOW])
+    found: int = account[CASH] + account[VALUE]
+    return found
+
+
+def is_by_equity(kind: int) -> bool:
+    """Return whether a quantity of this kind is a share of equity."""
+    return kind in (QUANTITY_PERCENT, QUANTITY_KELLY)
+
+
+def decide_exit(desk: Desk, instrument: int, row: int) -> None:
+    """Cancel a waiting entry, or order the exit of a position."""
+    account, book = desk.account, desk.book
+    if book[instrument, SIDE] == BUY:
+        book[instrument, SIDE] = 0
+        account[RESERVED] -= book[instrument, HELD_BACK]
+        account[HELD] -= 1
+        account[CANCELLED] += 1
+        seek_entry(desk, instrument, row)
+        return
+    reason = exit_reason(desk, instrument, row)
+    quantity = _leaving(desk, instrument, row, reason)
+    if quantity == 0:
+        seek_exit(desk, instrument, row + 1, row + 1)
+        return
+    book[instrument, SIDE], book[instrument, WANTED] = SELL, quantity
+    book[instrument, REASON], book[instrument, DECIDED] = reason, row
+    schedule(desk, instrument, next_fill(desk, instrument, row + 1, LOWER), SALES)
+
+
+def _leaving(desk: Desk, instrument: int, row: int, reason: int) -> int:
+    held: int = desk.book[instrument, QUANTITY]
+    if reason >= REASON_STOP_LOSS:
+        return held
+    kind, amount = desk.sizes[reason, KIND], desk.sizes[reason, AMOUNT]
+    equity = equity_now(desk) if kind == QUANTITY_PERCENT else 0
+    wanted = wanted_quantity(kind, amount, equity, price_of(desk, CLOSE, row))
+    lot, _ = order_terms(desk, instrument, row)
+    return exit_quantity(kind, wanted, held, lot)
+
+
+def exit_reason(desk: Desk, instrument: int, row: int) -> int:
+    """Return why the position is to be left on the close of a row, or -1."""
+    rules, close = desk.rules, price_of(desk, CLOSE, row)
+    entry, peak = desk.book[instrument, ENTRY], desk.book[instrument, PEAK]
+    if is_stop_loss_hit(close, entry, rules[STOP_LOSS]):
+        return REASON_STOP_LOSS
+    if is_trailing_stop_hit(close, peak, rules[TRAILING_STOP]):
+        return REASON_TRAILING_STOP
+    if is_profit_taken(close, entry, rules[TAKE_PROFIT]):
+        return REASON_TAKE_PROFIT
+    return first_rule(fired_on(desk, row) & rules[EXITS])
+
+
+def first_rule(fired: int) -> int:
+    """Return the number of the first rule in a mask, or -1."""
+    if fired == 0:
+        return -1
+    rule = 0
+    while fired >> rule & 1 == 0:
+        rule += 1
+    return rule
+
+
+def decide_entry(desk: Desk, instrument: int, row: int) -> None:
+    """Order the entry that fired on a row, unless the risk block forbids it."""
+    account, rules = desk.account, desk.rules
+    if rules[DAILY_LOSS] > 0 and is_daily_loss_reached(
+        equity_now(desk), account[DAY_START], rules[DAILY_LOSS]
+    ):
+        account[BLOCKED_BY_LOSS] += 1
+    elif is_resting(desk, instrument, row):
+        account[BLOCKED_BY_RISK] += 1
+    elif _order_entry(desk, instrument, row):
+        seek_purchase(desk, instrument, row + 1)
+        return
+    seek_entry(desk, instrument, row + 1)
+
+
+def is_resting(desk: Desk, instrument: int, row: int) -> bool:
+    """Return whether `max_positions` or `cooldown` forbids an entry on a row."""
+    rules, book = desk.rules, desk.book
+    if 0 < rules[POSITIONS_MAX] <= desk.account[HELD]:
+        return True
+    if book[instrument, HAS_LEFT] == 0:
+        return False
+    since_ms = desk.times[desk.account[NOW], STAMP] - book[instrument, LEFT_AT]
+    bars = row - book[instrument, LEFT_ROW] + 1
+    return bool(since_ms < rules[COOLDOWN_MS]) or bool(bars <= rules[COOLDOWN_BARS])
+
+
+def _order_entry(desk: Desk, instrument: int, row: int) -> bool:
+    """Order an entry as large as sizes and cash allow; False when that is nothing."""
+    rules, account, book = desk.rules, desk.account, desk.book
+    rule = first_rule(fired_on(desk, row) & rules[ENTRIES])
+    kind, amount = desk.sizes[rule, KIND], desk.sizes[rule, AMOUNT]
+    if kind == QUANTITY_KELLY:
+        amount = _kelly_share(desk)
+        if amount == 0:
+            account[WITHOUT_EDGE] += 1
+            return False
+    needs_equity = is_by_equity(kind) or rules[MAX_POSITION] > 0
+    equity = equity_now(desk) if needs_equity else 0
+    close, fee = price_of(desk, CLOSE, row), fee_of(desk, instrument)
+    lot, reserve = order_terms(desk, instrument, row)
+    wanted = wanted_quantity(kind, amount, equity, close)
+    wanted = capped_quantity(wanted, equity, close, rules[MAX_POSITION], lot)
+    free = account[CASH] - account[RESERVED]
+    quantity = affordable_quantity(wanted, reserve, lot, free, fee)
+    if quantity == 0:
+        account[DROPPED] += 1
+        return False
+    account[REDUCED] += quantity < wanted
+    book[instrument, SIDE], book[instrument, WANTED] = BUY, quantity
+    book[instrument, REASON], book[instrument, DECIDED] = rule, row
+    book[instrument, HELD_BACK] = buying_cost(quantity, reserve, fee)
+    account[RESERVED] += book[instrument, HELD_BACK]
+    account[HELD] += 1
+    return True
+
+
+def _kelly_share(desk: Desk) -> int:
+    account, rules = desk.account, desk.rules
+    record = (account[CLOSED], account[WON], account[PROFIT], account[LOSS])
+    limits = (rules[KELLY_MIN], rules[KELLY_FLOOR], rules[KELLY_FRACTION], rules[KELLY_CAP])
+    return kelly_entry_share(record, limits)

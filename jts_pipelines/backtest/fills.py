@@ -1,0 +1,193 @@
+"""Fills of waiting orders at an open, and marks at a close: the only places that change money.
+
+Read as text and compiled, see `driver`. Invariant: cash changes in `sell` and `buy` only, by
+exactly what the fill says.
+"""
+
+from jts_pipelines.backtest.columns import Desk, Ints
+from jts_pipelines.backtest.places import (
+    BEYOND,
+    BUY,
+    CASH,
+    CLASS,
+    CLOSE,
+    CLOSED,
+    COMMISSION,
+    COMMISSION_UNIT,
+    DECIDED,
+    DROPPED,
+    ENTRY,
+    FILL_COMMISSION,
+    FILL_DECIDED,
+    FILL_INSTRUMENT,
+    FILL_PRICE,
+    FILL_QUANTITY,
+    FILL_REASON,
+    FILL_ROW,
+    FILL_RST,
+    FILL_SIDE,
+    FILL_STT,
+    FILL_TRADE,
+    FILLS,
+    HAS_LEFT,
+    HELD,
+    HELD_BACK,
+    HIGHEST_CLOSE,
+    LEFT_AT,
+    LEFT_ROW,
+    LOSS,
+    MARK,
+    MARK_ROW,
+    NOW,
+    OPEN,
+    PEAK,
+    PLACE,
+    POSITIONS,
+    PROFIT,
+    QUANTITY,
+    REASON,
+    REDUCED,
+    RESERVED,
+    RST,
+    SELL,
+    SESSION,
+    SIDE,
+    STAMP,
+    STT,
+    TRADE,
+    TRADE_CASH,
+    TRADES,
+    VALUE,
+    WANTED,
+    WON,
+    WORTH_MAX,
+)
+from jts_pipelines.backtest.search import order_terms, price_of, row_at
+from jts_trading.strategy.sizing import (
+    affordable_quantity,
+    buying_cost,
+    commission_of,
+    share_of,
+)
+
+
+def fee_of(desk: Desk, instrument: int) -> tuple[int, int]:
+    """Return the commission, as the sizing functions take it, of a trade at this instant."""
+    session = desk.times[desk.account[NOW], SESSION]
+    kind = desk.book[instrument, CLASS]
+    return desk.costs[session, kind, COMMISSION], desk.rules[COMMISSION_UNIT]
+
+
+def sell(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
+    """Fill a waiting sale at the open of a row."""
+    account, book = desk.account, desk.book
+    mark_to(desk, instrument, row - 1)
+    session, kind = desk.times[account[NOW], SESSION], book[instrument, CLASS]
+    price = price_of(desk, OPEN, row)
+    quantity = min(book[instrument, WANTED], book[instrument, QUANTITY])
+    gross = price * quantity
+    commission = commission_of(gross, fee_of(desk, instrument))
+    stt = share_of(gross, desk.costs[session, kind, STT])
+    rst = share_of(gross, desk.costs[session, kind, RST])
+    net = gross - commission - stt - rst
+    account[CASH] += net
+    account[VALUE] -= quantity * book[instrument, MARK]
+    book[instrument, TRADE_CASH] += net
+    book[instrument, QUANTITY] -= quantity
+    fill = account[FILLS]
+    fills[fill, FILL_SIDE], fills[fill, FILL_QUANTITY] = SELL, quantity
+    fills[fill, FILL_COMMISSION], fills[fill, FILL_STT] = commission, stt
+    fills[fill, FILL_RST] = rst
+    _note(desk, fills, instrument, row)
+    if book[instrument, QUANTITY] == 0:
+        book[instrument, LEFT_AT] = desk.times[account[NOW], STAMP]
+        book[instrument, LEFT_ROW], book[instrument, HAS_LEFT] = row, 1
+        _leave(desk, instrument)
+        _close_trade(account, book[instrument, TRADE_CASH])
+
+
+def _close_trade(account: Ints, net: int) -> None:
+    account[HELD] -= 1
+    account[CLOSED] += 1
+    if net > 0:
+        account[WON] += 1
+        account[PROFIT] += net
+    else:
+        account[LOSS] -= net
+
+
+def buy(desk: Desk, instrument: int, row: int, fills: Ints) -> bool:
+    """Fill a waiting purchase at the open of a row; False when the cash pays for no lot."""
+    account, book = desk.account, desk.book
+    price, fee = price_of(desk, OPEN, row), fee_of(desk, instrument)
+    lot, _ = order_terms(desk, instrument, row)
+    account[RESERVED] -= book[instrument, HELD_BACK]
+    free = account[CASH] - account[RESERVED]
+    quantity = affordable_quantity(book[instrument, WANTED], price, lot, free, fee)
+    if quantity == 0:
+        book[instrument, SIDE] = 0
+        account[HELD] -= 1
+        account[DROPPED] += 1
+        return False
+    account[REDUCED] += quantity < book[instrument, WANTED]
+    cost = buying_cost(quantity, price, fee)
+    account[CASH] -= cost
+    account[VALUE] += quantity * price
+    account[TRADES] += 1
+    book[instrument, QUANTITY], book[instrument, ENTRY] = quantity, price
+    book[instrument, MARK], book[instrument, MARK_ROW] = price, row
+    book[instrument, PEAK] = 0
+    book[instrument, TRADE], book[instrument, TRADE_CASH] = account[TRADES], -cost
+    _hold(desk, instrument)
+    fill = account[FILLS]
+    fills[fill, FILL_SIDE], fills[fill, FILL_QUANTITY] = BUY, quantity
+    fills[fill, FILL_COMMISSION] = cost - quantity * price
+    fills[fill, FILL_STT], fills[fill, FILL_RST] = 0, 0
+    _note(desk, fills, instrument, row)
+    return True
+
+
+def _note(desk: Desk, fills: Ints, instrument: int, row: int) -> None:
+    """Write what both sides share, and free the instrument of its order."""
+    book, fill = desk.book, desk.account[FILLS]
+    fills[fill, FILL_ROW], fills[fill, FILL_INSTRUMENT] = row, instrument
+    fills[fill, FILL_PRICE] = price_of(desk, OPEN, row)
+    fills[fill, FILL_TRADE] = book[instrument, TRADE]
+    fills[fill, FILL_REASON] = book[instrument, REASON]
+    fills[fill, FILL_DECIDED] = book[instrument, DECIDED]
+    book[instrument, SIDE] = 0
+    desk.account[FILLS] += 1
+
+
+def _hold(desk: Desk, instrument: int) -> None:
+    count = desk.account[POSITIONS]
+    desk.held[count] = instrument
+    desk.book[instrument, PLACE] = count
+    desk.account[POSITIONS] = count + 1
+
+
+def _leave(desk: Desk, instrument: int) -> None:
+    last, place = desk.account[POSITIONS] - 1, desk.book[instrument, PLACE]
+    desk.held[place] = desk.held[last]
+    desk.book[desk.held[last], PLACE] = place
+    desk.account[POSITIONS] = last
+
+
+def mark_to(desk: Desk, instrument: int, row: int) -> None:
+    """Value a position at the close of a row, the last one of its marks or a later one."""
+    account, book = desk.account, desk.book
+    quantity = book[instrument, QUANTITY]
+    if quantity > WORTH_MAX // account[HIGHEST_CLOSE]:
+        for at in range(book[instrument, MARK_ROW], row + 1):
+            account[BEYOND] += quantity > WORTH_MAX // price_of(desk, CLOSE, at)
+    close = price_of(desk, CLOSE, row)
+    account[VALUE] += quantity * (close - book[instrument, MARK])
+    book[instrument, MARK], book[instrument, MARK_ROW] = close, row
+
+
+def mark_positions(desk: Desk, moment: int) -> None:
+    """Value every position at its last close up to an instant."""
+    for place in range(desk.account[POSITIONS]):
+        instrument = desk.held[place]
+        row = row_at(desk, instrument, desk.book[instrument, MARK_ROW], moment)
+        mark_to(desk, instrument, row)

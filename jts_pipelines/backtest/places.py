@@ -1,0 +1,73 @@
+"""Where things stand in the arrays of a desk: the column numbers that compiled passes share.
+
+numba's compile time grows with the number of arrays that functions hand to each other, so a desk
+packs what it knows into few of them; `columns.Desk` says which. Money and prices are int64 won,
+shares of a whole ppm.
+"""
+
+# Prices: one row each.
+OPEN, HIGH, LOW, CLOSE = 0, 1, 2, 3
+
+# Times: one row per instant at which anything traded, ascending.
+STAMP, SESSION, ENDS = 0, 1, 2
+TIME_COLUMNS = 3
+
+# The rules of the desk: one row; and the size of each rule. What each means: `columns.Rules`.
+ENTRIES, EXITS, MAX_POSITION, TRAILING_STOP, STOP_LOSS, TAKE_PROFIT = 0, 1, 2, 3, 4, 5
+DAILY_LOSS, POSITIONS_MAX, COOLDOWN_MS, COOLDOWN_BARS = 6, 7, 8, 9
+KELLY_MIN, KELLY_FLOOR, KELLY_FRACTION, KELLY_CAP, COMMISSION_UNIT = 10, 11, 12, 13, 14
+# Whether masks of eight rows share a word of `Desk.fired`.
+IS_PACKED = 15
+RULE_COLUMNS = 16
+KIND, AMOUNT = 0, 1
+
+# The costs of the desk, by session and class of instrument: `columns.Costs`.
+COMMISSION, STT, RST = 0, 1, 2
+
+# Sessions: what the account held at the last bar, whether there was one, the group of price rules.
+SESSION_CASH, SESSION_VALUE, HAS_BARS, EPOCH = 0, 1, 2, 3
+SESSION_COLUMNS = 4
+
+# The account: one row. HELD counts positions and waiting purchases, POSITIONS positions only.
+CASH, RESERVED, VALUE, DAY_START, HELD = 0, 1, 2, 3, 4
+TRADES, CLOSED, WON, PROFIT, LOSS = 5, 6, 7, 8, 9
+# What became of decisions that led to no order or no fill.
+DROPPED, REDUCED, BLOCKED_BY_LOSS = 10, 11, 12
+WITHOUT_EDGE, CANCELLED, BLOCKED_BY_RISK = 13, 14, 15
+# How often a position was worth more than is exact: the run means nothing then.
+BEYOND = 16
+POSITIONS, HIGHEST_CLOSE, NOW, MARKED_AT, FILLS = 17, 18, 19, 20, 21
+SESSION_NOW = 22
+ACCOUNT_COLUMNS = 23
+WORTH_MAX = 1 << 53
+
+# The book: one row per instrument. First its orders and position,
+QUANTITY, ENTRY, PEAK, MARK, SIDE, WANTED, HELD_BACK, REASON = 0, 1, 2, 3, 4, 5, 6, 7
+DECIDED, TRADE, TRADE_CASH, LEFT_AT, LEFT_ROW, HAS_LEFT = 8, 9, 10, 11, 12, 13
+# then where its rows are (row + SHIFT is the place in `moments`) and which costs it has,
+FIRST, END, SHIFT, CLASS = 14, 15, 16, 17
+# then its next event, the row of its last mark and its place among the held ones,
+NEXT_ROW, NEXT_DUE, MARK_ROW, PLACE = 18, 19, 20, 21
+# and the limits of the session in which it was last looked at; BASE is 0 where unknown.
+BAND_SESSION, BASE, LOWER, UPPER = 22, 23, 24, 25
+BOOK_COLUMNS = 26
+
+BUY, SELL = 1, -1
+
+# A fill: one row.
+FILL_ROW, FILL_SIDE, FILL_QUANTITY, FILL_PRICE, FILL_COMMISSION = 0, 1, 2, 3, 4
+FILL_STT, FILL_RST, FILL_REASON, FILL_DECIDED, FILL_TRADE = 5, 6, 7, 8, 9
+FILL_INSTRUMENT = 10
+FILL_COLUMNS = 11
+
+# Reasons below are rule numbers.
+REASON_STOP_LOSS, REASON_TRAILING_STOP, REASON_TAKE_PROFIT = 100, 101, 102
+
+# Phases of one instant, in their order.
+SALES, PURCHASES, EXIT_DECISIONS, ENTRY_DECISIONS = 0, 1, 2, 3
+PHASES = 4
+
+# Price rules of one market, asset and epoch: lengths, the limit rate, then steps of ticks and lots
+# as (from price, value) pairs.
+STEPS, LOTS, RATE_ABOVE, RATE_BELOW, PAIRS = 0, 1, 2, 3, 4
+"""Column of the first pair."""

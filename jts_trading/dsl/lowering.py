@@ -1,0 +1,246 @@
+"""The batch form of a plan: one function that walks the bars of many instruments.
+
+It is made from the text of `step`, so it cannot mean anything else: calls are written out
+(`inline`), slots that stand in the text as plain numbers become local variables, which a compiler
+keeps in registers, and only windows stay in the state. The bits are those of `step`, bar by bar
+and in the state that is left at the end; `tests/property/test_dsl_lowering.py` holds both
+together for every indicator and for generated strategies.
+
+That slots can become variables rests on the invariant of `indicators.definition`: what a step
+reaches by a computed index it never reaches by a plain number.
+"""
+
+import ast
+import copy
+from collections.abc import Iterable
+from itertools import product
+
+from jts_trading.dsl.folding import Folding, whole_of
+from jts_trading.dsl.inline import Inliner
+
+_COLUMNS = {
+    "open_": "float(prices[0, row])",
+    "high": "float(prices[1, row])",
+    "low": "float(prices[2, row])",
+    "close": "float(prices[3, row])",
+    "volume": "float(volumes[row])",
+    "tf_closed": "frames_closed[row]",
+    "session": "sessions[moments[row + shift[instrument]]]",
+}
+ROWS_FUNCTION = "run_rows"
+_HEAD = f"""
+def {ROWS_FUNCTION}(
+    prices, volumes, frames_closed, moments, shift, sessions, offsets, state, masks, first, last
+):
+    for instrument in range(first, last):
+        START
+        for row in range(offsets[instrument], offsets[instrument + 1]):
+            BODY
+        END
+"""
+
+
+def lower_step(source: str) -> str:
+    """Return a text that defines `run_rows` for the generated source of a strategy.
+
+    `run_rows(prices, volumes, frames_closed, moments, shift, sessions, offsets, state, masks,
+    first, last)` starts at each instrument from `first` to before `last` with a fresh state and
+    writes the mask of each of its rows to `masks`. Prices are [open high low close, row] and
+    volumes are in whole units; `frames_closed` is empty where a plan has one time frame;
+    `sessions` holds the trading day of an instant, and the instant of a row stands in `moments` at
+    row + shift of the instrument. `state` has the size of the plan's and is left as after the last
+    bar.
+    """
+    tree = ast.parse(source)
+    functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
+    inliner = Inliner(functions)
+    body = inliner.body_of("step", ["mask"])
+    scalars = Scalars(_walked(body))
+    body = [scalars.visit(node) for node in body]
+    scalars.settle()
+    lines = [
+        *(f"{name} = {column}" for name, column in _COLUMNS.items() if name in _read(body)),
+        *_lines(body),
+        "masks[row] = mask",
+    ]
+    text = _filled(_HEAD, "START", [*_start(functions["init_state"]), *scalars.loads()])
+    text = _filled(_filled(text, "END", scalars.stores()), "BODY", lines)
+    kept = [
+        ast.unparse(functions[name]) for name in sorted(_with_callees(inliner.kept, functions))
+    ]
+    return "\n\n\n".join(("import math", *kept, text.strip())) + "\n"
+
+
+class Scalars(ast.NodeTransformer):
+    """Turns slots that stand in a text as plain numbers into variables.
+
+    A slot that is only ever read as a whole number is kept as one.
+
+    Args:
+        walked: Slots that loops reach, which stay in the state.
+    """
+
+    def __init__(self, walked: frozenset[int]) -> None:
+        self._walked = walked
+        self._as_float: set[int] = set()
+        self._names: dict[int, list[ast.Name]] = {}
+        self._stored: list[tuple[int, ast.Assign]] = []
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        """Read a whole number from a slot."""
+        inner = node.args[0] if node.args else None
+        if isinstance(node.func, ast.Name) and node.func.id == "int":
+            slot = self._slot(inner)
+            if slot is not None:
+                # What the call becomes is settled when all reads are known.
+                node.args = [self._name(slot, ast.Load())]
+                return node
+        self.generic_visit(node)
+        return node
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        """Read or write a slot."""
+        slot = self._slot(node)
+        if slot is None:
+            self.generic_visit(node)
+            return node
+        if isinstance(node.ctx, ast.Load):
+            self._as_float.add(slot)
+        return self._name(slot, node.ctx)
+
+    def visit_Assign(self, node: ast.Assign) -> ast.stmt:
+        """Write a slot: what it holds is a float, as in the state."""
+        slot = self._slot(node.targets[0])
+        self.generic_visit(node)
+        if slot is not None:
+            self._stored.append((slot, node))
+        return node
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.stmt:
+        """Add to a slot."""
+        slot = self._slot(node.target)
+        if slot is not None:
+            self._as_float.add(slot)
+            value = ast.BinOp(
+                ast.Subscript(_STATE, ast.Constant(slot), ast.Load()), node.op, node.value
+            )
+            return self.visit_Assign(ast.Assign([node.target], value))
+        self.generic_visit(node)
+        return node
+
+    def settle(self) -> None:
+        """Decide, once all slots are known, in which type each is kept."""
+        for slot, node in self._stored:
+            kind = "float" if slot in self._as_float else "int"
+            node.value = ast.Call(ast.Name(kind, ast.Load()), [node.value], [])
+
+    def loads(self) -> list[str]:
+        """Return lines that take all slots out of the state."""
+        return [
+            f"s{slot} = state[{slot}]"
+            if slot in self._as_float
+            else f"s{slot} = int(state[{slot}])"
+            for slot in sorted(self._names)
+        ]
+
+    def stores(self) -> list[str]:
+        """Return lines that put all slots back."""
+        return [f"state[{slot}] = s{slot}" for slot in sorted(self._names)]
+
+    def _slot(self, node: ast.expr | None) -> int | None:
+        slot = _slot_of(node)
+        return None if slot in self._walked else slot
+
+    def _name(self, slot: int, context: ast.expr_context) -> ast.Name:
+        name = ast.Name(f"s{slot}", context)
+        self._names.setdefault(slot, []).append(name)
+        return name
+
+
+_STATE = ast.Name("state", ast.Load())
+
+
+def _slot_of(node: ast.expr | None) -> int | None:
+    if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+        return whole_of(node.slice) if node.value.id == "state" else None
+    return None
+
+
+def _walked(body: Iterable[ast.stmt]) -> frozenset[int]:
+    """Return the slots that loops between plain numbers reach by their counter."""
+    found: set[int] = set()
+    loops = [n for node in body for n in ast.walk(node) if isinstance(n, ast.For)]
+    for loop in loops:
+        turns = _turns(loop.iter)
+        places = [n for n in ast.walk(loop) if isinstance(n, ast.Subscript)]
+        if turns is None or not isinstance(loop.target, ast.Name):
+            continue
+        for place, turn in product(places, turns):
+            known = Folding({loop.target.id: ast.Constant(turn)})
+            slot = whole_of(known.visit(copy.deepcopy(place.slice)))
+            if slot is not None:
+                found.add(slot)
+    return frozenset(found)
+
+
+def _turns(iterated: ast.expr) -> range | None:
+    if not (isinstance(iterated, ast.Call) and ast.unparse(iterated.func) == "range"):
+        return None
+    bounds = [whole_of(bound) for bound in iterated.args]
+    known = [bound for bound in bounds if bound is not None]
+    return range(*known) if len(known) == len(bounds) else None
+
+
+def _start(init_state: ast.FunctionDef) -> list[str]:
+    """Return the lines of `init_state` without slices, which are slow to compile."""
+    lines = []
+    for node in init_state.body:
+        assert isinstance(node, ast.Assign)  # noqa: S101 - `emit` writes nothing else
+        target = node.targets[0]
+        value = ast.unparse(node.value).replace("price_scale", "1.0")
+        assert isinstance(target, ast.Subscript)  # noqa: S101 - as above
+        if isinstance(target.slice, ast.Slice):
+            low, high = target.slice.lower, target.slice.upper
+            assert low is not None  # noqa: S101 - as above
+            assert high is not None  # noqa: S101 - as above
+            lines += [
+                f"for slot in range({ast.unparse(low)}, {ast.unparse(high)}):",
+                f"    state[slot] = {value}",
+            ]
+        else:
+            lines.append(f"{ast.unparse(target)} = {value}")
+    return lines
+
+
+def _read(body: Iterable[ast.stmt]) -> set[str]:
+    return {
+        each.id
+        for node in body
+        for each in ast.walk(node)
+        if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)
+    }
+
+
+def _lines(body: list[ast.stmt]) -> list[str]:
+    return ast.unparse(ast.fix_missing_locations(ast.Module(body, []))).splitlines()
+
+
+def _filled(text: str, mark: str, lines: list[str]) -> str:
+    """Put lines where a mark stands, as deep as it does."""
+    found = []
+    for line in text.splitlines():
+        depth = line[: len(line) - len(line.lstrip())]
+        found += [depth + each for each in lines] if line.strip() == mark else [line]
+    return "\n".join(found)
+
+
+def _with_callees(names: Iterable[str], functions: dict[str, ast.FunctionDef]) -> set[str]:
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            called = {n.id for n in ast.walk(functions[name]) if isinstance(n, ast.Name)}
+            waiting += called & functions.keys()
+    return found

@@ -1,0 +1,189 @@
+"""The batch form of a plan computes the bits of its step: masks, and the state that is left."""
+
+import importlib.util
+import random
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from jts_trading.dsl.compiler import compile_strategy
+from jts_trading.dsl.lowering import lower_step
+from jts_trading.dsl.plan import Plan
+from jts_trading.indicators.catalog import NATIVE
+from jts_trading.indicators.definition import ParameterKind, setting_text
+from jts_trading.kernels.loader import load
+
+FOLDER = Path(__file__).parents[1]
+
+
+def load_file(path: Path) -> ModuleType:
+    """Load a module of the tests from its file."""
+    name = f"{path.stem}_for_lowering"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+cases = load_file(FOLDER / "reference" / "indicator_cases.py")
+generated = load_file(FOLDER / "property" / "test_dsl_reference.py")
+
+
+class Rows:
+    """Bars of three instruments, one of which has none: whole prices, a few frames closed."""
+
+    def __init__(self, seed: int, count: int) -> None:
+        chance = random.Random(seed)
+        price, bars = chance.choice((20, 900, 71_000)), []
+        for _ in range(count):
+            opened, price = (
+                price,
+                max(1, price + chance.randint(-price // 30 - 2, price // 30 + 2)),
+            )
+            reach = chance.choice((0, 0, 1, 5))
+            bars.append(
+                (opened, max(opened, price) + reach, max(min(opened, price) - reach, 1), price)
+            )
+        self.prices = np.array(bars, np.int32).T.copy()
+        self.volume = np.array([chance.choice((1, 7, 5_000)) for _ in range(count)], np.int32)
+        self.closed = np.array([chance.choice((0, 0, 1, 3)) for _ in range(count)], np.uint8)
+        self.sessions = np.sort(np.array([chance.randint(19_800, 19_830) for _ in range(count)]))
+        cut = chance.randint(1, count - 1)
+        self.offsets = np.array([0, cut, cut, count], np.int64)
+
+    def step_by_step(self, plan: Plan, module: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return masks, and the state of the last instrument, of calls of `step`."""
+        masks, state = np.zeros(len(self.volume), np.int64), np.zeros(plan.state_size)
+        for first, end in zip(self.offsets[:-1], self.offsets[1:], strict=True):
+            module.init_state(state)
+            for row in range(first, end):
+                extra = (int(self.sessions[row]),) if "session" in plan.needs else ()
+                masks[row] = module.step(
+                    state,
+                    *(float(price) for price in self.prices[:, row]),
+                    float(self.volume[row]),
+                    int(self.closed[row]),
+                    *extra,
+                )
+        return masks, state
+
+    def at_once(self, plan: Plan, module: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the same of `run_rows`."""
+        masks, state = np.zeros(len(self.volume), np.int64), np.zeros(plan.state_size)
+        module.run_rows(
+            self.prices,
+            self.volume,
+            self.closed,
+            np.arange(len(self.volume), dtype=np.int32),
+            np.zeros(3, np.int64),
+            self.sessions,
+            self.offsets,
+            state,
+            masks,
+            0,
+            3,
+        )
+        return masks, state
+
+
+def plain(source: str) -> ModuleType:
+    """Return the functions of a source without compiling them; dividing by zero as numpy."""
+    module = ModuleType("plain")
+    vars(module)["float"] = np.float64
+    exec(compile(source, "<source>", "exec"), vars(module))  # noqa: S102 - our own generated text
+    return module
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], ModuleType]:
+    """Compile a source with numba."""
+    folder = tmp_path_factory.mktemp("kernels")
+    return lambda source: load(source, folder, allocates=False)
+
+
+def agree(text: str, rows: Rows, build: Callable[[str], Any] = plain) -> int:
+    """Check a strategy over rows and return how many bars fired."""
+    plan = compile_strategy(text)
+    with np.errstate(all="ignore"):
+        masks, state = rows.step_by_step(plan, plain(plan.source))
+        found, left = rows.at_once(plan, build(lower_step(plan.source)))
+
+    assert found.tobytes() == masks.tobytes()
+    assert left.tobytes() == state.tobytes()
+    return int((masks != 0).sum())
+
+
+def text_of(name: str, source: str = "") -> str:
+    """Return a strategy that compares every output of an indicator with others."""
+    definition, small = NATIVE.definitions[name], cases.SETTINGS[name]
+    kinds = {p.name: p.kind for p in definition.parameters}
+    arguments = [f"{key}: {written(kinds[key], value)}" for key, value in small.items()]
+    if source and definition.source_names:
+        arguments.append(f"{definition.source_names[0]}: {source}")
+    outputs = [o.name for o in definition.outputs]
+    dotted = [f"it.{output}" for output in outputs] if len(outputs) > 1 else ["it"]
+    whens = [f"when ({o} >= {o}[2] or {o} crosses below {o}[1]) {{ buy(1) }}" for o in dotted]
+    call = f"it = {name}({', '.join(arguments)})"
+    return (
+        f'strategy("Generated") {{ indicators {{ {call} }} entry.long {{ {" ".join(whens)} }} }}'
+    )
+
+
+def written(kind: ParameterKind, value: Any) -> str:
+    """Return a setting as a text has it."""
+    text = setting_text(kind, Fraction(str(value)))
+    return f'"{text}"' if kind is ParameterKind.DATE else text
+
+
+@pytest.mark.parametrize("name", sorted(NATIVE.definitions))
+@pytest.mark.parametrize("source", ["", "EMA(period: 3)"], ids=["bars", "series"])
+def test_indicator_when_lowered_then_masks_and_state_are_those_of_its_step(
+    name: str, source: str
+) -> None:
+    """Every indicator, over bars and over a series that is null at first."""
+    agree(text_of(name, source), Rows(len(name), 70))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(generated.texts(), st.integers(0, 2**32))
+def test_generated_strategies_when_lowered_then_masks_and_state_are_those_of_the_step(
+    drawn: tuple[str, dict[str, int]], seed: int
+) -> None:
+    """Names, histories, crossings and coarser frames, whatever the order of blocks."""
+    agree(drawn[0], Rows(seed, 80))
+
+
+@settings(
+    max_examples=4,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(generated.texts(), st.integers(0, 2**32))
+def test_generated_strategies_when_lowered_and_compiled_then_bits_are_equal(
+    compiled: Callable[[str], ModuleType], drawn: tuple[str, dict[str, int]], seed: int
+) -> None:
+    """The machine code of the batch form against the plain step."""
+    agree(drawn[0], Rows(seed, 200), compiled)
+
+
+@pytest.mark.parametrize(
+    "name", ["MACD", "RSI", "Bollinger", "ATR", "LaguerreRSI", "SchaffTrendCycle"]
+)
+def test_indicator_when_lowered_and_compiled_then_bits_are_equal(
+    compiled: Callable[[str], ModuleType], name: str
+) -> None:
+    """Averages, windows with squares, loops, a function that stays a call."""
+    assert agree(text_of(name), Rows(5, 400), compiled) > 0
