@@ -1,9 +1,12 @@
-"""Generated markets: the same seed gives the same file, and every engine reads that file.
+"""Writes a generated market: python market.py FILE SYMBOLS BARS SEED FIRST_DAY.
+
+The same arguments give the same file, and every engine reads that file.
 
 Prices are whole won on the KRX ladder, so that exact engines can be told from rounding ones: two
 means of such prices tie now and then, and how a running sum rounds then decides a trade.
 """
 
+import sys
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -68,3 +71,14 @@ def _walk(random: np.random.Generator, bars: int) -> np.ndarray:
     steps = np.cumsum(random.integers(-3, 4, bars)) + random.integers(0, span)
     folded = np.abs((steps + span) % (2 * span) - span)
     return _LOW + TICK * folded.astype(np.int64)
+
+
+if __name__ == "__main__":
+    file, symbols, bars, seed, first = sys.argv[1:]
+    write_market(
+        Path(file),
+        symbols=int(symbols),
+        bars=int(bars),
+        seed=int(seed),
+        first=date.fromisoformat(first),
+    )

@@ -30,7 +30,7 @@ def median_seconds(run: Callable[[], Outcome], repeats: int) -> tuple[float, Out
     return statistics.median(spent), outcome
 
 
-def say(*, rows: int, seconds: float, outcome: Outcome, **more: float) -> None:
+def say(*, rows: int, seconds: float, outcome: Outcome, **more: object) -> None:
     """Print the one line of JSON that the benchmark reads."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     line = {"rows": rows, "seconds": seconds, "fills": outcome.fills, "gain": outcome.gain}

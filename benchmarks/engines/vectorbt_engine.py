@@ -1,4 +1,4 @@
-"""Runs vectorbt: python vectorbt_main.py CASE FILE REPEATS ENGINE (rust or numba)."""
+"""Runs vectorbt: python vectorbt_engine.py CASE FILE REPEATS ENGINE (rust or numba)."""
 
 import sys
 import time

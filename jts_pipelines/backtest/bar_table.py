@@ -44,8 +44,8 @@ class BarTable:
         days: Session of each instant, days since 1970-01-01.
         moments: Number of the instant of each row; one copy for all where all symbols have the
             same instants (`is_even`).
-        prices: Open, high, low and close of each row in won; 0 where nothing traded and no price
-            is known.
+        prices: Open, high, low and close of each row, side by side, in won; 0 where nothing traded
+            and no price is known.
         volume: Shares.
         is_traded: Something traded in the bar: its status says so, its volume is above zero and
             its four prices are there.
@@ -98,25 +98,25 @@ class BarTable:
     @property
     def open(self) -> Whole:
         """First price of each bar."""
-        found: Whole = self.prices[0]
+        found: Whole = self.prices[:, 0]
         return found
 
     @property
     def high(self) -> Whole:
         """Highest price of each bar."""
-        found: Whole = self.prices[1]
+        found: Whole = self.prices[:, 1]
         return found
 
     @property
     def low(self) -> Whole:
         """Lowest price of each bar."""
-        found: Whole = self.prices[2]
+        found: Whole = self.prices[:, 2]
         return found
 
     @property
     def close(self) -> Whole:
         """Last price of each bar."""
-        found: Whole = self.prices[3]
+        found: Whole = self.prices[:, 3]
         return found
 
     def moment_of(self, rows: Ints | int, instrument: Ints | int) -> NDArray[np.int32]:
@@ -127,10 +127,10 @@ class BarTable:
     @property
     def digest(self) -> str:
         """SHA-256 over every value that a run reads, little-endian, column by column."""
+        half = self.rows // 2
         columns = (
+            *(self.prices[:half], self.prices[half:], self.volume, self.is_traded),
             *(self.offsets, self.times, self.days, self.moments),
-            *self.prices,
-            *(self.volume, self.is_traded),
         )
         with ThreadPoolExecutor(2) as threads:
             found = [hashlib.sha256("\x1f".join(self.symbols).encode()).digest()]
@@ -190,7 +190,7 @@ def traded_rows(bars: BarTable) -> BarTable:
         times=bars.times,
         days=bars.days,
         moments=bars.row_moments[kept],
-        prices=bars.prices[:, kept],
+        prices=bars.prices[kept],
         volume=bars.volume[kept],
         is_traded=kept[kept],
     )
@@ -303,9 +303,9 @@ def _days(
 def _prices(frame: pl.DataFrame) -> Whole:
     columns = [_whole(frame, name) for name in PRICES]
     is_narrow = all(len(c) == 0 or c.max() < _NARROW_MAX for c in columns)
-    prices = np.empty((len(PRICES), frame.height), np.int32 if is_narrow else np.int64)
-    for row, column in zip(prices, columns, strict=True):
-        row[:] = column
+    prices = np.empty((frame.height, len(PRICES)), np.int32 if is_narrow else np.int64)
+    for place, column in enumerate(columns):
+        prices[:, place] = column
     return prices
 
 
@@ -314,9 +314,7 @@ def _narrow(values: Ints) -> Whole:
 
 
 def _traded(frame: pl.DataFrame, table: BarTable) -> Flags:
-    is_traded = table.volume > 0
-    for price in table.prices:
-        is_traded &= price > 0
+    is_traded = (table.volume > 0) & (table.prices > 0).all(axis=1)
     if "status" in frame.columns:
         is_traded &= frame["status"].is_in(_TRADED).to_numpy()
     return is_traded

@@ -23,7 +23,7 @@ class Bars(NamedTuple):
     """What a strategy step sees; one row per bar, instruments one after another."""
 
     offsets: Ints  # first row of each instrument, and the number of rows at the end
-    prices: Whole  # [open high low close, row]
+    prices: Whole  # [row, open high low close]
     volume: Whole
     frames_closed: Bits  # bit k: the pending bar of time frame k closed before this bar
     moments: NDArray[np.int32]  # number of the instant of a row, at row + shift
@@ -65,7 +65,7 @@ class Desk(NamedTuple):
     Made by `desk.make_desk`.
     """
 
-    prices: Whole  # [open high low close, row]
+    prices: Whole  # [row, open high low close]
     moments: NDArray[np.int32]  # number of the instant of a row, at row + SHIFT of its instrument
     times: Ints  # [instant, time column]
     fired: Ints  # masks of rules: a row a word, or eight rows a word

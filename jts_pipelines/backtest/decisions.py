@@ -1,7 +1,6 @@
 """Decisions on a close: exits of the risk block or a rule, then entries.
 
-Read as text and compiled, see `driver`. A decision that changes nothing looks for the next one
-that could.
+Read as text and compiled, see `driver`.
 """
 
 from jts_pipelines.backtest.agenda import schedule
@@ -70,11 +69,10 @@ from jts_pipelines.backtest.places import (
 from jts_pipelines.backtest.search import (
     can_fill,
     fired_on,
-    next_exit,
-    next_fill,
     next_fired,
     order_terms,
     price_of,
+    stopped_at,
 )
 from jts_trading.strategy.sizing import (
     QUANTITY_KELLY,
@@ -94,28 +92,29 @@ from jts_trading.strategy.stops import (
 )
 
 
-def seek_entry(desk: Desk, instrument: int, row: int) -> None:
-    """Schedule the first entry that fires from a row on."""
-    row = next_fired(desk, row, desk.book[instrument, END], desk.rules[ENTRIES])
-    schedule(desk, instrument, row, ENTRY_DECISIONS)
+def seek_next(desk: Desk, instrument: int, row: int) -> None:
+    """Schedule what happens next to an instrument, on a row or later.
 
-
-def seek_exit(desk: Desk, instrument: int, row: int, earliest: int) -> None:
-    """Schedule the first exit, see `next_exit`."""
-    row = next_exit(desk, instrument, row, earliest)
-    schedule(desk, instrument, row, EXIT_DECISIONS)
-
-
-def seek_purchase(desk: Desk, instrument: int, row: int) -> None:
-    """Schedule the fill of a waiting entry from a row on, or what cancels it before."""
-    while row < desk.book[instrument, END]:
-        if can_fill(desk, instrument, row, UPPER):
-            schedule(desk, instrument, row, PURCHASES)
-            return
-        if fired_on(desk, row) & desk.rules[EXITS] != 0:
-            schedule(desk, instrument, row, EXIT_DECISIONS)
-            return
-        row += 1
+    That is a fill where an order waits, or an exit rule that cancels a waiting entry; the next
+    exit of a position; the next entry that fires.
+    """
+    book, rules, phase = desk.book, desk.rules, ENTRY_DECISIONS
+    side, end = book[instrument, SIDE], book[instrument, END]
+    if side != 0:
+        phase, locked = (PURCHASES, UPPER) if side == BUY else (SALES, LOWER)
+        while row < end and not can_fill(desk, instrument, row, locked):
+            if side == BUY and fired_on(desk, row) & rules[EXITS] != 0:
+                phase = EXIT_DECISIONS
+                break
+            row += 1
+    else:
+        is_held = book[instrument, QUANTITY] > 0
+        earliest = row
+        row = next_fired(desk, row, end, rules[EXITS] if is_held else rules[ENTRIES])
+        if is_held:
+            phase = EXIT_DECISIONS
+            row = stopped_at(desk, instrument, earliest, row)
+    schedule(desk, instrument, row, phase)
 
 
 def equity_now(desk: Desk) -> int:
@@ -141,16 +140,12 @@ def decide_exit(desk: Desk, instrument: int, row: int) -> None:
         account[RESERVED] -= book[instrument, HELD_BACK]
         account[HELD] -= 1
         account[CANCELLED] += 1
-        seek_entry(desk, instrument, row)
         return
     reason = exit_reason(desk, instrument, row)
     quantity = _leaving(desk, instrument, row, reason)
-    if quantity == 0:
-        seek_exit(desk, instrument, row + 1, row + 1)
-        return
-    book[instrument, SIDE], book[instrument, WANTED] = SELL, quantity
-    book[instrument, REASON], book[instrument, DECIDED] = reason, row
-    schedule(desk, instrument, next_fill(desk, instrument, row + 1, LOWER), SALES)
+    if quantity > 0:
+        book[instrument, SIDE], book[instrument, WANTED] = SELL, quantity
+        book[instrument, REASON], book[instrument, DECIDED] = reason, row
 
 
 def _leaving(desk: Desk, instrument: int, row: int, reason: int) -> int:
@@ -196,10 +191,8 @@ def decide_entry(desk: Desk, instrument: int, row: int) -> None:
         account[BLOCKED_BY_LOSS] += 1
     elif is_resting(desk, instrument, row):
         account[BLOCKED_BY_RISK] += 1
-    elif _order_entry(desk, instrument, row):
-        seek_purchase(desk, instrument, row + 1)
-        return
-    seek_entry(desk, instrument, row + 1)
+    else:
+        _order_entry(desk, instrument, row)
 
 
 def is_resting(desk: Desk, instrument: int, row: int) -> bool:
@@ -214,8 +207,8 @@ def is_resting(desk: Desk, instrument: int, row: int) -> bool:
     return bool(since_ms < rules[COOLDOWN_MS]) or bool(bars <= rules[COOLDOWN_BARS])
 
 
-def _order_entry(desk: Desk, instrument: int, row: int) -> bool:
-    """Order an entry as large as sizes and cash allow; False when that is nothing."""
+def _order_entry(desk: Desk, instrument: int, row: int) -> None:
+    """Order an entry as large as sizes and cash allow, if that is anything."""
     rules, account, book = desk.rules, desk.account, desk.book
     rule = first_rule(fired_on(desk, row) & rules[ENTRIES])
     kind, amount = desk.sizes[rule, KIND], desk.sizes[rule, AMOUNT]
@@ -223,7 +216,7 @@ def _order_entry(desk: Desk, instrument: int, row: int) -> bool:
         amount = _kelly_share(desk)
         if amount == 0:
             account[WITHOUT_EDGE] += 1
-            return False
+            return
     needs_equity = is_by_equity(kind) or rules[MAX_POSITION] > 0
     equity = equity_now(desk) if needs_equity else 0
     close, fee = price_of(desk, CLOSE, row), fee_of(desk, instrument)
@@ -234,14 +227,13 @@ def _order_entry(desk: Desk, instrument: int, row: int) -> bool:
     quantity = affordable_quantity(wanted, reserve, lot, free, fee)
     if quantity == 0:
         account[DROPPED] += 1
-        return False
+        return
     account[REDUCED] += quantity < wanted
     book[instrument, SIDE], book[instrument, WANTED] = BUY, quantity
     book[instrument, REASON], book[instrument, DECIDED] = rule, row
     book[instrument, HELD_BACK] = buying_cost(quantity, reserve, fee)
     account[RESERVED] += book[instrument, HELD_BACK]
     account[HELD] += 1
-    return True
 
 
 def _kelly_share(desk: Desk) -> int:

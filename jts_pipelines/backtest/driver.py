@@ -16,14 +16,13 @@ and numba compiles the result; so they may only use their names, numpy and whole
 
 from jts_pipelines.backtest.agenda import gather_due
 from jts_pipelines.backtest.columns import Desk, Ints
-from jts_pipelines.backtest.decisions import decide_entry, decide_exit, seek_entry, seek_exit
+from jts_pipelines.backtest.decisions import decide_entry, decide_exit, seek_next
 from jts_pipelines.backtest.fills import buy, mark_positions, sell
 from jts_pipelines.backtest.places import (
+    BAND_SESSION,
     CASH,
     DAY_START,
-    DECIDED,
     END,
-    ENTRY_DECISIONS,
     EXIT_DECISIONS,
     FILLS,
     FIRST,
@@ -32,6 +31,7 @@ from jts_pipelines.backtest.places import (
     NEXT_ROW,
     NOW,
     OPEN,
+    PHASES,
     PURCHASES,
     QUANTITY,
     SALES,
@@ -42,7 +42,7 @@ from jts_pipelines.backtest.places import (
     UPPER,
     VALUE,
 )
-from jts_pipelines.backtest.search import look_up_band, price_of
+from jts_pipelines.backtest.search import look_up_band, price_of, session_of
 
 
 def simulate(desk: Desk, fills: Ints) -> int:
@@ -60,9 +60,9 @@ def simulate(desk: Desk, fills: Ints) -> int:
         How many instants are left.
     """
     account, book = desk.account, desk.book
-    if account[NOW] == 0 and account[SESSION_NOW] < 0:
+    if account[SESSION_NOW] < 0:
         for instrument in range(len(book)):
-            seek_entry(desk, instrument, book[instrument, FIRST])
+            seek_next(desk, instrument, book[instrument, FIRST])
     # An instrument fills once an instant at most.
     while account[NOW] < len(desk.times) and account[FILLS] + len(book) <= len(fills):
         moment = account[NOW]
@@ -70,16 +70,38 @@ def simulate(desk: Desk, fills: Ints) -> int:
             _end_session(desk, moment - 1)
             account[SESSION_NOW] = desk.times[moment, SESSION]
             account[DAY_START] = account[CASH] + account[VALUE]
-        fill_sales(desk, gather_due(desk, moment, SALES), fills)
-        fill_purchases(desk, gather_due(desk, moment, PURCHASES), fills)
-        for at in range(gather_due(desk, moment, EXIT_DECISIONS)):
-            decide_exit(desk, desk.due[at], book[desk.due[at], NEXT_ROW])
-        for at in range(gather_due(desk, moment, ENTRY_DECISIONS)):
-            decide_entry(desk, desk.due[at], book[desk.due[at], NEXT_ROW])
+        for phase in range(PHASES):
+            for at in range(gather_due(desk, moment, phase)):
+                instrument = desk.due[at]
+                row = book[instrument, NEXT_ROW]
+                act(desk, instrument, row, phase, fills)
+                seek_next(desk, instrument, first_after(desk, instrument, row, phase))
         account[NOW] += 1
     if account[NOW] == len(desk.times):
         _end_session(desk, len(desk.times) - 1)
     return int(len(desk.times) - account[NOW])
+
+
+def act(desk: Desk, instrument: int, row: int, phase: int, fills: Ints) -> None:
+    """Let what is due happen to an instrument."""
+    if phase == SALES:
+        sell(desk, instrument, row, fills)
+    elif phase == PURCHASES:
+        buy(desk, instrument, row, fills)
+    elif phase == EXIT_DECISIONS:
+        decide_exit(desk, instrument, row)
+    else:
+        decide_entry(desk, instrument, row)
+
+
+def first_after(desk: Desk, instrument: int, row: int, phase: int) -> int:
+    """Return the first row on which something else can happen.
+
+    A fill at the open, and an entry that was cancelled, leave the close of the same bar for a
+    decision; a decision is made once a bar.
+    """
+    is_free = phase == EXIT_DECISIONS and desk.book[instrument, QUANTITY] == 0
+    return row if phase <= PURCHASES or is_free else row + 1
 
 
 def _end_session(desk: Desk, moment: int) -> None:
@@ -89,29 +111,6 @@ def _end_session(desk: Desk, moment: int) -> None:
         desk.sessions[session, SESSION_CASH] = desk.account[CASH]
         desk.sessions[session, SESSION_VALUE] = desk.account[VALUE]
         desk.sessions[session, HAS_BARS] = 1
-
-
-def fill_sales(desk: Desk, count: int, fills: Ints) -> None:
-    """Fill the sales that are due; what is still held may be left on the same close."""
-    for at in range(count):
-        instrument = desk.due[at]
-        row = desk.book[instrument, NEXT_ROW]
-        sell(desk, instrument, row, fills)
-        if desk.book[instrument, QUANTITY] > 0:
-            seek_exit(desk, instrument, desk.book[instrument, DECIDED] + 1, row)
-        else:
-            seek_entry(desk, instrument, row)
-
-
-def fill_purchases(desk: Desk, count: int, fills: Ints) -> None:
-    """Fill the purchases that are due; the position may be left on the same close."""
-    for at in range(count):
-        instrument = desk.due[at]
-        row = desk.book[instrument, NEXT_ROW]
-        if buy(desk, instrument, row, fills):
-            seek_exit(desk, instrument, row, row)
-        else:
-            seek_entry(desk, instrument, row)
 
 
 def find_outside(desk: Desk, rows: Ints) -> int:
@@ -124,7 +123,8 @@ def find_outside(desk: Desk, rows: Ints) -> int:
     count, book = 0, desk.book
     for instrument in range(len(book)):
         for row in range(book[instrument, FIRST], book[instrument, END]):
-            look_up_band(desk, instrument, row)
+            if book[instrument, BAND_SESSION] != session_of(desk, instrument, row):
+                look_up_band(desk, instrument, row)
             price = price_of(desk, OPEN, row)
             if price < book[instrument, LOWER] or price > book[instrument, UPPER]:
                 if count < len(rows):

@@ -41,6 +41,7 @@ from jts_pipelines.backtest.places import (
     NOW,
     OPEN,
     PEAK,
+    PEAK_ROW,
     PLACE,
     POSITIONS,
     PROFIT,
@@ -116,8 +117,8 @@ def _close_trade(account: Ints, net: int) -> None:
         account[LOSS] -= net
 
 
-def buy(desk: Desk, instrument: int, row: int, fills: Ints) -> bool:
-    """Fill a waiting purchase at the open of a row; False when the cash pays for no lot."""
+def buy(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
+    """Fill a waiting purchase at the open of a row, or drop it when the cash pays for no lot."""
     account, book = desk.account, desk.book
     price, fee = price_of(desk, OPEN, row), fee_of(desk, instrument)
     lot, _ = order_terms(desk, instrument, row)
@@ -128,7 +129,7 @@ def buy(desk: Desk, instrument: int, row: int, fills: Ints) -> bool:
         book[instrument, SIDE] = 0
         account[HELD] -= 1
         account[DROPPED] += 1
-        return False
+        return
     account[REDUCED] += quantity < book[instrument, WANTED]
     cost = buying_cost(quantity, price, fee)
     account[CASH] -= cost
@@ -136,7 +137,7 @@ def buy(desk: Desk, instrument: int, row: int, fills: Ints) -> bool:
     account[TRADES] += 1
     book[instrument, QUANTITY], book[instrument, ENTRY] = quantity, price
     book[instrument, MARK], book[instrument, MARK_ROW] = price, row
-    book[instrument, PEAK] = 0
+    book[instrument, PEAK], book[instrument, PEAK_ROW] = 0, row
     book[instrument, TRADE], book[instrument, TRADE_CASH] = account[TRADES], -cost
     _hold(desk, instrument)
     fill = account[FILLS]
@@ -144,7 +145,6 @@ def buy(desk: Desk, instrument: int, row: int, fills: Ints) -> bool:
     fills[fill, FILL_COMMISSION] = cost - quantity * price
     fills[fill, FILL_STT], fills[fill, FILL_RST] = 0, 0
     _note(desk, fills, instrument, row)
-    return True
 
 
 def _note(desk: Desk, fills: Ints, instrument: int, row: int) -> None:

@@ -74,7 +74,7 @@ def at_interval(bars: BarTable, given: str, wanted: str, session_open: SessionOp
         offsets=np.append(present[1], gathered.height),
         stamp=_starts(day, gathered["bucket"].to_numpy(), coarse, session_open),
         day=day,
-        prices=np.stack([gathered[name].to_numpy() for name in PRICES]).astype(np.int64),
+        prices=np.stack([gathered[name].to_numpy() for name in PRICES], axis=1).astype(np.int64),
         volume=volume.astype(np.int64),
     )
 

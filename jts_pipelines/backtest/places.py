@@ -5,7 +5,7 @@ packs what it knows into few of them; `columns.Desk` says which. Money and price
 shares of a whole ppm.
 """
 
-# Prices: one row each.
+# Prices: one column each, so that what a bar has stands together.
 OPEN, HIGH, LOW, CLOSE = 0, 1, 2, 3
 
 # Times: one row per instant at which anything traded, ascending.
@@ -50,7 +50,9 @@ FIRST, END, SHIFT, CLASS = 14, 15, 16, 17
 NEXT_ROW, NEXT_DUE, MARK_ROW, PLACE = 18, 19, 20, 21
 # and the limits of the session in which it was last looked at; BASE is 0 where unknown.
 BAND_SESSION, BASE, LOWER, UPPER = 22, 23, 24, 25
-BOOK_COLUMNS = 26
+# The first row that the peak does not know.
+PEAK_ROW = 26
+BOOK_COLUMNS = 27
 
 BUY, SELL = 1, -1
 

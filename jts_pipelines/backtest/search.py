@@ -15,7 +15,6 @@ from jts_pipelines.backtest.places import (
     ENDS,
     ENTRY,
     EPOCH,
-    EXITS,
     FIRST,
     HIGH,
     IS_PACKED,
@@ -23,6 +22,7 @@ from jts_pipelines.backtest.places import (
     LOWER,
     OPEN,
     PEAK,
+    PEAK_ROW,
     SESSION,
     SHIFT,
     STOP_LOSS,
@@ -51,7 +51,7 @@ def session_of(desk: Desk, instrument: int, row: int) -> int:
 
 def price_of(desk: Desk, kind: int, row: int) -> int:
     """Return a price in 64 bits, whatever the column is held in."""
-    return int(desk.prices[kind, row])
+    return int(desk.prices[row, kind])
 
 
 def fired_on(desk: Desk, row: int) -> int:
@@ -72,45 +72,43 @@ def next_fired(desk: Desk, row: int, end: int, mask: int) -> int:
         return end
     pattern = EACH_ROW * mask
     hits = (desk.fired[row >> 3] & pattern) >> ((row & 7) << 3)
-    while hits == 0:
+    while hits == 0 and row < end:
         row = (row >> 3 << 3) + 8
-        if row >= end:
-            return end
-        hits = desk.fired[row >> 3] & pattern
-    while hits & 255 == 0:
+        if row < end:
+            hits = desk.fired[row >> 3] & pattern
+    while hits != 0 and hits & 255 == 0:
         row += 1
         hits >>= 8
     return min(row, end)
 
 
-def next_exit(desk: Desk, instrument: int, row: int, earliest: int) -> int:
-    """Return the first row on which the position is to be left, or the end of the rows.
+def stopped_at(desk: Desk, instrument: int, earliest: int, latest: int) -> int:
+    """Return the first row on which the risk block leaves the position, or `latest`.
 
     Args:
-        desk: The peak in its book grows with the rows that are passed.
+        desk: The peak in its book grows with the rows that are passed, `latest` included.
         instrument: Held.
-        row: The first row that the peak does not know yet.
         earliest: The first row on which a decision may be made.
+        latest: The row on which an exit rule fires, or the end of the rows.
     """
     book, rules = desk.book, desk.rules
-    end = next_fired(desk, earliest, book[instrument, END], rules[EXITS])
     stop, trail, take = rules[STOP_LOSS], rules[TRAILING_STOP], rules[TAKE_PROFIT]
     if stop == 0 and trail == 0 and take == 0:
-        return end
+        return latest
     entry, peak = book[instrument, ENTRY], book[instrument, PEAK]
-    for at in range(row, min(end + 1, book[instrument, END])):
+    end = min(latest + 1, book[instrument, END])
+    at, is_hit = book[instrument, PEAK_ROW], False
+    while at < end and not is_hit:
         close = price_of(desk, CLOSE, at)
         peak = max(peak, close)
-        is_hit = (
+        is_hit = at >= earliest and (
             is_stop_loss_hit(close, entry, stop)
             or is_trailing_stop_hit(close, peak, trail)
             or is_profit_taken(close, entry, take)
         )
-        if is_hit and at >= earliest:
-            end = at
-            break
-    book[instrument, PEAK] = peak
-    return end
+        at += 1
+    book[instrument, PEAK], book[instrument, PEAK_ROW] = peak, at
+    return at - 1 if is_hit else latest
 
 
 def row_at(desk: Desk, instrument: int, row: int, moment: int) -> int:
@@ -133,8 +131,6 @@ def row_at(desk: Desk, instrument: int, row: int, moment: int) -> int:
 def look_up_band(desk: Desk, instrument: int, row: int) -> None:
     """Put the limits of the row's session into the book."""
     book, session = desk.book, session_of(desk, instrument, row)
-    if book[instrument, BAND_SESSION] == session:
-        return
     book[instrument, BAND_SESSION] = session
     first = _session_start(desk, instrument, row, session)
     base, lower, upper = 0, 0, NO_UPPER
@@ -147,10 +143,9 @@ def look_up_band(desk: Desk, instrument: int, row: int) -> None:
 
 def _session_start(desk: Desk, instrument: int, row: int, session: int) -> int:
     low, high = desk.book[instrument, FIRST] - 1, row
-    if high - 1 > low and session_of(desk, instrument, high - 1) != session:
-        return high
     while high - low > 1:
-        middle = (low + high) >> 1
+        # The row before first: bars of a day have a session each.
+        middle = high - 1 if high == row else (low + high) >> 1
         if session_of(desk, instrument, middle) == session:
             high = middle
         else:
@@ -170,7 +165,8 @@ def can_fill(desk: Desk, instrument: int, row: int, locked: int) -> bool:
         row: The bar.
         locked: The limit at which the other side is missing: UPPER for a buy, LOWER for a sale.
     """
-    look_up_band(desk, instrument, row)
+    if desk.book[instrument, BAND_SESSION] != session_of(desk, instrument, row):
+        look_up_band(desk, instrument, row)
     price = price_of(desk, OPEN, row)
     if price < desk.book[instrument, LOWER] or price > desk.book[instrument, UPPER]:
         return False
@@ -183,23 +179,16 @@ def can_fill(desk: Desk, instrument: int, row: int, locked: int) -> bool:
     )
 
 
-def next_fill(desk: Desk, instrument: int, row: int, locked: int) -> int:
-    """Return the first row from `row` on that fills, or the end of the rows; see `can_fill`."""
-    end = desk.book[instrument, END]
-    while row < end and not can_fill(desk, instrument, row, locked):
-        row += 1
-    return row
-
-
 def order_terms(desk: Desk, instrument: int, row: int) -> tuple[int, int]:
     """Return lot, and the price at which a buy decided on the row's close reserves cash.
 
     That is the upper limit of the session that the order is for: of the next one after a bar that
     ends its session.
     """
-    look_up_band(desk, instrument, row)
     book, moment = desk.book, moment_of(desk, instrument, row)
     session = desk.times[moment, SESSION]
+    if book[instrument, BAND_SESSION] != session:
+        look_up_band(desk, instrument, row)
     rules = desk.ladders[book[instrument, CLASS], desk.sessions[session, EPOCH]]
     base, upper, close = (
         book[instrument, BASE],

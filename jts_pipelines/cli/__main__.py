@@ -28,6 +28,7 @@ COMMANDS = {
     "storage": Entry("jts_pipelines.cli.storage:storage", "Show, verify and move the tiers."),
     "strategy": Entry("jts_pipelines.cli.strategy:strategy", "Check and explain strategies."),
     "backtest": Entry("jts_pipelines.cli.backtest:backtest", "Run a strategy over the past."),
+    "bench": Entry("jts_pipelines.cli.bench:bench", "Measure JTS beside its peers."),
     "status": Entry("jts_pipelines.cli.status:status", "Show the parts of the running instance."),
     "doctor": Entry("jts_pipelines.cli.doctor:doctor", "Check this machine and configuration."),
 }

@@ -65,19 +65,27 @@ class Inliner:
                 return self._replaced(call, known, target)
             case ast.Expr(value=ast.Call() as call) if self._is_ours(call):
                 return self._replaced(call, known, None)
-            case ast.Assign(targets=[target], value=value):
-                node.value = self._value(value, known, before)
-                node.targets = [Folding(known).visit(target)]
-            case ast.AugAssign(target=target, value=value):
-                node.value = self._value(value, known, before)
-                node.target = Folding(known).visit(target)
-            case ast.Expr(value=value):
-                node.value = self._value(value, known, before)
-            case ast.Pass():
+            case ast.Assign() | ast.AugAssign() | ast.Expr():
+                self._plain(node, known, before)
+            case ast.AnnAssign(target=ast.Name() as name, value=ast.expr() as value):
+                return self._statement(ast.Assign([name], value), known, often)
+            case ast.While():
+                return self._repeated(node, known, often)
+            case ast.Pass() | ast.Break() | ast.Continue():
                 pass
             case _:
                 raise _StaysError
         return [*before, node]
+
+    def _plain(
+        self, node: ast.Assign | ast.AugAssign | ast.Expr, known: Known, before: list[ast.stmt]
+    ) -> None:
+        """Replace the calls on the right, and what is known on the left."""
+        node.value = self._value(node.value, known, before)
+        if isinstance(node, ast.Assign):
+            node.targets = [Folding(known).visit(target) for target in node.targets]
+        elif isinstance(node, ast.AugAssign):
+            node.target = Folding(known).visit(node.target)
 
     def _branch(self, node: ast.If, known: Known, often: frozenset[str]) -> list[ast.stmt]:
         before: list[ast.stmt] = []
@@ -88,6 +96,16 @@ class Inliner:
         node.body = self._statements(node.body, dict(known), often) or [ast.Pass()]
         node.orelse = self._statements(node.orelse, dict(known), often)
         return [*before, node]
+
+    def _repeated(self, node: ast.While, known: Known, often: frozenset[str]) -> list[ast.stmt]:
+        before: list[ast.stmt] = []
+        test = self._value(node.test, known, before)
+        body = self._statements(node.body, dict(known), often)
+        if before:
+            # What the condition calls is computed in every turn.
+            leave = ast.If(ast.UnaryOp(ast.Not(), test), [ast.Break()], [])
+            return [ast.While(ast.Constant(value=True), [*before, leave, *body], [])]
+        return [ast.While(test, body, [])]
 
     def _value(self, node: ast.expr, known: Known, before: list[ast.stmt]) -> ast.expr:
         """Return an expression without calls of ours; what they became is put before."""
@@ -103,7 +121,7 @@ class Inliner:
             case ast.IfExp():
                 return self._chosen(node, known, before)
             case ast.BoolOp():
-                raise _StaysError
+                return self._joined(node, known, before)
         for name, value in ast.iter_fields(node):
             if isinstance(value, ast.expr):
                 setattr(node, name, self._value(value, known, before))
@@ -125,6 +143,23 @@ class Inliner:
             value = self._value(side, known, inner)
             sides.append([*inner, ast.Assign([ast.Name(name, ast.Store())], value)])
         before.append(ast.If(test, sides[0], sides[1]))
+        return ast.Name(name, ast.Load())
+
+    def _joined(self, node: ast.BoolOp, known: Known, before: list[ast.stmt]) -> ast.expr:
+        """Turn `and` and `or` with calls into branches; what comes later may not be needed."""
+        self._count += 1
+        name = f"joined__{self._count}"
+        inner = before
+        for place, each in enumerate(node.values):
+            value = self._value(each, known, inner)
+            inner.append(ast.Assign([ast.Name(name, ast.Store())], value))
+            if place + 1 < len(node.values):
+                so_far: ast.expr = ast.Name(name, ast.Load())
+                if isinstance(node.op, ast.Or):
+                    so_far = ast.UnaryOp(ast.Not(), so_far)
+                branch = ast.If(so_far, [], [])
+                inner.append(branch)
+                inner = branch.body
         return ast.Name(name, ast.Load())
 
     def _is_ours(self, node: ast.AST) -> bool:

@@ -19,10 +19,10 @@ from jts_trading.dsl.folding import Folding, whole_of
 from jts_trading.dsl.inline import Inliner
 
 _COLUMNS = {
-    "open_": "float(prices[0, row])",
-    "high": "float(prices[1, row])",
-    "low": "float(prices[2, row])",
-    "close": "float(prices[3, row])",
+    "open_": "float(prices[row, 0])",
+    "high": "float(prices[row, 1])",
+    "low": "float(prices[row, 2])",
+    "close": "float(prices[row, 3])",
     "volume": "float(volumes[row])",
     "tf_closed": "frames_closed[row]",
     "session": "sessions[moments[row + shift[instrument]]]",
@@ -45,7 +45,7 @@ def lower_step(source: str) -> str:
 
     `run_rows(prices, volumes, frames_closed, moments, shift, sessions, offsets, state, masks,
     first, last)` starts at each instrument from `first` to before `last` with a fresh state and
-    writes the mask of each of its rows to `masks`. Prices are [open high low close, row] and
+    writes the mask of each of its rows to `masks`. Prices are [row, open high low close] and
     volumes are in whole units; `frames_closed` is empty where a plan has one time frame;
     `sessions` holds the trading day of an instant, and the instant of a row stands in `moments` at
     row + shift of the instrument. `state` has the size of the plan's and is left as after the last

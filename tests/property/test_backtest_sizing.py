@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jts_pipelines.backtest.kernel_text import portfolio_text
+from jts_pipelines.backtest.kernel_text import sizing_text
 from jts_trading.kernels.loader import load
 from jts_trading.strategy import sizing, stops
 
@@ -23,7 +23,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     """The module that a backtest runs."""
     root = tmp_path_factory.getbasetemp()
     shared = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
-    return load(portfolio_text(), shared / "kernels", allocates=False)
+    return load(sizing_text(), shared / "kernels")
 
 
 @settings(max_examples=300, deadline=None)

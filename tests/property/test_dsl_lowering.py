@@ -56,7 +56,7 @@ class Rows:
             bars.append(
                 (opened, max(opened, price) + reach, max(min(opened, price) - reach, 1), price)
             )
-        self.prices = np.array(bars, np.int32).T.copy()
+        self.prices = np.array(bars, np.int32)
         self.volume = np.array([chance.choice((1, 7, 5_000)) for _ in range(count)], np.int32)
         self.closed = np.array([chance.choice((0, 0, 1, 3)) for _ in range(count)], np.uint8)
         self.sessions = np.sort(np.array([chance.randint(19_800, 19_830) for _ in range(count)]))
@@ -72,7 +72,7 @@ class Rows:
                 extra = (int(self.sessions[row]),) if "session" in plan.needs else ()
                 masks[row] = module.step(
                     state,
-                    *(float(price) for price in self.prices[:, row]),
+                    *(float(price) for price in self.prices[row]),
                     float(self.volume[row]),
                     int(self.closed[row]),
                     *extra,

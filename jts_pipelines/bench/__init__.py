@@ -1,0 +1,1 @@
+"""Benchmarks: which rows there are, who runs in each, and what is printed."""
