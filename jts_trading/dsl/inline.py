@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from jts_trading.dsl.folding import Folding, whole_of
+from jts_trading.dsl.reach import Path, mark_path
 
 Known = dict[str, ast.expr]
 
@@ -31,6 +32,7 @@ class Inliner:
     def __init__(self, functions: dict[str, ast.FunctionDef]) -> None:
         self.functions = functions
         self._count = 0
+        self._path: Path = ()
         self.kept: set[str] = set()
 
     def body_of(self, name: str, results: Sequence[str]) -> list[ast.stmt]:
@@ -202,8 +204,14 @@ class Inliner:
         targets = target.elts if isinstance(target, ast.Tuple) else [target] if target else []
         results = [f"result__{number}_{place}" for place in range(len(targets))]
         body = [_Renaming(names).visit(copy.deepcopy(each)) for each in definition.body]
+        path = (*self._path, number)
+        mark_path(body, path)
         renamed = frozenset(f"{local}__{number}" for local in often)
-        found += self._statements(_branched(body, results), {}, renamed)
+        outer, self._path = self._path, path
+        try:
+            found += self._statements(_branched(body, results), {}, renamed)
+        finally:
+            self._path = outer
         for each, result in zip(targets, results, strict=True):
             found.append(ast.Assign([each], ast.Name(result, ast.Load())))
         return found

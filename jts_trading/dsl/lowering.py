@@ -6,17 +6,15 @@ keeps in registers, and only windows stay in the state. The bits are those of `s
 and in the state that is left at the end; `tests/property/test_dsl_lowering.py` holds both
 together for every indicator and for generated strategies.
 
-That slots can become variables rests on the invariant of `indicators.definition`: what a step
-reaches by a computed index it never reaches by a plain number.
+Which slots can become variables is worked out by `reach`, from the invariants of
+`indicators.definition`.
 """
 
 import ast
-import copy
 from collections.abc import Iterable
-from itertools import product
 
-from jts_trading.dsl.folding import Folding, whole_of
 from jts_trading.dsl.inline import Inliner
+from jts_trading.dsl.reach import reached_slots, slot_of
 
 _COLUMNS = {
     "open_": "float(prices[row, 0])",
@@ -55,7 +53,7 @@ def lower_step(source: str) -> str:
     functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
     inliner = Inliner(functions)
     body = inliner.body_of("step", ["mask"])
-    scalars = Scalars(_walked(body))
+    scalars = Scalars(reached_slots(body))
     body = [scalars.visit(node) for node in body]
     scalars.settle()
     lines = [
@@ -77,11 +75,11 @@ class Scalars(ast.NodeTransformer):
     A slot that is only ever read as a whole number is kept as one.
 
     Args:
-        walked: Slots that loops reach, which stay in the state.
+        reached: Slots that computed indices may reach, which stay in the state.
     """
 
-    def __init__(self, walked: frozenset[int]) -> None:
-        self._walked = walked
+    def __init__(self, reached: frozenset[int]) -> None:
+        self._reached = reached
         self._as_float: set[int] = set()
         self._names: dict[int, list[ast.Name]] = {}
         self._stored: list[tuple[int, ast.Assign]] = []
@@ -148,8 +146,8 @@ class Scalars(ast.NodeTransformer):
         return [f"state[{slot}] = s{slot}" for slot in sorted(self._names)]
 
     def _slot(self, node: ast.expr | None) -> int | None:
-        slot = _slot_of(node)
-        return None if slot in self._walked else slot
+        slot = slot_of(node)
+        return None if slot in self._reached else slot
 
     def _name(self, slot: int, context: ast.expr_context) -> ast.Name:
         name = ast.Name(f"s{slot}", context)
@@ -158,37 +156,6 @@ class Scalars(ast.NodeTransformer):
 
 
 _STATE = ast.Name("state", ast.Load())
-
-
-def _slot_of(node: ast.expr | None) -> int | None:
-    if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
-        return whole_of(node.slice) if node.value.id == "state" else None
-    return None
-
-
-def _walked(body: Iterable[ast.stmt]) -> frozenset[int]:
-    """Return the slots that loops between plain numbers reach by their counter."""
-    found: set[int] = set()
-    loops = [n for node in body for n in ast.walk(node) if isinstance(n, ast.For)]
-    for loop in loops:
-        turns = _turns(loop.iter)
-        places = [n for n in ast.walk(loop) if isinstance(n, ast.Subscript)]
-        if turns is None or not isinstance(loop.target, ast.Name):
-            continue
-        for place, turn in product(places, turns):
-            known = Folding({loop.target.id: ast.Constant(turn)})
-            slot = whole_of(known.visit(copy.deepcopy(place.slice)))
-            if slot is not None:
-                found.add(slot)
-    return frozenset(found)
-
-
-def _turns(iterated: ast.expr) -> range | None:
-    if not (isinstance(iterated, ast.Call) and ast.unparse(iterated.func) == "range"):
-        return None
-    bounds = [whole_of(bound) for bound in iterated.args]
-    known = [bound for bound in bounds if bound is not None]
-    return range(*known) if len(known) == len(bounds) else None
 
 
 def _start(init_state: ast.FunctionDef) -> list[str]:

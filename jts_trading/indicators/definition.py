@@ -22,9 +22,9 @@ The docstring of a step is part of its definition: after the first sentence, par
 `Formula:`, `Source:` and, where the general rule is not all, `Null:` become the page
 `docs/indicators.md`; `Slots:` is for those who change the step.
 
-Invariants: a step reads and writes only `state[at : at + state_size]`. A slot that it reaches by a
-plain number (`at + 1`) it never reaches by a computed one, but for the counter of a loop between
-plain numbers: a backtest keeps such slots in registers (`dsl.lowering`).
+Invariants: a step reads and writes only `state[at : at + state_size]`. A computed index is a plain
+number plus something that is not negative (`at + 2 + place`): a backtest keeps the slots below
+that number in registers (`dsl.reach`).
 """
 
 from collections.abc import Callable, Mapping
