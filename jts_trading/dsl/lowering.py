@@ -72,7 +72,7 @@ def lower_step(source: str) -> str:
 class Scalars(ast.NodeTransformer):
     """Turns slots that stand in a text as plain numbers into variables.
 
-    A slot that is only ever read as a whole number is kept as one.
+    A slot that is read, and only as a whole number, is kept as one.
 
     Args:
         reached: Slots that computed indices may reach, which stay in the state.
@@ -81,6 +81,7 @@ class Scalars(ast.NodeTransformer):
     def __init__(self, reached: frozenset[int]) -> None:
         self._reached = reached
         self._as_float: set[int] = set()
+        self._as_whole: set[int] = set()
         self._names: dict[int, list[ast.Name]] = {}
         self._stored: list[tuple[int, ast.Assign]] = []
 
@@ -91,6 +92,7 @@ class Scalars(ast.NodeTransformer):
             slot = self._slot(inner)
             if slot is not None:
                 # What the call becomes is settled when all reads are known.
+                self._as_whole.add(slot)
                 node.args = [self._name(slot, ast.Load())]
                 return node
         self.generic_visit(node)
@@ -129,21 +131,22 @@ class Scalars(ast.NodeTransformer):
     def settle(self) -> None:
         """Decide, once all slots are known, in which type each is kept."""
         for slot, node in self._stored:
-            kind = "float" if slot in self._as_float else "int"
+            kind = "int" if self._is_whole(slot) else "float"
             node.value = ast.Call(ast.Name(kind, ast.Load()), [node.value], [])
 
     def loads(self) -> list[str]:
         """Return lines that take all slots out of the state."""
         return [
-            f"s{slot} = state[{slot}]"
-            if slot in self._as_float
-            else f"s{slot} = int(state[{slot}])"
+            f"s{slot} = int(state[{slot}])" if self._is_whole(slot) else f"s{slot} = state[{slot}]"
             for slot in sorted(self._names)
         ]
 
     def stores(self) -> list[str]:
         """Return lines that put all slots back."""
         return [f"state[{slot}] = s{slot}" for slot in sorted(self._names)]
+
+    def _is_whole(self, slot: int) -> bool:
+        return slot in self._as_whole and slot not in self._as_float
 
     def _slot(self, node: ast.expr | None) -> int | None:
         slot = slot_of(node)

@@ -77,19 +77,21 @@ def _values(nodes: list[ast.AST]) -> dict[str, list[ast.expr]]:
 
 
 def _lowest(node: ast.expr, values: dict[str, list[ast.expr]], seen: frozenset[str]) -> int:
-    """Return the number from which an index counts."""
+    """Return the number from which an index counts; 0 where its text does not say."""
+    found = 0
     match node:
         case ast.Constant():
-            return whole_of(node) or 0
+            found = whole_of(node) or 0
         case ast.Name(id=name) if name in values and name not in seen:
-            return min(_lowest(each, values, seen | {name}) for each in values[name])
+            found = min(_lowest(each, values, seen | {name}) for each in values[name])
         case ast.BinOp(left=left, op=ast.Add(), right=right):
-            return _lowest(left, values, seen) + _lowest(right, values, seen)
+            found = _lowest(left, values, seen) + _lowest(right, values, seen)
         case ast.IfExp(body=body, orelse=other):
-            return min(_lowest(body, values, seen), _lowest(other, values, seen))
+            found = min(_lowest(body, values, seen), _lowest(other, values, seen))
         case ast.Call(func=ast.Name(id="range"), args=bounds):
             known = [number for b in bounds if (number := whole_of(b)) is not None]
             if len(known) == len(bounds):
-                return min(range(*known), default=0)
-            return min(_lowest(each, values, seen) for each in bounds[:2])
-    return 0
+                found = min(range(*known), default=0)
+            else:
+                found = min(_lowest(each, values, seen) for each in bounds[:2])
+    return found

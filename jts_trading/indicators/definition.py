@@ -23,8 +23,9 @@ The docstring of a step is part of its definition: after the first sentence, par
 `docs/indicators.md`; `Slots:` is for those who change the step.
 
 Invariants: a step reads and writes only `state[at : at + state_size]`. A computed index is a plain
-number plus something that is not negative (`at + 2 + place`): a backtest keeps the slots below
-that number in registers (`dsl.reach`).
+number plus something that is not negative (`at + 2 + place`), and the slots from that number on
+belong to the function with that index and those that it calls or that call it: a backtest keeps
+all others in registers (`dsl.reach`).
 """
 
 from collections.abc import Callable, Mapping

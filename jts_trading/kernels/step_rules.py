@@ -2,7 +2,8 @@
 
 Compiled code checks no bounds: a step that writes outside its slots would damage the state of
 others. So each one is first run as plain Python over made-up bars, on a state that refuses every
-other slot; what it reads, what it calls and its null rule are checked as well.
+other slot; what it reads, what it calls and its null rule are checked as well. A backtest runs
+the batch form of a step (`dsl.lowering`), so that is tried beside it.
 """
 
 import ast
@@ -10,14 +11,17 @@ import inspect
 import math
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jts_trading.domain.errors import TerminalError
 from jts_trading.dsl.emit import function_text
 from jts_trading.dsl.grammar import COLUMNS, NAME_LENGTH_MAX, QUOTE_COLUMNS, RESERVED
+from jts_trading.dsl.lowering import ROWS_FUNCTION, lower_step
 from jts_trading.indicators.catalog import NATIVE
 from jts_trading.indicators.definition import (
     PRICE_SCALE,
@@ -28,6 +32,7 @@ from jts_trading.indicators.definition import (
 )
 
 BARS = 400
+Floats = NDArray[np.float64]
 INPUTS = (*COLUMNS, SESSION, PRICE_SCALE)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 # What a step may call besides `math` and the functions that its definition names.
@@ -188,6 +193,7 @@ def _check_run(definition: Definition, settings: Settings, *, is_usual: bool) ->
             raise OwnIndicatorError(f"has a value on bar {number + 1}, its warmup says {warmup}")
         if number % 7 == 0:
             _check_null(definition, state, values, inputs)
+    _check_batch(definition, values, size)
     # The smallest window of all may have no deviation, no range, no change.
     if is_usual and not definition.waits_for and any(map(math.isnan, found)):
         raise OwnIndicatorError(f"has no value after {number + 1} bars, its warmup says {warmup}")
@@ -206,6 +212,78 @@ def _check_null(
             raise OwnIndicatorError(f"has a value where {name} is null")
         if repr(state.values) != before:
             raise OwnIndicatorError(f"changes its state where {name} is null")
+
+
+def _check_batch(definition: Definition, values: Sequence[float], size: int) -> None:
+    """Check that the batch form of a step leaves the state, and compares, as the step does."""
+    source = _strategy_of(definition, values, size)
+    bars = _bars(BARS)
+    stepped = _ran(source, size, lambda module, state: _step_all(module, state, bars))
+    at_once = _ran(lower_step(source), size, lambda module, state: _run_all(module, state, bars))
+    if stepped != at_once:
+        raise OwnIndicatorError(
+            "its functions reach the same slots by plain numbers and by computed ones; accepted: "
+            "a computed index is a plain number plus something that is not negative, and slots "
+            "from that number on belong to one function and those that it calls"
+        )
+
+
+def _strategy_of(definition: Definition, values: Sequence[float], size: int) -> str:
+    """Return a source, as the compiler writes it, that compares each output with the close."""
+    columns = {"open": "open_", SESSION: "session", PRICE_SCALE: "100.0", "spread": "close"}
+    inputs = [columns.get(name, name) for name in definition.inputs]
+    arguments = ", ".join(["state", "0", *map(repr, values), *inputs])
+    outputs = [f"v{number}" for number in range(len(definition.outputs))]
+    masks = " | ".join(f"(({v} > close) << {bit})" for bit, v in enumerate(outputs[:60]))
+    step = (
+        "def step(state, open_, high, low, close, volume, tf_closed, session):\n"
+        f"    {', '.join(outputs)} = {definition.step.__name__}({arguments})\n"
+        f"    fired = {masks}\n"
+        "    return fired"
+    )
+    functions = {f.__name__: f for f in (*definition.uses, definition.step)}
+    start = f"def init_state(state):\n    state[0:{size}] = 0.0"
+    return "\n\n".join(("import math", *map(function_text, functions.values()), start, step))
+
+
+def _ran(
+    source: str, size: int, run: Callable[[dict[str, Any], Floats], list[int]]
+) -> tuple[list[int], bytes]:
+    """Return the masks of a source over bars, and the bits of the state that is left."""
+    module: dict[str, Any] = {"float": np.float64}
+    exec(compile(source, "<step>", "exec"), module)  # noqa: S102 - checked above
+    state = np.zeros(size)
+    return run(module, state), state.tobytes()
+
+
+def _step_all(module: dict[str, Any], state: Floats, bars: list[dict[str, float]]) -> list[int]:
+    module["init_state"](state)
+    return [
+        int(
+            module["step"](
+                state, *(np.float64(bar[name]) for name in COLUMNS), 0, int(bar[SESSION])
+            )
+        )
+        for bar in bars
+    ]
+
+
+def _run_all(module: dict[str, Any], state: Floats, bars: list[dict[str, float]]) -> list[int]:
+    masks = np.zeros(len(bars), np.int64)
+    module[ROWS_FUNCTION](
+        np.array([[bar[name] for name in COLUMNS[:4]] for bar in bars]),
+        np.array([bar["volume"] for bar in bars]),
+        np.zeros(len(bars), np.uint8),
+        np.arange(len(bars), dtype=np.int32),
+        np.zeros(1, np.int64),
+        np.array([bar[SESSION] for bar in bars], np.int64),
+        np.array([0, len(bars)], np.int64),
+        state,
+        masks,
+        0,
+        1,
+    )
+    return [int(mask) for mask in masks]
 
 
 def _outputs(definition: Definition, found: object) -> tuple[float, ...]:

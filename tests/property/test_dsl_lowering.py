@@ -187,3 +187,15 @@ def test_indicator_when_lowered_and_compiled_then_bits_are_equal(
 ) -> None:
     """Averages, windows with squares, loops, a function that stays a call."""
     assert agree(text_of(name), Rows(5, 400), compiled) > 0
+
+
+def test_prices_of_orders_when_lowered_then_are_those_of_the_step() -> None:
+    """A slot that a step only writes keeps its fractions, and null where nothing fired."""
+    text = (
+        'strategy("T") { entry.long { when (close > close[1]) '
+        '{ buy("5%", type: "limit", price: close * 0.9955) } } '
+        "exit.long { when (close < close[3]) "
+        '{ sell("all", type: "stop", stop: SMA(3) / 7) } } }'
+    )
+
+    assert agree(text, Rows(3, 90)) > 0

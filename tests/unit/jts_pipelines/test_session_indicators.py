@@ -1,16 +1,46 @@
 """Indicators that start afresh with each session, from a text to the fired rules of a backtest."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jts_pipelines.backtest.columns import Bars
-from jts_pipelines.backtest.kernel_text import signals_text
+from jts_pipelines.backtest.signals import fire_rules
 from jts_trading.dsl.compiler import compile_strategy
+from jts_trading.dsl.lowering import lower_step
 from jts_trading.dsl.plan import Plan
 from jts_trading.kernels.loader import load
 
 SESSIONS = np.array([19_900, 19_900, 19_900, 19_901, 19_901, 19_904, 19_904, 19_904])
+
+
+@dataclass(frozen=True)
+class Given:
+    """Bars of two instruments as columns, those in which nothing traded among them."""
+
+    high: NDArray[np.int64]
+    low: NDArray[np.int64]
+    close: NDArray[np.int64]
+    volume: NDArray[np.int64]
+    is_traded: NDArray[np.bool_]
+    closed: NDArray[np.uint8]
+    session: NDArray[np.int64]
+
+    def traded(self) -> Bars:
+        """Return what a backtest hands to the compiled pass: the bars that traded."""
+        kept = self.is_traded
+        prices = np.stack((self.close - 1, self.high, self.low, self.close), axis=1)
+        return Bars(
+            offsets=np.array([0, kept[:8].sum(), kept.sum()]),
+            prices=prices[kept].astype(np.int32),
+            volume=self.volume[kept],
+            frames_closed=self.closed[kept],
+            moments=(np.arange(16) % 8)[kept].astype(np.int32),
+            shift=np.zeros(2, np.int64),
+            sessions=SESSIONS,
+        )
 
 
 def strategy(condition: str, before: str = "") -> Plan:
@@ -19,33 +49,32 @@ def strategy(condition: str, before: str = "") -> Plan:
     return compile_strategy(text)
 
 
-def bars(*, closed: int = 0) -> Bars:
+def bars(*, closed: int = 0) -> Given:
     """Return two instruments over three sessions; the second one is not traded on every bar."""
     rng = np.random.default_rng(4)
     count = 2 * len(SESSIONS)
-    close = 1_000.0 + rng.integers(-9, 10, count)
+    close = 1_000 + rng.integers(-9, 10, count)
     traded = np.ones(count, np.bool_)
     traded[[9, 12]] = False
     session = np.tile(SESSIONS, 2)
     changed = np.diff(session, prepend=session[0]) != 0
-    return Bars(
-        offsets=np.array([0, 8, 16]),
-        open=close - 1.0,
-        high=close + 3.0,
-        low=close - 2.0,
+    return Given(
+        high=close + 3,
+        low=close - 2,
         close=close,
-        volume=rng.integers(1, 100, count).astype(float),
+        volume=rng.integers(1, 100, count),
         is_traded=traded,
-        frames_closed=changed.astype(np.int64) * closed,
+        closed=changed.astype(np.uint8) * np.uint8(closed),
         session=session,
     )
 
 
-def fired(plan: Plan, given: Bars, folder: Path) -> list[int]:
-    """Return the rule masks of the compiled pass."""
+def fired(plan: Plan, given: Given, folder: Path) -> list[int]:
+    """Return the rule masks of the compiled pass; none fire where nothing traded."""
+    kernel = load(lower_step(plan.source), folder, allocates=False)
+    found = fire_rules(kernel, given.traded(), state_size=plan.state_size, rules=len(plan.rules))
     masks = np.zeros(len(given.close), np.int64)
-    kernel = load(signals_text(plan.source, plan.needs), folder)
-    kernel.evaluate_rules(given, np.zeros(plan.state_size), masks)
+    masks[given.is_traded] = found[: int(given.is_traded.sum())]
     return masks.tolist()
 
 
@@ -101,4 +130,5 @@ def test_plan_when_no_indicator_reads_the_session_then_the_step_has_no_such_argu
 
     assert plan.needs == ("close",)
     assert "session" not in plan.source
-    assert "session" not in signals_text(plan.source, plan.needs).replace("bars.session", "")
+    lowered = lower_step(plan.source)
+    assert "session" not in lowered.replace("moments, shift, sessions, offsets", "")

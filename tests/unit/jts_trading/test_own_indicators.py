@@ -113,6 +113,47 @@ def test_own_indicators_when_there_is_no_folder_then_the_native_ones(tmp_path: P
         compile_strategy(TEXT)
 
 
+SHARED = '''
+from jts_trading.indicators.definition import CLOSE, VALUE, Definition
+
+
+def put_step(state, at, x):
+    """Put a value into the older or the newer one of two slots."""
+    place = int(state[at])
+    state[at + 1 + place] = x
+    state[at] = 1 - place
+
+
+def both_step(state, at):
+    """Return the sum of two slots."""
+    return state[at + 1] + state[at + 2]
+
+
+def two_step(state, at, x):
+    """Return the sum of the last two values."""
+    if x != x:
+        return x
+    put_step(state, at, x)
+    return both_step(state, at)
+
+
+INDICATORS = (
+    Definition(
+        name="Pair", summary="two", inputs=CLOSE, parameters=(), outputs=(VALUE,),
+        step=two_step, state_size=lambda s: 3, warmup=lambda s: 1, uses=(put_step, both_step),
+    ),
+)
+'''
+
+
+def test_own_indicator_when_two_functions_share_a_window_then_refused(tmp_path: Path) -> None:
+    """The batch form keeps slots in registers by an invariant that such a step breaks."""
+    (tmp_path / "pair.py").write_text(SHARED, encoding="utf-8")
+
+    with pytest.raises(OwnIndicatorError, match="Pair: its functions reach the same slots"):
+        load_catalog(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
