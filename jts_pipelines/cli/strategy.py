@@ -96,6 +96,56 @@ def new(file: Path, *, name: str | None, force: bool) -> None:
     click.echo(f"{file}: written; check it with: jts strategy check {file}")
 
 
+@strategy.command()
+@file_argument
+@click.option(
+    "--check", "only_check", is_flag=True, help="Change nothing; exit with 1 if it would."
+)
+def fmt(file: Path, *, only_check: bool) -> None:
+    """Lay a strategy text out in the one way; comments stay.
+
+    FILE is the text, which is replaced; - reads stdin and writes stdout.
+    """
+    from jts_trading.dsl.errors import StrategyError
+    from jts_trading.dsl.formatting import format_text
+
+    text = _read_text(file)
+    try:
+        formatted = format_text(text, file=_name_of(file))
+    except StrategyError as error:
+        show_refusal(error, as_json=False)
+        raise
+    is_same = formatted.encode() == text
+    if only_check:
+        if not is_same:
+            message = f"{file} is laid out differently; jts strategy fmt {file} changes it"
+            raise console.CommandError(message, console.CHECK_FAILED)
+        click.echo(f"{file}: laid out as it should be")
+    elif _name_of(file) == _STDIN:
+        click.echo(formatted, nl=False)
+    elif is_same:
+        click.echo(f"{file}: unchanged")
+    else:
+        file.write_text(formatted, encoding="utf-8")
+        click.echo(f"{file}: formatted")
+
+
+_STDIN = "<stdin>"
+
+
+def _name_of(file: Path) -> str:
+    return _STDIN if str(file) == "-" else str(file)
+
+
+def _read_text(file: Path) -> bytes:
+    from jts_trading.dsl.grammar import TEXT_BYTES_MAX
+
+    with click.open_file(str(file), "rb") as opened:
+        # One byte more than is accepted is enough to refuse a text by its size.
+        found: bytes = opened.read(TEXT_BYTES_MAX + 1)
+    return found
+
+
 def read_plan(file: Path, assignments: tuple[str, ...]) -> "Plan":
     """Compile the text of a file with parameters as given on the command line.
 
@@ -106,17 +156,12 @@ def read_plan(file: Path, assignments: tuple[str, ...]) -> "Plan":
     """
     from jts_trading.config.settings import load_settings
     from jts_trading.dsl.compiler import compile_strategy
-    from jts_trading.dsl.grammar import TEXT_BYTES_MAX
     from jts_trading.kernels.own_indicators import load_catalog
 
     params = assigned(assignments)
-    is_stdin = str(file) == "-"
-    with click.open_file(str(file), "rb") as opened:
-        # One byte more than is accepted is enough to refuse a text by its size.
-        text = opened.read(TEXT_BYTES_MAX + 1)
     return compile_strategy(
-        text,
-        file="<stdin>" if is_stdin else str(file),
+        _read_text(file),
+        file=_name_of(file),
         params=params,
         catalog=load_catalog(load_settings().indicators.own),
     )

@@ -16,13 +16,19 @@ from jts_trading.dsl.syntax import Literal
 
 @dataclass(slots=True)
 class Cursor:
-    """The place of a parser in its text."""
+    """The place of a parser in its text.
+
+    `entries` are the offsets at which an entry of a block begins, `blocks` the offset of the
+    closing brace of a block by that of its opening one: what a formatter needs to know.
+    """
 
     source: SourceText
     _stream: Iterator[Token]
     _ahead: list[Token] = field(default_factory=list)
     _nodes: int = 0
     _depth: int = 0
+    entries: set[int] = field(default_factory=set)
+    blocks: dict[int, int] = field(default_factory=dict)
 
     def peek(self, distance: int = 0) -> Token:
         """Return a coming token without taking it."""

@@ -138,6 +138,22 @@ def tokens(source: SourceText) -> Iterator[Token]:
         yield Token(TokenKind.END, "", len(text))
 
 
+def pieces(source: SourceText) -> Iterator[tuple[int, str]]:
+    """Yield offset and text of every token and comment, as they are written.
+
+    Raises:
+        StrategyError: A character starts no token.
+    """
+    at = 0
+    while at < len(source.text):
+        match = _TOKEN.match(source.text, at)
+        if match is None:
+            raise _unexpected(source, at)
+        if match.group().strip():
+            yield at, match.group().rstrip()
+        at = match.end()
+
+
 def _token(source: SourceText, match: re.Match[str]) -> Token:
     at = match.start()
     if (name := match["name"]) is not None:

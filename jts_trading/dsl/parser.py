@@ -37,7 +37,15 @@ def parse(source: SourceText) -> Strategy:
     Raises:
         StrategyError: With line, column, what was found and what was expected.
     """
-    cursor = open_cursor(source)
+    return parse_at(open_cursor(source))
+
+
+def parse_at(cursor: Cursor) -> Strategy:
+    """Parse the text of a cursor, which knows where entries and blocks are afterwards.
+
+    Raises:
+        StrategyError: See `parse`.
+    """
     start = cursor.peek()
     if not cursor.take_word(Word.STRATEGY):
         raise cursor.unexpected(f'{Word.STRATEGY}("name") {{ ... }}')
@@ -66,9 +74,10 @@ def _entries(cursor: Cursor, parse_entry: Callable[[], None], where: str) -> Non
     while not cursor.is_sign("}"):
         if cursor.peek().kind is TokenKind.END:
             break
+        cursor.entries.add(cursor.peek().at)
         parse_entry()
         cursor.take_sign(",")
-    cursor.expect_sign("}", "", opened)
+    cursor.blocks[opened.at] = cursor.expect_sign("}", "", opened).at
 
 
 def _block(cursor: Cursor, parts: _Parts) -> None:

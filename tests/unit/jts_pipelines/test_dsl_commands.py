@@ -109,3 +109,20 @@ def test_set_when_malformed_then_usage_error(tmp_path: Path, assignment: str) ->
 
     assert isinstance(error, Exception)
     assert console.exit_code_of(error) == console.BAD_USAGE
+
+
+def test_fmt_when_called_then_file_is_laid_out(tmp_path: Path) -> None:
+    """`--check` only says so with exit code 1; stdin goes to stdout; a refusal has its place."""
+    path = tmp_path / "x.jts"
+    path.write_text('strategy( "T" ) {  entry.long{when(close>1){buy( 1 )}}  }')
+    formatted = 'strategy("T") { entry.long { when (close > 1) { buy(1) } } }\n'
+
+    refused = call("fmt", str(path), "--check")
+    assert isinstance(refused.exception, console.CommandError)
+    assert refused.exception.exit_code == console.CHECK_FAILED
+    assert call("fmt", "-", text=path.read_text()).stdout == formatted
+    assert call("fmt", str(path)).stdout.endswith(": formatted\n")
+    assert path.read_text() == formatted
+    assert call("fmt", str(path), "--check").exit_code == 0
+    assert call("fmt", str(path)).stdout.endswith(": unchanged\n")
+    assert isinstance(call("fmt", "-", text="strategy").exception, StrategyError)
