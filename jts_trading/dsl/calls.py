@@ -10,6 +10,7 @@ from jts_trading.dsl.errors import StrategyError, nearest
 from jts_trading.dsl.grammar import FUNCTION_WORDS, INDICATORS_MAX
 from jts_trading.dsl.names import Scope
 from jts_trading.dsl.values import Bound, Bundle, Fixed, Kind, Series, Value, describe
+from jts_trading.indicators.catalog import UnusableIndicatorError
 from jts_trading.indicators.definition import (
     EPOCH,
     PRICE_SCALE,
@@ -44,7 +45,10 @@ def resolve_call(resolver: ExpressionResolver, node: s.Call, frame: int) -> Boun
         StrategyError: It is unknown, or an argument is missing, unknown, given twice or out of
             range.
     """
-    definition = resolver.scope.catalog.find(node.name)
+    try:
+        definition = resolver.scope.catalog.find(node.name)
+    except UnusableIndicatorError as error:
+        raise resolver.refuse(str(error), node.at) from error
     if definition is None:
         raise resolver.refuse(
             f'unknown indicator "{node.name}"',

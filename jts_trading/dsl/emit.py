@@ -255,7 +255,7 @@ def emit_source(
     if is_traced:
         name, extras = "trace", f"{extras}, values"
     parts = [
-        "import math",
+        "\n".join(("import math", *_imports(program, live))),
         *_pasted(program, live),
         f"STATE_SIZE = {layout.size}",
         _initial(layout),
@@ -329,6 +329,12 @@ def _initial(layout: Layout) -> str:
         *(f"state[{first}:{last}] = 1.0" for first, last in layout.unknowns),
     ]
     return f"\n{_INDENT}".join(lines)
+
+
+def _imports(program: Program, live: frozenset[int]) -> list[str]:
+    nodes = (program.graph.nodes[number] for number in live)
+    found = (n.definition.imports for n in nodes if isinstance(n, g.Indicator))
+    return sorted({line for lines in found for line in lines})
 
 
 def _pasted(program: Program, live: frozenset[int]) -> list[str]:

@@ -66,7 +66,8 @@ def lower_step(source: str) -> str:
     kept = [
         ast.unparse(functions[name]) for name in sorted(_with_callees(inliner.kept, functions))
     ]
-    return "\n\n\n".join(("import math", *kept, text.strip())) + "\n"
+    imports = [ast.unparse(n) for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
+    return "\n\n\n".join(("\n".join(imports), *kept, text.strip())) + "\n"
 
 
 class Scalars(ast.NodeTransformer):

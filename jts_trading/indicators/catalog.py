@@ -47,6 +47,10 @@ FAMILIES: Mapping[str, tuple[Definition, ...]] = MappingProxyType(
 )
 
 
+class UnusableIndicatorError(ValueError):
+    """There is an indicator of this name, but strategies cannot use it; the message says why."""
+
+
 class Catalog:
     """Indicators by name and alias, whatever the case of the letters."""
 
@@ -75,7 +79,11 @@ class Catalog:
         return self._by_name.get(definition.name) is definition
 
     def find(self, name: str) -> Definition | None:
-        """Return the indicator of this name or alias, or None."""
+        """Return the indicator of this name or alias, or None.
+
+        Raises:
+            UnusableIndicatorError: There is one, but it cannot be used.
+        """
         return self._by_lower_name.get(name.lower())
 
 

@@ -110,7 +110,7 @@ class Definition:
     `state_size` counts float64 slots, `warmup` the bars with inputs until the first bar on which
     all outputs are defined (1: at once), `waits_for` what else has to pass. `constraint` returns
     what is wrong with a combination of parameters, or None. `sources` names the arguments that
-    replace the first inputs by any series.
+    replace the first inputs by any series. `imports` are lines that the step needs above it.
     """
 
     name: str
@@ -127,6 +127,7 @@ class Definition:
     aliases: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     waits_for: str = ""
+    imports: tuple[str, ...] = ()
 
     @property
     def source_names(self) -> tuple[str, ...]:

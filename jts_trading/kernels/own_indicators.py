@@ -22,12 +22,13 @@ from pathlib import Path
 from jts_trading.indicators.catalog import NATIVE, Catalog
 from jts_trading.indicators.definition import Definition
 from jts_trading.kernels.step_rules import OwnIndicatorError, check_definition
+from jts_trading.kernels.windowed import WideCatalog
 
 LIST = "INDICATORS"
 
 
 def load_catalog(folder: Path | None) -> Catalog:
-    """Return the native indicators and those of a folder.
+    """Return the native indicators, those of a folder, and the library's behind them.
 
     Args:
         folder: Where the files are; None for the native indicators only. Files whose name begins
@@ -38,7 +39,7 @@ def load_catalog(folder: Path | None) -> Catalog:
             be used, or its name is taken. The message names the file.
     """
     if folder is None:
-        return NATIVE
+        return WideCatalog(NATIVE.definitions.values())
     if not folder.is_dir():
         raise OwnIndicatorError(f"{folder}: is no folder of indicators")
     own: list[Definition] = []
@@ -46,7 +47,7 @@ def load_catalog(folder: Path | None) -> Catalog:
         if not path.name.startswith("_"):
             own += _read(path)
     try:
-        return Catalog((*NATIVE.definitions.values(), *own))
+        return WideCatalog((*NATIVE.definitions.values(), *own))
     except ValueError as error:
         raise OwnIndicatorError(f"{folder}: {error}") from error
 
