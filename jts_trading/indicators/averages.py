@@ -48,7 +48,7 @@ def ema_step(state: State, at: int, period: int, x: float) -> float:
 def wilder_step(state: State, at: int, period: int, x: float) -> float:
     """Return Wilder's average, weight 1 / period.
 
-    Formula: RMA = (RMA[1] * (period - 1) + x) / period, seeded with the simple mean of the first
+    Formula: RMA = RMA[1] + (x - RMA[1]) / period, seeded with the simple mean of the first
     `period` values
 
     Source: J. Welles Wilder, New Concepts in Technical Trading Systems (1978); TA-Lib RMA.
@@ -59,7 +59,8 @@ def wilder_step(state: State, at: int, period: int, x: float) -> float:
         return math.nan
     seen = state[at]
     if seen >= period:
-        average = (state[at + 1] * (period - 1.0) + x) / period
+        average = state[at + 1]
+        average += (x - average) * (1.0 / period)
         state[at + 1] = average
         return average
     total = state[at + 1] + x

@@ -49,9 +49,10 @@ def directional_step(
             return math.nan, math.nan, math.nan
     else:
         state[at] = period + 1.0
-        state[at + 4] += plus - state[at + 4] / period
-        state[at + 5] += minus - state[at + 5] / period
-        state[at + 6] += span - state[at + 6] / period
+        share = 1.0 / period
+        state[at + 4] += plus - state[at + 4] * share
+        state[at + 5] += minus - state[at + 5] * share
+        state[at + 6] += span - state[at + 6] * share
     return state[at + 4], state[at + 5], state[at + 6]
 
 

@@ -22,7 +22,7 @@ from jts_trading.indicators.definition import (
     period,
     whole,
 )
-from jts_trading.indicators.windows import lag_step, sum_step
+from jts_trading.indicators.windows import distance_step, lag_step, sum_step
 
 
 def rsi_step(state: State, at: int, period: int, x: float) -> float:
@@ -101,20 +101,7 @@ def cci_step(state: State, at: int, period: int, high: float, low: float, close:
     if math.isnan(total):
         return math.nan
     mean = total / period
-    # Four sums side by side: the processor adds them at once.
-    a, b, c, d = 0.0, 0.0, 0.0, 0.0
-    first = at + 2
-    last = first + period
-    while first + 4 <= last:
-        a += abs(state[first] - mean)
-        b += abs(state[first + 1] - mean)
-        c += abs(state[first + 2] - mean)
-        d += abs(state[first + 3] - mean)
-        first += 4
-    while first < last:
-        a += abs(state[first] - mean)
-        first += 1
-    deviation = ((a + b) + (c + d)) / period
+    deviation = distance_step(state, at, period, mean)
     return (price - mean) / (0.015 * deviation) if deviation > 0.0 else math.nan
 
 
@@ -402,7 +389,7 @@ OSCILLATORS = (
         step=cci_step,
         state_size=_sum_slots,
         warmup=whole,
-        uses=(sum_step,),
+        uses=(sum_step, distance_step),
     ),
     Definition(
         name="Ultimate",

@@ -18,7 +18,13 @@ from jts_trading.indicators.definition import (
     period,
     whole,
 )
-from jts_trading.indicators.windows import highest_step, lag_step, moments_step, sum_step
+from jts_trading.indicators.windows import (
+    distance_step,
+    highest_step,
+    lag_step,
+    moments_step,
+    sum_step,
+)
 
 
 def true_range_step(state: State, at: int, high: float, low: float, close: float) -> float:
@@ -119,11 +125,7 @@ def mean_deviation_step(state: State, at: int, period: int, x: float) -> float:
     total = sum_step(state, at, period, x)
     if math.isnan(total):
         return math.nan
-    mean = total / period
-    deviation = 0.0
-    for i in range(at + 2, at + 2 + period):
-        deviation += abs(state[i] - mean)
-    return deviation / period
+    return distance_step(state, at, period, total / period)
 
 
 def chaikin_volatility_step(
@@ -298,7 +300,7 @@ VOLATILITY = (
         step=mean_deviation_step,
         state_size=lambda s: 2 + whole(s),
         warmup=whole,
-        uses=(sum_step,),
+        uses=(sum_step, distance_step),
     ),
     Definition(
         name="ChaikinVolatility",

@@ -51,11 +51,9 @@ def obv_step(state: State, at: int, close: float, volume: float) -> float:
     """
     if math.isnan(close) or math.isnan(volume):
         return math.nan
-    total = state[at + 2]
-    if state[at] == 0.0 or close > state[at + 1]:
-        total += volume
-    elif close < state[at + 1]:
-        total -= volume
+    # Products, not branches: which way prices go is nothing that a processor can guess.
+    before = state[at + 1] if state[at] > 0.0 else close - 1.0
+    total = state[at + 2] + volume * (close > before) - volume * (close < before)
     state[at] = 1.0
     state[at + 1] = close
     state[at + 2] = total
@@ -162,8 +160,9 @@ def mfi_step(
     if math.isnan(before):
         return math.nan
     flow = price * volume
-    up = sum_step(state, at + 2, period, flow if price > before else 0.0)
-    down = sum_step(state, at + 4 + period, period, flow if price < before else 0.0)
+    # Products, not branches: which way prices go is nothing that a processor can guess.
+    up = sum_step(state, at + 2, period, flow * (price > before))
+    down = sum_step(state, at + 4 + period, period, flow * (price < before))
     return 100.0 * up / (up + down) if up + down != 0.0 else math.nan
 
 

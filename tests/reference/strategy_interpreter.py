@@ -50,7 +50,7 @@ def wilder(values: list[Number], n: int) -> float | None:
         return None
     average = sum(known[:n]) / n
     for value in known[n:]:
-        average = (average * (n - 1) + value) / n
+        average += (value - average) * (1.0 / n)
     return average
 
 
