@@ -3,11 +3,11 @@
     python benchmarks/indicators.py [--rows N] [--repeats N] [--engines jts,talib,...]
 
 Prints one JSON line per engine and case: `indicators-12` is the sum over the twelve,
-`indicators-11` that without VWAP, which polars-talib lacks, `indicators-<name>` each of them. Every
-engine runs in a process of its own on the same generated input, after a warm-up; seconds are the
-least of the repeats. `agrees` compares every value with TA-Lib's at 1e-9, from the bar on from
-which both are said to agree (docs/indicators.md). `jts-fused` computes all of them in one pass, as
-a strategy does. A peer that is not installed has a line with its error.
+`indicators-11` that without VWAP, which polars-talib lacks, `indicators-<name>` each of them.
+Every engine runs in a process of its own on the same generated input, after a warm-up; seconds
+are the least of the repeats. `agrees` compares every value with TA-Lib's at 1e-9, from the bar on
+from which both are said to agree (docs/indicators.md). `jts-fused` computes all of them in one
+pass, as a strategy does. A peer that is not installed has a line with its error.
 """
 
 import argparse
