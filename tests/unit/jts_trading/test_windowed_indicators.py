@@ -15,6 +15,7 @@ from jts_pipelines.backtest.kernel_text import signals_text
 from jts_trading.dsl.compiler import compile_strategy
 from jts_trading.dsl.errors import StrategyError
 from jts_trading.dsl.plan import Plan
+from jts_trading.engine.program import kernel_source
 from jts_trading.indicators.catalog import NATIVE, UnusableIndicatorError
 from jts_trading.indicators.definition import Unit
 from jts_trading.kernels.loader import load
@@ -57,6 +58,19 @@ def bars(count: int) -> Bars:
     )
 
 
+def warmed_up(plan: Plan, given: Bars, folder: Path) -> list[int]:
+    """Return the masks of the traded bars as the trader's warm-up has them."""
+    kernel = load(kernel_source(plan), folder)
+    columns = np.stack((given.open, given.high, given.low, given.close, given.volume), axis=1)
+    bars = columns[given.is_traded]
+    nothing, masks = np.zeros(len(bars), np.int64), np.zeros(len(bars), np.int64)
+    state = np.zeros(plan.state_size)
+    kernel.init_state(state, 1.0)
+    kernel.advance_bars(state, bars, nothing, nothing, masks)
+    found: list[int] = masks.tolist()
+    return found
+
+
 def test_name_of_the_library_when_called_then_asked_over_the_last_bars(
     tmp_path: Path, library: ModuleType
 ) -> None:
@@ -85,6 +99,8 @@ def test_name_of_the_library_when_called_then_asked_over_the_last_bars(
     assert fired.tolist() == live == expected
     assert 10 < sum(expected) < 50
     assert plan.warmup_bars == {"base": 12}
+    seen_live = [mask for mask, t in zip(live, given.is_traded, strict=True) if t]
+    assert warmed_up(plan, given, tmp_path) == seen_live
 
 
 def test_outputs_when_prices_are_in_ticks_then_the_library_sees_currency(
