@@ -3,17 +3,20 @@
 import importlib
 import math
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from jts_pipelines.backtest.columns import Bars
-from jts_pipelines.backtest.kernel_text import signals_text
+from jts_pipelines.backtest.signals import fire_rules
 from jts_trading.dsl.compiler import compile_strategy
 from jts_trading.dsl.errors import StrategyError
+from jts_trading.dsl.lowering import lower_step
 from jts_trading.dsl.plan import Plan
 from jts_trading.engine.program import kernel_source
 from jts_trading.indicators.catalog import NATIVE, UnusableIndicatorError
@@ -40,33 +43,53 @@ def strategy(condition: str, before: str = "") -> Plan:
     return compile_strategy(text, catalog=CATALOG)
 
 
-def bars(count: int) -> Bars:
-    """Return whole-tick bars of one instrument; a tenth is not traded."""
+@dataclass(frozen=True)
+class Given:
+    """Whole-tick bars of one instrument: [bar, open high low close], and which of them traded."""
+
+    prices: NDArray[np.int64]
+    volume: NDArray[np.int64]
+    is_traded: NDArray[np.bool_]
+
+    def bar(self, row: int) -> tuple[float, ...]:
+        """Return what a step takes of a bar."""
+        return (*map(float, self.prices[row]), float(self.volume[row]))
+
+    def traded(self) -> Bars:
+        """Return what a backtest hands to the compiled pass: the bars that traded."""
+        count = int(self.is_traded.sum())
+        return Bars(
+            offsets=np.array([0, count]),
+            prices=self.prices[self.is_traded],
+            volume=self.volume[self.is_traded],
+            frames_closed=np.zeros(0, np.uint8),
+            moments=np.arange(count, dtype=np.int32),
+            shift=np.zeros(1, np.int64),
+            sessions=np.zeros(count, np.int64),
+        )
+
+
+def bars(count: int) -> Given:
+    """Return bars of which a tenth is not traded."""
     rng = np.random.default_rng(3)
-    close = 2_000.0 + np.cumsum(rng.integers(-9, 10, count))
+    close = 2_000 + np.cumsum(rng.integers(-9, 10, count))
     opened = close + rng.integers(-4, 5, count)
-    return Bars(
-        offsets=np.array([0, count]),
-        open=opened,
-        high=np.maximum(opened, close) + 2.0,
-        low=np.minimum(opened, close) - 2.0,
-        close=close,
-        volume=rng.integers(1, 100, count).astype(float),
+    high, low = np.maximum(opened, close) + 2, np.minimum(opened, close) - 2
+    return Given(
+        prices=np.stack((opened, high, low, close), axis=1),
+        volume=rng.integers(1, 100, count),
         is_traded=rng.random(count) > 0.1,
-        frames_closed=np.zeros(count, np.int64),
-        session=np.zeros(count, np.int64),
     )
 
 
-def warmed_up(plan: Plan, given: Bars, folder: Path) -> list[int]:
+def warmed_up(plan: Plan, given: Given, folder: Path) -> list[int]:
     """Return the masks of the traded bars as the trader's warm-up has them."""
     kernel = load(kernel_source(plan), folder)
-    columns = np.stack((given.open, given.high, given.low, given.close, given.volume), axis=1)
-    bars = columns[given.is_traded]
-    nothing, masks = np.zeros(len(bars), np.int64), np.zeros(len(bars), np.int64)
+    kept = np.array([given.bar(row) for row in np.flatnonzero(given.is_traded)])
+    nothing, masks = np.zeros(len(kept), np.int64), np.zeros(len(kept), np.int64)
     state = np.zeros(plan.state_size)
     kernel.init_state(state, 1.0)
-    kernel.advance_bars(state, bars, nothing, nothing, masks)
+    kernel.advance_bars(state, kept, nothing, nothing, masks)
     found: list[int] = masks.tolist()
     return found
 
@@ -77,30 +100,23 @@ def test_name_of_the_library_when_called_then_asked_over_the_last_bars(
     """Backtest, live steps and a restart from a snapshot see the library's value of the window."""
     plan = strategy("close > PWMA(5, window: 12)")
     given = bars(60)
-    fired = np.zeros(60, np.int64)
-    kernel = load(signals_text(plan.source, plan.needs), tmp_path)
+    batch = load(lower_step(plan.source), tmp_path, allocates=False)
+    fired = fire_rules(batch, given.traded(), state_size=plan.state_size, rules=1)
 
-    kernel.evaluate_rules(given, np.zeros(plan.state_size), fired)
-
+    kernel = load(plan.source, tmp_path)
     row = np.zeros(plan.state_size)
     kernel.init_state(row)
     live, expected, seen = [], [], []
-    for i in range(60):
-        if not given.is_traded[i]:
-            live.append(0)
-            expected.append(0)
-            continue
+    for i in np.flatnonzero(given.is_traded):
         row = np.frombuffer(row.tobytes()).copy()
-        bar = (given.open[i], given.high[i], given.low[i], given.close[i], given.volume[i])
-        live.append(kernel.step(row, *bar, 0))
-        seen.append(given.close[i])
+        live.append(kernel.step(row, *given.bar(i), 0))
+        seen.append(float(given.prices[i, 3]))
         mean = library.pwma(pd.Series(seen[-12:]), 5).iloc[-1] if len(seen) >= 12 else math.nan
-        expected.append(int(given.close[i] > mean))
-    assert fired.tolist() == live == expected
+        expected.append(int(seen[-1] > mean))
+    assert fired[: len(seen)].tolist() == live == expected
     assert 10 < sum(expected) < 50
     assert plan.warmup_bars == {"base": 12}
-    seen_live = [mask for mask, t in zip(live, given.is_traded, strict=True) if t]
-    assert warmed_up(plan, given, tmp_path) == seen_live
+    assert warmed_up(plan, given, tmp_path) == live
 
 
 def test_outputs_when_prices_are_in_ticks_then_the_library_sees_currency(
@@ -113,17 +129,14 @@ def test_outputs_when_prices_are_in_ticks_then_the_library_sees_currency(
     row = np.zeros(plan.state_size)
     kernel.init_state(row, SCALE)
 
-    found = [
-        kernel.step(row, given.open[i], given.high[i], given.low[i], given.close[i], 1.0, 0)
-        for i in range(60)
-    ]
+    found = [kernel.step(row, *given.bar(i), 0) for i in range(60)]
 
     expected = [0] * 39
     for i in range(39, 60):
-        columns = (given.high, given.low, given.close)
-        window = [pd.Series(column[i - 39 : i + 1]) / SCALE for column in columns]
+        columns = given.prices[i - 39 : i + 1, 1:].T
+        window = [pd.Series(column.astype(float)) / SCALE for column in columns]
         middle = library.aberration(*window).iloc[-1, 0] * SCALE
-        expected.append(int(middle > given.close[i]))
+        expected.append(int(middle > given.prices[i, 3]))
     assert found == expected
     assert 0 < sum(found) < 21
 
