@@ -1,100 +1,251 @@
-"""What a reader of a result should doubt: each finding is one sentence with its numbers."""
+"""Finds what a reader of a result should doubt: findings are sentences with their numbers."""
 
 import numpy as np
 import polars as pl
 
 from jts_pipelines.backtest import places
 from jts_pipelines.backtest.bar_table import BarTable
+from jts_pipelines.backtest.cautions import Caution, Code
 from jts_pipelines.backtest.columns import Ints
 from jts_pipelines.backtest.frames import day_of
 from jts_pipelines.backtest.instruments import Instruments
-from jts_pipelines.backtest.result import Facts
+from jts_pipelines.backtest.result import Facts, PrefixCheck
 from jts_trading.dsl.plan import Plan
 from jts_trading.strategy.rules import short_rules, uses_kelly
+from storage.quality.reasons import Doubt
+from storage.schema.datasets import INTERVALS
 
 TRADES_MIN = 30
+TRADES_PER_PARAMETER_MIN = 10
 LARGE_SHARE_OF_VOLUME = 0.1
+STALE_SESSIONS = 3
+TAINTED = (Doubt.PRICE_JUMP.value, Doubt.DISPUTED.value)
 _NAMED_MAX = 3
 
 
-def warmup_doubts(facts: Facts) -> list[str]:
+def prefix_doubts(prefix: PrefixCheck) -> list[Caution]:
+    """Return the doubt of doubts: a decision that knew later bars."""
+    return [] if prefix.is_invariant else [Caution(Code.LOOK_AHEAD, prefix.difference)]
+
+
+def warmup_doubts(facts: Facts) -> list[Caution]:
     """Return a sentence for each time frame whose history is too short for any decision."""
     return [
-        f"nothing could be decided: frame {w.frame} needs {w.needed} closed bars before its "
-        f"conditions are defined, the longest history here has {w.available}"
+        Caution(
+            Code.NO_HISTORY,
+            f"nothing could be decided: frame {w.frame} needs {w.needed} closed bars before its "
+            f"conditions are defined, the longest history here has {w.available}",
+        )
         for w in facts.warmup
         if w.available < w.needed
     ]
 
 
-def plan_doubts(plan: Plan, facts: Facts, kelly_trades_min: int, closed: int) -> list[str]:
+def plan_doubts(plan: Plan, facts: Facts, kelly_trades_min: int, closed: int) -> list[Caution]:
     """Return what the strategy asks for and a backtest of bars does not, or not yet, do."""
     found = []
     shorts = short_rules(plan)
     if shorts:
-        found.append(f"short-selling is off: {shorts} rules were left out")
+        found.append(
+            Caution(Code.SHORT_RULES_OFF, f"short-selling is off: {shorts} rules were left out")
+        )
     if uses_kelly(plan) and 0 < closed < kelly_trades_min:
         found.append(
-            f"Kelly's formula was never used: {closed} closed trades, {kelly_trades_min} are "
-            "needed; every entry had the configured floor size"
+            Caution(
+                Code.KELLY_UNUSED,
+                f"Kelly's formula was never used: {closed} closed trades, {kelly_trades_min} are "
+                "needed; every entry had the configured floor size",
+            )
+        )
+    parameters = len(plan.params)
+    if 0 < closed < TRADES_PER_PARAMETER_MIN * parameters:
+        found.append(
+            Caution(
+                Code.MANY_PARAMETERS,
+                f"{closed} closed trades for {parameters} parameters: fewer than "
+                f"{TRADES_PER_PARAMETER_MIN} each can be fitted by chance",
+            )
         )
     if facts.without_edge:
-        found.append(f"Kelly saw no edge and refused {facts.without_edge} entries")
+        found.append(
+            Caution(
+                Code.KELLY_WITHOUT_EDGE,
+                f"Kelly saw no edge and refused {facts.without_edge} entries",
+            )
+        )
     if facts.blocked_by_loss:
-        found.append(f"daily_loss_limit refused {facts.blocked_by_loss} entries")
+        found.append(
+            Caution(Code.LOSS_LIMIT, f"daily_loss_limit refused {facts.blocked_by_loss} entries")
+        )
     return found
 
 
-def trade_doubts(trades: pl.DataFrame) -> list[str]:
+def trade_doubts(trades: pl.DataFrame) -> list[Caution]:
     """Return doubts about how few trades, or which, made the result."""
     closed = trades.filter(pl.col("status") == "closed")
     found = []
     if closed.height < TRADES_MIN:
-        found.append(f"{closed.height} closed trades: below {TRADES_MIN} the figures say little")
+        found.append(
+            Caution(
+                Code.FEW_TRADES,
+                f"{closed.height} closed trades: below {TRADES_MIN} the figures say little",
+            )
+        )
     wins = closed.filter(pl.col("profit") > 0)
     if wins.height > 1:
         total, best = int(wins["profit"].sum()), wins.sort("profit").row(-1, named=True)
         if best["profit"] * 2 > total:
             share = best["profit"] / total
-            found.append(f"one trade ({best['instrument']}) made {share:.0%} of all profits")
+            found.append(
+                Caution(
+                    Code.ONE_TRADE,
+                    f"one trade ({best['instrument']}) made {share:.0%} of all profits",
+                )
+            )
     costs = int(closed["commission"].sum()) + int(closed["tax"].sum())
     before = int(closed["profit"].sum()) + costs
     if 0 < before < costs:
-        found.append(f"costs of {costs:,} won are larger than the profit before costs")
+        found.append(
+            Caution(
+                Code.COSTS_ABOVE_PROFIT,
+                f"costs of {costs:,} won are larger than the profit before costs",
+            )
+        )
     held = trades.height - closed.height
     if held:
-        found.append(f"{held} positions are still open and valued at their last close")
+        found.append(
+            Caution(
+                Code.OPEN_POSITIONS,
+                f"{held} positions are still open and valued at their last close",
+            )
+        )
     return found
 
 
-def fill_doubts(fills: pl.DataFrame, facts: Facts) -> list[str]:
+def fill_doubts(fills: pl.DataFrame, facts: Facts) -> list[Caution]:
     """Return doubts about fills that the market could hardly have given."""
     found = []
     above = fills.filter(pl.col("quantity") > pl.col("bar_volume"))
     if above.height:
         worst = above.sort(pl.col("quantity") / pl.col("bar_volume")).row(-1, named=True)
         found.append(
-            f"{above.height} fills are larger than their bar's whole volume (worst: "
-            f"{worst['instrument']} {worst['session']}, {worst['quantity']:,} of "
-            f"{worst['bar_volume']:,} shares)"
+            Caution(
+                Code.ABOVE_VOLUME,
+                f"{above.height} fills are larger than their bar's whole volume (worst: "
+                f"{worst['instrument']} {worst['session']}, {worst['quantity']:,} of "
+                f"{worst['bar_volume']:,} shares)",
+            )
         )
     share = pl.col("bar_volume") * LARGE_SHARE_OF_VOLUME
     large = fills.filter(pl.col("quantity") > share).height - above.height
     if large:
-        found.append(f"{large} fills take between 10 % and all of their bar's volume")
+        found.append(
+            Caution(
+                Code.LARGE_SHARE_OF_VOLUME,
+                f"{large} fills take between 10 % and all of their bar's volume",
+            )
+        )
     if facts.waiting:
-        found.append(f"{facts.waiting} orders were still waiting for a bar that can trade")
+        found.append(
+            Caution(
+                Code.ORDERS_WAITING,
+                f"{facts.waiting} orders were still waiting for a bar that can trade",
+            )
+        )
     if facts.reduced or facts.dropped:
         found.append(
-            f"cash was short: {facts.reduced:,} orders were made smaller, "
-            f"{facts.dropped:,} dropped"
+            Caution(
+                Code.CASH_SHORT,
+                f"cash was short: {facts.reduced:,} orders were made smaller, "
+                f"{facts.dropped:,} dropped",
+            )
         )
+    return found
+
+
+def stale_doubts(fills: Ints, book: Ints, bars: BarTable, days: Ints) -> list[Caution]:
+    """Return doubts about orders that waited, and marks that stayed, over many sessions.
+
+    Args:
+        fills: See `places`.
+        book: Of the desk after the run.
+        bars: Those that traded.
+        days: Sessions of the run.
+    """
+    found = []
+    instrument = fills[:, places.FILL_INSTRUMENT]
+    filled = _sessions_of(fills[:, places.FILL_ROW], instrument, bars, days)
+    decided = _sessions_of(fills[:, places.FILL_DECIDED], instrument, bars, days)
+    waited = filled - decided
+    late = int((waited > STALE_SESSIONS).sum())
+    if late:
+        found.append(
+            Caution(
+                Code.STALE_FILLS,
+                f"{late} fills came more than {STALE_SESSIONS} sessions after their decision, at "
+                f"most {int(waited.max())} (halts)",
+            )
+        )
+    held = np.flatnonzero(book[:, places.QUANTITY])
+    last = _sessions_of(bars.offsets[1:][held] - 1, held, bars, days)
+    old = int((len(days) - 1 - last > STALE_SESSIONS).sum())
+    if old:
+        found.append(
+            Caution(
+                Code.STALE_MARKS,
+                f"{old} open positions are valued at a close that is more than {STALE_SESSIONS} "
+                "sessions old (halted or delisted)",
+            )
+        )
+    return found
+
+
+def taint_doubts(fills: pl.DataFrame, bars: pl.DataFrame, interval: str) -> list[Caution]:
+    """Return doubts about decisions and fills on bars that the lake marks as doubtful.
+
+    Args:
+        fills: Table of fills.
+        bars: As they were handed over; without a column `quality` nothing is known.
+        interval: Of the bars that decided.
+    """
+    if "quality" not in bars.columns or fills.height == 0:
+        return []
+    tainted = bars.lazy().filter(pl.col("quality").cast(pl.String).is_in(TAINTED))
+    marks = tainted.select(
+        pl.format("KRX:{}", pl.col("symbol")).alias("instrument"),
+        pl.col("timestamp").dt.cast_time_unit("ms").alias("at"),
+        pl.col("quality").cast(pl.String),
+    ).collect()
+    length = pl.duration(seconds=INTERVALS[interval])
+
+    def is_inside(start: str) -> pl.Expr:
+        return (pl.col("at") >= pl.col(start)) & (pl.col("at") < pl.col(start) + length)
+
+    hit = (
+        fills.with_row_index("fill")
+        .join(marks, on="instrument")
+        .filter(is_inside("time") | is_inside("decided_at"))
+    )
+    count = hit["fill"].n_unique()
+    if count == 0:
+        return []
+    kinds = ", ".join(sorted(set(hit["quality"])))
+    return [
+        Caution(
+            Code.TAINTED_BARS,
+            f"{count} of {fills.height} fills were decided or filled on doubtful bars ({kinds})",
+        )
+    ]
+
+
+def _sessions_of(rows: Ints, instrument: Ints, bars: BarTable, days: Ints) -> Ints:
+    found: Ints = np.searchsorted(days, bars.days[bars.moment_of(rows, instrument)])
     return found
 
 
 def market_doubts(
     bars: BarTable, instruments: Instruments, outside: Ints, held: Ints
-) -> list[str]:
+) -> list[Caution]:
     """Return doubts about base prices and markets.
 
     Args:
@@ -106,13 +257,20 @@ def market_doubts(
     found = []
     if len(outside):
         found.append(
-            f"{_bars(len(outside))} opened outside the limits of the previous close (corporate "
-            f"action, relisting or no limits): {_places(bars, outside)}; nothing fills on them"
+            Caution(
+                Code.JUMPS,
+                f"{_bars(len(outside))} opened outside the limits of the previous close "
+                f"(corporate action, relisting or no limits): {_places(bars, outside)}; "
+                "nothing fills on them",
+            )
         )
     if len(held):
         found.append(
-            f"positions were held over {_bars(len(held))} with such a jump, their profit is "
-            f"not adjusted: {_places(bars, held)}"
+            Caution(
+                Code.HELD_OVER_JUMP,
+                f"positions were held over {_bars(len(held))} with such a jump, their profit is "
+                f"not adjusted: {_places(bars, held)}",
+            )
         )
     unknown = sum(not instruments.find(symbol).is_known for symbol in bars.symbols)
     if unknown:
@@ -120,8 +278,11 @@ def market_doubts(
             instruments.find(s).market for s in bars.symbols if not instruments.find(s).is_known
         )
         found.append(
-            f"{unknown:,} of {len(bars.symbols):,} instruments are not in the instruments table "
-            f"and were taken as {market} shares"
+            Caution(
+                Code.UNKNOWN_INSTRUMENTS,
+                f"{unknown:,} of {len(bars.symbols):,} instruments are not in the instruments "
+                f"table and were taken as {market} shares",
+            )
         )
     return found
 

@@ -5,39 +5,25 @@ plan, bars and settings give the same result and the same digests, in any proces
 """
 
 import hashlib
-import json
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from types import ModuleType
 
-import msgspec
 import numpy as np
 import polars as pl
 
-from jts_pipelines.backtest import doubts, places
+from jts_pipelines.backtest import places
 from jts_pipelines.backtest.bar_table import BarTable, read_bars, traded_rows
-from jts_pipelines.backtest.columns import Bars, Bits, Desk, Ints, Rules
+from jts_pipelines.backtest.columns import Bars, Bits, Desk, Ints
 from jts_pipelines.backtest.desk import empty_desk, make_desk
 from jts_pipelines.backtest.frames import at_interval, day_of, frames_closed
-from jts_pipelines.backtest.instruments import Instruments, read_instruments
+from jts_pipelines.backtest.instruments import read_instruments
 from jts_pipelines.backtest.kernel_text import portfolio_text
 from jts_pipelines.backtest.market import cost_columns, ends_session, price_rules
-from jts_pipelines.backtest.metrics import compute_metrics
 from jts_pipelines.backtest.orders import order_rules
-from jts_pipelines.backtest.result import (
-    BacktestResult,
-    Digests,
-    Facts,
-    Warmup,
-    equity_table,
-    fill_table,
-    price_path,
-    require_conservation,
-    trade_table,
-)
+from jts_pipelines.backtest.prefix import Decided, check_prefix
+from jts_pipelines.backtest.reporting import Finished, Prepared, Progress, Watch
+from jts_pipelines.backtest.result import BacktestResult, require_conservation
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.backtest.signals import fire_rules
 from jts_trading.domain.market.loading import default_table
@@ -46,35 +32,17 @@ from jts_trading.dsl.lowering import lower_step
 from jts_trading.dsl.plan import Plan
 from jts_trading.kernels.loader import kernel_digest, load
 from storage.errors import InputError
+from storage.schema.datasets import INTERVALS
 
 ENGINE_VERSION = "2"
 
-Progress = Callable[[str], None]
-"""Called with the name of each phase as it begins."""
-
-
+_EPOCH = date(1970, 1, 1)
+# Of a fill: everything but the rows, which depend on how many bars there are.
+_COMPARED = (
+    *(places.FILL_SIDE, places.FILL_QUANTITY, places.FILL_PRICE, places.FILL_COMMISSION),
+    *(places.FILL_STT, places.FILL_RST, places.FILL_REASON, places.FILL_TRADE),
+)
 _STEP_COLUMNS = ("open", "high", "low", "close", "volume", "session")
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A run before anything was compiled: columns and rules.
-
-    Attributes:
-        bars: Bars of the base interval in which something traded.
-        rows: How many bars of it there are, with those in which nothing traded.
-        days: The sessions of the run.
-        digest: Of everything that was read.
-    """
-
-    bars: BarTable
-    rows: int
-    interval: str
-    closed: Bits
-    days: Ints
-    instruments: Instruments
-    rules: Rules
-    digest: str
 
 
 def run_backtest(
@@ -84,6 +52,7 @@ def run_backtest(
     *,
     cache_dir: Path,
     instruments: pl.DataFrame | None = None,
+    decide_from: date | None = None,
     on_phase: Progress = lambda _: None,
 ) -> BacktestResult:
     """Run a strategy over bars of one interval and one shared cash account.
@@ -95,7 +64,8 @@ def run_backtest(
         cache_dir: Where compiled code is kept.
         instruments: A listing with symbol and market, and name and asset where known; defaults
             apply to instruments that it lacks, and a warning says so.
-        on_phase: Told the phases prepare, compile, signals, portfolio, report.
+        decide_from: First session on which rules are obeyed; bars before it only warm up.
+        on_phase: Told the phases prepare, compile, signals, portfolio, prefix, report.
 
     Raises:
         InputError: Bars, settings or orders that cannot be used.
@@ -103,7 +73,7 @@ def run_backtest(
         RuleMissingError: The rule table does not cover a market and day.
         ConservationError: The result does not add up.
     """
-    watch = _Watch(on_phase)
+    watch = Watch(on_phase)
     watch.begin("prepare")
     prepared = prepare(plan, bars, settings, instruments)
     watch.begin("compile")
@@ -111,15 +81,62 @@ def run_backtest(
     compile_for(prepared, plan, signals, portfolio)
     watch.begin("signals")
     fired = fire(prepared, plan, signals)
+    if decide_from is not None:
+        _forget_before(fired, prepared.bars, decide_from)
     watch.begin("portfolio")
     desk = desk_of(prepared, settings, fired)
     fills = simulate(portfolio, desk)
     _require_exact(desk)
     require_conservation(desk, fills, settings.cash)
+    watch.begin("prefix")
+
+    def decide(frame: pl.DataFrame) -> Decided:
+        cut = prepare(plan, frame, settings, instruments)
+        masks = fire(cut, plan, signals)
+        if decide_from is not None:
+            _forget_before(masks, cut.bars, decide_from)
+        return _decided(cut, masks, simulate(portfolio, desk_of(cut, settings, masks)))
+
+    prefix = check_prefix(decide, bars, lambda: _decided(prepared, fired, fills), prepared.digest)
     watch.begin("report")
     outside = _outside(portfolio, desk)
-    parts = _Parts(plan, prepared, settings, desk, fills, fired, outside)
-    return parts.result(watch)
+    digests = code_digest(plan), engine_digest()
+    return Finished(plan, prepared, settings, desk, fills, fired, outside, digests, prefix).result(
+        bars, watch
+    )
+
+
+def _forget_before(fired: Bits, bars: BarTable, day: date) -> None:
+    """Let nothing fire before a session."""
+    is_early = bars.days < (day - _EPOCH).days
+    fired[: bars.rows][is_early[bars.row_moments]] = 0
+
+
+def _decided(prepared: Prepared, fired: Bits, fills: Ints) -> Decided:
+    """Return what a run decided, by instant and symbol."""
+    bars = prepared.bars
+    rows = np.flatnonzero(fired[: bars.rows])
+    symbols = pl.Series(bars.symbols, dtype=pl.String)
+    owner = np.searchsorted(bars.offsets, rows, side="right") - 1
+    masks = pl.DataFrame(
+        {
+            "stamp": bars.times[bars.moment_of(rows, owner)],
+            "symbol": symbols.gather(owner),
+            "mask": fired[rows].astype(np.int64),
+        }
+    )
+    instrument = fills[:, places.FILL_INSTRUMENT]
+    columns = {
+        "stamp": bars.times[bars.moment_of(fills[:, places.FILL_ROW], instrument)],
+        "symbol": symbols.gather(instrument),
+        "decided": bars.times[bars.moment_of(fills[:, places.FILL_DECIDED], instrument)],
+        **{str(place): fills[:, place] for place in _COMPARED},
+    }
+    return Decided(
+        masks.sort("stamp", "symbol"),
+        pl.DataFrame(columns).sort("stamp", "symbol", maintain_order=True),
+        INTERVALS[prepared.interval] * 1000,
+    )
 
 
 def _require_exact(desk: Desk) -> None:
@@ -172,11 +189,15 @@ def load_kernels(plan: Plan, cache_dir: Path) -> tuple[ModuleType, ModuleType]:
 
 
 def code_digest(plan: Plan) -> str:
-    """Return what identifies the program of a run: strategy, drivers, numba, processor, rules."""
+    """Return what identifies a strategy as a program: text, parameters, its compiled form."""
+    parts = (plan.digest, kernel_digest(lower_step(plan.source), allocates=False))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def engine_digest() -> str:
+    """Return what identifies the engine: portfolio, numba, processor, rule table."""
     parts = (
         ENGINE_VERSION,
-        plan.digest,
-        kernel_digest(lower_step(plan.source), allocates=False),
         kernel_digest(portfolio_text(), allocates=False),
         default_table().digest,
     )
@@ -262,125 +283,3 @@ def _outside(portfolio: ModuleType, desk: Desk) -> Ints:
     while len(rows) < (count := portfolio.find_outside(desk, rows)):
         rows = np.empty((count, 2), np.int64)
     return rows
-
-
-class _Watch:
-    """Seconds by phase."""
-
-    def __init__(self, on_phase: Progress) -> None:
-        self._on_phase = on_phase
-        self._name = ""
-        self._since = time.perf_counter()
-        self.seconds: dict[str, float] = {}
-
-    def begin(self, name: str) -> None:
-        now = time.perf_counter()
-        if self._name:
-            self.seconds[self._name] = now - self._since
-        self._name, self._since = name, now
-        self._on_phase(name)
-
-    def stop(self) -> Mapping[str, float]:
-        self.begin("done")
-        rounded = {name: round(spent, 6) for name, spent in self.seconds.items()}
-        return rounded | {"total": round(sum(self.seconds.values()), 6)}
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """A finished run on its way to a result."""
-
-    plan: Plan
-    prepared: Prepared
-    settings: BacktestSettings
-    desk: Desk
-    fills: Ints
-    fired: Bits
-    outside: Ints
-
-    def result(self, watch: _Watch) -> BacktestResult:
-        bars, plan, settings = self.prepared.bars, self.plan, self.settings
-        fills = fill_table(self.fills, bars, plan, self.prepared.instruments)
-        marks = self.desk.book[:, places.MARK].tolist()
-        named = {f"KRX:{s}": mark for s, mark in zip(bars.symbols, marks, strict=True)}
-        trades = trade_table(fills, named)
-        equity = equity_table(self.desk, self.prepared.days, settings.cash)
-        facts = self._facts()
-        closed = trades.filter(pl.col("status") == "closed").height
-        return BacktestResult(
-            strategy=plan.name,
-            text=plan.normalised,
-            config=msgspec.to_builtins(settings),
-            params={p.name: str(p.value) for p in plan.params},
-            start_cash=settings.cash,
-            fills=fills,
-            trades=trades,
-            equity=equity,
-            price_path=price_path(fills, bars),
-            metrics=compute_metrics(
-                equity,
-                trades,
-                fills,
-                start_cash=settings.cash,
-                sessions_per_year=settings.sessions_per_year,
-            ),
-            warnings=self._doubts(facts, fills, trades, closed),
-            facts=facts,
-            digests=self._digests(),
-            seconds=watch.stop(),
-        )
-
-    def _digests(self) -> Digests:
-        params = json.dumps({p.name: str(p.value) for p in self.plan.params}, sort_keys=True)
-        return Digests(
-            data=self.prepared.digest,
-            code=code_digest(self.plan),
-            params=hashlib.sha256(params.encode()).hexdigest(),
-            config=self.settings.digest,
-        )
-
-    def _facts(self) -> Facts:
-        bars, account = self.prepared.bars, self.desk.account
-        fired, rules = self.fired, self.prepared.rules
-        return Facts(
-            interval=self.prepared.interval,
-            first_day=day_of(self.prepared.days[0]),
-            last_day=day_of(self.prepared.days[-1]),
-            sessions=len(self.prepared.days),
-            instruments=len(bars.symbols),
-            bars=self.prepared.rows,
-            traded_bars=bars.rows,
-            entries_fired=int(((fired & rules.entries) != 0).sum()),
-            exits_fired=int(((fired & rules.exits) != 0).sum()),
-            dropped=int(account[places.DROPPED]),
-            reduced=int(account[places.REDUCED]),
-            cancelled=int(account[places.CANCELLED]),
-            blocked_by_loss=int(account[places.BLOCKED_BY_LOSS]),
-            blocked_by_risk=int(account[places.BLOCKED_BY_RISK]),
-            without_edge=int(account[places.WITHOUT_EDGE]),
-            waiting=int((self.desk.book[:, places.SIDE] != 0).sum()),
-            warmup=self._warmup(),
-        )
-
-    def _warmup(self) -> tuple[Warmup, ...]:
-        offsets, plan = self.prepared.bars.offsets, self.plan
-        longest = {plan.base_name: int(np.diff(offsets).max())}
-        for bit, frame in enumerate(plan.timeframes):
-            before = np.concatenate(([0], np.cumsum(self.prepared.closed >> bit & 1)))
-            longest[frame.name] = int(np.diff(before[offsets]).max())
-        return tuple(
-            Warmup(frame, needed, longest[frame]) for frame, needed in plan.warmup_bars.items()
-        )
-
-    def _doubts(
-        self, facts: Facts, fills: pl.DataFrame, trades: pl.DataFrame, closed: int
-    ) -> tuple[str, ...]:
-        prepared = self.prepared
-        held = doubts.held_over(self.outside, self.fills)
-        return (
-            *doubts.warmup_doubts(facts),
-            *doubts.plan_doubts(self.plan, facts, self.settings.kelly_trades_min, closed),
-            *doubts.trade_doubts(trades),
-            *doubts.fill_doubts(fills, facts),
-            *doubts.market_doubts(prepared.bars, prepared.instruments, self.outside, held),
-        )

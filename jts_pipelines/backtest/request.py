@@ -5,19 +5,22 @@
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Protocol
 
 import polars as pl
 
-from jts_pipelines.backtest.bar_table import REQUIRED
 from jts_pipelines.backtest.engine import run_backtest
+from jts_pipelines.backtest.loading import (
+    BacktestRequest,
+    BarLake,
+    Loaded,
+    bars_from_file,
+    bars_from_lake,
+)
 from jts_pipelines.backtest.result import BacktestResult
-from jts_pipelines.backtest.settings import BacktestSettings
-from jts_trading.domain.sessions import calendar_for
 from jts_trading.dsl.compiler import compile_strategy
 from jts_trading.dsl.plan import Plan
 from jts_trading.indicators.catalog import NATIVE, Catalog
@@ -26,119 +29,16 @@ from storage.errors import InputError
 FILL_COLUMNS = ("time", "instrument", "side", "quantity", "price", "commission", "tax", "reason")
 """The first columns of a file of fills, in this order; more follow."""
 
-_COLUMNS = (*REQUIRED, "status", "trade_date", "broker")
-
-
-class BarLake(Protocol):
-    """What a backtest asks of the lake."""
-
-    def scan(
-        self,
-        dataset: str = ...,
-        *,
-        venue: str | None = None,
-        interval: str | None = None,
-        symbols: Sequence[str] | None = None,
-        start: date | None = None,
-        end: date | None = None,
-        columns: Sequence[str] | None = None,
-    ) -> pl.LazyFrame:
-        """Return the stored rows of a dataset."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BacktestRequest:
-    """One run that was asked for.
-
-    Attributes:
-        text: The strategy.
-        file: How errors name it.
-        from_day, to_day: First and last session, inclusive; None is as far as there are bars.
-        symbols: The venue's own spelling; None takes all that have bars.
-        params: Values of parameters that replace those in the text, as they would be written.
-        bar_broker: Takes only rows of this source, where several have the same bars.
-        settings: Assumptions.
-    """
-
-    text: str
-    file: str = "<strategy>"
-    from_day: date | None = None
-    to_day: date | None = None
-    symbols: tuple[str, ...] | None = None
-    params: Mapping[str, str] = field(default_factory=dict)
-    bar_broker: str | None = None
-    settings: BacktestSettings = field(default_factory=BacktestSettings)
-
-    def __post_init__(self) -> None:
-        """Check the period.
-
-        Raises:
-            InputError: It ends before it begins.
-        """
-        if self.from_day and self.to_day and self.to_day < self.from_day:
-            raise InputError(f"the period ends on {self.to_day}, before its start {self.from_day}")
-
 
 @dataclass(frozen=True, slots=True)
 class Artifacts:
-    """Files of a run."""
+    """Files of a run; `trades_file` has the fills."""
 
     trades_file: Path
     equity_file: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """Bars of a request, and what is to be said about them.
-
-    Attributes:
-        bars: See `bar_table`.
-        doubts: Sentences for people.
-    """
-
-    bars: pl.DataFrame
-    doubts: tuple[str, ...]
-
-
-def bars_from_lake(lake: BarLake, request: BacktestRequest) -> Loaded:
-    """Load the bars of a request from all tiers.
-
-    Raises:
-        InputError: There are none.
-        StorageError: A tier is not there or a file is damaged.
-    """
-    rows = lake.scan(
-        "candles",
-        venue=request.settings.venue,
-        interval=request.settings.interval,
-        symbols=request.symbols,
-        start=request.from_day,
-        end=request.to_day,
-        columns=_COLUMNS,
-    ).collect()
-    bars = _wanted(rows, request)
-    return Loaded(bars, _absent(bars, request))
-
-
-def bars_from_file(path: Path, request: BacktestRequest) -> Loaded:
-    """Load the bars of a request from a Parquet or CSV file, which no tier needs to know.
-
-    Zeros as open, high and low mean that nothing traded, as most feeds write a halt. Bars whose
-    high or low does not enclose open and close are left out, as an ingest would: both roads of
-    one file give one result.
-
-    Raises:
-        InputError: The file cannot be read, or has no bars that can be used.
-    """
-    frame = read_table(path)
-    if "interval" in frame.columns:
-        frame = frame.filter(pl.col("interval") == request.settings.interval)
-    if request.symbols is not None and "symbol" in frame.columns:
-        frame = frame.filter(pl.col("symbol").is_in(request.symbols))
-    frame = _between(_wanted(frame, request), request)
-    bars = _wanted(frame.filter(~_is_out_of_order(frame)), request)
-    return Loaded(bars, _left_out(frame.height - bars.height) + _absent(frame, request))
+    round_trips_file: Path
+    orders_file: Path
+    positions_file: Path
 
 
 def run_from_lake(
@@ -158,7 +58,7 @@ def run_from_lake(
         cache_dir: Where compiled code is kept: `$JTS_HOME/cache/kernels`.
         instruments: See `engine.run_backtest`.
         catalog: The indicators that the text may call.
-        on_phase: Told the phases load, prepare, compile, signals, portfolio, report.
+        on_phase: Told the phases load, prepare, compile, signals, portfolio, prefix, report.
 
     Raises:
         StrategyError: The text is refused.
@@ -229,9 +129,10 @@ def run_loaded(
     *,
     cache_dir: Path,
     instruments: pl.DataFrame | None = None,
+    decide_from: date | None = None,
     on_phase: Callable[[str], None] = lambda _: None,
 ) -> BacktestResult:
-    """Run a compiled request over bars that were loaded for it.
+    """Run a compiled request over bars that were loaded for it; see `engine.run_backtest`.
 
     Raises:
         InputError: The bars cannot be used.
@@ -242,28 +143,10 @@ def run_loaded(
         request.settings,
         cache_dir=cache_dir,
         instruments=instruments,
+        decide_from=decide_from,
         on_phase=on_phase,
     )
-    return _doubted(result, loaded.doubts)
-
-
-def read_table(path: Path) -> pl.DataFrame:
-    """Read a Parquet or CSV file; symbols stay text.
-
-    Raises:
-        InputError: It is not there, not whole, or of another kind.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        if path.suffix == ".parquet":
-            return pl.read_parquet(path)
-        if path.suffix == ".csv":
-            texts = dict.fromkeys(("symbol", "ticker", "Code"), pl.String)
-            return pl.read_csv(path, try_parse_dates=True, schema_overrides=texts)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
-    raise InputError(f"{path}: accepted are .parquet and .csv")
+    return replace(result, cautions=(*loaded.cautions, *result.cautions))
 
 
 def write_artifacts(
@@ -273,7 +156,7 @@ def write_artifacts(
     trades_file: Path | None = None,
     equity_file: Path | None = None,
 ) -> Artifacts:
-    """Write fills and equity path; a name that ends in .csv gets CSV, any other Parquet.
+    """Write every table of a run; a name that ends in .csv gets CSV, any other Parquet.
 
     Args:
         result: A finished run.
@@ -286,10 +169,17 @@ def write_artifacts(
     """
     fills = result.fills.select(*FILL_COLUMNS, pl.exclude(*FILL_COLUMNS))
     artifacts = Artifacts(
-        trades_file or directory / "fills.parquet", equity_file or directory / "equity.parquet"
+        trades_file or directory / "fills.parquet",
+        equity_file or directory / "equity.parquet",
+        directory / "trades.parquet",
+        directory / "orders.parquet",
+        directory / "positions.parquet",
     )
     _write(fills, artifacts.trades_file)
     _write(result.equity, artifacts.equity_file)
+    _write(result.trades, artifacts.round_trips_file)
+    _write(result.orders, artifacts.orders_file)
+    _write(result.positions, artifacts.positions_file)
     return artifacts
 
 
@@ -315,83 +205,39 @@ def document(
         "code_digest": result.digests.code,
         "params_digest": result.digests.params,
         "config_digest": result.digests.config,
+        "engine_digest": result.digests.engine,
+        "result_digest": result.digest,
         "trades": result.closed_trades,
         "fills": result.fills.height,
         "final_equity": result.final_equity,
         "metrics": dict(result.metrics),
         "warmup": [asdict(need) for need in facts.warmup],
-        "warnings": list(result.warnings),
+        "warnings": [caution.text for caution in result.cautions],
+        "warning_codes": [caution.code for caution in result.cautions],
+        "prefix_check": {
+            "is_invariant": result.prefix.is_invariant,
+            "cuts": len(result.prefix.cuts),
+            "bars": result.prefix.bars,
+            "instruments": result.prefix.instruments,
+        },
+        "benchmarks": [
+            {
+                "name": comparison.name,
+                "sessions": comparison.sessions,
+                "absence": comparison.absence,
+                "figures": dict(comparison.figures),
+            }
+            for comparison in result.comparisons
+        ],
         "seconds": result.seconds["total"],
         "phases": dict(result.seconds),
         "tearsheet": None if tearsheet is None else str(tearsheet),
         "trades_file": str(artifacts.trades_file),
         "equity_file": str(artifacts.equity_file),
+        "round_trips_file": str(artifacts.round_trips_file),
+        "orders_file": str(artifacts.orders_file),
+        "positions_file": str(artifacts.positions_file),
     }
-
-
-def _wanted(frame: pl.DataFrame, request: BacktestRequest) -> pl.DataFrame:
-    if request.bar_broker is not None and "broker" in frame.columns:
-        frame = frame.filter(pl.col("broker") == request.bar_broker)
-    if frame.height == 0:
-        settings = request.settings
-        period = f"{request.from_day or 'the first'} to {request.to_day or 'the last day'}"
-        who = "" if request.symbols is None else f" of {', '.join(request.symbols[:5])}"
-        raise InputError(f"no {settings.interval} bars{who} at {settings.venue} for {period}")
-    return frame
-
-
-def _is_out_of_order(frame: pl.DataFrame) -> pl.Series:
-    """Return which rows have four prices of which high or low does not enclose the others."""
-    prices = ("open", "high", "low", "close")
-    if not all(frame.schema.get(name, pl.Null).is_numeric() for name in prices):
-        return pl.Series([False]).new_from_index(0, frame.height)  # The run refuses it, says why.
-    exact = {name: pl.col(name).cast(pl.Float64) for name in prices}
-    is_whole = pl.all_horizontal((exact[n] > 0) & exact[n].is_finite() for n in prices)
-    is_low = exact["high"] < pl.max_horizontal("open", "close", "low")
-    is_high = exact["low"] > pl.min_horizontal("open", "close", "high")
-    found = is_whole & (is_low | is_high)
-    return frame.select(found.fill_null(value=False).alias("found"))["found"]
-
-
-def _left_out(count: int) -> tuple[str, ...]:
-    if count == 0:
-        return ()
-    bars = "1 bar" if count == 1 else f"{count:,} bars"
-    return (f"{bars} of the file left out: high or low does not enclose open and close",)
-
-
-def _absent(bars: pl.DataFrame, request: BacktestRequest) -> tuple[str, ...]:
-    """Return a warning that names the symbols which were asked for and have no bars."""
-    asked = request.symbols or ()
-    present = set(bars["symbol"].unique()) if asked and "symbol" in bars.columns else set(asked)
-    absent = [symbol for symbol in asked if symbol not in present]
-    return (f"no bars of {', '.join(absent)} in this period",) if absent else ()
-
-
-def _doubted(result: BacktestResult, doubts: tuple[str, ...]) -> BacktestResult:
-    return replace(result, warnings=(*doubts, *result.warnings))
-
-
-def _between(frame: pl.DataFrame, request: BacktestRequest) -> pl.DataFrame:
-    """Cut a file to the sessions asked for; without a column of sessions, by start and end."""
-    if request.from_day is None and request.to_day is None:
-        return frame
-    day = next((name for name in ("trade_date", "session_date") if name in frame.columns), None)
-    if day is not None and frame.schema[day] == pl.Date:
-        days = frame[day]
-    elif isinstance(frame.schema.get("timestamp"), pl.Datetime):
-        calendar = calendar_for(request.settings.venue)
-        stamps = frame["timestamp"].dt.epoch("ms")
-        known = {at: calendar.session_date(at * 1_000_000) for at in stamps.unique()}
-        days = stamps.replace_strict(known, return_dtype=pl.Date)
-    else:
-        return frame  # The run itself refuses it, and says why.
-    inside = pl.Series([True]).new_from_index(0, frame.height)
-    if request.from_day is not None:
-        inside &= days >= request.from_day
-    if request.to_day is not None:
-        inside &= days <= request.to_day
-    return _wanted(frame.filter(inside), request)
 
 
 def _write(frame: pl.DataFrame, path: Path) -> None:

@@ -1,5 +1,6 @@
 """What a backtest found, as tables that people and scripts read, and the sums that must hold."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -9,6 +10,8 @@ import polars as pl
 
 from jts_pipelines.backtest import places
 from jts_pipelines.backtest.bar_table import BarTable
+from jts_pipelines.backtest.benchmark import Comparison
+from jts_pipelines.backtest.cautions import SERIOUS, Caution
 from jts_pipelines.backtest.columns import Desk, Ints
 from jts_pipelines.backtest.instruments import Instruments
 from jts_trading.dsl.plan import Plan
@@ -73,12 +76,43 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """What identifies a run: equal digests mean equal results, to the won."""
+    """What identifies a run: equal digests mean equal results, to the won.
+
+    Attributes:
+        data: Of every bar that was read.
+        code: Of the strategy as a program, with its parameters.
+        params: Of the parameters alone.
+        config: Of the settings.
+        engine: Of the portfolio as a program, numba, the processor and the rule table.
+    """
 
     data: str
     code: str
     params: str
     config: str
+    engine: str
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixCheck:
+    """Whether decisions stay what they are when later bars are cut off.
+
+    Attributes:
+        cuts: Instants before which bars were kept, UTC ms; none where there were too few bars.
+        bars: How many were looked at.
+        instruments: Of how many; all of them unless that would take long.
+        difference: The first thing that differed; empty where nothing did.
+    """
+
+    cuts: tuple[int, ...]
+    bars: int
+    instruments: int
+    difference: str = ""
+
+    @property
+    def is_invariant(self) -> bool:
+        """Whether nothing differed."""
+        return not self.difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +127,18 @@ class BacktestResult:
             decided_at (label of the decision bar), trade; money in won.
         trades: One row per round trip in the order of entry; `status` is closed or open, and an
             open one is valued at its last close.
+        orders: One row per order in the order of decision: decided_at, instrument, name, side,
+            reason, status (filled or waiting), filled_at, quantity (of the fill, or ordered),
+            price, trade.
+        positions: One row per session and held instrument: session, instrument, name, quantity,
+            close, value; money in won, the close the last one known.
         equity: One row per session: session, cash, positions, equity, drawdown.
         price_path: Close by session of the instrument with the most fills; empty without fills.
             Columns instrument, name, session, close.
         metrics: By name; `metrics.DEFINITIONS` says what each means.
+        cautions: What to doubt, the worst first.
+        prefix: Whether decisions depend on later bars.
+        comparisons: With benchmarks, where some were asked for.
         seconds: By phase: prepare, compile, signals, portfolio, total.
     """
 
@@ -107,18 +149,41 @@ class BacktestResult:
     start_cash: int
     fills: pl.DataFrame
     trades: pl.DataFrame
+    orders: pl.DataFrame
+    positions: pl.DataFrame
     equity: pl.DataFrame
     price_path: pl.DataFrame
     metrics: Mapping[str, Metric]
-    warnings: tuple[str, ...]
+    cautions: tuple[Caution, ...]
+    prefix: PrefixCheck
     facts: Facts
     digests: Digests
     seconds: Mapping[str, float]
+    comparisons: tuple[Comparison, ...] = ()
 
     @property
     def final_equity(self) -> int:
         """Cash and positions after the last bar, in won."""
         return int(self.equity["equity"][-1])
+
+    @property
+    def is_trustworthy(self) -> bool:
+        """Whether no caution forbids to rely on the result."""
+        return not any(caution.code in SERIOUS for caution in self.cautions)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of every fill and of the equity of every session: of the result itself."""
+        found = hashlib.sha256()
+        for table in (self.fills, self.equity):
+            for column in table.get_columns():
+                found.update(f"{column.name}\x1f{len(column)}\x1f".encode())
+                if column.dtype == pl.String:
+                    found.update("\x1f".join(column.fill_null("")).encode())
+                else:
+                    values = np.ascontiguousarray(column.to_physical().to_numpy())
+                    found.update(values.astype(values.dtype.newbyteorder("<")).data)
+        return found.hexdigest()
 
     @property
     def closed_trades(self) -> int:
@@ -136,8 +201,8 @@ def fill_table(fills: Ints, bars: BarTable, plan: Plan, instruments: Instruments
     is_buy, reason = fills[:, places.FILL_SIDE] == places.BUY, fills[:, places.FILL_REASON]
     return pl.DataFrame(
         {
-            "time": _stamps(bars.times[moment]),
-            "session": _days(bars.days[moment]),
+            "time": stamp_series(bars.times[moment]),
+            "session": day_series(bars.days[moment]),
             "instrument": _chosen([f"KRX:{symbol}" for symbol in bars.symbols], instrument),
             "name": _chosen([instruments.name_of(symbol) for symbol in bars.symbols], instrument),
             "side": _chosen(["sell", "buy"], is_buy.astype(np.int64)),
@@ -148,7 +213,7 @@ def fill_table(fills: Ints, bars: BarTable, plan: Plan, instruments: Instruments
             "stt": stt,
             "rst": rst,
             "reason": _chosen(list(reasons.values()), np.searchsorted(list(reasons), reason)),
-            "decided_at": _stamps(bars.times[decided_at]),
+            "decided_at": stamp_series(bars.times[decided_at]),
             "trade": fills[:, places.FILL_TRADE],
             "bar_volume": bars.volume[row].astype(np.int64),
         }
@@ -223,7 +288,7 @@ def equity_table(desk: Desk, days: Ints, start_cash: int) -> pl.DataFrame:
     peak = np.maximum.accumulate(np.maximum(equity, start_cash))
     return pl.DataFrame(
         {
-            "session": _days(days),
+            "session": day_series(days),
             "cash": cash,
             "positions": value,
             "equity": equity,
@@ -241,7 +306,7 @@ def price_path(fills: pl.DataFrame, bars: BarTable) -> pl.DataFrame:
     instrument, name, _ = counts.sort("len", "instrument", descending=[True, False]).row(0)
     at = bars.symbols.index(instrument.removeprefix("KRX:"))
     rows = np.arange(bars.offsets[at], bars.offsets[at + 1])
-    sessions = _days(bars.days[bars.moment_of(rows, np.full(len(rows), at))])
+    sessions = day_series(bars.days[bars.moment_of(rows, np.full(len(rows), at))])
     closes = pl.DataFrame({"session": sessions, "close": bars.close[rows].astype(np.int64)})
     return (
         closes.group_by("session", maintain_order=True)
@@ -273,9 +338,11 @@ def require_conservation(desk: Desk, fills: Ints, start_cash: int) -> None:
         raise ConservationError(f"positions are worth {value}, found {desk.account[places.VALUE]}")
 
 
-def _stamps(stamps: Ints) -> pl.Series:
+def stamp_series(stamps: Ints) -> pl.Series:
+    """Return instants (UTC ms) as a column."""
     return pl.Series(stamps).cast(pl.Datetime("ms", "UTC"))
 
 
-def _days(days: Ints) -> pl.Series:
+def day_series(days: Ints) -> pl.Series:
+    """Return days since 1970-01-01 as a column of dates."""
     return pl.Series(days).cast(pl.Int32).cast(pl.Date)

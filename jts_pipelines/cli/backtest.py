@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     import polars as pl
     from rich.console import RenderableType
 
-    from jts_pipelines.backtest.request import BacktestRequest
+    from jts_pipelines.backtest.loading import BacktestRequest
     from jts_pipelines.backtest.result import BacktestResult
     from jts_trading.config.settings import Settings
     from jts_trading.indicators.catalog import Catalog
 
-_PHASES = 6
+_PHASES = 7
 _DAY = click.DateTime(["%Y-%m-%d"])
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -69,7 +69,8 @@ def backtest(
     Bars come from all tiers, or from a file with --bars. Orders decided on the close of a bar fill
     at the next open that can trade; docs/assumptions.md says everything that is assumed.
     """
-    from jts_pipelines.backtest.request import BacktestRequest, document, run_id, write_artifacts
+    from jts_pipelines.backtest.loading import BacktestRequest
+    from jts_pipelines.backtest.request import document, run_id, write_artifacts
     from jts_pipelines.backtest.settings import BacktestSettings
     from jts_pipelines.reports.tearsheet import write_tearsheet
     from jts_trading.config.settings import load_settings
@@ -107,7 +108,8 @@ def _run(
     *,
     as_json: bool,
 ) -> "BacktestResult":
-    from jts_pipelines.backtest.request import read_table, run_from_file
+    from jts_pipelines.backtest.loading import read_table
+    from jts_pipelines.backtest.request import run_from_file
     from jts_pipelines.defs.house import House
     from jts_trading.dsl.compiler import compile_strategy
     from jts_trading.dsl.errors import StrategyError
@@ -219,5 +221,5 @@ def _table(result: "BacktestResult", sheet: Path) -> "RenderableType":
         table.add_row(LABELS[name], show(name, result.metrics[name]))
     table.add_row("Bars, instruments", f"{facts.bars:,}, {facts.instruments:,}")
     table.add_row("Seconds", f"{result.seconds['total']:.2f}")
-    warnings = [Text(f"! {text}", style="yellow") for text in result.warnings]
+    warnings = [Text(f"! {text}", style="yellow") for text in result.cautions]
     return Group(table, *warnings, Text(f"tear sheet: {sheet}", overflow="fold"))

@@ -14,7 +14,7 @@ import msgspec
 import polars as pl
 
 from jts_pipelines.backtest.instruments import read_instruments
-from jts_pipelines.backtest.request import read_table
+from jts_pipelines.backtest.loading import read_table
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.defs.house import LISTING, House
 from jts_pipelines.defs.tiers.due import DueRun, due_steps

@@ -128,9 +128,9 @@ def _card(result: BacktestResult, name: str, *, is_toned: bool = False) -> str:
 
 
 def _warnings(result: BacktestResult) -> str:
-    if not result.warnings:
+    if not result.cautions:
         return ""
-    items = "".join(f"<li>{escape(text)}</li>" for text in result.warnings)
+    items = "".join(f"<li>{escape(caution.text)}</li>" for caution in result.cautions)
     return f'<div class="warnings"><b>Read this first</b><ul>{items}</ul></div>'
 
 

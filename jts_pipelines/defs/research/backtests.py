@@ -20,7 +20,7 @@ from jts_pipelines.defs.results import Materialized
 from storage.errors import InputError
 
 if TYPE_CHECKING:
-    from jts_pipelines.backtest.request import BacktestRequest
+    from jts_pipelines.backtest.loading import BacktestRequest
     from jts_pipelines.backtest.result import BacktestResult
     from jts_pipelines.defs.house import House
 
@@ -121,10 +121,11 @@ def run_and_write(
         StorageError: A tier is not there or a file is damaged.
     """
     from jts_pipelines.backtest import request as asked
+    from jts_pipelines.backtest.loading import read_table
     from jts_pipelines.reports.tearsheet import write_tearsheet
 
     listed = Path(config.instruments) if config.instruments else house.listing
-    listing = asked.read_table(listed) if listed else None
+    listing = read_table(listed) if listed else None
     with house.lake() as lake:
         result = asked.run_from_lake(
             lake,
@@ -149,7 +150,7 @@ def request_of(config: BacktestConfig) -> "BacktestRequest":
     Raises:
         InputError: There is no such strategy file, or a day is no date.
     """
-    from jts_pipelines.backtest.request import BacktestRequest
+    from jts_pipelines.backtest.loading import BacktestRequest
     from jts_pipelines.backtest.settings import BacktestSettings
 
     path = Path(config.strategy)
@@ -177,7 +178,7 @@ def _day(text: str, name: str) -> date | None:
 
 def _shown(result: "BacktestResult") -> dict[str, int | float | str | dg.MarkdownMetadataValue]:
     """Return figures and picture; what a person looks for first comes first."""
-    doubts = "\n".join(f"* {warning}" for warning in result.warnings)
+    doubts = "\n".join(f"* {warning}" for warning in result.cautions)
     metrics = {name: value for name, value in result.metrics.items() if value is not None}
     return {
         "strategy": result.strategy,

@@ -160,7 +160,9 @@ def test_unadjusted_split_while_held_is_a_loss_that_the_result_doubts(kernels: P
     result = run(rows, kernels)
 
     assert [row[0] for row in fills_of(result)] == [DAYS[2], DAYS[4]]
-    assert any("not adjusted: KRX:005930 2024-05-08" in text for text in result.warnings)
+    assert any(
+        "not adjusted: KRX:005930 2024-05-08" in caution.text for caution in result.cautions
+    )
 
 
 def test_sale_money_of_one_bar_pays_purchases_of_the_same_bar(kernels: Path) -> None:
@@ -282,7 +284,7 @@ def test_end_of_the_bars_closes_nothing_and_counts_what_waits(kernels: Path) -> 
         495 * (10_100 - 10_200) - result.fills["commission"][0],
     )
     assert result.facts.waiting == 1
-    assert "1 positions are still open" in " ".join(result.warnings)
+    assert "1 positions are still open" in " ".join(map(str, result.cautions))
 
 
 def test_daily_frame_decides_on_the_first_hour_after_the_day_closed(kernels: Path) -> None:
@@ -327,7 +329,7 @@ def test_short_rules_are_left_out_and_the_result_says_so(kernels: Path) -> None:
     result = run(steps(100, 99, 98, 99), kernels, text=text)
 
     assert result.fills.height == 0
-    assert "short-selling is off: 2 rules were left out" in result.warnings
+    assert "short-selling is off: 2 rules were left out" in map(str, result.cautions)
 
 
 def test_limit_orders_are_refused_with_their_place(kernels: Path) -> None:
@@ -353,7 +355,7 @@ def test_history_shorter_than_the_warm_up_is_said_plainly(kernels: Path) -> None
     result = run(steps(*range(100, 120)), kernels, text=text)
 
     assert result.closed_trades == 0
-    assert result.warnings[0] == (
+    assert result.cautions[0].text == (
         "nothing could be decided: frame base needs 50 closed bars before its conditions are "
         "defined, the longest history here has 20"
     )
@@ -456,7 +458,7 @@ def test_real_panel_survives_halts_splits_and_stocks_without_limits(
         - pl.col("tax")
     ).sum()
     assert 100_000_000 + flows.item() == result.equity["cash"][-1]
-    assert any("KRX:001465 2024-04-17" in text for text in result.warnings)
+    assert any("KRX:001465 2024-04-17" in caution.text for caution in result.cautions)
     traded = bars.filter(pl.col("volume") > 0).select(
         pl.concat_str(pl.lit("KRX:"), "symbol").alias("instrument"),
         pl.col("session_date").alias("session"),
@@ -490,5 +492,5 @@ def test_second_listing_on_minutes_of_27_sessions_says_that_it_never_warmed_up(
     assert (result.facts.interval, result.facts.sessions) == ("1h", 27)
     assert result.facts.bars == 26 * 7 + 3  # the first session begins at 13:48
     assert result.fills.height == 0
-    assert "frame daily needs 50 closed bars" in result.warnings[0]
-    assert result.warnings[0].endswith("has 26")
+    assert "frame daily needs 50 closed bars" in result.cautions[0].text
+    assert result.cautions[0].text.endswith("has 26")

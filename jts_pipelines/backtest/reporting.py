@@ -1,0 +1,204 @@
+"""From a run that has ended to its result: tables, figures, digests and cautions."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from jts_pipelines.backtest import doubts, places
+from jts_pipelines.backtest.bar_table import BarTable
+from jts_pipelines.backtest.books import order_table, position_table
+from jts_pipelines.backtest.cautions import SERIOUS, Caution
+from jts_pipelines.backtest.columns import Bits, Desk, Ints, Rules
+from jts_pipelines.backtest.frames import day_of
+from jts_pipelines.backtest.instruments import Instruments
+from jts_pipelines.backtest.metrics import compute_metrics
+from jts_pipelines.backtest.result import (
+    BacktestResult,
+    Digests,
+    Facts,
+    PrefixCheck,
+    Warmup,
+    equity_table,
+    fill_table,
+    price_path,
+    trade_table,
+)
+from jts_pipelines.backtest.settings import BacktestSettings
+from jts_trading.dsl.plan import Plan
+
+Progress = Callable[[str], None]
+"""Called with the name of each phase as it begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run before anything was compiled: columns and rules.
+
+    Attributes:
+        bars: Bars of the base interval in which something traded.
+        rows: How many bars of it there are, with those in which nothing traded.
+        days: The sessions of the run.
+        digest: Of everything that was read.
+    """
+
+    bars: BarTable
+    rows: int
+    interval: str
+    closed: Bits
+    days: Ints
+    instruments: Instruments
+    rules: Rules
+    digest: str
+
+
+class Watch:
+    """Seconds by phase."""
+
+    def __init__(self, on_phase: Progress) -> None:
+        self._on_phase = on_phase
+        self._name = ""
+        self._since = time.perf_counter()
+        self.seconds: dict[str, float] = {}
+
+    def begin(self, name: str) -> None:
+        """End the phase before and begin another."""
+        now = time.perf_counter()
+        if self._name:
+            self.seconds[self._name] = now - self._since
+        self._name, self._since = name, now
+        self._on_phase(name)
+
+    def stop(self) -> Mapping[str, float]:
+        """End the last phase and return all, with their sum."""
+        self.begin("done")
+        rounded = {name: round(spent, 6) for name, spent in self.seconds.items()}
+        return rounded | {"total": round(sum(self.seconds.values()), 6)}
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A finished run on its way to a result.
+
+    Attributes:
+        outside: (row, instrument) of bars that opened outside the limits of their session.
+        programs: Digests of the strategy and of the engine.
+    """
+
+    plan: Plan
+    prepared: Prepared
+    settings: BacktestSettings
+    desk: Desk
+    fills: Ints
+    fired: Bits
+    outside: Ints
+    programs: tuple[str, str]
+    prefix: PrefixCheck
+
+    def result(self, frame: pl.DataFrame, watch: "Watch") -> BacktestResult:
+        """Return tables, figures and cautions.
+
+        Args:
+            frame: The rows of bars as they were handed over.
+            watch: Stopped here.
+        """
+        bars, plan, settings = self.prepared.bars, self.plan, self.settings
+        fills = fill_table(self.fills, bars, plan, self.prepared.instruments)
+        marks = self.desk.book[:, places.MARK].tolist()
+        named = {f"KRX:{s}": mark for s, mark in zip(bars.symbols, marks, strict=True)}
+        trades = trade_table(fills, named)
+        equity = equity_table(self.desk, self.prepared.days, settings.cash)
+        facts = self._facts()
+        return BacktestResult(
+            strategy=plan.name,
+            text=plan.normalised,
+            config=msgspec.to_builtins(settings),
+            params={p.name: str(p.value) for p in plan.params},
+            start_cash=settings.cash,
+            fills=fills,
+            trades=trades,
+            orders=order_table(fills, self.desk.book, bars, plan, self.prepared.instruments),
+            positions=position_table(
+                self.fills, bars, self.prepared.days, self.prepared.instruments
+            ),
+            equity=equity,
+            price_path=price_path(fills, bars),
+            metrics=compute_metrics(
+                equity,
+                trades,
+                fills,
+                start_cash=settings.cash,
+                sessions_per_year=settings.sessions_per_year,
+            ),
+            cautions=self._cautions(frame, facts, fills, trades),
+            prefix=self.prefix,
+            facts=facts,
+            digests=self._digests(),
+            seconds=watch.stop(),
+        )
+
+    def _digests(self) -> Digests:
+        params = json.dumps({p.name: str(p.value) for p in self.plan.params}, sort_keys=True)
+        return Digests(
+            data=self.prepared.digest,
+            code=self.programs[0],
+            params=hashlib.sha256(params.encode()).hexdigest(),
+            config=self.settings.digest,
+            engine=self.programs[1],
+        )
+
+    def _facts(self) -> Facts:
+        bars, account = self.prepared.bars, self.desk.account
+        fired, rules = self.fired, self.prepared.rules
+        return Facts(
+            interval=self.prepared.interval,
+            first_day=day_of(self.prepared.days[0]),
+            last_day=day_of(self.prepared.days[-1]),
+            sessions=len(self.prepared.days),
+            instruments=len(bars.symbols),
+            bars=self.prepared.rows,
+            traded_bars=bars.rows,
+            entries_fired=int(((fired & rules.entries) != 0).sum()),
+            exits_fired=int(((fired & rules.exits) != 0).sum()),
+            dropped=int(account[places.DROPPED]),
+            reduced=int(account[places.REDUCED]),
+            cancelled=int(account[places.CANCELLED]),
+            blocked_by_loss=int(account[places.BLOCKED_BY_LOSS]),
+            blocked_by_risk=int(account[places.BLOCKED_BY_RISK]),
+            without_edge=int(account[places.WITHOUT_EDGE]),
+            waiting=int((self.desk.book[:, places.SIDE] != 0).sum()),
+            warmup=self._warmup(),
+        )
+
+    def _warmup(self) -> tuple[Warmup, ...]:
+        offsets, plan = self.prepared.bars.offsets, self.plan
+        longest = {plan.base_name: int(np.diff(offsets).max())}
+        for bit, frame in enumerate(plan.timeframes):
+            before = np.concatenate(([0], np.cumsum(self.prepared.closed >> bit & 1)))
+            longest[frame.name] = int(np.diff(before[offsets]).max())
+        return tuple(
+            Warmup(frame, needed, longest[frame]) for frame, needed in plan.warmup_bars.items()
+        )
+
+    def _cautions(
+        self, frame: pl.DataFrame, facts: Facts, fills: pl.DataFrame, trades: pl.DataFrame
+    ) -> tuple[Caution, ...]:
+        prepared, bars, book = self.prepared, self.prepared.bars, self.desk.book
+        closed = trades.filter(pl.col("status") == "closed").height
+        held = doubts.held_over(self.outside, self.fills)
+        found = (
+            *doubts.prefix_doubts(self.prefix),
+            *doubts.warmup_doubts(facts),
+            *doubts.plan_doubts(self.plan, facts, self.settings.kelly_trades_min, closed),
+            *doubts.trade_doubts(trades),
+            *doubts.fill_doubts(fills, facts),
+            *doubts.stale_doubts(self.fills, book, bars, prepared.days),
+            *doubts.taint_doubts(fills, frame, prepared.interval),
+            *doubts.market_doubts(bars, prepared.instruments, self.outside, held),
+        )
+        return tuple(sorted(found, key=lambda caution: caution.code not in SERIOUS))

@@ -1,0 +1,128 @@
+"""Many parameter sets of one strategy over one table of bars: the one place that runs them.
+
+Bars are loaded once. A parameter set that the language or the engine refuses is an outcome with
+its reason, not the end of the sweep; a defect of the engine is.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from jts_pipelines.backtest.columns import Floats
+from jts_pipelines.backtest.loading import BacktestRequest, Loaded
+from jts_pipelines.backtest.request import compiled, run_id, run_loaded
+from jts_pipelines.backtest.result import BacktestResult, Metric
+from jts_trading.dsl.errors import StrategyError
+from jts_trading.indicators.catalog import NATIVE, Catalog
+from storage.errors import InputError
+
+Params = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one parameter set came to.
+
+    Attributes:
+        params: As they would be written.
+        metrics: See `metrics.DEFINITIONS`; empty where the set was refused.
+        sessions: Of the run.
+        returns: One per session.
+        run: Name of the run; empty where the set was refused.
+        data_digest: Of the bars.
+        instruments: How many there were.
+        refusal: Why there is no result.
+    """
+
+    params: Params
+    metrics: Mapping[str, Metric]
+    sessions: tuple[date, ...]
+    returns: Floats
+    run: str = ""
+    data_digest: str = ""
+    instruments: int = 0
+    refusal: str = ""
+
+    @property
+    def sharpe(self) -> float | None:
+        """Of one session; None where it is not defined."""
+        spread = float(self.returns.std(ddof=1)) if len(self.returns) > 1 else 0.0
+        return float(self.returns.mean()) / spread if spread > 1e-14 else None
+
+    @property
+    def trades(self) -> int:
+        """Closed trades."""
+        return int(self.metrics.get("trades") or 0)
+
+
+Runner = Callable[[Sequence[Params]], Iterator[Outcome]]
+"""Runs parameter sets, in their order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """Everything that the runs of one sweep share.
+
+    Attributes:
+        request: What is run; its parameters hold where a set does not say otherwise.
+        loaded: Its bars.
+        cache_dir: Where compiled code is kept.
+        instruments: See `engine.run_backtest`.
+        catalog: The indicators that the text may call.
+    """
+
+    request: BacktestRequest
+    loaded: Loaded
+    cache_dir: Path
+    instruments: pl.DataFrame | None = None
+    catalog: Catalog = field(default=NATIVE)
+
+    def run_all(self, sets: Sequence[Params]) -> Iterator[Outcome]:
+        """Run parameter sets one after another.
+
+        Raises:
+            ConservationError: A result does not add up.
+        """
+        for params in sets:
+            try:
+                yield outcome_of(params, self.run(params))
+            except (StrategyError, InputError) as error:
+                yield Outcome(params, {}, (), np.empty(0), refusal=str(error).partition("\n")[0])
+
+    def run(self, params: Params, decide_from: date | None = None) -> BacktestResult:
+        """Run one parameter set.
+
+        Args:
+            params: Its values.
+            decide_from: First session on which something is decided; bars before it warm up.
+
+        Raises:
+            StrategyError, InputError: See `request.run_from_lake`.
+        """
+        return run_loaded(
+            compiled(self.request, self.catalog, params),
+            self.loaded,
+            self.request,
+            cache_dir=self.cache_dir,
+            instruments=self.instruments,
+            decide_from=decide_from,
+        )
+
+
+def outcome_of(params: Params, result: BacktestResult) -> Outcome:
+    """Return what a sweep keeps of a result."""
+    path = result.equity["equity"].to_numpy().astype(np.float64)
+    before = np.concatenate(([float(result.start_cash)], path[:-1]))
+    return Outcome(
+        params,
+        result.metrics,
+        tuple(result.equity["session"].to_list()),
+        path / before - 1.0,
+        run_id(result),
+        result.digests.data,
+        result.facts.instruments,
+    )
