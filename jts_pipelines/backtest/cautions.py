@@ -30,6 +30,7 @@ class Code(StrEnum):
     BARS_LEFT_OUT = "bars_left_out"
     NO_BARS = "no_bars"
     SHORT_RULES_OFF = "short_rules_off"
+    NO_QUOTES = "no_quotes"
     KELLY_UNUSED = "kelly_unused"
     KELLY_WITHOUT_EDGE = "kelly_without_edge"
     LOSS_LIMIT = "loss_limit"
@@ -56,6 +57,7 @@ MEANING: dict[Code, str] = {
     Code.BARS_LEFT_OUT: "bars of a file whose prices are out of order were left out",
     Code.NO_BARS: "symbols that were asked for have no bars",
     Code.SHORT_RULES_OFF: "rules that sell short were left out",
+    Code.NO_QUOTES: "conditions on spread are null without quotes: such rules never fire",
     Code.KELLY_UNUSED: "Kelly's formula had too few closed trades and was never used",
     Code.KELLY_WITHOUT_EDGE: "Kelly's formula saw no edge and refused entries",
     Code.LOSS_LIMIT: "the daily loss limit refused entries",

@@ -47,6 +47,7 @@ class Rules(NamedTuple):
     cooldown_ms: int
     cooldown_bars: int
     kelly: tuple[int, int, int, int]  # see `sizing.kelly_entry_share`
+    guarded: int = 0  # mask of the rules that the guard has a say in
 
 
 class Costs(NamedTuple):
@@ -76,6 +77,8 @@ class Desk(NamedTuple):
     account: Ints  # [account column]
     book: Ints  # [instrument, book column]
     sessions: Ints  # [session, session column]
+    values: Floats  # [row, place]: what the step left, see `dsl.plan`; no rows where it left none
+    facts: Floats  # of the account, for the guard: see `strategy.facts`
     agenda: Ints  # [instant and phase]: the first instrument that is due, or -1
     due: Ints  # instruments that are due now
     held: Ints  # instruments with a position, in any order

@@ -5,7 +5,8 @@ Read as text and compiled, see `driver`.
 
 from jts_pipelines.backtest.agenda import schedule
 from jts_pipelines.backtest.columns import Desk
-from jts_pipelines.backtest.fills import fee_of, mark_positions
+from jts_pipelines.backtest.fills import fee_of
+from jts_pipelines.backtest.guarding import equity_now, judged_on
 from jts_pipelines.backtest.places import (
     AMOUNT,
     BLOCKED_BY_LOSS,
@@ -39,7 +40,6 @@ from jts_pipelines.backtest.places import (
     LEFT_ROW,
     LOSS,
     LOWER,
-    MARKED_AT,
     MAX_POSITION,
     NOW,
     PEAK,
@@ -61,7 +61,6 @@ from jts_pipelines.backtest.places import (
     TAKE_PROFIT,
     TRAILING_STOP,
     UPPER,
-    VALUE,
     WANTED,
     WITHOUT_EDGE,
     WON,
@@ -117,16 +116,6 @@ def seek_next(desk: Desk, instrument: int, row: int) -> None:
     schedule(desk, instrument, row, phase)
 
 
-def equity_now(desk: Desk) -> int:
-    """Return cash and positions at the closes of this instant; only for use after its fills."""
-    account = desk.account
-    if account[MARKED_AT] != account[NOW]:
-        account[MARKED_AT] = account[NOW]
-        mark_positions(desk, account[NOW])
-    found: int = account[CASH] + account[VALUE]
-    return found
-
-
 def is_by_equity(kind: int) -> bool:
     """Return whether a quantity of this kind is a share of equity."""
     return kind in (QUANTITY_PERCENT, QUANTITY_KELLY)
@@ -135,14 +124,17 @@ def is_by_equity(kind: int) -> bool:
 def decide_exit(desk: Desk, instrument: int, row: int) -> None:
     """Cancel a waiting entry, or order the exit of a position."""
     account, book = desk.account, desk.book
+    fired = judged_on(desk, instrument, row, desk.rules[EXITS])
     if book[instrument, SIDE] == BUY:
+        if fired == 0:
+            return
         book[instrument, SIDE] = 0
         account[RESERVED] -= book[instrument, HELD_BACK]
         account[HELD] -= 1
         account[CANCELLED] += 1
         return
-    reason = exit_reason(desk, instrument, row)
-    quantity = _leaving(desk, instrument, row, reason)
+    reason = exit_reason(desk, instrument, row, fired)
+    quantity = 0 if reason < 0 else _leaving(desk, instrument, row, reason)
     if quantity > 0:
         book[instrument, SIDE], book[instrument, WANTED] = SELL, quantity
         book[instrument, REASON], book[instrument, DECIDED] = reason, row
@@ -159,8 +151,15 @@ def _leaving(desk: Desk, instrument: int, row: int, reason: int) -> int:
     return exit_quantity(kind, wanted, held, lot)
 
 
-def exit_reason(desk: Desk, instrument: int, row: int) -> int:
-    """Return why the position is to be left on the close of a row, or -1."""
+def exit_reason(desk: Desk, instrument: int, row: int, fired: int) -> int:
+    """Return why the position is to be left on the close of a row, or -1.
+
+    Args:
+        desk: The desk.
+        instrument: Held.
+        row: The bar.
+        fired: The exit rules that count on it.
+    """
     rules, close = desk.rules, price_of(desk, CLOSE, row)
     entry, peak = desk.book[instrument, ENTRY], desk.book[instrument, PEAK]
     if is_stop_loss_hit(close, entry, rules[STOP_LOSS]):
@@ -169,7 +168,7 @@ def exit_reason(desk: Desk, instrument: int, row: int) -> int:
         return REASON_TRAILING_STOP
     if is_profit_taken(close, entry, rules[TAKE_PROFIT]):
         return REASON_TAKE_PROFIT
-    return first_rule(fired_on(desk, row) & rules[EXITS])
+    return first_rule(fired)
 
 
 def first_rule(fired: int) -> int:
@@ -185,6 +184,9 @@ def first_rule(fired: int) -> int:
 def decide_entry(desk: Desk, instrument: int, row: int) -> None:
     """Order the entry that fired on a row, unless the risk block forbids it."""
     account, rules = desk.account, desk.rules
+    fired = judged_on(desk, instrument, row, rules[ENTRIES])
+    if fired == 0:
+        return
     if rules[DAILY_LOSS] > 0 and is_daily_loss_reached(
         equity_now(desk), account[DAY_START], rules[DAILY_LOSS]
     ):
@@ -192,7 +194,7 @@ def decide_entry(desk: Desk, instrument: int, row: int) -> None:
     elif is_resting(desk, instrument, row):
         account[BLOCKED_BY_RISK] += 1
     else:
-        _order_entry(desk, instrument, row)
+        _order_entry(desk, instrument, row, first_rule(fired))
 
 
 def is_resting(desk: Desk, instrument: int, row: int) -> bool:
@@ -207,10 +209,9 @@ def is_resting(desk: Desk, instrument: int, row: int) -> bool:
     return bool(since_ms < rules[COOLDOWN_MS]) or bool(bars <= rules[COOLDOWN_BARS])
 
 
-def _order_entry(desk: Desk, instrument: int, row: int) -> None:
+def _order_entry(desk: Desk, instrument: int, row: int, rule: int) -> None:
     """Order an entry as large as sizes and cash allow, if that is anything."""
     rules, account, book = desk.rules, desk.account, desk.book
-    rule = first_rule(fired_on(desk, row) & rules[ENTRIES])
     kind, amount = desk.sizes[rule, KIND], desk.sizes[rule, AMOUNT]
     if kind == QUANTITY_KELLY:
         amount = _kelly_share(desk)

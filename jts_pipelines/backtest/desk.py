@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 
 from jts_pipelines.backtest import places
 from jts_pipelines.backtest.bar_table import BarTable
-from jts_pipelines.backtest.columns import Bits, Costs, Desk, Flags, Ints, Rules
+from jts_pipelines.backtest.columns import Bits, Costs, Desk, Flags, Floats, Ints, Rules
+from jts_trading.dsl.facts import FACTS_SIZE
 
 # Masks that fit a byte are looked through eight rows at a time.
 _PACKED_ROWS = 8
@@ -29,6 +30,7 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
     fired: Bits,
     *,
     cash: int,
+    values: Floats,
 ) -> Desk:
     """Return a desk at its start: all money in cash, no position, no order.
 
@@ -42,6 +44,7 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
         costs: By session and class of instrument.
         fired: Masks of the rules, from `empty_masks`.
         cash: Won.
+        values: What the step left, [row, place].
     """
     account = np.zeros(places.ACCOUNT_COLUMNS, np.int64)
     account[places.CASH] = cash
@@ -60,6 +63,8 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
         account=account,
         book=_book(bars, costs),
         sessions=_sessions(days, epochs),
+        values=values,
+        facts=np.ones(FACTS_SIZE),
         agenda=np.full(len(bars.times) * places.PHASES, -1, np.int64),
         due=np.zeros(count, np.int64),
         held=np.zeros(count, np.int64),
@@ -83,6 +88,8 @@ def empty_desk(prices: type[np.int32 | np.int64] | np.dtype[np.signedinteger]) -
         account=np.zeros(places.ACCOUNT_COLUMNS, np.int64),
         book=plane,
         sessions=plane,
+        values=np.zeros((0, 0)),
+        facts=np.zeros(0),
         agenda=line,
         due=line,
         held=line,
@@ -118,4 +125,5 @@ def _rules(rules: Rules, commission_unit: int, *, is_packed: bool) -> Ints:
     found[places.KELLY_MIN : places.KELLY_CAP + 1] = rules.kelly
     found[places.COMMISSION_UNIT] = commission_unit
     found[places.IS_PACKED] = is_packed
+    found[places.GUARDED] = rules.guarded
     return found

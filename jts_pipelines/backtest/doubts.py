@@ -10,6 +10,7 @@ from jts_pipelines.backtest.columns import Ints
 from jts_pipelines.backtest.frames import day_of
 from jts_pipelines.backtest.instruments import Instruments
 from jts_pipelines.backtest.result import Facts, PrefixCheck
+from jts_trading.dsl.grammar import QUOTE_COLUMNS
 from jts_trading.dsl.plan import Plan
 from jts_trading.strategy.rules import short_rules, uses_kelly
 from storage.quality.reasons import Doubt
@@ -48,6 +49,12 @@ def plan_doubts(plan: Plan, facts: Facts, kelly_trades_min: int, closed: int) ->
     if shorts:
         found.append(
             Caution(Code.SHORT_RULES_OFF, f"short-selling is off: {shorts} rules were left out")
+        )
+    if QUOTE_COLUMNS[0] in plan.needs:
+        found.append(
+            Caution(
+                Code.NO_QUOTES, "bars have no quotes: conditions on spread are null and never hold"
+            )
         )
     if uses_kelly(plan) and 0 < closed < kelly_trades_min:
         found.append(

@@ -39,6 +39,7 @@ from jts_pipelines.backtest.places import (
     SESSION_CASH,
     SESSION_NOW,
     SESSION_VALUE,
+    SIDE,
     UPPER,
     VALUE,
 )
@@ -100,7 +101,10 @@ def first_after(desk: Desk, instrument: int, row: int, phase: int) -> int:
     A fill at the open, and an entry that was cancelled, leave the close of the same bar for a
     decision; a decision is made once a bar.
     """
-    is_free = phase == EXIT_DECISIONS and desk.book[instrument, QUANTITY] == 0
+    book = desk.book
+    is_free = (
+        phase == EXIT_DECISIONS and book[instrument, QUANTITY] == 0 and book[instrument, SIDE] == 0
+    )
     return row if phase <= PURCHASES or is_free else row + 1
 
 

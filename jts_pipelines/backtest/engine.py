@@ -16,6 +16,7 @@ from jts_pipelines.backtest import places
 from jts_pipelines.backtest.bar_table import BarTable, read_bars, traded_rows
 from jts_pipelines.backtest.columns import Bars, Bits, Desk, Ints
 from jts_pipelines.backtest.desk import empty_desk, make_desk
+from jts_pipelines.backtest.extras import step_extras
 from jts_pipelines.backtest.frames import at_interval, day_of, frames_closed
 from jts_pipelines.backtest.instruments import read_instruments
 from jts_pipelines.backtest.kernel_text import portfolio_text
@@ -28,7 +29,7 @@ from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.backtest.signals import fire_rules
 from jts_trading.domain.market.loading import default_table
 from jts_trading.domain.sessions import calendar_for
-from jts_trading.dsl.lowering import lower_step
+from jts_trading.dsl.lowering import lower_plan
 from jts_trading.dsl.plan import Plan
 from jts_trading.kernels.loader import kernel_digest, load
 from storage.errors import InputError
@@ -42,7 +43,6 @@ _COMPARED = (
     *(places.FILL_SIDE, places.FILL_QUANTITY, places.FILL_PRICE, places.FILL_COMMISSION),
     *(places.FILL_STT, places.FILL_RST, places.FILL_REASON, places.FILL_TRADE),
 )
-_STEP_COLUMNS = ("open", "high", "low", "close", "volume", "session")
 
 
 def run_backtest(
@@ -158,7 +158,6 @@ def prepare(
     Raises:
         InputError, StrategyError, RuleMissingError: See `run_backtest`.
     """
-    plan.require_columns(_STEP_COLUMNS)
     rules = order_rules(plan, settings)
     calendar = calendar_for(settings.venue)
 
@@ -177,20 +176,21 @@ def prepare(
         instruments=read_instruments(listing, settings.unknown_market),
         rules=rules,
         digest=every.digest,
+        extras=step_extras(plan, bars, settings.venue, session_open),
     )
 
 
 def load_kernels(plan: Plan, cache_dir: Path) -> tuple[ModuleType, ModuleType]:
     """Return the compiled modules of the pass over rules and of the portfolio."""
     return (
-        load(lower_step(plan.source), cache_dir, allocates=False),
-        load(portfolio_text(), cache_dir, allocates=False),
+        load(lower_plan(plan), cache_dir, allocates=False),
+        load(portfolio_text(plan.guard), cache_dir, allocates=False),
     )
 
 
 def code_digest(plan: Plan) -> str:
     """Return what identifies a strategy as a program: text, parameters, its compiled form."""
-    parts = (plan.digest, kernel_digest(lower_step(plan.source), allocates=False))
+    parts = (plan.digest, kernel_digest(lower_plan(plan), allocates=False), plan.guard)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -214,6 +214,7 @@ def compile_for(
         bars._replace(offsets=np.zeros(1, np.int64)),
         state_size=plan.state_size,
         rules=len(plan.rules),
+        extras=prepared.extras.columns,
     )
     simulate(portfolio, empty_desk(bars.prices.dtype))
 
@@ -221,7 +222,11 @@ def compile_for(
 def fire(prepared: Prepared, plan: Plan, signals: ModuleType) -> Bits:
     """Return the mask of the rules that fire on each bar."""
     return fire_rules(
-        signals, step_columns(prepared), state_size=plan.state_size, rules=len(plan.rules)
+        signals,
+        step_columns(prepared),
+        state_size=plan.state_size,
+        rules=len(plan.rules),
+        extras=prepared.extras.columns,
     )
 
 
@@ -266,6 +271,7 @@ def desk_of(prepared: Prepared, settings: BacktestSettings, fired: Bits) -> Desk
         costs,
         fired,
         cash=settings.cash,
+        values=prepared.extras.values,
     )
 
 

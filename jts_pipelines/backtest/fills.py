@@ -17,6 +17,7 @@ from jts_pipelines.backtest.places import (
     DECIDED,
     DROPPED,
     ENTRY,
+    ENTRY_ROW,
     FILL_COMMISSION,
     FILL_DECIDED,
     FILL_INSTRUMENT,
@@ -138,6 +139,7 @@ def buy(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     book[instrument, QUANTITY], book[instrument, ENTRY] = quantity, price
     book[instrument, MARK], book[instrument, MARK_ROW] = price, row
     book[instrument, PEAK], book[instrument, PEAK_ROW] = 0, row
+    book[instrument, ENTRY_ROW] = row
     book[instrument, TRADE], book[instrument, TRADE_CASH] = account[TRADES], -cost
     _hold(desk, instrument)
     fill = account[FILLS]

@@ -1,7 +1,8 @@
 """The text of the portfolio that numba compiles: its modules joined to the functions they call.
 
 The pass over rules has a text of its own (`dsl.lowering`), because they change at different times:
-that one is compiled once per strategy, the portfolio once per version of JTS.
+that one is compiled once per strategy, the portfolio once per version of JTS, and once more for a
+strategy whose rules ask for the account.
 """
 
 import ast
@@ -10,12 +11,23 @@ from functools import cache
 from textwrap import indent
 from types import ModuleType
 
-from jts_pipelines.backtest import agenda, bands, decisions, driver, fills, places, search
+from jts_pipelines.backtest import (
+    agenda,
+    bands,
+    decisions,
+    driver,
+    fills,
+    guarding,
+    places,
+    search,
+)
 from jts_pipelines.backtest.columns import Desk
 from jts_trading.dsl.inline import Inliner
-from jts_trading.strategy import sizing, stops
+from jts_trading.strategy import facts, sizing, stops
 
-PORTFOLIO = (places, sizing, stops, bands, search, agenda, fills, decisions, driver)
+PORTFOLIO = (
+    *(places, sizing, stops, facts, bands, search, agenda, fills, guarding, decisions, driver),
+)
 # Names from these rooms stand in the joined text itself.
 _JOINED = (
     "jts_trading.strategy",
@@ -32,15 +44,23 @@ _FUNCTIONS = (
 )
 
 
+_UNGUARDED = """
+def judged_on(desk, instrument, row, rules):
+    return fired_on(desk, row) & rules
+"""
+
+
 @cache
-def portfolio_text() -> str:
-    """Return the portfolio with the sizing functions that it calls.
+def portfolio_text(guard: str = "") -> str:
+    """Return the portfolio with the sizing functions that it calls, and the guard of a plan.
 
     Most functions are written out into few, with the arrays of the desk as variables: handing
     fourteen arrays from function to function is most of what compiling the portfolio costs, and
     most of what running it does.
     """
     nodes = ast.parse("\n\n".join(_body(module) for module in PORTFOLIO)).body
+    # The guard of the plan takes the place of the one that is declared; without one nobody asks.
+    nodes += [n for n in ast.parse(guard or _UNGUARDED).body if isinstance(n, ast.FunctionDef)]
     functions = {n.name: n for n in nodes if isinstance(n, ast.FunctionDef)}
     constants = [ast.unparse(n) for n in nodes if not isinstance(n, ast.FunctionDef)]
     written = [_written_out(functions, name) for name in _FUNCTIONS]

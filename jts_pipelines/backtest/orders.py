@@ -31,8 +31,6 @@ def order_rules(plan: Plan, settings: BacktestSettings) -> Rules:
         rules = read_rules(plan, defaults, "KRW")
     except StrategyError as error:
         raise InputError(str(error)) from error
-    if plan.guard:
-        raise InputError(f"{plan.file}: position and portfolio are not judged in backtests yet")
     kind = np.zeros(RULES_MAX, np.int64)
     amount = np.zeros(RULES_MAX, np.int64)
     for bit, size in rules.sizes.items():
@@ -51,6 +49,7 @@ def order_rules(plan: Plan, settings: BacktestSettings) -> Rules:
         cooldown_ms=rules.cooldown_ms,
         cooldown_bars=rules.cooldown_bars,
         kelly=rules.kelly,
+        guarded=sum(1 << rule.bit for rule in plan.rules if rule.is_guarded),
     )
 
 

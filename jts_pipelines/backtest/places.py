@@ -18,7 +18,9 @@ DAILY_LOSS, POSITIONS_MAX, COOLDOWN_MS, COOLDOWN_BARS = 6, 7, 8, 9
 KELLY_MIN, KELLY_FLOOR, KELLY_FRACTION, KELLY_CAP, COMMISSION_UNIT = 10, 11, 12, 13, 14
 # Whether masks of eight rows share a word of `Desk.fired`.
 IS_PACKED = 15
-RULE_COLUMNS = 16
+# The rules that the guard of the plan has a say in.
+GUARDED = 16
+RULE_COLUMNS = 17
 KIND, AMOUNT = 0, 1
 
 # The costs of the desk, by session and class of instrument: `columns.Costs`.
@@ -52,7 +54,9 @@ NEXT_ROW, NEXT_DUE, MARK_ROW, PLACE = 18, 19, 20, 21
 BAND_SESSION, BASE, LOWER, UPPER = 22, 23, 24, 25
 # The first row that the peak does not know.
 PEAK_ROW = 26
-BOOK_COLUMNS = 27
+# The row of the fill that opened the position.
+ENTRY_ROW = 27
+BOOK_COLUMNS = 28
 
 BUY, SELL = 1, -1
 

@@ -15,6 +15,7 @@ from jts_pipelines.backtest.bar_table import BarTable
 from jts_pipelines.backtest.books import order_table, position_table
 from jts_pipelines.backtest.cautions import SERIOUS, Caution
 from jts_pipelines.backtest.columns import Bits, Desk, Ints, Rules
+from jts_pipelines.backtest.extras import StepExtras
 from jts_pipelines.backtest.frames import day_of
 from jts_pipelines.backtest.instruments import Instruments
 from jts_pipelines.backtest.metrics import compute_metrics
@@ -45,6 +46,7 @@ class Prepared:
         rows: How many bars of it there are, with those in which nothing traded.
         days: The sessions of the run.
         digest: Of everything that was read.
+        extras: What the pass over rules takes beside the bars, see `step_extras`.
     """
 
     bars: BarTable
@@ -55,6 +57,7 @@ class Prepared:
     instruments: Instruments
     rules: Rules
     digest: str
+    extras: StepExtras
 
 
 class Watch:

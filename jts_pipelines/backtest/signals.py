@@ -12,7 +12,7 @@ from types import ModuleType
 
 import numpy as np
 
-from jts_pipelines.backtest.columns import Bars, Bits
+from jts_pipelines.backtest.columns import Bars, Bits, Floats, Ints
 from jts_pipelines.backtest.desk import empty_masks
 
 _THREADS_MAX = 8
@@ -20,7 +20,14 @@ _THREADS_MAX = 8
 _ROWS_MIN = 200_000
 
 
-def fire_rules(module: ModuleType, bars: Bars, *, state_size: int, rules: int) -> Bits:
+def fire_rules(
+    module: ModuleType,
+    bars: Bars,
+    *,
+    state_size: int,
+    rules: int,
+    extras: tuple[Ints | Floats, ...] = (),
+) -> Bits:
     """Return the mask of the rules that fire on each bar, followed by zeros up to a whole word.
 
     Args:
@@ -28,6 +35,7 @@ def fire_rules(module: ModuleType, bars: Bars, *, state_size: int, rules: int) -
         bars: Bars that traded.
         state_size: Of the plan.
         rules: How many it has.
+        extras: What `dsl.lowering.row_extras` asks for, in that order.
     """
     masks = empty_masks(int(bars.offsets[-1]), rules)
 
@@ -43,6 +51,7 @@ def fire_rules(module: ModuleType, bars: Bars, *, state_size: int, rules: int) -
             np.zeros(state_size),
             masks,
             *share,
+            *extras,
         )
 
     # Over nothing first: numba compiles, or loads what it compiled before, in one thread.

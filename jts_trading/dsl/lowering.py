@@ -13,7 +13,9 @@ Which slots can become variables is worked out by `reach`, from the invariants o
 import ast
 from collections.abc import Iterable
 
+from jts_trading.dsl.grammar import CLOCK_COLUMNS
 from jts_trading.dsl.inline import Inliner
+from jts_trading.dsl.plan import Plan
 from jts_trading.dsl.reach import reached_slots, slot_of
 
 _COLUMNS = {
@@ -24,11 +26,19 @@ _COLUMNS = {
     "volume": "float(volumes[row])",
     "tf_closed": "frames_closed[row]",
     "session": "sessions[moments[row + shift[instrument]]]",
+    **{
+        name: f"clock[moments[row + shift[instrument]], {place}]"
+        for place, name in enumerate(CLOCK_COLUMNS)
+    },
+    # Bars have no quotes yet: what compares a spread is null.
+    "spread": "math.nan",
 }
+CLOCK, VALUES = "clock", "values"
 ROWS_FUNCTION = "run_rows"
 _HEAD = f"""
 def {ROWS_FUNCTION}(
     prices, volumes, frames_closed, moments, shift, sessions, offsets, state, masks, first, last
+    EXTRAS
 ):
     for instrument in range(first, last):
         START
@@ -38,7 +48,24 @@ def {ROWS_FUNCTION}(
 """
 
 
-def lower_step(source: str) -> str:
+def row_extras(plan: Plan) -> tuple[str, ...]:
+    """Return what `run_rows` takes behind its other arguments for a plan, by name.
+
+    `clock` has, by instant, the columns of `dsl.grammar.CLOCK_COLUMNS`; `values` [row, place] is
+    filled with what the step leaves for drivers.
+    """
+    extras = (CLOCK,) if any(name in plan.needs for name in CLOCK_COLUMNS) else ()
+    return (*extras, VALUES) if plan.values else extras
+
+
+def lower_plan(plan: Plan) -> str:
+    """Return the text of `run_rows` for a plan, with the arguments that `row_extras` names."""
+    return lower_step(plan.source, row_extras(plan), (plan.values_slot, plan.values))
+
+
+def lower_step(
+    source: str, extras: tuple[str, ...] = (), exported: tuple[int, int] = (0, 0)
+) -> str:
     """Return a text that defines `run_rows` for the generated source of a strategy.
 
     `run_rows(prices, volumes, frames_closed, moments, shift, sessions, offsets, state, masks,
@@ -48,11 +75,19 @@ def lower_step(source: str) -> str:
     `sessions` holds the trading day of an instant, and the instant of a row stands in `moments` at
     row + shift of the instrument. `state` has the size of the plan's and is left as after the last
     bar.
+
+    Args:
+        source: Of the step.
+        extras: Further arguments, see `row_extras`.
+        exported: First slot, and number, of the values that the step leaves for drivers.
     """
     tree = ast.parse(source)
     functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
     inliner = Inliner(functions)
     body = inliner.body_of("step", ["mask"])
+    slot, count = exported
+    kept_values = (f"{VALUES}[row, {place}] = state[{slot + place}]" for place in range(count))
+    body += ast.parse("\n".join(kept_values)).body
     scalars = Scalars(reached_slots(body))
     body = [scalars.visit(node) for node in body]
     scalars.settle()
@@ -61,7 +96,8 @@ def lower_step(source: str) -> str:
         *_lines(body),
         "masks[row] = mask",
     ]
-    text = _filled(_HEAD, "START", [*_start(functions["init_state"]), *scalars.loads()])
+    head = _filled(_HEAD, "EXTRAS", [f", {', '.join(extras)}"] if extras else [])
+    text = _filled(head, "START", [*_start(functions["init_state"]), *scalars.loads()])
     text = _filled(_filled(text, "END", scalars.stores()), "BODY", lines)
     kept = [
         ast.unparse(functions[name]) for name in sorted(_with_callees(inliner.kept, functions))

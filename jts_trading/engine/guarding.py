@@ -12,7 +12,7 @@ from jts_trading.engine.evaluate import look_at
 from jts_trading.engine.program import Floats
 from jts_trading.engine.recording import Draft
 from jts_trading.engine.state import Instance
-from jts_trading.strategy.facts import PRICE_SCALE, fill_portfolio, fill_position
+from jts_trading.strategy.facts import FACT_PRICE_SCALE, fill_portfolio, fill_position
 
 
 def ask_guard(draft: Draft, rules: int) -> None:
@@ -44,7 +44,7 @@ def facts_of(draft: Draft) -> Floats:
     units, account = instance.units[symbol], instance.account
     held, step = account.holding(symbol), float(units.quantity_step)
     facts = np.zeros(FACTS_SIZE)
-    facts[PRICE_SCALE] = units.price_scale
+    facts[FACT_PRICE_SCALE] = units.price_scale
     age_s = (bar.stamp_ms - book.held_from_ms) // 1000 if book.held_from_ms >= 0 else 0
     since = (book.peak, book.bars_held, age_s)
     lots, cost = units.lots(held.quantity), units.money(held.cost)

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-PRICE_SCALE, QUANTITY, VALUE, ENTRY_PRICE, PROFIT, HIGHEST, BARS, AGE = 0, 1, 2, 3, 4, 5, 6, 7
-EQUITY, CASH, POSITIONS, EXPOSURE, DAY_PROFIT = 8, 9, 10, 11, 12
+FACT_PRICE_SCALE, FACT_QUANTITY, FACT_VALUE, FACT_ENTRY_PRICE, FACT_PROFIT = 0, 1, 2, 3, 4
+FACT_HIGHEST, FACT_BARS, FACT_AGE = 5, 6, 7
+FACT_EQUITY, FACT_CASH, FACT_POSITIONS, FACT_EXPOSURE, FACT_DAY_PROFIT = 8, 9, 10, 11, 12
 
 
 def fill_position(  # noqa: PLR0917 - compiled code is called by position
@@ -32,18 +33,18 @@ def fill_position(  # noqa: PLR0917 - compiled code is called by position
             the one that is judged.
         step: Smallest quantity, in shares or coins.
     """
-    facts[QUANTITY] = held * step
-    facts[VALUE] = held * close * step
+    facts[FACT_QUANTITY] = held * step
+    facts[FACT_VALUE] = held * close * step
     if held <= 0:
-        for place in range(ENTRY_PRICE, AGE + 1):
+        for place in range(FACT_ENTRY_PRICE, FACT_AGE + 1):
             facts[place] = math.nan
         return
     paid = cost / held
-    facts[ENTRY_PRICE] = paid
-    facts[PROFIT] = (close - paid) / paid if paid > 0.0 else math.nan
-    facts[HIGHEST] = since[0]
-    facts[BARS] = since[1]
-    facts[AGE] = since[2]
+    facts[FACT_ENTRY_PRICE] = paid
+    facts[FACT_PROFIT] = (close - paid) / paid if paid > 0.0 else math.nan
+    facts[FACT_HIGHEST] = since[0]
+    facts[FACT_BARS] = since[1]
+    facts[FACT_AGE] = since[2]
 
 
 def fill_portfolio(
@@ -59,8 +60,8 @@ def fill_portfolio(
         step: Smallest quantity, in shares or coins.
     """
     equity, cash, free, day_start = money
-    facts[EQUITY] = equity * step
-    facts[CASH] = free * step
-    facts[POSITIONS] = positions
-    facts[EXPOSURE] = (equity - cash) / equity if equity > 0 else math.nan
-    facts[DAY_PROFIT] = (equity - day_start) / day_start if day_start > 0 else math.nan
+    facts[FACT_EQUITY] = equity * step
+    facts[FACT_CASH] = free * step
+    facts[FACT_POSITIONS] = positions
+    facts[FACT_EXPOSURE] = (equity - cash) / equity if equity > 0 else math.nan
+    facts[FACT_DAY_PROFIT] = (equity - day_start) / day_start if day_start > 0 else math.nan

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from jts_trading.dsl.compiler import compile_strategy
-from jts_trading.dsl.lowering import lower_step
+from jts_trading.dsl.grammar import CLOCK_COLUMNS
+from jts_trading.dsl.lowering import lower_plan, row_extras
 from jts_trading.dsl.plan import Plan
 from jts_trading.indicators.catalog import NATIVE
 from jts_trading.indicators.definition import ParameterKind, setting_text
@@ -60,11 +61,19 @@ class Rows:
         self.volume = np.array([chance.choice((1, 7, 5_000)) for _ in range(count)], np.int32)
         self.closed = np.array([chance.choice((0, 0, 1, 3)) for _ in range(count)], np.uint8)
         self.sessions = np.sort(np.array([chance.randint(19_800, 19_830) for _ in range(count)]))
+        self.clock = np.array(
+            [
+                [chance.randint(0, 390), chance.randint(32_400, 56_000), i % 7 == 0]
+                for i in range(count)
+            ]
+        )
         cut = chance.randint(1, count - 1)
         self.offsets = np.array([0, cut, cut, count], np.int64)
 
-    def step_by_step(self, plan: Plan, module: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return masks, and the state of the last instrument, of calls of `step`."""
+    def step_by_step(self, plan: Plan, module: Any) -> tuple[NDArray[Any], ...]:
+        """Return masks, values for drivers, and the state of the last instrument, of `step`."""
+        values = np.zeros((len(self.volume), plan.values))
+        exported = slice(plan.values_slot, plan.values_slot + plan.values)
         masks, state = np.zeros(len(self.volume), np.int64), np.zeros(plan.state_size)
         for first, end in zip(self.offsets[:-1], self.offsets[1:], strict=True):
             module.init_state(state)
@@ -76,11 +85,19 @@ class Rows:
                     float(self.volume[row]),
                     int(self.closed[row]),
                     *extra,
+                    *self._clock_of(plan, row),
                 )
-        return masks, state
+                values[row] = state[exported]
+        return masks, values, state
 
-    def at_once(self, plan: Plan, module: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _clock_of(self, plan: Plan, row: int) -> tuple[int, ...]:
+        places = [at for at, name in enumerate(CLOCK_COLUMNS) if name in plan.needs]
+        return tuple(int(self.clock[row, at]) for at in places)
+
+    def at_once(self, plan: Plan, module: Any) -> tuple[NDArray[Any], ...]:
         """Return the same of `run_rows`."""
+        values = np.zeros((len(self.volume), plan.values))
+        extras = {"clock": self.clock, "values": values}
         masks, state = np.zeros(len(self.volume), np.int64), np.zeros(plan.state_size)
         module.run_rows(
             self.prices,
@@ -94,8 +111,9 @@ class Rows:
             masks,
             0,
             3,
+            *(extras[name] for name in row_extras(plan)),
         )
-        return masks, state
+        return masks, values, state
 
 
 def plain(source: str) -> ModuleType:
@@ -117,11 +135,11 @@ def agree(text: str, rows: Rows, build: Callable[[str], Any] = plain) -> int:
     """Check a strategy over rows and return how many bars fired."""
     plan = compile_strategy(text)
     with np.errstate(all="ignore"):
-        masks, state = rows.step_by_step(plan, plain(plan.source))
-        found, left = rows.at_once(plan, build(lower_step(plan.source)))
+        masks, *stepped = rows.step_by_step(plan, plain(plan.source))
+        found, *at_once = rows.at_once(plan, build(lower_plan(plan)))
 
     assert found.tobytes() == masks.tobytes()
-    assert left.tobytes() == state.tobytes()
+    assert [each.tobytes() for each in at_once] == [each.tobytes() for each in stepped]
     return int((masks != 0).sum())
 
 
@@ -199,3 +217,34 @@ def test_prices_of_orders_when_lowered_then_are_those_of_the_step() -> None:
     )
 
     assert agree(text, Rows(3, 90)) > 0
+
+
+WORDS = """strategy("Words") {
+  indicators { calm = SMA(4) waits = since(close > calm) }
+  entry.long {
+    when (waits >= 2 and rank(close, 5) > 40% and change(high, 2) > 0
+          and portfolio.cash > 5 * close) { buy(1, type: "limit", price: low - ATR(3)) }
+    when (minutes_since_open > 100 and not auction or time > 12:00 and close > session.open) {
+      buy(2, type: "stop", stop: highest(high, 3))
+    }
+  }
+  exit.long {
+    when (position.profit > 1% and close < calm or session.previous_close > position.highest) {
+      sell("all", type: "limit", price: position.entry_price * 1.1)
+    }
+  }
+}"""
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_words_of_the_language_when_walked_at_once_then_bits_of_the_step(seed: int) -> None:
+    """Clock, session, since, rank, order prices and what the guard reads."""
+    agree(WORDS, Rows(seed, 80))
+
+
+def test_words_of_the_language_when_compiled_then_bits_of_the_step(
+    compiled: Callable[[str], ModuleType],
+) -> None:
+    """The machine code as well."""
+    assert agree(WORDS, Rows(7, 200), compiled) > 0

@@ -206,8 +206,36 @@ def test_orders_when_fills_agree_then_live_and_backtest_agree_to_the_won(
     seed: int, rigs: ModuleType, kernels: Path
 ) -> None:
     """Side, quantity, price and reason of every fill, and the money at the end."""
-    text = text_of(random.Random(seed))
-    frame = minutes(seed, 30, gaps=False)
+    require_same_orders(rigs, text_of(random.Random(seed)), minutes(seed, 30, gaps=False), kernels)
+
+
+GUARDED = """strategy("Guarded") {
+  entry.long {
+    when (close > open and portfolio.positions < 1 and portfolio.cash > 5_000_000 KRW
+          and minutes_since_open < 370) { buy(quantity: "30%") }
+    when (since(close < open) >= 2 and portfolio.exposure < 50% and not auction) { buy(20) }
+  }
+  exit.long {
+    when (close < open and position.profit < 0.2%) { close() }
+    when (position.bars >= 6 or position.age > 9m or time > 15:28) { sell(quantity: "50%") }
+    when (close < position.highest * 0.99 and position.value > 1_000_000 KRW) { close() }
+    when (portfolio.day_profit < -0.2% and close < position.entry_price) { sell("all") }
+    when (portfolio.equity < 9_990_000 KRW and position.quantity > 100) { close() }
+  }
+}"""
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_orders_when_rules_ask_for_the_account_then_live_and_backtest_agree(
+    seed: int, rigs: ModuleType, kernels: Path
+) -> None:
+    """The guard gets the same facts in both: positions, cash, equity, age, peak, profit."""
+    require_same_orders(rigs, GUARDED, minutes(seed, 30, gaps=False), kernels)
+
+
+def require_same_orders(rigs: ModuleType, text: str, frame: pl.DataFrame, kernels: Path) -> None:
+    """Check that a backtest and the engine make the same fills and the same money."""
     expected = Backtest(text, frame, kernels)
 
     rig = live(rigs, text, frame, lambda source: load(source, kernels))

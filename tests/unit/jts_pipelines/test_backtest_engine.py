@@ -21,7 +21,6 @@ from jts_pipelines.backtest.result import (
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_trading.domain.sessions import calendar_for
 from jts_trading.dsl.compiler import compile_strategy
-from jts_trading.dsl.errors import NeedsError
 from storage.errors import InputError
 
 CALENDAR = calendar_for("KRX")
@@ -340,12 +339,14 @@ def test_limit_orders_are_refused_with_their_place(kernels: Path) -> None:
         run(steps(100, 101), kernels, text=text)
 
 
-def test_strategy_that_reads_quotes_is_refused_over_bars(kernels: Path) -> None:
-    """Bars without bid and ask cannot decide on a spread."""
+def test_strategy_that_reads_quotes_never_fires_over_bars(kernels: Path) -> None:
+    """Bars without bid and ask have no spread: nothing fires, and the result says why."""
     text = RISE.replace("close > close[1]", "spread < 0.5%")
 
-    with pytest.raises(NeedsError, match="needs quotes: spread"):
-        run(steps(100, 101), kernels, text=text)
+    result = run(steps(100, 101), kernels, text=text)
+
+    assert result.fills.height == 0
+    assert any("no quotes" in warning for warning in result.warnings)
 
 
 def test_history_shorter_than_the_warm_up_is_said_plainly(kernels: Path) -> None:

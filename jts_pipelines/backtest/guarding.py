@@ -1,0 +1,79 @@
+"""What the account says to rules that ask for it: the guard of a plan, in a backtest.
+
+Read as text and compiled, see `driver`; `kernel_text` puts the guard that the compiler generated
+in the place of the one below, or leaves all of this out where a plan has none.
+"""
+
+from jts_pipelines.backtest.columns import Desk, Floats
+from jts_pipelines.backtest.fills import mark_positions
+from jts_pipelines.backtest.places import (
+    CASH,
+    CLOSE,
+    DAY_START,
+    ENTRY,
+    ENTRY_ROW,
+    GUARDED,
+    HELD,
+    MARKED_AT,
+    NOW,
+    PEAK,
+    PEAK_ROW,
+    QUANTITY,
+    RESERVED,
+    STAMP,
+    VALUE,
+)
+from jts_pipelines.backtest.search import fired_on, moment_of, price_of
+from jts_trading.strategy.facts import fill_portfolio, fill_position
+
+
+def guard(fired: int, values: Floats, facts: Floats) -> int:  # noqa: ARG001 - as generated
+    """Return the rules of a mask that the account allows."""
+    return fired
+
+
+def judged_on(desk: Desk, instrument: int, row: int, rules: int) -> int:
+    """Return the rules of a mask that fired on a row and that the account allows."""
+    fired = fired_on(desk, row) & rules
+    if fired & desk.rules[GUARDED] == 0:
+        return fired
+    gather_facts(desk, instrument, row)
+    return guard(fired, desk.values[row], desk.facts)
+
+
+def gather_facts(desk: Desk, instrument: int, row: int) -> None:
+    """Fill in the facts of the account at the close of a row; only after the fills of its instant.
+
+    Quantities are shares, prices and money won: their steps are one.
+    """
+    account, book, facts = desk.account, desk.book, desk.facts
+    held, close = book[instrument, QUANTITY], price_of(desk, CLOSE, row)
+    bars, age_s = 0, 0
+    if held > 0:
+        _raise_peak(desk, instrument, row)
+        entered = book[instrument, ENTRY_ROW]
+        now, then = moment_of(desk, instrument, row), moment_of(desk, instrument, entered)
+        bars = row - entered + 1
+        age_s = (desk.times[now, STAMP] - desk.times[then, STAMP]) // 1000
+    since = (book[instrument, PEAK], bars, age_s)
+    fill_position(facts, held, held * book[instrument, ENTRY], close, since, 1.0)
+    equity, cash = equity_now(desk), account[CASH]
+    money = (equity, cash, cash - account[RESERVED], account[DAY_START])
+    fill_portfolio(facts, money, account[HELD], 1.0)
+
+
+def _raise_peak(desk: Desk, instrument: int, row: int) -> None:
+    book = desk.book
+    for at in range(book[instrument, PEAK_ROW], row + 1):
+        book[instrument, PEAK] = max(book[instrument, PEAK], price_of(desk, CLOSE, at))
+    book[instrument, PEAK_ROW] = max(book[instrument, PEAK_ROW], row + 1)
+
+
+def equity_now(desk: Desk) -> int:
+    """Return cash and positions at the closes of this instant; only for use after its fills."""
+    account = desk.account
+    if account[MARKED_AT] != account[NOW]:
+        account[MARKED_AT] = account[NOW]
+        mark_positions(desk, account[NOW])
+    found: int = account[CASH] + account[VALUE]
+    return found
