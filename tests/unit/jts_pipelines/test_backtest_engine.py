@@ -346,7 +346,7 @@ def test_strategy_that_reads_quotes_never_fires_over_bars(kernels: Path) -> None
     result = run(steps(100, 101), kernels, text=text)
 
     assert result.fills.height == 0
-    assert any("no quotes" in warning for warning in result.warnings)
+    assert any("no quotes" in str(caution) for caution in result.cautions)
 
 
 def test_history_shorter_than_the_warm_up_is_said_plainly(kernels: Path) -> None:
