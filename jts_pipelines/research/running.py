@@ -5,10 +5,11 @@ its reason, not the end of the sweep; a defect of the engine is.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import polars as pl
 
@@ -16,6 +17,7 @@ from jts_pipelines.backtest.columns import Floats
 from jts_pipelines.backtest.loading import BacktestRequest, Loaded
 from jts_pipelines.backtest.request import compiled, run_id, run_loaded
 from jts_pipelines.backtest.result import BacktestResult, Metric
+from jts_trading.domain.sessions import calendar_for
 from jts_trading.dsl.errors import StrategyError
 from jts_trading.indicators.catalog import NATIVE, Catalog
 from storage.errors import InputError
@@ -35,6 +37,7 @@ class Outcome:
         run: Name of the run; empty where the set was refused.
         data_digest: Of the bars.
         instruments: How many there were.
+        is_looking_ahead: The run failed its prefix check.
         refusal: Why there is no result.
     """
 
@@ -45,6 +48,7 @@ class Outcome:
     run: str = ""
     data_digest: str = ""
     instruments: int = 0
+    is_looking_ahead: bool = False
     refusal: str = ""
 
     @property
@@ -93,12 +97,8 @@ class Bench:
             except (StrategyError, InputError) as error:
                 yield Outcome(params, {}, (), np.empty(0), refusal=str(error).partition("\n")[0])
 
-    def run(self, params: Params, decide_from: date | None = None) -> BacktestResult:
-        """Run one parameter set.
-
-        Args:
-            params: Its values.
-            decide_from: First session on which something is decided; bars before it warm up.
+    def run(self, params: Params) -> BacktestResult:
+        """Run one parameter set over all bars.
 
         Raises:
             StrategyError, InputError: See `request.run_from_lake`.
@@ -109,7 +109,31 @@ class Bench:
             self.request,
             cache_dir=self.cache_dir,
             instruments=self.instruments,
-            decide_from=decide_from,
+        )
+
+    def run_window(self, params: Params, first: date, last: date, cash: int) -> BacktestResult:
+        """Run one parameter set that decides from one session to another; bars before warm it up.
+
+        Args:
+            params: Its values.
+            first: The first session on which it decides.
+            last: The last session of which it sees bars.
+            cash: To begin with, in won.
+
+        Raises:
+            StrategyError, InputError: See `request.run_from_lake`.
+        """
+        end_ms = calendar_for(self.request.settings.venue).open_close_ns(last)[1] // 1_000_000
+        bars = self.loaded.bars
+        seen = bars.filter(pl.col("timestamp").dt.epoch("ms") < end_ms)
+        settings = msgspec.structs.replace(self.request.settings, cash=cash)
+        return run_loaded(
+            compiled(self.request, self.catalog, params),
+            Loaded(seen, ()),
+            replace(self.request, settings=settings),
+            cache_dir=self.cache_dir,
+            instruments=self.instruments,
+            decide_from=first,
         )
 
 
@@ -125,4 +149,5 @@ def outcome_of(params: Params, result: BacktestResult) -> Outcome:
         run_id(result),
         result.digests.data,
         result.facts.instruments,
+        not result.prefix.is_invariant,
     )
