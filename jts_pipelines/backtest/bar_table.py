@@ -2,7 +2,8 @@
 
 Accepts what `lake.scan` and candle files give: `symbol`, `timestamp`, `open`, `high`, `low`,
 `close`, `volume`, and, where present, `status`, `trade_date` (or `session_date`), `venue`,
-`interval`, `broker`. Prices come out as whole won, sorted by symbol and time, unique on both.
+`interval`, `broker`. Prices come out in whole steps of their instrument (won at KRX), sorted by
+symbol and time, unique on both.
 
 Nothing is kept by row that can be kept by instant or by instrument: fourteen million bars of 1,800
 instruments have eight thousand instants.
@@ -12,22 +13,29 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from decimal import Decimal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from jts_pipelines.backtest.columns import Flags, Ints, Whole
+from jts_pipelines.backtest.columns import Flags, Floats, Ints, Whole
+from jts_pipelines.backtest.venues import UnitsOf
+from jts_pipelines.backtest.whole_columns import (
+    PRICES,
+    coins,
+    narrow,
+    narrow_volume,
+    shares,
+    stepped_prices,
+    won_prices,
+)
 from jts_trading.domain.calendars import Calendar, CalendarError
+from jts_trading.strategy.units import WON, Units
 from storage.errors import InputError
 from storage.schema.datasets import Status
 
-PRICES = ("open", "high", "low", "close")
 REQUIRED = ("symbol", "timestamp", *PRICES, "volume")
-_EXACT_MAX = 1 << 53
-_NARROW_MAX = 1 << 31
-# Sizes and stops multiply prices by millions inside 64 bits; no share was ever near it.
-PRICE_MAX = 100_000_000_000
 _EPOCH = date(1970, 1, 1)
 _QUARTER_MS = 15 * 60 * 1000
 _TRADED = (Status.TRADED.value, Status.AUCTION.value)
@@ -44,11 +52,12 @@ class BarTable:
         days: Session of each instant, days since 1970-01-01.
         moments: Number of the instant of each row; one copy for all where all symbols have the
             same instants (`is_even`).
-        prices: Open, high, low and close of each row, side by side, in won; 0 where nothing traded
-            and no price is known.
-        volume: Shares.
+        prices: Open, high, low and close of each row, side by side, in price steps of the
+            instrument; 0 where nothing traded and no price is known.
+        volume: Shares as whole numbers, or coins.
         is_traded: Something traded in the bar: its status says so, its volume is above zero and
             its four prices are there.
+        units: Of each symbol.
     """
 
     symbols: tuple[str, ...]
@@ -57,8 +66,9 @@ class BarTable:
     days: Ints
     moments: NDArray[np.int32]
     prices: Whole
-    volume: Whole
+    volume: Whole | Floats
     is_traded: Flags
+    units: tuple[Units, ...]
 
     @property
     def rows(self) -> int:
@@ -143,12 +153,20 @@ def _digest_of(column: NDArray[np.generic]) -> bytes:
     return hashlib.sha256(np.ascontiguousarray(little).data).digest()
 
 
-def read_bars(frame: pl.DataFrame, calendar: Calendar) -> BarTable:
+def read_bars(
+    frame: pl.DataFrame, calendar: Calendar, units_of: UnitsOf | None = None
+) -> BarTable:
     """Check rows of bars and return them as columns.
 
+    Args:
+        frame: See the module.
+        calendar: Of the venue.
+        units_of: What prices are counted in; won and shares if left out.
+
     Raises:
-        InputError: A column is missing, a value is not a whole number of won or shares, a key
-            appears twice, a bar lies on a day without a session, or there are no rows.
+        InputError: A column is missing, a price is no whole number of steps, a volume none of
+            shares, a key appears twice, a bar lies on a day without a session, or there are no
+            rows.
     """
     missing = [name for name in REQUIRED if name not in frame.columns]
     if missing:
@@ -164,15 +182,20 @@ def read_bars(frame: pl.DataFrame, calendar: Calendar) -> BarTable:
     symbols, offsets = _runs(frame)
     times, moments = _moments(_stamps(frame), offsets)
     days = _days(frame, times, moments, calendar)
+    units = (WON,) * len(symbols)
+    if units_of is not None:
+        of_row = moments if len(moments) == frame.height else np.tile(moments, len(symbols))
+        units = _units(frame, offsets, days[of_row[offsets[:-1]]], units_of)
     table = BarTable(
         symbols=symbols,
         offsets=offsets,
         times=times,
         days=days,
         moments=moments,
-        prices=_prices(frame),
-        volume=_narrow(_whole(frame, "volume")),
+        prices=won_prices(frame) if units_of is None else stepped_prices(frame, offsets, units),
+        volume=shares(frame) if units_of is None else coins(frame),
         is_traded=np.ones(frame.height, np.bool_),
+        units=units,
     )
     _refuse_other_days(table, calendar)
     return replace(table, is_traded=_traded(frame, table))
@@ -193,11 +216,18 @@ def traded_rows(bars: BarTable) -> BarTable:
         prices=bars.prices[kept],
         volume=bars.volume[kept],
         is_traded=kept[kept],
+        units=bars.units,
     )
 
 
 def make_table(  # noqa: PLR0917 - columns in the order of the attributes
-    symbols: tuple[str, ...], offsets: Ints, stamp: Ints, day: Ints, prices: Ints, volume: Ints
+    symbols: tuple[str, ...],
+    offsets: Ints,
+    stamp: Ints,
+    day: Ints,
+    prices: Ints,
+    volume: Ints | Floats,
+    units: tuple[Units, ...],
 ) -> BarTable:
     """Return a table of bars that all traded, from columns by row in the order of a table."""
     times, moments = _moments(stamp, offsets)
@@ -209,9 +239,10 @@ def make_table(  # noqa: PLR0917 - columns in the order of the attributes
         times=times,
         days=days,
         moments=moments,
-        prices=_narrow(prices),
-        volume=_narrow(volume),
+        prices=narrow(prices),
+        volume=narrow_volume(volume),
         is_traded=np.ones(len(day), np.bool_),
+        units=units,
     )
 
 
@@ -300,17 +331,17 @@ def _days(
     return days
 
 
-def _prices(frame: pl.DataFrame) -> Whole:
-    columns = [_whole(frame, name) for name in PRICES]
-    is_narrow = all(len(c) == 0 or c.max() < _NARROW_MAX for c in columns)
-    prices = np.empty((frame.height, len(PRICES)), np.int32 if is_narrow else np.int64)
-    for place, column in enumerate(columns):
-        prices[:, place] = column
-    return prices
-
-
-def _narrow(values: Ints) -> Whole:
-    return values.astype(np.int32) if values.size and values.max() < _NARROW_MAX else values
+def _units(frame: pl.DataFrame, offsets: Ints, days: Ints, units_of: UnitsOf) -> tuple[Units, ...]:
+    """Return the units of each symbol, from its first prices."""
+    found = []
+    for at, day in enumerate(days.tolist()):
+        bars = frame.slice(offsets[at], offsets[at + 1] - offsets[at])
+        priced = bars["close"].filter(bars["close"] > 0).cast(pl.Float64)
+        first = Decimal(str(priced[0])) if len(priced) else Decimal(1)
+        lowest = Decimal(str(bars["low"].filter(bars["low"] > 0).min() or first))
+        on = _EPOCH + timedelta(days=day)
+        found.append(units_of(bars["symbol"][0], first, lowest, on))
+    return tuple(found)
 
 
 def _traded(frame: pl.DataFrame, table: BarTable) -> Flags:
@@ -363,23 +394,3 @@ def _refuse_other_days(table: BarTable, calendar: Calendar) -> None:
         row = int(np.argmax(table.day == day))
         symbol = table.symbols[int(np.searchsorted(table.offsets, row, side="right")) - 1]
         raise InputError(f"{symbol} has a bar on {found}{reason}")
-
-
-def _whole(frame: pl.DataFrame, name: str) -> Ints:
-    values = frame[name].to_numpy()
-    most = _EXACT_MAX if name == "volume" else PRICE_MAX
-    if values.dtype.kind in "iu":
-        if values.min() >= 0 and values.max() < most:
-            return values
-        is_wrong = (values < 0) | (values >= most)
-    else:
-        is_wrong = ~((values >= 0) & (values < most) & (values == np.floor(values)))
-    if is_wrong.any():
-        at = int(np.argmax(is_wrong))
-        symbol, stamp = frame["symbol"][at], frame["timestamp"][at]
-        unit = "shares" if name == "volume" else "won"
-        raise InputError(
-            f"{name} of {symbol} at {stamp:%Y-%m-%d %H:%M} UTC is {values[at]}; "
-            f"accepted: whole {unit} from 0 to below {most:,}"
-        )
-    return values.astype(np.int64)

@@ -56,7 +56,7 @@ def order_table(
     waiting = pl.DataFrame(
         {
             "decided_at": stamp_series(bars.times[moments]),
-            "instrument": [f"KRX:{symbol}" for symbol in symbols],
+            "instrument": list(map(instruments.id_of, symbols)),
             "name": [instruments.name_of(symbol) for symbol in symbols],
             "side": np.where(book[waits, places.SIDE] == places.BUY, "buy", "sell"),
             "reason": [reasons[code] for code in book[waits, places.REASON].tolist()],
@@ -69,12 +69,13 @@ def order_table(
 
 
 def position_table(
-    fills: Ints, bars: BarTable, days: Ints, instruments: Instruments
+    fills: Ints, book: Ints, bars: BarTable, days: Ints, instruments: Instruments
 ) -> pl.DataFrame:
     """Return what was held at the end of each session, see `BacktestResult.positions`.
 
     Args:
         fills: See `places`, in the order of time.
+        book: Of the desk after the run.
         bars: Those that traded.
         days: Sessions of the run.
         instruments: The listing.
@@ -90,12 +91,12 @@ def position_table(
             {
                 "session": day_series(days[held[:, 1]]),
                 "instrument": pl.Series(
-                    [f"KRX:{symbol}" for symbol in bars.symbols], dtype=pl.String
+                    list(map(instruments.id_of, bars.symbols)), dtype=pl.String
                 ).gather(held[:, 0]),
                 "name": pl.Series(names, dtype=pl.String).gather(held[:, 0]),
                 "quantity": held[:, 2],
                 "close": held[:, 3],
-                "value": held[:, 2] * held[:, 3],
+                "value": held[:, 2] * held[:, 3] * book[held[:, 0], places.UNIT],
             },
             schema=_POSITIONS,
         )

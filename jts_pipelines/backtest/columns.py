@@ -24,11 +24,12 @@ class Bars(NamedTuple):
 
     offsets: Ints  # first row of each instrument, and the number of rows at the end
     prices: Whole  # [row, open high low close]
-    volume: Whole
+    volume: Whole | Floats  # shares, or coins
     frames_closed: Bits  # bit k: the pending bar of time frame k closed before this bar
     moments: NDArray[np.int32]  # number of the instant of a row, at row + shift
     shift: Ints  # by instrument
     sessions: Ints  # trading day of an instant, days since 1970-01-01
+    scales: Floats  # by instrument: price steps in one unit of currency
 
 
 class Rules(NamedTuple):

@@ -47,6 +47,7 @@ from jts_pipelines.backtest.places import (
     PROFIT,
     PURCHASES,
     QUANTITY,
+    QUANTUM,
     REASON,
     REASON_STOP_LOSS,
     REASON_TAKE_PROFIT,
@@ -60,6 +61,7 @@ from jts_pipelines.backtest.places import (
     STOP_LOSS,
     TAKE_PROFIT,
     TRAILING_STOP,
+    UNIT,
     UPPER,
     WANTED,
     WITHOUT_EDGE,
@@ -71,11 +73,14 @@ from jts_pipelines.backtest.search import (
     next_fired,
     order_terms,
     price_of,
+    smallest_order,
     stopped_at,
 )
 from jts_trading.strategy.sizing import (
     QUANTITY_KELLY,
+    QUANTITY_MONEY,
     QUANTITY_PERCENT,
+    QUANTITY_SHARES,
     affordable_quantity,
     buying_cost,
     capped_quantity,
@@ -116,6 +121,16 @@ def seek_next(desk: Desk, instrument: int, row: int) -> None:
     schedule(desk, instrument, row, phase)
 
 
+def amount_of(desk: Desk, instrument: int, rule: int) -> int:
+    """Return the amount of a rule as the sizing functions take it, in units of an instrument."""
+    kind, amount = desk.sizes[rule, KIND], desk.sizes[rule, AMOUNT]
+    if kind == QUANTITY_SHARES:
+        amount //= desk.book[instrument, QUANTUM]
+    if kind == QUANTITY_MONEY:
+        amount //= desk.book[instrument, UNIT]
+    return int(amount)
+
+
 def is_by_equity(kind: int) -> bool:
     """Return whether a quantity of this kind is a share of equity."""
     return kind in (QUANTITY_PERCENT, QUANTITY_KELLY)
@@ -144,8 +159,8 @@ def _leaving(desk: Desk, instrument: int, row: int, reason: int) -> int:
     held: int = desk.book[instrument, QUANTITY]
     if reason >= REASON_STOP_LOSS:
         return held
-    kind, amount = desk.sizes[reason, KIND], desk.sizes[reason, AMOUNT]
-    equity = equity_now(desk) if kind == QUANTITY_PERCENT else 0
+    kind, amount = desk.sizes[reason, KIND], amount_of(desk, instrument, reason)
+    equity = equity_now(desk) // desk.book[instrument, UNIT] if kind == QUANTITY_PERCENT else 0
     wanted = wanted_quantity(kind, amount, equity, price_of(desk, CLOSE, row))
     lot, _ = order_terms(desk, instrument, row)
     return exit_quantity(kind, wanted, held, lot)
@@ -212,27 +227,27 @@ def is_resting(desk: Desk, instrument: int, row: int) -> bool:
 def _order_entry(desk: Desk, instrument: int, row: int, rule: int) -> None:
     """Order an entry as large as sizes and cash allow, if that is anything."""
     rules, account, book = desk.rules, desk.account, desk.book
-    kind, amount = desk.sizes[rule, KIND], desk.sizes[rule, AMOUNT]
+    kind, amount = desk.sizes[rule, KIND], amount_of(desk, instrument, rule)
     if kind == QUANTITY_KELLY:
         amount = _kelly_share(desk)
         if amount == 0:
             account[WITHOUT_EDGE] += 1
             return
-    needs_equity = is_by_equity(kind) or rules[MAX_POSITION] > 0
-    equity = equity_now(desk) if needs_equity else 0
+    needs_equity, unit = is_by_equity(kind) or rules[MAX_POSITION] > 0, book[instrument, UNIT]
+    equity = equity_now(desk) // unit if needs_equity else 0
     close, fee = price_of(desk, CLOSE, row), fee_of(desk, instrument)
     lot, reserve = order_terms(desk, instrument, row)
     wanted = wanted_quantity(kind, amount, equity, close)
     wanted = capped_quantity(wanted, equity, close, rules[MAX_POSITION], lot)
-    free = account[CASH] - account[RESERVED]
+    free = (account[CASH] - account[RESERVED]) // unit
     quantity = affordable_quantity(wanted, reserve, lot, free, fee)
-    if quantity == 0:
+    if quantity == 0 or quantity * close < smallest_order(desk, instrument, row):
         account[DROPPED] += 1
         return
     account[REDUCED] += quantity < wanted
     book[instrument, SIDE], book[instrument, WANTED] = BUY, quantity
     book[instrument, REASON], book[instrument, DECIDED] = rule, row
-    book[instrument, HELD_BACK] = buying_cost(quantity, reserve, fee)
+    book[instrument, HELD_BACK] = buying_cost(quantity, reserve, fee) * unit
     account[RESERVED] += book[instrument, HELD_BACK]
     account[HELD] += 1
 

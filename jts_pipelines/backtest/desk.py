@@ -1,11 +1,14 @@
 """Packs what a simulation needs into the few arrays that the compiled portfolio reads."""
 
+from decimal import Decimal
+
 import numpy as np
 from numpy.typing import NDArray
 
 from jts_pipelines.backtest import places
 from jts_pipelines.backtest.bar_table import BarTable
 from jts_pipelines.backtest.columns import Bits, Costs, Desk, Flags, Floats, Ints, Rules
+from jts_pipelines.backtest.venues import VenueTerms
 from jts_trading.dsl.facts import FACTS_SIZE
 
 # Masks that fit a byte are looked through eight rows at a time.
@@ -31,6 +34,7 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
     *,
     cash: int,
     values: Floats,
+    terms: VenueTerms,
 ) -> Desk:
     """Return a desk at its start: all money in cash, no position, no order.
 
@@ -43,13 +47,15 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
         rules: Orders and risk block.
         costs: By session and class of instrument.
         fired: Masks of the rules, from `empty_masks`.
-        cash: Won.
+        cash: In units of the account.
+        terms: Of the venue.
         values: What the step left, [row, place].
     """
     account = np.zeros(places.ACCOUNT_COLUMNS, np.int64)
     account[places.CASH] = cash
     account[places.MARKED_AT] = account[places.SESSION_NOW] = -1
-    account[places.HIGHEST_CLOSE] = max(int(bars.close.max(initial=0)), 1)
+    book = _book(bars, costs, terms)
+    account[places.HIGHEST_CLOSE] = _highest_close(bars, book[:, places.UNIT])
     count = len(bars.symbols)
     return Desk(
         prices=bars.prices,
@@ -61,7 +67,7 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
         costs=np.stack((costs.commission_nano, costs.stt_ppm, costs.rst_ppm), axis=2),
         ladders=ladders,
         account=account,
-        book=_book(bars, costs),
+        book=book,
         sessions=_sessions(days, epochs),
         values=values,
         facts=np.ones(FACTS_SIZE),
@@ -96,11 +102,19 @@ def empty_desk(prices: type[np.int32 | np.int64] | np.dtype[np.signedinteger]) -
     )
 
 
-def _book(bars: BarTable, costs: Costs) -> Ints:
+def _highest_close(bars: BarTable, units: Ints) -> int:
+    """Return what no close times the unit of its instrument is above."""
+    return max(int(bars.close.max(initial=0)), 1) * int(units.max(initial=1))
+
+
+def _book(bars: BarTable, costs: Costs, terms: VenueTerms) -> Ints:
     book = np.zeros((len(bars.symbols), places.BOOK_COLUMNS), np.int64)
     book[:, places.FIRST], book[:, places.END] = bars.offsets[:-1], bars.offsets[1:]
     book[:, places.SHIFT], book[:, places.CLASS] = bars.shift, costs.cost_class
     book[:, places.BAND_SESSION] = -1
+    finest = Decimal(1).scaleb(-terms.quantity_places)
+    book[:, places.UNIT] = [int(u.money_step / terms.money_step) for u in bars.units]
+    book[:, places.QUANTUM] = [int(u.quantity_step / finest) for u in bars.units]
     return book
 
 

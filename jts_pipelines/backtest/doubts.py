@@ -115,7 +115,7 @@ def trade_doubts(trades: pl.DataFrame) -> list[Caution]:
         found.append(
             Caution(
                 Code.COSTS_ABOVE_PROFIT,
-                f"costs of {costs:,} won are larger than the profit before costs",
+                f"costs of {costs:,} are larger than the profit before costs",
             )
         )
     held = trades.height - closed.height
@@ -140,7 +140,7 @@ def fill_doubts(fills: pl.DataFrame, facts: Facts) -> list[Caution]:
                 Code.ABOVE_VOLUME,
                 f"{above.height} fills are larger than their bar's whole volume (worst: "
                 f"{worst['instrument']} {worst['session']}, {worst['quantity']:,} of "
-                f"{worst['bar_volume']:,} shares)",
+                f"{worst['bar_volume']:,})",
             )
         )
     share = pl.col("bar_volume") * LARGE_SHARE_OF_VOLUME
@@ -219,7 +219,7 @@ def taint_doubts(fills: pl.DataFrame, bars: pl.DataFrame, interval: str) -> list
         return []
     tainted = bars.lazy().filter(pl.col("quality").cast(pl.String).is_in(TAINTED))
     marks = tainted.select(
-        pl.format("KRX:{}", pl.col("symbol")).alias("instrument"),
+        pl.col("symbol").cast(pl.String),
         pl.col("timestamp").dt.cast_time_unit("ms").alias("at"),
         pl.col("quality").cast(pl.String),
     ).collect()
@@ -230,7 +230,8 @@ def taint_doubts(fills: pl.DataFrame, bars: pl.DataFrame, interval: str) -> list
 
     hit = (
         fills.with_row_index("fill")
-        .join(marks, on="instrument")
+        .with_columns(pl.col("instrument").str.replace("^[^:]*:", "").alias("symbol"))
+        .join(marks, on="symbol")
         .filter(is_inside("time") | is_inside("decided_at"))
     )
     count = hit["fill"].n_unique()
@@ -267,8 +268,8 @@ def market_doubts(
             Caution(
                 Code.JUMPS,
                 f"{_bars(len(outside))} opened outside the limits of the previous close "
-                f"(corporate action, relisting or no limits): {_places(bars, outside)}; "
-                "nothing fills on them",
+                "(corporate action, relisting or no limits): "
+                f"{_places(bars, instruments, outside)}; nothing fills on them",
             )
         )
     if len(held):
@@ -276,7 +277,7 @@ def market_doubts(
             Caution(
                 Code.HELD_OVER_JUMP,
                 f"positions were held over {_bars(len(held))} with such a jump, their profit is "
-                f"not adjusted: {_places(bars, held)}",
+                f"not adjusted: {_places(bars, instruments, held)}",
             )
         )
     unknown = sum(not instruments.find(symbol).is_known for symbol in bars.symbols)
@@ -313,10 +314,10 @@ def _bars(count: int) -> str:
     return "1 bar" if count == 1 else f"{count} bars"
 
 
-def _places(bars: BarTable, rows: Ints) -> str:
-    named = [
-        f"KRX:{bars.symbols[instrument]} {day_of(int(bars.days[bars.moment_of(row, instrument)]))}"
-        for row, instrument in rows[:_NAMED_MAX].tolist()
-    ]
+def _places(bars: BarTable, instruments: Instruments, rows: Ints) -> str:
+    named = []
+    for row, instrument in rows[:_NAMED_MAX].tolist():
+        day = day_of(int(bars.days[bars.moment_of(row, instrument)]))
+        named.append(f"{instruments.id_of(bars.symbols[instrument])} {day}")
     more = len(rows) - len(named)
     return ", ".join(named) + (f" and {more} more" if more > 0 else "")

@@ -27,6 +27,7 @@ from jts_pipelines.backtest.reporting import Finished, Prepared, Progress, Watch
 from jts_pipelines.backtest.result import BacktestResult, require_conservation
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.backtest.signals import fire_rules
+from jts_pipelines.backtest.venues import VenueTerms, units_of_venue
 from jts_trading.domain.market.loading import default_table
 from jts_trading.domain.sessions import calendar_for
 from jts_trading.dsl.lowering import lower_plan
@@ -86,8 +87,8 @@ def run_backtest(
     watch.begin("portfolio")
     desk = desk_of(prepared, settings, fired)
     fills = simulate(portfolio, desk)
-    _require_exact(desk)
-    require_conservation(desk, fills, settings.cash)
+    _require_exact(desk, settings.terms)
+    require_conservation(desk, fills, settings.start_money)
     watch.begin("prefix")
 
     def decide(frame: pl.DataFrame) -> Decided:
@@ -139,10 +140,11 @@ def _decided(prepared: Prepared, fired: Bits, fills: Ints) -> Decided:
     )
 
 
-def _require_exact(desk: Desk) -> None:
+def _require_exact(desk: Desk, terms: VenueTerms) -> None:
     if desk.account[places.BEYOND]:
+        most = places.WORTH_MAX // terms.money_scale
         raise InputError(
-            f"a position was worth more than {places.WORTH_MAX:,} won, which is past what is "
+            f"a position was worth more than {most:,} {terms.currency}, which is past what is "
             "counted exactly; look for a jump in the prices of the bars"
         )
 
@@ -165,7 +167,10 @@ def prepare(
         return calendar.open_close_ns(day)[0] // 1_000_000
 
     interval = plan.base_interval or settings.interval
-    every = at_interval(read_bars(frame, calendar), settings.interval, interval, session_open)
+    is_whole = settings.terms.money_places == 0
+    units_of = None if is_whole else units_of_venue(settings.venue, default_table())
+    read = read_bars(frame, calendar, units_of)
+    every = at_interval(read, settings.interval, interval, session_open)
     bars = traded_rows(every)
     return Prepared(
         bars=bars,
@@ -173,7 +178,7 @@ def prepare(
         interval=interval,
         closed=frames_closed(bars, plan.timeframes, session_open),
         days=np.unique(every.days),
-        instruments=read_instruments(listing, settings.unknown_market),
+        instruments=read_instruments(listing, settings.unknown_market, settings.venue),
         rules=rules,
         digest=every.digest,
         extras=step_extras(plan, bars, settings.venue, session_open),
@@ -241,6 +246,7 @@ def step_columns(prepared: Prepared) -> Bars:
         moments=bars.moments,
         shift=bars.shift,
         sessions=bars.days,
+        scales=np.array([units.price_scale for units in bars.units]),
     )
 
 
@@ -255,6 +261,7 @@ def desk_of(prepared: Prepared, settings: BacktestSettings, fired: Bits) -> Desk
     costs = cost_columns(
         bars.symbols,
         tuple(day_of(day) for day in days),
+        units=bars.units,
         instruments=prepared.instruments,
         settings=settings,
         table=table,
@@ -270,7 +277,8 @@ def desk_of(prepared: Prepared, settings: BacktestSettings, fired: Bits) -> Desk
         prepared.rules,
         costs,
         fired,
-        cash=settings.cash,
+        cash=settings.start_money,
+        terms=settings.terms,
         values=prepared.extras.values,
     )
 

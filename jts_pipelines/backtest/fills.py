@@ -59,6 +59,7 @@ from jts_pipelines.backtest.places import (
     TRADE,
     TRADE_CASH,
     TRADES,
+    UNIT,
     VALUE,
     WANTED,
     WON,
@@ -91,15 +92,16 @@ def sell(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     commission = commission_of(gross, fee_of(desk, instrument))
     stt = share_of(gross, desk.costs[session, kind, STT])
     rst = share_of(gross, desk.costs[session, kind, RST])
-    net = gross - commission - stt - rst
+    unit = book[instrument, UNIT]
+    net = (gross - commission - stt - rst) * unit
     account[CASH] += net
-    account[VALUE] -= quantity * book[instrument, MARK]
+    account[VALUE] -= quantity * book[instrument, MARK] * unit
     book[instrument, TRADE_CASH] += net
     book[instrument, QUANTITY] -= quantity
     fill = account[FILLS]
     fills[fill, FILL_SIDE], fills[fill, FILL_QUANTITY] = SELL, quantity
-    fills[fill, FILL_COMMISSION], fills[fill, FILL_STT] = commission, stt
-    fills[fill, FILL_RST] = rst
+    fills[fill, FILL_COMMISSION], fills[fill, FILL_STT] = commission * unit, stt * unit
+    fills[fill, FILL_RST] = rst * unit
     _note(desk, fills, instrument, row)
     if book[instrument, QUANTITY] == 0:
         book[instrument, LEFT_AT] = desk.times[account[NOW], STAMP]
@@ -124,7 +126,8 @@ def buy(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     price, fee = price_of(desk, OPEN, row), fee_of(desk, instrument)
     lot, _ = order_terms(desk, instrument, row)
     account[RESERVED] -= book[instrument, HELD_BACK]
-    free = account[CASH] - account[RESERVED]
+    unit = book[instrument, UNIT]
+    free = (account[CASH] - account[RESERVED]) // unit
     quantity = affordable_quantity(book[instrument, WANTED], price, lot, free, fee)
     if quantity == 0:
         book[instrument, SIDE] = 0
@@ -132,9 +135,9 @@ def buy(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
         account[DROPPED] += 1
         return
     account[REDUCED] += quantity < book[instrument, WANTED]
-    cost = buying_cost(quantity, price, fee)
+    cost = buying_cost(quantity, price, fee) * unit
     account[CASH] -= cost
-    account[VALUE] += quantity * price
+    account[VALUE] += quantity * price * unit
     account[TRADES] += 1
     book[instrument, QUANTITY], book[instrument, ENTRY] = quantity, price
     book[instrument, MARK], book[instrument, MARK_ROW] = price, row
@@ -144,7 +147,7 @@ def buy(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     _hold(desk, instrument)
     fill = account[FILLS]
     fills[fill, FILL_SIDE], fills[fill, FILL_QUANTITY] = BUY, quantity
-    fills[fill, FILL_COMMISSION] = cost - quantity * price
+    fills[fill, FILL_COMMISSION] = cost - quantity * price * unit
     fills[fill, FILL_STT], fills[fill, FILL_RST] = 0, 0
     _note(desk, fills, instrument, row)
 
@@ -178,12 +181,12 @@ def _leave(desk: Desk, instrument: int) -> None:
 def mark_to(desk: Desk, instrument: int, row: int) -> None:
     """Value a position at the close of a row, the last one of its marks or a later one."""
     account, book = desk.account, desk.book
-    quantity = book[instrument, QUANTITY]
+    quantity, unit = book[instrument, QUANTITY], book[instrument, UNIT]
     if quantity > WORTH_MAX // account[HIGHEST_CLOSE]:
         for at in range(book[instrument, MARK_ROW], row + 1):
-            account[BEYOND] += quantity > WORTH_MAX // price_of(desk, CLOSE, at)
+            account[BEYOND] += quantity > WORTH_MAX // (price_of(desk, CLOSE, at) * unit)
     close = price_of(desk, CLOSE, row)
-    account[VALUE] += quantity * (close - book[instrument, MARK])
+    account[VALUE] += quantity * (close - book[instrument, MARK]) * unit
     book[instrument, MARK], book[instrument, MARK_ROW] = close, row
 
 

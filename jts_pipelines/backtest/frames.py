@@ -9,8 +9,9 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
-from jts_pipelines.backtest.bar_table import PRICES, BarTable, make_table
+from jts_pipelines.backtest.bar_table import BarTable, make_table
 from jts_pipelines.backtest.columns import Bits, Ints
+from jts_pipelines.backtest.whole_columns import PRICES, summable
 from jts_trading.dsl.plan import Timeframe
 from jts_trading.strategy.frames import (
     DAY_SECONDS,
@@ -53,7 +54,7 @@ def at_interval(bars: BarTable, given: str, wanted: str, session_open: SessionOp
                 "high": bars.high[traded],
                 "low": bars.low[traded],
                 "close": bars.close[traded],
-                "volume": bars.volume[traded].astype(np.int64),
+                "volume": summable(bars.volume[traded]),
             }
         )
         .group_by("instrument", "day", "bucket", maintain_order=True)
@@ -75,7 +76,8 @@ def at_interval(bars: BarTable, given: str, wanted: str, session_open: SessionOp
         stamp=_starts(day, gathered["bucket"].to_numpy(), coarse, session_open),
         day=day,
         prices=np.stack([gathered[name].to_numpy() for name in PRICES], axis=1).astype(np.int64),
-        volume=volume.astype(np.int64),
+        volume=volume,
+        units=tuple(bars.units[at] for at in present[0]),
     )
 
 

@@ -1,5 +1,7 @@
 """Market rules as numbers: within which prices an order can fill, and at what cost.
 
+Instruments with the same rules and units are a class; rules change from epoch to epoch.
+
 Everything comes from the dated rule table of `jts_trading.domain.market`; here it is only packed
 for the compiled portfolio, which applies it to the bars on which something happens (`bands`). The
 base price of a session is the close of the instrument's last traded bar before that session. Where
@@ -12,31 +14,52 @@ this session's close as its base, so trading goes on by itself.
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 
 from jts_pipelines.backtest.bar_table import BarTable
 from jts_pipelines.backtest.columns import Costs, Flags, Ints
 from jts_pipelines.backtest.frames import day_of
-from jts_pipelines.backtest.instruments import Instrument, Instruments
-from jts_pipelines.backtest.places import PAIRS
+from jts_pipelines.backtest.instruments import Instruments
+from jts_pipelines.backtest.places import (
+    HAS_LIMITS,
+    LOTS,
+    NOTIONAL_MIN,
+    PAIRS,
+    RATE_ABOVE,
+    RATE_BELOW,
+    STEPS,
+)
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_trading.domain.calendars import Calendar
-from jts_trading.domain.market.costs import CommissionProfile, CommissionRow, sale_tax_rates
+from jts_trading.domain.instruments import Venue
+from jts_trading.domain.market.binance import filters_of
+from jts_trading.domain.market.costs import CommissionProfile, sale_tax_rates
 from jts_trading.domain.market.loading import parse_lots
 from jts_trading.domain.market.prices import order_ladder
 from jts_trading.domain.market.table import RuleTable
+from jts_trading.domain.market.upbit import upbit_ladder
 from jts_trading.strategy.frames import DAY_SECONDS
 from jts_trading.strategy.sizing import NANO, PPM
+from jts_trading.strategy.units import Units
 from storage.errors import InputError
 from storage.schema.datasets import INTERVALS
 
-_RULE_KEYS = ("tick", "limit_rate", "lot")
-
-
+_RULE_KEYS = ("tick", "limit_rate", "lot", "min_total")
 # Every ladder and lot table of the rules has fewer steps.
 _STEPS_MAX = 16
 PRICE_RULE_COLUMNS = PAIRS + 4 * _STEPS_MAX
+PRICE_COLLAR = Decimal("0.03")
+"""Where a venue has no limits: share above the close up to which a purchase holds cash back."""
+
+
+class Scope(NamedTuple):
+    """What a class of instruments has in common."""
+
+    market: str
+    asset: str
+    units: Units
 
 
 def price_rules(
@@ -54,13 +77,14 @@ def price_rules(
         RuleMissingError: The table has no ladder or limit for a market and a day on which one of
             its instruments traded.
     """
-    of_symbol, classes = cost_classes(bars.symbols, instruments)
+    of_symbol, classes = cost_classes(bars.symbols, bars.units, instruments)
     starts = _rule_epochs(table)
     epochs = np.searchsorted(starts, days, side="right")
     found = np.zeros((len(classes), len(starts) + 1, PRICE_RULE_COLUMNS), np.int64)
-    for number, (market, asset) in enumerate(classes):
+    packed = _packed_shares if instruments.venue == Venue.KRX else _packed_coins
+    for number, scope in enumerate(classes):
         for epoch, day in _epochs_of(bars, of_symbol == number, starts):
-            found[number, epoch] = _packed(table, day_of(day), market, asset)
+            found[number, epoch] = packed(table, day_of(day), instruments.venue, scope)
     return found, epochs.astype(np.int64)
 
 
@@ -89,18 +113,24 @@ def ends_session(times: Ints, days: Ints, interval: str, calendar: Calendar) -> 
 
 
 def cost_classes(
-    symbols: tuple[str, ...], instruments: Instruments
-) -> tuple[Ints, list[tuple[str, str]]]:
-    """Return the class of each symbol, and what the classes are: (market, asset)."""
-    kinds = [_scope(instruments.find(symbol)) for symbol in symbols]
-    numbers = {kind: number for number, kind in enumerate(sorted(set(kinds)))}
-    return np.array([numbers[kind] for kind in kinds], np.int64), list(numbers)
+    symbols: tuple[str, ...], units: tuple[Units, ...], instruments: Instruments
+) -> tuple[Ints, list[Scope]]:
+    """Return the class of each symbol, and what the classes are."""
+    listed = [instruments.find(symbol) for symbol in symbols]
+    scopes = [Scope(i.market, i.asset, u) for i, u in zip(listed, units, strict=True)]
+    numbers = {scope: n for n, scope in enumerate(sorted(set(scopes), key=_by_name))}
+    return np.array([numbers[scope] for scope in scopes], np.int64), list(numbers)
+
+
+def _by_name(scope: Scope) -> tuple[str, str, Decimal]:
+    return scope.market, scope.asset, scope.units.price_step
 
 
 def cost_columns(
     symbols: tuple[str, ...],
     days: tuple[date, ...],
     *,
+    units: tuple[Units, ...],
     instruments: Instruments,
     settings: BacktestSettings,
     table: RuleTable,
@@ -112,17 +142,17 @@ def cost_columns(
         RuleMissingError: The table has no commission for the broker, or no tax for a day.
         InputError: The account's own commission rate is no fraction that can be used.
     """
-    of_symbol, classes = cost_classes(symbols, instruments)
+    of_symbol, classes = cost_classes(symbols, units, instruments)
     shape = (len(days), len(classes))
     commission, stt, rst = (np.zeros(shape, np.int64) for _ in range(3))
     for at, day in enumerate(days):
         settles = calendar.settlement_day(day)
-        for number, (market, asset) in enumerate(classes):
-            rates = sale_tax_rates(table, settles, market=market, asset=asset)
-            stt[at, number] = _exact(rates.stt, PPM)
-            rst[at, number] = _exact(rates.rst, PPM)
-            rate = _profile(settings, asset).rate(table, day, venue=settings.venue, asset=asset)
-            commission[at, number] = _exact(rate, NANO)
+        for number, scope in enumerate(classes):
+            commission[at, number] = _nano(_commission(settings, table, day, scope))
+            if settings.venue == Venue.KRX:
+                rates = sale_tax_rates(table, settles, market=scope.market, asset=scope.asset)
+                stt[at, number] = _exact(rates.stt, PPM)
+                rst[at, number] = _exact(rates.rst, PPM)
     return Costs(
         cost_class=of_symbol,
         commission_nano=commission,
@@ -132,16 +162,19 @@ def cost_columns(
     )
 
 
-def _profile(settings: BacktestSettings, asset: str) -> CommissionProfile:
-    own = settings.commission_rate
-    if own is None:
-        return CommissionProfile(settings.broker)
-    row = CommissionRow(settings.venue, asset, Decimal(own))
-    return CommissionProfile(settings.broker, (row,))
+def _commission(settings: BacktestSettings, table: RuleTable, day: date, scope: Scope) -> Decimal:
+    """Return the account's own rate, or the published one of its broker or venue."""
+    if settings.commission_rate is not None:
+        return Decimal(settings.commission_rate)
+    if settings.venue == Venue.KRX:
+        profile = CommissionProfile(settings.broker)
+        return profile.rate(table, day, venue=settings.venue, asset=scope.asset)
+    key = "fee" if settings.venue == Venue.UPBIT else "fee_default"
+    return Decimal(table.require(key, day, venue=settings.venue, market=scope.market).value)
 
 
-def _scope(instrument: Instrument) -> tuple[str, str]:
-    return instrument.market, instrument.asset
+def _nano(rate: Decimal) -> int:
+    return _exact(rate, NANO)
 
 
 def _exact(rate: Decimal, unit: int) -> int:
@@ -153,23 +186,59 @@ def _exact(rate: Decimal, unit: int) -> int:
 
 def _rule_epochs(table: RuleTable) -> Ints:
     """Return the days on which a rule of prices begins or has ended, ascending."""
-    days = {rule.valid_from for key in _RULE_KEYS for rule in table.all_of(key)}
-    ends = {rule.valid_to for key in _RULE_KEYS for rule in table.all_of(key)}
+    kept = [rule for rule in table.rules if rule.key.startswith(_RULE_KEYS)]
     epoch = date(1970, 1, 1)
-    starts = {(day - epoch).days for day in days if day is not None}
-    after = {(day - epoch).days + 1 for day in ends if day is not None}
+    starts = {(day - epoch).days for rule in kept if (day := rule.valid_from) is not None}
+    after = {(day - epoch).days + 1 for rule in kept if (day := rule.valid_to) is not None}
     return np.array(sorted(starts | after), np.int64)
 
 
-def _packed(table: RuleTable, day: date, market: str, asset: str) -> Ints:
-    """Return the price rules of a day as `bands` reads them."""
+def _packed_shares(table: RuleTable, day: date, venue: str, scope: Scope) -> Ints:
+    """Return the price rules of a day as `bands` reads them: ladder, limits, lots."""
+    market, asset, _ = scope
     ladder = order_ladder(table, day, market=market, asset=asset)
-    limit = table.require("limit_rate", day, venue="KRX", market=market, asset=asset)
-    lot = table.find("lot", day, venue="KRX", market=market, asset=asset)
+    limit = table.require("limit_rate", day, venue=venue, market=market, asset=asset)
+    lot = table.find("lot", day, venue=venue, market=market, asset=asset)
     lots = parse_lots(lot.value) if lot is not None else ((0, 1),)
     rate = Fraction(Decimal(limit.value))
     pairs = [*zip(ladder.lows, ladder.ticks, strict=True), *lots]
+    return _packed(pairs, len(lots), rate, has_limits=True)
+
+
+def _packed_coins(table: RuleTable, day: date, venue: str, scope: Scope) -> Ints:
+    """Return ticks and the smallest order of a venue without limits, in units of a class.
+
+    The rate is that up to which a market purchase holds cash back.
+    """
+    units = scope.units
+    if venue == Venue.UPBIT:
+        ladder = upbit_ladder(table, day, f"{scope.market}-{scope.asset}")
+        step = units.price_step.scaleb(ladder.scale)
+        # Ticks below a step belong to prices that the run does not have.
+        steps = {
+            int(low // step): max(int(tick // step), 1)
+            for low, tick in zip(ladder.lows, ladder.ticks, strict=True)
+        }
+        smallest = Decimal(table.require("min_total", day, venue=venue, market=scope.market).value)
+    else:
+        steps = {0: 1}
+        smallest = filters_of(table, day, scope.asset).min_notional
+    notional = -units.money(-smallest)
+    pairs = [*steps.items(), (0, 1)]
+    return _packed(pairs, 1, Fraction(PRICE_COLLAR), has_limits=False, notional=notional)
+
+
+def _packed(
+    pairs: list[tuple[int, int]],
+    lots: int,
+    rate: Fraction,
+    *,
+    has_limits: bool,
+    notional: int = 0,
+) -> Ints:
     found = np.zeros(PRICE_RULE_COLUMNS, np.int64)
-    found[:PAIRS] = len(ladder.lows), len(lots), rate.numerator, rate.denominator
+    found[STEPS], found[LOTS] = len(pairs) - lots, lots
+    found[RATE_ABOVE], found[RATE_BELOW] = rate.numerator, rate.denominator
+    found[HAS_LIMITS], found[NOTIONAL_MIN] = has_limits, notional
     found[PAIRS : PAIRS + 2 * len(pairs)] = np.array(pairs, np.int64).ravel()
     return found

@@ -4,11 +4,11 @@ import numpy as np
 
 from jts_pipelines.backtest.columns import Rules
 from jts_pipelines.backtest.settings import BacktestSettings
+from jts_pipelines.backtest.venues import VenueTerms
 from jts_trading.dsl.errors import StrategyError
 from jts_trading.dsl.plan import Plan
-from jts_trading.strategy.rules import RULES_MAX, Size, SizeDefaults, read_rules
+from jts_trading.strategy.rules import AMOUNT_MAX, RULES_MAX, Size, SizeDefaults, read_rules
 from jts_trading.strategy.sizing import QUANTITY_MONEY, QUANTITY_SHARES
-from jts_trading.strategy.units import WON
 from storage.errors import InputError
 
 
@@ -28,13 +28,13 @@ def order_rules(plan: Plan, settings: BacktestSettings) -> Rules:
         ),
     )
     try:
-        rules = read_rules(plan, defaults, "KRW")
+        rules = read_rules(plan, defaults, settings.terms.currency)
     except StrategyError as error:
         raise InputError(str(error)) from error
     kind = np.zeros(RULES_MAX, np.int64)
     amount = np.zeros(RULES_MAX, np.int64)
     for bit, size in rules.sizes.items():
-        kind[bit], amount[bit] = size.kind, _whole(plan, bit, size)
+        kind[bit], amount[bit] = size.kind, _whole(plan, bit, size, settings.terms)
     return Rules(
         entries=rules.entries,
         exits=rules.exits,
@@ -53,12 +53,14 @@ def order_rules(plan: Plan, settings: BacktestSettings) -> Rules:
     )
 
 
-def _whole(plan: Plan, bit: int, size: Size) -> int:
-    found = size.amount_in(WON)
-    if size.kind in (QUANTITY_SHARES, QUANTITY_MONEY) and found != size.amount:
+def _whole(plan: Plan, bit: int, size: Size, terms: VenueTerms) -> int:
+    """Return an amount in the finest units of the venue: of money, or of a quantity."""
+    places = {QUANTITY_SHARES: terms.quantity_places, QUANTITY_MONEY: terms.money_places}
+    found = size.amount.scaleb(places.get(size.kind, 0))
+    if found != int(found) or found >= AMOUNT_MAX:
         rule = plan.rules[bit]
         raise InputError(
             f"{plan.file}:{rule.line}:{rule.column}: quantity {size.amount} is no whole number of"
-            " shares or won"
+            f" the smallest units of {terms.currency} or of a quantity, or too large"
         )
-    return found
+    return int(found)

@@ -1,8 +1,8 @@
 """Where things stand in the arrays of a desk: the column numbers that compiled passes share.
 
 numba's compile time grows with the number of arrays that functions hand to each other, so a desk
-packs what it knows into few of them; `columns.Desk` says which. Money and prices are int64 won,
-shares of a whole ppm.
+packs what it knows into few of them; `columns.Desk` says which. Money and prices are int64 units
+of the account, shares of a whole ppm.
 """
 
 # Prices: one column each, so that what a bar has stands together.
@@ -56,7 +56,10 @@ BAND_SESSION, BASE, LOWER, UPPER = 22, 23, 24, 25
 PEAK_ROW = 26
 # The row of the fill that opened the position.
 ENTRY_ROW = 27
-BOOK_COLUMNS = 28
+# Units of the account in one price step times one quantity step; units of a quantity in a text in
+# one quantity step: 1 and 1 at KRX.
+UNIT, QUANTUM = 28, 29
+BOOK_COLUMNS = 30
 
 BUY, SELL = 1, -1
 
@@ -73,7 +76,8 @@ REASON_STOP_LOSS, REASON_TRAILING_STOP, REASON_TAKE_PROFIT = 100, 101, 102
 SALES, PURCHASES, EXIT_DECISIONS, ENTRY_DECISIONS = 0, 1, 2, 3
 PHASES = 4
 
-# Price rules of one market, asset and epoch: lengths, the limit rate, then steps of ticks and lots
-# as (from price, value) pairs.
-STEPS, LOTS, RATE_ABOVE, RATE_BELOW, PAIRS = 0, 1, 2, 3, 4
+# Price rules of one class and epoch: lengths, the limit rate (without limits the share above the
+# close up to which a purchase holds cash back), the smallest value of an order, then steps of
+# ticks and lots as (from price, value) pairs.
+STEPS, LOTS, RATE_ABOVE, RATE_BELOW, HAS_LIMITS, NOTIONAL_MIN, PAIRS = 0, 1, 2, 3, 4, 5, 6
 """Column of the first pair."""

@@ -19,6 +19,7 @@ from jts_pipelines.backtest.extras import StepExtras
 from jts_pipelines.backtest.frames import day_of
 from jts_pipelines.backtest.instruments import Instruments
 from jts_pipelines.backtest.metrics import compute_metrics
+from jts_pipelines.backtest.money import Money
 from jts_pipelines.backtest.result import (
     BacktestResult,
     Digests,
@@ -111,32 +112,35 @@ class Finished:
             watch: Stopped here.
         """
         bars, plan, settings = self.prepared.bars, self.plan, self.settings
-        fills = fill_table(self.fills, bars, plan, self.prepared.instruments)
-        marks = self.desk.book[:, places.MARK].tolist()
-        named = {f"KRX:{s}": mark for s, mark in zip(bars.symbols, marks, strict=True)}
-        trades = trade_table(fills, named)
-        equity = equity_table(self.desk, self.prepared.days, settings.cash)
+        instruments, book = self.prepared.instruments, self.desk.book
+        ids = list(map(instruments.id_of, bars.symbols))
+        money = Money(settings.terms, dict(zip(ids, bars.units, strict=True)))
+        counted = fill_table(self.fills, book, bars, plan, instruments)
+        worth = (book[:, places.MARK] * book[:, places.UNIT]).tolist()
+        fills = money.fills(counted)
+        trades = money.trades(trade_table(counted, dict(zip(ids, worth, strict=True))))
+        equity = money.equity(equity_table(self.desk, self.prepared.days, settings.start_money))
         facts = self._facts()
         return BacktestResult(
             strategy=plan.name,
             text=plan.normalised,
-            config=msgspec.to_builtins(settings),
+            config=msgspec.to_builtins(settings) | {"sessions_per_year": settings.year},
             params={p.name: str(p.value) for p in plan.params},
             start_cash=settings.cash,
             fills=fills,
             trades=trades,
-            orders=order_table(fills, self.desk.book, bars, plan, self.prepared.instruments),
-            positions=position_table(
-                self.fills, bars, self.prepared.days, self.prepared.instruments
+            orders=money.orders(order_table(counted, book, bars, plan, instruments)),
+            positions=money.positions(
+                position_table(self.fills, book, bars, self.prepared.days, instruments)
             ),
             equity=equity,
-            price_path=price_path(fills, bars),
+            price_path=price_path(fills, bars, instruments),
             metrics=compute_metrics(
                 equity,
                 trades,
                 fills,
                 start_cash=settings.cash,
-                sessions_per_year=settings.sessions_per_year,
+                sessions_per_year=settings.year,
             ),
             cautions=self._cautions(frame, facts, fills, trades),
             prefix=self.prefix,

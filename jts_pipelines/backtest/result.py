@@ -14,6 +14,9 @@ from jts_pipelines.backtest.benchmark import Comparison
 from jts_pipelines.backtest.cautions import SERIOUS, Caution
 from jts_pipelines.backtest.columns import Desk, Ints
 from jts_pipelines.backtest.instruments import Instruments
+from jts_pipelines.backtest.money import in_steps
+from jts_pipelines.backtest.venues import VENUES
+from jts_pipelines.backtest.whole_columns import summable
 from jts_trading.dsl.plan import Plan
 
 Metric = float | int | None
@@ -124,7 +127,8 @@ class BacktestResult:
         text: The normalised text.
         fills: One row per fill, in the order of time: time (label of the bar), session,
             instrument, name, side, quantity, price, commission, tax, stt, rst, reason,
-            decided_at (label of the decision bar), trade; money in won.
+            decided_at (label of the decision bar), trade, bar_volume, gross (price times
+            quantity). Money is in the account's currency: whole won at KRX, decimals elsewhere.
         trades: One row per round trip in the order of entry; `status` is closed or open, and an
             open one is valued at its last close.
         orders: One row per order in the order of decision: decided_at, instrument, name, side,
@@ -162,9 +166,15 @@ class BacktestResult:
     comparisons: tuple[Comparison, ...] = ()
 
     @property
-    def final_equity(self) -> int:
-        """Cash and positions after the last bar, in won."""
-        return int(self.equity["equity"][-1])
+    def final_equity(self) -> int | float:
+        """Cash and positions after the last bar, in the account's currency."""
+        found: int | float = self.equity["equity"][-1]
+        return found
+
+    @property
+    def currency(self) -> str:
+        """In which the account is kept."""
+        return VENUES[str(self.config["venue"])].currency
 
     @property
     def is_trustworthy(self) -> bool:
@@ -191,23 +201,29 @@ class BacktestResult:
         return int((self.trades["status"] == "closed").sum())
 
 
-def fill_table(fills: Ints, bars: BarTable, plan: Plan, instruments: Instruments) -> pl.DataFrame:
-    """Return the fills of a run as a table."""
+def fill_table(
+    fills: Ints, book: Ints, bars: BarTable, plan: Plan, instruments: Instruments
+) -> pl.DataFrame:
+    """Return the fills of a run as a table, in whole units (`money` says what they stand for).
+
+    Its column `gross` is price times quantity in units of the account.
+    """
     row, decided = fills[:, places.FILL_ROW], fills[:, places.FILL_DECIDED]
     instrument = fills[:, places.FILL_INSTRUMENT]
     moment, decided_at = bars.moment_of(row, instrument), bars.moment_of(decided, instrument)
     reasons = reason_texts(plan)
     stt, rst = fills[:, places.FILL_STT], fills[:, places.FILL_RST]
+    quantity, price = fills[:, places.FILL_QUANTITY], fills[:, places.FILL_PRICE]
     is_buy, reason = fills[:, places.FILL_SIDE] == places.BUY, fills[:, places.FILL_REASON]
     return pl.DataFrame(
         {
             "time": stamp_series(bars.times[moment]),
             "session": day_series(bars.days[moment]),
-            "instrument": _chosen([f"KRX:{symbol}" for symbol in bars.symbols], instrument),
+            "instrument": _chosen(list(map(instruments.id_of, bars.symbols)), instrument),
             "name": _chosen([instruments.name_of(symbol) for symbol in bars.symbols], instrument),
             "side": _chosen(["sell", "buy"], is_buy.astype(np.int64)),
-            "quantity": fills[:, places.FILL_QUANTITY],
-            "price": fills[:, places.FILL_PRICE],
+            "quantity": quantity,
+            "price": price,
             "commission": fills[:, places.FILL_COMMISSION],
             "tax": stt + rst,
             "stt": stt,
@@ -215,7 +231,8 @@ def fill_table(fills: Ints, bars: BarTable, plan: Plan, instruments: Instruments
             "reason": _chosen(list(reasons.values()), np.searchsorted(list(reasons), reason)),
             "decided_at": stamp_series(bars.times[decided_at]),
             "trade": fills[:, places.FILL_TRADE],
-            "bar_volume": bars.volume[row].astype(np.int64),
+            "bar_volume": summable(bars.volume[row]),
+            "gross": quantity * price * book[instrument, places.UNIT],
         }
     )
 
@@ -237,11 +254,11 @@ def trade_table(fills: pl.DataFrame, marks: Mapping[str, int]) -> pl.DataFrame:
     """Return one row per round trip.
 
     Args:
-        fills: All fills.
-        marks: Last close by instrument, in won, for what is still held.
+        fills: All fills, see `fill_table`.
+        marks: What one smallest quantity of an instrument is worth at its last close, in units of
+            the account, for what is still held.
     """
-    is_buy = pl.col("side") == "buy"
-    gross = pl.col("quantity") * pl.col("price")
+    is_buy, gross = pl.col("side") == "buy", pl.col("gross")
     flow = pl.when(is_buy).then(-gross).otherwise(gross) - pl.col("commission") - pl.col("tax")
     bought, sold = pl.col("quantity").filter(is_buy), pl.col("quantity").filter(~is_buy)
     trades = (
@@ -297,17 +314,18 @@ def equity_table(desk: Desk, days: Ints, start_cash: int) -> pl.DataFrame:
     )
 
 
-def price_path(fills: pl.DataFrame, bars: BarTable) -> pl.DataFrame:
+def price_path(fills: pl.DataFrame, bars: BarTable, instruments: Instruments) -> pl.DataFrame:
     """Return the closes by session of the instrument with the most fills, the first of equals."""
     schema = {"instrument": pl.String, "name": pl.String, "session": pl.Date, "close": pl.Int64}
     if fills.height == 0:
         return pl.DataFrame(schema=schema)
     counts = fills.group_by("instrument", "name").len()
     instrument, name, _ = counts.sort("len", "instrument", descending=[True, False]).row(0)
-    at = bars.symbols.index(instrument.removeprefix("KRX:"))
+    at = list(map(instruments.id_of, bars.symbols)).index(instrument)
     rows = np.arange(bars.offsets[at], bars.offsets[at + 1])
     sessions = day_series(bars.days[bars.moment_of(rows, np.full(len(rows), at))])
-    closes = pl.DataFrame({"session": sessions, "close": bars.close[rows].astype(np.int64)})
+    close = in_steps(bars.close[rows].astype(np.int64), bars.units[at].price_step)
+    closes = pl.DataFrame({"session": sessions, "close": close})
     return (
         closes.group_by("session", maintain_order=True)
         .agg(pl.last("close"))
@@ -323,7 +341,8 @@ def require_conservation(desk: Desk, fills: Ints, start_cash: int) -> None:
             what was bought less what was sold, or their value is not quantity times mark.
     """
     side, quantity = fills[:, places.FILL_SIDE], fills[:, places.FILL_QUANTITY]
-    gross = quantity * fills[:, places.FILL_PRICE]
+    unit = desk.book[:, places.UNIT]
+    gross = quantity * fills[:, places.FILL_PRICE] * unit[fills[:, places.FILL_INSTRUMENT]]
     costs = fills[:, [places.FILL_COMMISSION, places.FILL_STT, places.FILL_RST]].sum(axis=1)
     cash = start_cash + int((-side * gross - costs).sum())
     found = int(desk.account[places.CASH])
@@ -333,7 +352,7 @@ def require_conservation(desk: Desk, fills: Ints, start_cash: int) -> None:
     np.add.at(held, fills[:, places.FILL_INSTRUMENT], side * quantity)
     if (held != desk.book[:, places.QUANTITY]).any() or (held < 0).any():
         raise ConservationError("positions are not what was bought less what was sold")
-    value = int((held * desk.book[:, places.MARK]).sum())
+    value = int((held * desk.book[:, places.MARK] * unit).sum())
     if value != int(desk.account[places.VALUE]):
         raise ConservationError(f"positions are worth {value}, found {desk.account[places.VALUE]}")
 

@@ -16,13 +16,17 @@ from jts_pipelines.backtest.places import (
     ENTRY,
     EPOCH,
     FIRST,
+    HAS_LIMITS,
     HIGH,
     IS_PACKED,
     LOW,
     LOWER,
+    NOTIONAL_MIN,
     OPEN,
     PEAK,
     PEAK_ROW,
+    RATE_ABOVE,
+    RATE_BELOW,
     SESSION,
     SHIFT,
     STOP_LOSS,
@@ -134,8 +138,8 @@ def look_up_band(desk: Desk, instrument: int, row: int) -> None:
     book[instrument, BAND_SESSION] = session
     first = _session_start(desk, instrument, row, session)
     base, lower, upper = 0, 0, NO_UPPER
-    if first > book[instrument, FIRST]:
-        rules = desk.ladders[book[instrument, CLASS], desk.sessions[session, EPOCH]]
+    rules = desk.ladders[book[instrument, CLASS], desk.sessions[session, EPOCH]]
+    if first > book[instrument, FIRST] and rules[HAS_LIMITS] == 1:
         base = price_of(desk, CLOSE, first - 1)
         lower, upper = band_of(rules, base)
     book[instrument, BASE], book[instrument, LOWER], book[instrument, UPPER] = base, lower, upper
@@ -179,22 +183,31 @@ def can_fill(desk: Desk, instrument: int, row: int, locked: int) -> bool:
     )
 
 
+def smallest_order(desk: Desk, instrument: int, row: int) -> int:
+    """Return the smallest value of an order, in price steps times quantity steps."""
+    session = session_of(desk, instrument, row)
+    found: int = desk.ladders[
+        desk.book[instrument, CLASS], desk.sessions[session, EPOCH], NOTIONAL_MIN
+    ]
+    return found
+
+
 def order_terms(desk: Desk, instrument: int, row: int) -> tuple[int, int]:
     """Return lot, and the price at which a buy decided on the row's close reserves cash.
 
     That is the upper limit of the session that the order is for: of the next one after a bar that
-    ends its session.
+    ends its session. Without limits it is a share above the close.
     """
     book, moment = desk.book, moment_of(desk, instrument, row)
     session = desk.times[moment, SESSION]
     if book[instrument, BAND_SESSION] != session:
         look_up_band(desk, instrument, row)
     rules = desk.ladders[book[instrument, CLASS], desk.sessions[session, EPOCH]]
-    base, upper, close = (
-        book[instrument, BASE],
-        book[instrument, UPPER],
-        price_of(desk, CLOSE, row),
-    )
+    close = price_of(desk, CLOSE, row)
+    if rules[HAS_LIMITS] == 0:
+        above, below = rules[RATE_ABOVE], rules[RATE_BELOW]
+        return lot_of(rules, close), -(-close * (below + above) // below)
+    base, upper = book[instrument, BASE], book[instrument, UPPER]
     if desk.times[moment, ENDS] == 1 or base == 0:
         base = close
         _, upper = band_of(rules, close)

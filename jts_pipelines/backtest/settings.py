@@ -6,11 +6,12 @@ from fractions import Fraction
 
 import msgspec
 
+from jts_pipelines.backtest.places import WORTH_MAX
+from jts_pipelines.backtest.venues import VENUES, VenueTerms
 from jts_trading.strategy.sizing import MONEY_MAX, NANO, PPM
 from storage.errors import InputError
 from storage.schema.datasets import INTERVALS
 
-SUPPORTED_VENUES = ("KRX",)
 COMMISSION_MAX = Decimal("0.1")
 _PERCENTAGES = (
     "entry_percent",
@@ -24,20 +25,20 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Assumptions of one run; `docs/assumptions.md` explains each.
 
     Attributes:
-        cash: Allocation of the strategy instance in won.
+        cash: Allocation of the strategy instance in the currency of its venue.
         venue: Where it trades.
         interval: Interval of the bars that are handed over.
         broker: Whose published commission applies.
         commission_rate: The account's own rate as a decimal fraction (`"0.00015"`); it replaces
             the published one.
-        commission_unit: Commissions are floored to this many won.
+        commission_unit: Commissions are floored to this many of the smallest units of money.
         unknown_market: Market of instruments that the instruments table does not list.
         entry_percent: Size of an entry whose text gives no quantity, in percent of equity.
         kelly_trades_min: Closed trades before Kelly's formula is used.
         kelly_floor_percent: Size of a Kelly entry until then.
         kelly_fraction_percent: Share of the full Kelly size that is taken.
         kelly_cap_percent: Largest size of a Kelly entry.
-        sessions_per_year: For annualised figures.
+        sessions_per_year: For annualised figures; 0 takes what the venue has.
     """
 
     cash: int = 100_000_000
@@ -52,7 +53,7 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     kelly_floor_percent: str = "1"
     kelly_fraction_percent: str = "50"
     kelly_cap_percent: str = "20"
-    sessions_per_year: int = 252
+    sessions_per_year: int = 0
 
     def __post_init__(self) -> None:
         """Check every field.
@@ -60,21 +61,22 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         Raises:
             InputError: Names the field, what was found and what is accepted.
         """
-        if not 0 < self.cash <= MONEY_MAX:
-            raise InputError(f"cash is {self.cash}; accepted: 1 to {MONEY_MAX} won")
-        if self.venue not in SUPPORTED_VENUES:
-            accepted = ", ".join(SUPPORTED_VENUES)
+        if self.venue not in VENUES:
+            accepted = ", ".join(VENUES)
             raise InputError(
                 f"venue is {self.venue!r}; a backtest has costs and rules for: {accepted}"
             )
+        most = min(MONEY_MAX, WORTH_MAX // self.terms.money_scale)
+        if not 0 < self.cash <= most:
+            raise InputError(f"cash is {self.cash}; accepted: 1 to {most} {self.terms.currency}")
         if self.interval not in INTERVALS:
             accepted = ", ".join(INTERVALS)
             raise InputError(f"interval is {self.interval!r}; accepted: {accepted}")
-        for name in ("commission_unit", "sessions_per_year"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; accepted: 1 and above")
-        if self.kelly_trades_min < 0:
-            raise InputError(f"kelly_trades_min is {self.kelly_trades_min}; accepted: 0 and above")
+        if self.commission_unit < 1:
+            raise InputError(f"commission_unit is {self.commission_unit}; accepted: 1 and above")
+        for name in ("kelly_trades_min", "sessions_per_year"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} is {getattr(self, name)}; accepted: 0 and above")
         for name in _PERCENTAGES:
             self.ppm(name)
         self._check_commission()
@@ -106,6 +108,21 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         if value.denominator != 1 or not 0 <= value <= PPM:
             raise InputError(f"{name} is {text!r}; accepted: 0 to 100, at most four decimals")
         return int(value)
+
+    @property
+    def terms(self) -> VenueTerms:
+        """How the venue counts."""
+        return VENUES[self.venue]
+
+    @property
+    def year(self) -> int:
+        """Sessions of a year."""
+        return self.sessions_per_year or self.terms.sessions_per_year
+
+    @property
+    def start_money(self) -> int:
+        """Starting cash in units of the account."""
+        return self.cash * self.terms.money_scale
 
     @property
     def digest(self) -> str:

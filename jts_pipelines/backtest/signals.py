@@ -48,6 +48,7 @@ def fire_rules(
             bars.shift,
             bars.sessions,
             bars.offsets,
+            bars.scales,
             np.zeros(state_size),
             masks,
             *share,

@@ -37,7 +37,8 @@ CLOCK, VALUES = "clock", "values"
 ROWS_FUNCTION = "run_rows"
 _HEAD = f"""
 def {ROWS_FUNCTION}(
-    prices, volumes, frames_closed, moments, shift, sessions, offsets, state, masks, first, last
+    prices, volumes, frames_closed, moments, shift, sessions, offsets, scales, state, masks, first,
+    last
     EXTRAS
 ):
     for instrument in range(first, last):
@@ -68,11 +69,12 @@ def lower_step(
 ) -> str:
     """Return a text that defines `run_rows` for the generated source of a strategy.
 
-    `run_rows(prices, volumes, frames_closed, moments, shift, sessions, offsets, state, masks,
-    first, last)` starts at each instrument from `first` to before `last` with a fresh state and
-    writes the mask of each of its rows to `masks`. Prices are [row, open high low close] and
-    volumes are in whole units; `frames_closed` is empty where a plan has one time frame;
-    `sessions` holds the trading day of an instant, and the instant of a row stands in `moments` at
+    `run_rows(prices, volumes, frames_closed, moments, shift, sessions, offsets, scales, state,
+    masks, first, last)` starts at each instrument from `first` to before `last` with a fresh state
+    and writes the mask of each of its rows to `masks`. Prices are [row, open high low close] in
+    steps, of which `scales` says how many make one unit of an instrument's currency; volumes are
+    shares or coins; `frames_closed` is empty where a plan has one time frame; `sessions` holds the
+    trading day of an instant, and the instant of a row stands in `moments` at
     row + shift of the instrument. `state` has the size of the plan's and is left as after the last
     bar.
 
@@ -204,7 +206,7 @@ def _start(init_state: ast.FunctionDef) -> list[str]:
     for node in init_state.body:
         assert isinstance(node, ast.Assign)  # noqa: S101 - `emit` writes nothing else
         target = node.targets[0]
-        value = ast.unparse(node.value).replace("price_scale", "1.0")
+        value = ast.unparse(node.value).replace("price_scale", "scales[instrument]")
         assert isinstance(target, ast.Subscript)  # noqa: S101 - as above
         if isinstance(target.slice, ast.Slice):
             low, high = target.slice.lower, target.slice.upper

@@ -107,6 +107,7 @@ class Rows:
             np.zeros(3, np.int64),
             self.sessions,
             self.offsets,
+            np.ones(3),
             state,
             masks,
             0,

@@ -420,7 +420,7 @@ def test_conservation_of_money_that_vanished_is_noticed() -> None:
     account = np.zeros(places.ACCOUNT_COLUMNS, np.int64)
     account[places.CASH], account[places.VALUE] = 10_000 - 1_001, 1_100
     book = np.zeros((1, places.BOOK_COLUMNS), np.int64)
-    book[0, places.QUANTITY], book[0, places.MARK] = 10, 110
+    book[0, places.QUANTITY], book[0, places.MARK], book[0, places.UNIT] = 10, 110, 1
     nothing = np.zeros((1, places.FILL_COLUMNS), np.int64)
     desk = Desk(*[nothing] * len(Desk._fields))._replace(account=account, book=book)
 

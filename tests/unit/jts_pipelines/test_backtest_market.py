@@ -17,11 +17,13 @@ from jts_pipelines.backtest.instruments import read_instruments
 from jts_pipelines.backtest.market import cost_columns, ends_session, price_rules
 from jts_pipelines.backtest.orders import order_rules
 from jts_pipelines.backtest.settings import BacktestSettings
+from jts_pipelines.backtest.venues import VENUES
 from jts_trading.domain.market.loading import default_table
 from jts_trading.domain.market.prices import daily_limits
 from jts_trading.domain.sessions import calendar_for
 from jts_trading.dsl.compiler import compile_strategy
 from jts_trading.dsl.plan import Timeframe
+from jts_trading.strategy.units import WON
 from storage.errors import InputError
 
 CALENDAR = calendar_for("KRX")
@@ -107,6 +109,7 @@ def desk_at(bars: BarTable, market: str, interval: str = "1d") -> Desk:
     costs = cost_columns(
         bars.symbols,
         tuple(day_of(day) for day in days),
+        units=bars.units,
         instruments=instruments,
         settings=BacktestSettings(),
         table=default_table(),
@@ -118,7 +121,9 @@ def desk_at(bars: BarTable, market: str, interval: str = "1d") -> Desk:
     )
     ends = ends_session(bars.times, bars.days, interval, CALENDAR)
     fired = empty_masks(bars.rows, 1)
-    return make_desk(bars, days, ends, ladders, epochs, rules, costs, fired, cash=1)
+    return make_desk(
+        bars, days, ends, ladders, epochs, rules, costs, fired, cash=1, terms=VENUES["KRX"]
+    )
 
 
 def sides_of(desk: Desk) -> tuple[list[bool], list[bool]]:
@@ -212,6 +217,7 @@ def test_cost_columns_around_new_year_switch_by_settlement_date() -> None:
     costs = cost_columns(
         ("005930", "037550"),
         days,
+        units=(WON, WON),
         instruments=read_instruments(LISTING, "KOSPI"),
         settings=BacktestSettings(),
         table=default_table(),
@@ -231,6 +237,7 @@ def test_cost_columns_with_an_own_rate_use_it() -> None:
     costs = cost_columns(
         ("005930",),
         (date(2024, 12, 26),),
+        units=(WON,),
         instruments=read_instruments(None, "KOSPI"),
         settings=BacktestSettings(commission_rate="0.00015"),
         table=default_table(),

@@ -40,6 +40,7 @@ class Given:
             moments=(np.arange(16) % 8)[kept].astype(np.int32),
             shift=np.zeros(2, np.int64),
             sessions=SESSIONS,
+            scales=np.ones(2),
         )
 
 

@@ -66,6 +66,7 @@ class Given:
             moments=np.arange(count, dtype=np.int32),
             shift=np.zeros(1, np.int64),
             sessions=np.zeros(count, np.int64),
+            scales=np.ones(1),
         )
 
 
