@@ -14,6 +14,8 @@ from jts_pipelines.backtest.columns import Floats, Ints
 from jts_pipelines.backtest.venues import VenueTerms
 from jts_trading.strategy.units import Units
 
+StepOf = Callable[[Units], Decimal]
+
 
 def in_steps(whole: Ints, step: Decimal) -> Ints | Floats:
     """Return numbers of steps as decimals; whole numbers where a step is."""
@@ -47,14 +49,13 @@ class Money:
 
     def trades(self, table: pl.DataFrame) -> pl.DataFrame:
         """Return a table of trades in currency and quantities."""
-        if self.terms.money_places == 0:
-            return table
-        step = self._steps(lambda units: float(units.quantity_step))
-        # What was paid for one smallest quantity becomes what was paid for one.
-        per_one = pl.col("exit_price") / self.terms.money_scale / step
         amounts = ("invested", "commission", "tax", "profit")
-        found = table.with_columns(per_one.alias("exit_price"))
-        return self._shown(found, amounts, ("entry_price",), ("quantity", "sold"))
+        found = self._shown(table, amounts, ("entry_price",), ("quantity", "sold"))
+        if self.terms.money_places == 0:
+            return found
+        # What was paid for one smallest quantity becomes what was paid for one.
+        per_one = self._steps(table, lambda units: units.quantity_step) * self.terms.money_scale
+        return found.with_columns(_divided(table["exit_price"], per_one))
 
     def equity(self, table: pl.DataFrame) -> pl.DataFrame:
         """Return a path of equity in currency."""
@@ -69,20 +70,28 @@ class Money:
     ) -> pl.DataFrame:
         if self.terms.money_places == 0:
             return table
-        price = self._steps(lambda units: float(units.price_step))
-        quantity = self._steps(lambda units: float(units.quantity_step))
-        return table.with_columns(
-            *((pl.col(name) / self.terms.money_scale).alias(name) for name in amounts),
-            *(_times(name, price) for name in prices),
-            *(_times(name, quantity) for name in quantities),
+        columns = [_divided(table[name], float(self.terms.money_scale)) for name in amounts]
+        columns += self._stepped(table, prices, lambda units: units.price_step)
+        columns += self._stepped(table, quantities, lambda units: units.quantity_step)
+        return table.with_columns(columns)
+
+    def _stepped(self, table: pl.DataFrame, names: tuple[str, ...], of: StepOf) -> list[pl.Series]:
+        """Return columns times a step that is a power of ten: one of two factors is 1."""
+        if not names:
+            return []
+        above = self._steps(table, lambda units: max(of(units), Decimal(1)))
+        below = self._steps(table, lambda units: 1 / min(of(units), Decimal(1)))
+        return [_divided(table[name] * above, below) for name in names]
+
+    def _steps(self, table: pl.DataFrame, of: StepOf) -> Floats:
+        steps = {name: float(of(units)) for name, units in self.units.items()}
+        found: Floats = (
+            table["instrument"].replace_strict(steps, return_dtype=pl.Float64).to_numpy()
         )
-
-    def _steps(self, of: Callable[[Units], float]) -> pl.Expr:
-        steps = {name: of(units) for name, units in self.units.items()}
-        return pl.col("instrument").replace_strict(steps, return_dtype=pl.Float64)
+        return found
 
 
-def _times(name: str, step: pl.Expr) -> pl.Expr:
-    """Return a column times a power of ten: dividing by a whole number rounds once."""
-    small = pl.col(name) / (1.0 / step).round(0)
-    return pl.when(step < 1.0).then(small).otherwise(pl.col(name) * step).alias(name)
+def _divided(column: pl.Series, by: float | Floats) -> pl.Series:
+    """Return quotients that are rounded once: polars multiplies by the reciprocal."""
+    quotient = pl.Series(column.name, column.cast(pl.Float64).fill_null(0.0).to_numpy() / by)
+    return quotient.set(column.is_null(), None)

@@ -199,7 +199,7 @@ def walk(
     for number, window in enumerate(windows, start=1):
         step = course.step(window, money)
         steps.append(step)
-        money = money if step.result is None else step.result.final_equity
+        money = money if step.result is None else int(step.result.final_equity)
         on_window(number, len(windows))
         if money <= 0:
             break
@@ -272,7 +272,7 @@ def _stitched(steps: Sequence[Step], sessions: Sequence[date], cash: int) -> pl.
             continue
         tested = step.result.equity.filter(pl.col("session") >= days[0])
         parts.append(tested.select("session", "cash", "positions"))
-        money = step.result.final_equity
+        money = int(step.result.final_equity)
     path = pl.concat(parts, how="vertical_relaxed").with_columns(
         equity=pl.col("cash") + pl.col("positions")
     )

@@ -122,7 +122,17 @@ def desk_at(bars: BarTable, market: str, interval: str = "1d") -> Desk:
     ends = ends_session(bars.times, bars.days, interval, CALENDAR)
     fired = empty_masks(bars.rows, 1)
     return make_desk(
-        bars, days, ends, ladders, epochs, rules, costs, fired, cash=1, terms=VENUES["KRX"]
+        bars,
+        days,
+        ends,
+        ladders,
+        epochs,
+        rules,
+        costs,
+        fired,
+        cash=1,
+        terms=VENUES["KRX"],
+        values=np.zeros((0, 0)),
     )
 
 
