@@ -79,7 +79,7 @@ class Desk(NamedTuple):
     book: Ints  # [instrument, book column]
     sessions: Ints  # [session, session column]
     values: Floats  # [row, place]: what the step left, see `dsl.plan`; no rows where it left none
-    facts: Floats  # of the account, for the guard: see `strategy.facts`
+    facts: Floats  # [instrument, fact] of the account for the guard, see `strategy.facts`
     agenda: Ints  # [instant and phase]: the first instrument that is due, or -1
     due: Ints  # instruments that are due now
     held: Ints  # instruments with a position, in any order

@@ -9,7 +9,7 @@ from jts_pipelines.backtest import places
 from jts_pipelines.backtest.bar_table import BarTable
 from jts_pipelines.backtest.columns import Bits, Costs, Desk, Flags, Floats, Ints, Rules
 from jts_pipelines.backtest.venues import VenueTerms
-from jts_trading.dsl.facts import FACTS_SIZE
+from jts_trading.dsl.facts import SCALE_FACT
 
 # Masks that fit a byte are looked through eight rows at a time.
 _PACKED_ROWS = 8
@@ -70,7 +70,7 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
         book=book,
         sessions=_sessions(days, epochs),
         values=values,
-        facts=np.ones(FACTS_SIZE),
+        facts=_facts(bars),
         agenda=np.full(len(bars.times) * places.PHASES, -1, np.int64),
         due=np.zeros(count, np.int64),
         held=np.zeros(count, np.int64),
@@ -95,7 +95,7 @@ def empty_desk(prices: type[np.int32 | np.int64] | np.dtype[np.signedinteger]) -
         book=plane,
         sessions=plane,
         values=np.zeros((0, 0)),
-        facts=np.zeros(0),
+        facts=np.zeros((0, 0)),
         agenda=line,
         due=line,
         held=line,
@@ -116,6 +116,13 @@ def _book(bars: BarTable, costs: Costs, terms: VenueTerms) -> Ints:
     book[:, places.UNIT] = [int(u.money_step / terms.money_step) for u in bars.units]
     book[:, places.QUANTUM] = [int(u.quantity_step / finest) for u in bars.units]
     return book
+
+
+def _facts(bars: BarTable) -> Floats:
+    facts = np.zeros((len(bars.symbols), places.FACT_COLUMNS))
+    facts[:, SCALE_FACT] = [units.price_scale for units in bars.units]
+    facts[:, places.FACTS_STEP] = [float(units.quantity_step) for units in bars.units]
+    return facts
 
 
 def _sessions(days: Ints, epochs: Ints) -> Ints:

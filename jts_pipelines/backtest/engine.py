@@ -16,9 +16,9 @@ from jts_pipelines.backtest import places
 from jts_pipelines.backtest.bar_table import BarTable, read_bars, traded_rows
 from jts_pipelines.backtest.columns import Bars, Bits, Desk, Ints
 from jts_pipelines.backtest.desk import empty_desk, make_desk
-from jts_pipelines.backtest.extras import step_extras
+from jts_pipelines.backtest.extras import clock_of, step_extras
 from jts_pipelines.backtest.frames import at_interval, day_of, frames_closed
-from jts_pipelines.backtest.instruments import read_instruments
+from jts_pipelines.backtest.instruments import admitted_bars, read_instruments
 from jts_pipelines.backtest.kernel_text import portfolio_text
 from jts_pipelines.backtest.market import cost_columns, ends_session, price_rules
 from jts_pipelines.backtest.orders import order_rules
@@ -167,6 +167,8 @@ def prepare(
         return calendar.open_close_ns(day)[0] // 1_000_000
 
     interval = plan.base_interval or settings.interval
+    instruments = read_instruments(listing, settings.unknown_market, settings.venue)
+    frame = admitted_bars(plan.universe, frame, instruments, settings.venue)
     is_whole = settings.terms.money_places == 0
     units_of = None if is_whole else units_of_venue(settings.venue, default_table())
     read = read_bars(frame, calendar, units_of)
@@ -178,10 +180,16 @@ def prepare(
         interval=interval,
         closed=frames_closed(bars, plan.timeframes, session_open),
         days=np.unique(every.days),
-        instruments=read_instruments(listing, settings.unknown_market, settings.venue),
+        instruments=instruments,
         rules=rules,
         digest=every.digest,
-        extras=step_extras(plan, bars, settings.venue, session_open),
+        extras=step_extras(
+            plan,
+            bars,
+            frame,
+            INTERVALS[interval] * 1000,
+            clock_of(settings.venue, session_open),
+        ),
     )
 
 

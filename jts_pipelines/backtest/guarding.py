@@ -12,6 +12,7 @@ from jts_pipelines.backtest.places import (
     DAY_START,
     ENTRY,
     ENTRY_ROW,
+    FACTS_STEP,
     GUARDED,
     HELD,
     MARKED_AT,
@@ -21,6 +22,7 @@ from jts_pipelines.backtest.places import (
     QUANTITY,
     RESERVED,
     STAMP,
+    UNIT,
     VALUE,
 )
 from jts_pipelines.backtest.search import fired_on, moment_of, price_of
@@ -38,15 +40,16 @@ def judged_on(desk: Desk, instrument: int, row: int, rules: int) -> int:
     if fired & desk.rules[GUARDED] == 0:
         return fired
     gather_facts(desk, instrument, row)
-    return guard(fired, desk.values[row], desk.facts)
+    return guard(fired, desk.values[row], desk.facts[instrument])
 
 
 def gather_facts(desk: Desk, instrument: int, row: int) -> None:
     """Fill in the facts of the account at the close of a row; only after the fills of its instant.
 
-    Quantities are shares, prices and money won: their steps are one.
+    Money is counted in the units of the instrument, as live does.
     """
-    account, book, facts = desk.account, desk.book, desk.facts
+    account, book, facts = desk.account, desk.book, desk.facts[instrument]
+    unit, step = book[instrument, UNIT], desk.facts[instrument, FACTS_STEP]
     held, close = book[instrument, QUANTITY], price_of(desk, CLOSE, row)
     bars, age_s = 0, 0
     if held > 0:
@@ -56,10 +59,11 @@ def gather_facts(desk: Desk, instrument: int, row: int) -> None:
         bars = row - entered + 1
         age_s = (desk.times[now, STAMP] - desk.times[then, STAMP]) // 1000
     since = (book[instrument, PEAK], bars, age_s)
-    fill_position(facts, held, held * book[instrument, ENTRY], close, since, 1.0)
+    fill_position(facts, held, held * book[instrument, ENTRY], close, since, step)
     equity, cash = equity_now(desk), account[CASH]
-    money = (equity, cash, cash - account[RESERVED], account[DAY_START])
-    fill_portfolio(facts, money, account[HELD], 1.0)
+    free, day_start = cash - account[RESERVED], account[DAY_START]
+    money = (equity // unit, cash // unit, free // unit, day_start // unit)
+    fill_portfolio(facts, money, account[HELD], step)
 
 
 def _raise_peak(desk: Desk, instrument: int, row: int) -> None:

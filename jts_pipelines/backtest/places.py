@@ -81,3 +81,7 @@ PHASES = 4
 # ticks and lots as (from price, value) pairs.
 STEPS, LOTS, RATE_ABOVE, RATE_BELOW, HAS_LIMITS, NOTIONAL_MIN, PAIRS = 0, 1, 2, 3, 4, 5, 6
 """Column of the first pair."""
+
+# The facts of an instrument, see `strategy.facts`; behind them its smallest quantity.
+FACTS_STEP = 13
+FACT_COLUMNS = 14

@@ -11,8 +11,9 @@ from itertools import pairwise
 from types import ModuleType
 
 import numpy as np
+from numpy.typing import NDArray
 
-from jts_pipelines.backtest.columns import Bars, Bits, Floats, Ints
+from jts_pipelines.backtest.columns import Bars, Bits
 from jts_pipelines.backtest.desk import empty_masks
 
 _THREADS_MAX = 8
@@ -26,7 +27,7 @@ def fire_rules(
     *,
     state_size: int,
     rules: int,
-    extras: tuple[Ints | Floats, ...] = (),
+    extras: tuple[NDArray[np.generic], ...] = (),
 ) -> Bits:
     """Return the mask of the rules that fire on each bar, followed by zeros up to a whole word.
 

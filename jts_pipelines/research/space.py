@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
 from jts_trading.dsl.grammar import DURATION_SECONDS, Measure
-from jts_trading.dsl.normal import decimal_text, duration_text
+from jts_trading.dsl.normal import decimal_text, duration_text, time_text
 from jts_trading.dsl.plan import ParameterValue, Plan
 from storage.errors import InputError
 
@@ -108,6 +108,8 @@ def value_text(measure: Measure, value: Fraction) -> str:
         return decimal_text(value * 100) + "%"
     if measure is Measure.DURATION:
         return duration_text(value)
+    if measure is Measure.TIME:
+        return time_text(int(value))
     raise InputError("parameters that are money cannot be swept; make it a number or a percentage")
 
 

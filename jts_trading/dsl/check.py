@@ -23,6 +23,7 @@ from jts_trading.dsl.plan import Rule
 from jts_trading.dsl.program import CheckedRule, Program
 from jts_trading.dsl.resolve import Resolver
 from jts_trading.dsl.settings import check_params, check_risk, check_sources, check_timeframes
+from jts_trading.dsl.universe import check_filters, check_universe, with_filters
 from jts_trading.dsl.values import KIND_OF_MEASURE, Fixed
 from jts_trading.indicators.catalog import NATIVE, Catalog
 
@@ -73,7 +74,7 @@ def resolve(
         scope.params[parameter.name] = Fixed(parameter.value, kind)
     resolver = Resolver(scope, Graph())
     _define(resolver, strategy, taken)
-    rules = _rules(resolver, strategy)
+    rules = _rules(resolver, strategy, check_filters(resolver, strategy))
     risk = check_risk(source, strategy.risk)
     sources = check_sources(source, strategy.sources)
     program = Program(
@@ -85,6 +86,7 @@ def resolve(
         params,
         sources,
         resolver.currency,
+        check_universe(resolver, strategy),
     )
     return program, resolver
 
@@ -107,7 +109,9 @@ def _define(resolver: Resolver, strategy: s.Strategy, taken: dict[str, str]) -> 
         scope.bind(frame, definition, resolver.bound(definition.value, frame))
 
 
-def _rules(resolver: Resolver, strategy: s.Strategy) -> tuple[CheckedRule, ...]:
+def _rules(
+    resolver: Resolver, strategy: s.Strategy, filters: tuple[int, ...]
+) -> tuple[CheckedRule, ...]:
     source = resolver.scope.source
     if not strategy.rules:
         raise source.refuse(
@@ -117,7 +121,10 @@ def _rules(resolver: Resolver, strategy: s.Strategy) -> tuple[CheckedRule, ...]:
     for block in strategy.rules:
         side = RULE_SIDES[block.block]
         for when in block.rules:
-            condition, guard = split(resolver.graph, resolver.truth(when.condition, 0))
+            truth = resolver.truth(when.condition, 0)
+            if side in ENTRY_SIDES:
+                truth = with_filters(resolver, strategy, filters, truth)
+            condition, guard = split(resolver.graph, truth)
             if guard is not None:
                 _check_guard(resolver, when, block.block, guard)
             for action in when.actions:

@@ -83,6 +83,7 @@ def compile_strategy(
         values=len(exports),
         guard=emit_guard(program, Emitter(program.graph, exact, layout), live, exports),
         currency=program.currency,
+        universe=program.universe,
     )
 
 

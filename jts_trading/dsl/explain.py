@@ -5,7 +5,7 @@ from typing import Any
 
 from jts_trading.dsl.grammar import Block
 from jts_trading.dsl.normal import decimal_text
-from jts_trading.dsl.plan import ENGINE_VERSION, Plan, QuantityKind, RiskBlock, Rule
+from jts_trading.dsl.plan import ENGINE_VERSION, Plan, QuantityKind, RiskBlock, Rule, Universe
 
 # The document is JSON by nature: its values are of any kind.
 Document = dict[str, Any]
@@ -40,6 +40,9 @@ def explain(plan: Plan, *, with_source: bool = True) -> Document:
         ],
         "rules": [explain_rule(rule) for rule in plan.rules],
         str(Block.RISK_MANAGEMENT): explain_risk(plan.risk),
+        str(Block.UNIVERSE): {
+            name: list(getattr(plan.universe, name)) for name in Universe.__dataclass_fields__
+        },
         str(Block.SOURCES): [
             {"name": s.name, "first": s.first, "last": s.last} for s in plan.sources
         ],

@@ -8,6 +8,8 @@
                | ( "entry" | "exit" ) "." ( "long" | "short" ) "{" { when } "}"
                | "surge_detection" "{" { when } "}"
                | "risk_management" "{" { name "=" literal } "}"
+               | "universe" "{" { name "=" ( text | "[" text { "," text } "]" ) | expression } "}"
+               | "require" "quality" [ "within" number ]
     range      = "in" literal ".." literal [ "step" literal ]
     definition = name "=" expression
     when       = "when" "(" expression ")" "{" { action } "}"
@@ -51,6 +53,9 @@ class Word(StrEnum):
     FALSE = "false"
     IN = "in"
     STEP = "step"
+    REQUIRE = "require"
+    QUALITY = "quality"
+    WITHIN = "within"
 
 
 # Words that cannot name anything of the user's: they continue or end an expression.
@@ -84,6 +89,7 @@ class Block(StrEnum):
     EXIT_SHORT = "exit.short"
     SURGE_DETECTION = "surge_detection"
     RISK_MANAGEMENT = "risk_management"
+    UNIVERSE = "universe"
 
 
 class Side(StrEnum):
@@ -226,6 +232,16 @@ RISK_RANGES = MappingProxyType(
     }
 )
 
+
+class UniverseKey(StrEnum):
+    """What an instrument must be to be entered."""
+
+    MARKET = "market"
+    ASSET = "asset"
+    SYMBOLS = "symbols"
+    EXCLUDE = "exclude"
+
+
 DURATION_SECONDS = MappingProxyType({"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800})
 CURRENCIES = frozenset({"KRW", "USD", "USDT", "BTC"})
 # Functions of the language that are no indicators of their own.
@@ -242,8 +258,10 @@ MINUTES_COLUMN, TIME_COLUMN, AUCTION_COLUMN = "minutes_since_open", "time", "auc
 CLOCK_COLUMNS = (MINUTES_COLUMN, TIME_COLUMN, AUCTION_COLUMN)
 # All that follows from the instant at which a bar starts, whatever the instrument.
 INSTANT_COLUMNS = (SESSION_COLUMN, *CLOCK_COLUMNS)
+# 1 on a bar that the lake marks as doubtful.
+DOUBT_COLUMN = "doubt"
 # Arguments of a compiled step beyond those that every one has, in this order.
-EXTRA_COLUMNS = (*QUOTE_COLUMNS, *INSTANT_COLUMNS)
+EXTRA_COLUMNS = (*QUOTE_COLUMNS, *INSTANT_COLUMNS, DOUBT_COLUMN)
 # What `session.` is followed by: the indicator and its output that it stands for.
 SESSION_WORDS = MappingProxyType(
     {

@@ -13,7 +13,7 @@ Which slots can become variables is worked out by `reach`, from the invariants o
 import ast
 from collections.abc import Iterable
 
-from jts_trading.dsl.grammar import CLOCK_COLUMNS
+from jts_trading.dsl.grammar import CLOCK_COLUMNS, DOUBT_COLUMN
 from jts_trading.dsl.inline import Inliner
 from jts_trading.dsl.plan import Plan
 from jts_trading.dsl.reach import reached_slots, slot_of
@@ -30,10 +30,11 @@ _COLUMNS = {
         name: f"clock[moments[row + shift[instrument]], {place}]"
         for place, name in enumerate(CLOCK_COLUMNS)
     },
+    DOUBT_COLUMN: "doubts[row]",
     # Bars have no quotes yet: what compares a spread is null.
     "spread": "math.nan",
 }
-CLOCK, VALUES = "clock", "values"
+CLOCK, DOUBTS, VALUES = "clock", "doubts", "values"
 ROWS_FUNCTION = "run_rows"
 _HEAD = f"""
 def {ROWS_FUNCTION}(
@@ -52,11 +53,15 @@ def {ROWS_FUNCTION}(
 def row_extras(plan: Plan) -> tuple[str, ...]:
     """Return what `run_rows` takes behind its other arguments for a plan, by name.
 
-    `clock` has, by instant, the columns of `dsl.grammar.CLOCK_COLUMNS`; `values` [row, place] is
-    filled with what the step leaves for drivers.
+    `clock` has, by instant, the columns of `dsl.grammar.CLOCK_COLUMNS`; `doubts` is 1 on rows that
+    are doubtful; `values` [row, place] is filled with what the step leaves for drivers.
     """
-    extras = (CLOCK,) if any(name in plan.needs for name in CLOCK_COLUMNS) else ()
-    return (*extras, VALUES) if plan.values else extras
+    is_taken = {
+        CLOCK: any(name in plan.needs for name in CLOCK_COLUMNS),
+        DOUBTS: DOUBT_COLUMN in plan.needs,
+        VALUES: plan.values > 0,
+    }
+    return tuple(name for name, is_so in is_taken.items() if is_so)
 
 
 def lower_plan(plan: Plan) -> str:

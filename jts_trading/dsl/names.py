@@ -13,6 +13,7 @@ from jts_trading.dsl.grammar import (
     QUOTE_COLUMNS,
     RESERVED,
     SESSION_COLUMN,
+    Word,
 )
 from jts_trading.dsl.lexer import SourceText
 from jts_trading.dsl.syntax import Definition, Strategy
@@ -22,7 +23,7 @@ from jts_trading.indicators.catalog import NATIVE, Catalog
 
 CYCLE_SHOWN = 10
 # Names that the language has given a meaning: no user's name may hide them.
-_WORDS = frozenset({*CLOCK_COLUMNS, SESSION_COLUMN, *FACT_ROOTS})
+_WORDS = frozenset({*CLOCK_COLUMNS, SESSION_COLUMN, Word.QUALITY, *FACT_ROOTS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +125,7 @@ def build_frames(source: SourceText, strategy: Strategy, lengths: dict[str, int]
     Raises:
         StrategyError: A frame is no multiple of the base, or there are too many.
     """
-    used = {d.frame for d in strategy.definitions if d.frame}
-    for definition in strategy.definitions:
-        used |= references(definition.value)
-    for block in strategy.rules:
-        for rule in block.rules:
-            used |= references(rule.condition)
-            for action in rule.actions:
-                for argument in action.arguments:
-                    used |= references(argument.value)
+    used = _used_names(strategy)
     chosen = {n: s for n, s in lengths.items() if n in used} or dict(lengths)
     if not chosen:
         minutes = [MINUTE_BLOCKS[b.block] for b in strategy.rules if b.block in MINUTE_BLOCKS]
@@ -151,3 +144,17 @@ def build_frames(source: SourceText, strategy: Strategy, lengths: dict[str, int]
     numbers = {name: ordered.index(seconds) for name, seconds in chosen.items()}
     # A declared frame that nothing uses stays unknown to expressions, which do not name it.
     return Frames(numbers, tuple((first[seconds], seconds) for seconds in ordered))
+
+
+def _used_names(strategy: Strategy) -> set[str]:
+    """Return the time frames and the first parts of all names that a strategy uses."""
+    used = {d.frame for d in strategy.definitions if d.frame}
+    for definition in strategy.definitions:
+        used |= references(definition.value)
+    for condition in strategy.filters:
+        used |= references(condition)
+    for rule in (rule for block in strategy.rules for rule in block.rules):
+        used |= references(rule.condition)
+        for argument in (a for action in rule.actions for a in action.arguments):
+            used |= references(argument.value)
+    return used

@@ -28,6 +28,8 @@ def normalise(strategy: s.Strategy) -> str:
     )
     lines += _block(Block.INDICATORS, _definitions(strategy.definitions))
     lines += _block(Block.SOURCES, [_source(source) for source in strategy.sources])
+    lines += _block(Block.UNIVERSE, _universe(strategy))
+    lines += [f"{_INDENT}{_requirement(each)}" for each in strategy.requirements]
     for rules in strategy.rules:
         lines += _block(rules.block, [line for rule in rules.rules for line in _when(rule)])
     lines += _block(
@@ -71,6 +73,19 @@ def _definitions(definitions: tuple[s.Definition, ...]) -> list[str]:
 
 def _source(source: s.SourceRange) -> str:
     return f"{source.name}: {SOURCE_RANGE}[{_literal(source.first)}..{_literal(source.last)}]"
+
+
+def _universe(strategy: s.Strategy) -> list[str]:
+    lines = []
+    for selection in strategy.selections:
+        texts = ", ".join(f'"{text.value}"' for text in selection.values)
+        lines.append(f"{selection.name.lower()} = [{texts}]")
+    return [*lines, *(expression_text(each) for each in strategy.filters)]
+
+
+def _requirement(requirement: s.Requirement) -> str:
+    within = "" if requirement.bars is None else f" {Word.WITHIN} {_literal(requirement.bars)}"
+    return f"{Word.REQUIRE} {Word.QUALITY}{within}"
 
 
 def _when(rule: s.When) -> list[str]:

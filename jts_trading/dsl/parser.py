@@ -11,12 +11,16 @@ from jts_trading.dsl.lexer import SourceText, Token, TokenKind
 from jts_trading.dsl.syntax import (
     Action,
     Definition,
+    Expression,
     Literal,
     Parameter,
+    Requirement,
     RuleBlock,
+    Selection,
     Setting,
     SourceRange,
     Strategy,
+    Text,
     When,
 )
 
@@ -29,6 +33,9 @@ class _Parts:
     sources: list[SourceRange] = field(default_factory=list)
     rules: list[RuleBlock] = field(default_factory=list)
     risk: list[Setting] = field(default_factory=list)
+    selections: list[Selection] = field(default_factory=list)
+    filters: list[Expression] = field(default_factory=list)
+    requirements: list[Requirement] = field(default_factory=list)
 
 
 def parse(source: SourceText) -> Strategy:
@@ -65,6 +72,9 @@ def parse_at(cursor: Cursor) -> Strategy:
         tuple(parts.sources),
         tuple(parts.rules),
         tuple(parts.risk),
+        tuple(parts.selections),
+        tuple(parts.filters),
+        tuple(parts.requirements),
     )
 
 
@@ -81,6 +91,9 @@ def _entries(cursor: Cursor, parse_entry: Callable[[], None], where: str) -> Non
 
 
 def _block(cursor: Cursor, parts: _Parts) -> None:
+    if cursor.is_word(Word.REQUIRE):
+        parts.requirements.append(_requirement(cursor))
+        return
     token = cursor.expect_name("a block: " + ", ".join(Block))
     name = token.text.lower()
     if cursor.take_sign("."):
@@ -98,8 +111,43 @@ def _block(cursor: Cursor, parts: _Parts) -> None:
         Block.INDICATORS: lambda: parts.definitions.extend(_definitions(cursor)),
         Block.SOURCES: lambda: parts.sources.append(_source(cursor)),
         Block.RISK_MANAGEMENT: lambda: parts.risk.append(_setting(cursor)),
+        Block.UNIVERSE: lambda: _universe(cursor, parts),
     }
     _entries(cursor, entry[block], f'after "{name}"')
+
+
+def _requirement(cursor: Cursor) -> Requirement:
+    token = cursor.take()
+    if not cursor.take_word(Word.QUALITY):
+        raise cursor.unexpected(f'"{Word.QUALITY}" after "{token.text}"')
+    bars = parse_literal(cursor) if cursor.take_word(Word.WITHIN) else None
+    return Requirement(cursor.count_node(token.at), bars)
+
+
+def _universe(cursor: Cursor, parts: _Parts) -> None:
+    following = cursor.peek(1)
+    is_setting = following.kind is TokenKind.SIGN and following.text == "="
+    if not (cursor.peek().kind is TokenKind.NAME and is_setting):
+        parts.filters.append(parse_expression(cursor))
+        return
+    name = cursor.take()
+    cursor.take()
+    values = [_quoted(cursor)] if not cursor.is_sign("[") else _quoted_list(cursor)
+    parts.selections.append(Selection(cursor.count_node(name.at), name.text, tuple(values)))
+
+
+def _quoted(cursor: Cursor) -> Text:
+    token = cursor.expect_text("what is accepted")
+    return Text(cursor.count_node(token.at), token.text)
+
+
+def _quoted_list(cursor: Cursor) -> list[Text]:
+    opened = cursor.take()
+    found = [_quoted(cursor)]
+    while cursor.take_sign(","):
+        found.append(_quoted(cursor))
+    cursor.expect_sign("]", "or a comma after the text", opened)
+    return found
 
 
 def _rule_block(cursor: Cursor, token: Token, block: Block) -> RuleBlock:

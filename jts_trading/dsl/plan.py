@@ -120,6 +120,21 @@ class SourceRange:
 
 
 @dataclass(frozen=True, slots=True)
+class Universe:
+    """Which instruments may be entered; an empty tuple accepts all.
+
+    `markets` and `assets` are words of the listing (KOSPI, ETF), `symbols` and `excluded` symbols
+    or instrument ids. Conditions of the universe are part of the step; `conditions` is their text.
+    """
+
+    markets: tuple[str, ...] = ()
+    assets: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ParameterValue:
     """A parameter of the strategy: the value in use, and the range for sweeps."""
 
@@ -172,6 +187,7 @@ class Plan:
     values: int = 0
     guard: str = ""
     currency: str = ""
+    universe: Universe = Universe()
 
     def require_columns(self, available: Collection[str]) -> None:
         """Refuse bars that lack a column.

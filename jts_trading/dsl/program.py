@@ -1,10 +1,10 @@
 """A checked strategy: resolved, typed, not yet laid out. What passes hand to each other."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jts_trading.dsl.graph import Graph
 from jts_trading.dsl.names import Frames
-from jts_trading.dsl.plan import ParameterValue, RiskBlock, Rule, SourceRange
+from jts_trading.dsl.plan import ParameterValue, RiskBlock, Rule, SourceRange, Universe
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class Program:
     params: tuple[ParameterValue, ...]
     sources: tuple[SourceRange, ...]
     currency: str = ""
+    universe: Universe = field(default_factory=Universe)
 
     def roots(self) -> tuple[int, ...]:
         """Return the nodes that rules read."""

@@ -169,9 +169,15 @@ def _parameter(source: SourceText, node: s.Parameter, override: str | None) -> P
                 f'"{override[:40]}" is no value for "{node.name}", a {node.value.measure}', node.at
             )
         value = changed
-    for end in (node.low, node.high, node.step):
-        if end is not None and end.measure is not node.value.measure:
-            raise source.refuse(f"expected a {node.value.measure}", end.at)
+    # Times of day lie a duration apart.
+    apart = Measure.DURATION if node.value.measure is Measure.TIME else node.value.measure
+    for end, measure in (
+        (node.low, node.value.measure),
+        (node.high, node.value.measure),
+        (node.step, apart),
+    ):
+        if end is not None and end.measure is not measure:
+            raise source.refuse(f"expected a {measure}", end.at)
     if node.low is not None and node.high is not None:
         if node.low.value > node.high.value:
             raise source.refuse("this range is empty", node.low.at, "the lower end first")

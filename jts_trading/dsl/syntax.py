@@ -204,6 +204,23 @@ class SourceRange:
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """What an instrument must be: a setting of the universe with the texts that it accepts."""
+
+    at: int
+    name: str
+    values: tuple[Text, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A demand on the data; `bars` is how far it reaches back, or None for the warm-up."""
+
+    at: int
+    bars: Literal | None
+
+
+@dataclass(frozen=True, slots=True)
 class Action:
     """An order that a rule gives."""
 
@@ -242,3 +259,6 @@ class Strategy:
     sources: tuple[SourceRange, ...]
     rules: tuple[RuleBlock, ...]
     risk: tuple[Setting, ...]
+    selections: tuple[Selection, ...] = ()
+    filters: tuple[Expression, ...] = ()
+    requirements: tuple[Requirement, ...] = ()

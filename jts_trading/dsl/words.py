@@ -15,9 +15,11 @@ from jts_trading.dsl.facts import FACT_ROOTS, FACTS
 from jts_trading.dsl.grammar import (
     AUCTION_COLUMN,
     CLOCK_COLUMNS,
+    DOUBT_COLUMN,
     SESSION_COLUMN,
     SESSION_WORDS,
     TIME_COLUMN,
+    Word,
 )
 from jts_trading.dsl.values import Bundle, Kind, Series
 
@@ -39,6 +41,8 @@ def lookup(
         return _fact(resolver, parts, frame, at)
     if root in CLOCK_COLUMNS and len(parts) == 1:
         return _clock(resolver, root, frame, at)
+    if root == Word.QUALITY and len(parts) == 1:
+        return Series(_has_quality(resolver, frame, at), Kind.TRUTH)
     return None
 
 
@@ -86,6 +90,32 @@ def _clock(resolver: ExpressionResolver, name: str, frame: int, at: int) -> Seri
         zero = resolver.graph.add(g.Constant(Fraction(0)))
         return Series(resolver.graph.add(g.Compare(">", node, zero, frame)), Kind.TRUTH)
     return Series(node, Kind.TIME if name == TIME_COLUMN else Kind.NUMBER)
+
+
+def _doubt(resolver: ExpressionResolver, frame: int, at: int) -> int:
+    if frame != g.BASE_FRAME:
+        raise resolver.refuse(f'"{Word.QUALITY}" exists on the finest time frame only', at)
+    return resolver.graph.add(g.Column(DOUBT_COLUMN, frame))
+
+
+def _has_quality(resolver: ExpressionResolver, frame: int, at: int) -> int:
+    zero = resolver.graph.add(g.Constant(Fraction(0)))
+    return resolver.graph.add(g.Compare("==", _doubt(resolver, frame, at), zero, frame))
+
+
+def require_quality(resolver: ExpressionResolver, bars: int, at: int) -> int:
+    """Return the truth that none of some bars, this one included, is doubtful."""
+    if bars == 1:
+        return _has_quality(resolver, g.BASE_FRAME, at)
+    highest = resolver.scope.catalog.find("Highest")
+    if highest is None:
+        raise TypeError("the catalogue lacks Highest")
+    doubt = _doubt(resolver, g.BASE_FRAME, at)
+    settings = (("period", Fraction(bars)),)
+    worst = resolver.graph.add(g.Indicator(highest, settings, (doubt,), g.BASE_FRAME))
+    output = resolver.graph.add(g.Output(worst, 0, g.BASE_FRAME))
+    zero = resolver.graph.add(g.Constant(Fraction(0)))
+    return resolver.graph.add(g.Compare("==", output, zero, g.BASE_FRAME))
 
 
 def call(resolver: ExpressionResolver, node: s.Call, frame: int) -> Series | None:

@@ -30,8 +30,10 @@ from jts_trading.engine.recording import Draft, record
 from jts_trading.engine.slots import is_tradable
 from jts_trading.engine.state import EngineState, Instance, Wanted
 from jts_trading.engine.words import risk_node
+from jts_trading.execution.fill_costs import Listed
 from jts_trading.strategy.rules import REASON_STOP_LOSS
 from jts_trading.strategy.stops import is_daily_loss_reached
+from jts_trading.strategy.universe import admits
 
 
 def judge(state: EngineState, drafts: Sequence[Draft], now_ns: int) -> list[Effect]:
@@ -168,12 +170,18 @@ def _entry_refusal(draft: Draft) -> Outcome | None:
     checks: tuple[tuple[Outcome, Callable[[], bool]], ...] = (
         (Outcome.HELD, lambda: not account.is_flat(symbol)),
         (Outcome.ORDER_WORKS, lambda: bool(account.working(symbol)) or book.wanted is not None),
+        (Outcome.UNIVERSE, lambda: not _is_admitted(instance, symbol)),
         (Outcome.PAUSED, lambda: instance.spec.status == "paused"),
         (Outcome.LOSS, lambda: _is_lost(instance, symbol)),
         (Outcome.POSITIONS, lambda: 0 < rules.positions_max <= positions_taken(instance)),
         (Outcome.COOLDOWN, lambda: _is_cooling(draft)),
     )
     return next((outcome for outcome, is_so in checks if is_so()), None)
+
+
+def _is_admitted(instance: Instance, symbol: str) -> bool:
+    listed = instance.listings.get(symbol, Listed())
+    return admits(instance.program.plan.universe, symbol, listed.market, listed.asset)
 
 
 def _is_lost(instance: Instance, symbol: str) -> bool:

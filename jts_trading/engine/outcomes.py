@@ -19,6 +19,7 @@ class Outcome(StrEnum):
     PAUSED = "instance is paused"
     LOSS = "daily loss limit reached"
     POSITIONS = "max_positions reached"
+    UNIVERSE = "outside the universe"
     COOLDOWN = "cooldown after the last exit"
     NO_EDGE = "no edge in the closed trades"
     NO_CASH = "cash does not pay for one lot"

@@ -17,6 +17,7 @@ from jts_trading.domain.trading_inputs import StrategyInput
 from jts_trading.dsl.compiler import compile_strategy
 from jts_trading.dsl.plan import Plan
 from jts_trading.indicators.catalog import NATIVE, Catalog
+from jts_trading.strategy.live import require_live
 
 _NAMESPACE = uuid.UUID("8d0f6f3a-3c0e-5d55-9a0b-6f0d6f2a7c11")
 _DIGITS = 12
@@ -55,11 +56,12 @@ def release(
         catalog: The indicators that the text may call.
 
     Raises:
-        StrategyError: The text is refused.
+        StrategyError: The text is refused, or asks for what live trading does not do.
         ReleaseError: An instrument, the interval, the allocation or the epoch cannot be used.
     """
     plan = compile_strategy(text, file=file, params=wanted.params, catalog=catalog)
     _check(wanted)
+    require_live(plan, broker=wanted.broker, currency=wanted.currency)
     name = release_name(plan, wanted.epoch)
     return msgspec.structs.replace(
         wanted,

@@ -12,7 +12,6 @@ from jts_trading.domain.sessions import local_date
 from jts_trading.domain.trading_inputs import StrategyInput
 from jts_trading.dsl.compiler import compile_strategy, trace_strategy
 from jts_trading.dsl.facts import FACTS_SIZE
-from jts_trading.dsl.grammar import COLUMNS, INSTANT_COLUMNS
 from jts_trading.dsl.plan import Plan
 from jts_trading.engine.program import (
     GuardKernel,
@@ -26,10 +25,9 @@ from jts_trading.engine.setup import Prepared
 from jts_trading.engine.terms import units_of
 from jts_trading.indicators.catalog import NATIVE, Catalog
 from jts_trading.strategy.frames import interval_seconds
+from jts_trading.strategy.live import require_live
 from jts_trading.strategy.releases import release_name
 from jts_trading.strategy.rules import SizeDefaults, read_rules
-
-_COLUMNS = (*COLUMNS, *INSTANT_COLUMNS)
 
 
 class LoadKernel(Protocol):
@@ -101,7 +99,7 @@ class Compiler:
             catalog=self._catalog,
         )
         _require_release(plan, spec)
-        plan.require_columns(_COLUMNS)
+        require_live(plan, broker=spec.broker, currency=spec.currency)
         interval_seconds(plan.base_interval or spec.interval)
         key = (plan.digest, spec.currency)
         if key not in self._programs:

@@ -339,6 +339,31 @@ def test_limit_orders_are_refused_with_their_place(kernels: Path) -> None:
         run(steps(100, 101), kernels, text=text)
 
 
+def test_universe_of_the_text_decides_which_instruments_are_entered(kernels: Path) -> None:
+    """Symbols that the universe leaves out have no bars; without any, the run says so."""
+    only = RISE.replace("entry.long {", 'universe { symbols = "005930" } entry.long {', 1)
+    none = only.replace("005930", "999999")
+    rows = steps(100, 101, 102) + [r | {"symbol": "000660"} for r in steps(100, 101, 102)]
+    rows = [r | {"symbol": r["symbol"] if r["symbol"] == "000660" else "005930"} for r in rows]
+
+    assert set(run(rows, kernels, text=only).fills["instrument"]) == {"KRX:005930"}
+    with pytest.raises(
+        InputError, match="accepts none of 2 instruments; it asks for symbols 9999"
+    ):
+        run(rows, kernels, text=none)
+
+
+def test_doubtful_bars_when_quality_is_required_then_hold_entries_back(kernels: Path) -> None:
+    """The bar that the lake marks, and those whose window holds it, fire no entry."""
+    text = RISE.replace("entry.long {", "require quality within 2 entry.long {", 1)
+    rows = steps(100, 101, 102, 103, 104, 105)
+    marked = [r | {"quality": "price_jump" if at == 2 else "ok"} for at, r in enumerate(rows)]
+
+    clean, held = run(rows, kernels, text=text), run(marked, kernels, text=text)
+
+    assert clean.facts.entries_fired - held.facts.entries_fired == 2
+
+
 def test_strategy_that_reads_quotes_never_fires_over_bars(kernels: Path) -> None:
     """Bars without bid and ask have no spread: nothing fires, and the result says why."""
     text = RISE.replace("close > close[1]", "spread < 0.5%")

@@ -8,8 +8,11 @@ import pytest
 
 from jts_trading.dsl import grammar
 from jts_trading.dsl.compiler import compile_strategy
+from jts_trading.dsl.errors import StrategyError
 from jts_trading.dsl.facts import FACTS, FACTS_SIZE, SCALE_FACT
-from jts_trading.dsl.plan import Plan
+from jts_trading.dsl.plan import Plan, Universe
+from jts_trading.strategy.live import live_refusal, require_live
+from jts_trading.strategy.universe import admits, describe, selects
 
 
 def strategy(condition: str, order: str = 'buy("5%")', *, side: str = "entry.long") -> Plan:
@@ -179,3 +182,74 @@ def test_prices_when_they_need_the_account_then_the_guard_leaves_them() -> None:
 
     assert space_of(plan.guard)["guard"](1, values, facts(scale=10.0)) == 1
     assert (values[rule.limit], values[rule.stop]) == (1500.0, 500.0)
+
+
+UNIVERSE = """strategy("T") {
+  universe {
+    market = ["kospi", "KOSDAQ"]
+    exclude = "005930"
+    close > 10
+  }
+  require quality
+  require quality within 2
+  entry.long { when (close > close[2] and portfolio.positions < 3) { buy("5%") } }
+  exit.long { when (not quality) { close() } }
+}"""
+
+
+def test_universe_when_written_then_every_entry_needs_it() -> None:
+    """Conditions of the universe and of quality are part of entries, not of exits."""
+    plan = compile_strategy(UNIVERSE)
+    closes, doubt = [11, 12, 13, 14, 15, 16, 9, 10, 11], [0, 0, 0, 0, 1, 0, 0, 0, 0]
+
+    masks = fired(plan, closes, doubt=doubt)
+
+    assert plan.universe.markets == ("KOSPI", "KOSDAQ")
+    assert plan.universe.excluded == ("005930",)
+    assert plan.universe.conditions == ("close > 10",)
+    assert masks == [0, 0, 1, 1, 2, 0, 0, 0, 1]
+    assert compile_strategy(plan.normalised).digest == plan.digest
+
+
+def test_instruments_when_compared_with_the_universe_then_admitted_or_not() -> None:
+    """By listing market, kind, symbol or id; an exclusion wins."""
+    universe = compile_strategy(UNIVERSE).universe
+    chosen = Universe(assets=("ETF",), symbols=("069500", "KRX:114800"))
+
+    assert admits(universe, "KRX:000660", "KOSPI", "COMMON")
+    assert not admits(universe, "KRX:005930", "KOSPI", "COMMON")
+    assert not admits(universe, "KRX:000660", "KONEX", "COMMON")
+    assert admits(chosen, "KRX:069500", "KOSPI", "ETF")
+    assert admits(chosen, "KRX:114800", "KOSPI", "ETF")
+    assert not admits(chosen, "KRX:069500", "KOSPI", "COMMON")
+    assert not admits(chosen, "KRX:000660", "KOSPI", "ETF")
+    assert (selects(chosen), selects(Universe())) == (True, False)
+    assert describe(chosen) == "asset ETF; symbols 069500, KRX:114800"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('close > 1) { buy(1, type: "limit", price: close) }', "market orders only"),
+        ('close > 1) { buy(1, tif: "ioc") }', "orders are for the day only; found ioc"),
+        ("spread < 1%) { buy(1) }", "needs quotes: spread"),
+        ("quality) { buy(1) }", "judged in backtests only"),
+        ('close > 1) { buy(1, broker: "creon") }', "this instance trades through kis"),
+        ("close > 1 USD) { buy(1) }", "amounts are in USD; this instance trades in KRW"),
+    ],
+)
+def test_construct_when_live_does_not_do_it_then_refused(text: str, reason: str) -> None:
+    """What is asked for is never left out quietly."""
+    plan = compile_strategy(f'strategy("T") {{ entry.long {{ when ({text} }} }}')
+
+    with pytest.raises(StrategyError, match=reason):
+        require_live(plan, broker="kis", currency="KRW")
+
+
+def test_plan_when_live_can_do_all_of_it_then_no_refusal() -> None:
+    """Clock, account, fastest broker."""
+    plan = strategy("time > 09:10", "execute_immediately({ broker: select_fastest_broker() })")
+
+    require_live(plan, broker="kis", currency="KRW")
+    assert live_refusal(plan) == ""
+    assert "needs quotes" in live_refusal(strategy("spread < 5%"))

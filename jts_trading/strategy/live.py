@@ -1,0 +1,52 @@
+"""What a strategy may ask of live trading: nothing that is asked for is quietly left out.
+
+A construct that live trading does not do is refused when a strategy is released and when the
+trader prepares it; `jts strategy check` says so beforehand.
+"""
+
+from jts_trading.dsl.actions import FASTEST
+from jts_trading.dsl.errors import Place, StrategyError
+from jts_trading.dsl.grammar import COLUMNS, DOUBT_COLUMN, INSTANT_COLUMNS, Word
+from jts_trading.dsl.plan import Plan
+from jts_trading.strategy.rules import SizeDefaults, read_rules
+
+LIVE_COLUMNS = (*COLUMNS, *INSTANT_COLUMNS)
+PAPER = "paper"
+
+
+def require_live(plan: Plan, *, broker: str, currency: str) -> None:
+    """Check that live trading does what a strategy asks for.
+
+    Args:
+        plan: The compiled strategy.
+        broker: Through whom the instance trades.
+        currency: That it trades in.
+
+    Raises:
+        NeedsError: It reads quotes.
+        StrategyError: An order type, time in force, broker, currency or size that is not traded,
+            or the quality of bars, which is not known while they are made.
+    """
+    if DOUBT_COLUMN in plan.needs:
+        raise StrategyError(
+            f'live bars have no marks of doubt yet: "{Word.QUALITY}" is judged in backtests only',
+            Place(plan.file, 1, 1),
+        )
+    plan.require_columns(LIVE_COLUMNS)
+    read_rules(plan, SizeDefaults(), currency)
+    for rule in plan.rules:
+        # The paper broker stands for any.
+        if broker != PAPER and rule.broker not in ("", FASTEST, broker):
+            raise StrategyError(
+                f"the order is for {rule.broker}; this instance trades through {broker}",
+                Place(plan.file, rule.line, rule.column),
+            )
+
+
+def live_refusal(plan: Plan) -> str:
+    """Return why a strategy could not be traded live, whoever the broker is; empty if it could."""
+    try:
+        require_live(plan, broker=PAPER, currency=plan.currency or "KRW")
+    except StrategyError as error:
+        return str(error)
+    return ""
