@@ -110,7 +110,7 @@ def _define(resolver: Resolver, strategy: s.Strategy, taken: dict[str, str]) -> 
 
 
 def _rules(
-    resolver: Resolver, strategy: s.Strategy, filters: tuple[int, ...]
+    resolver: Resolver, strategy: s.Strategy, filters: int | None
 ) -> tuple[CheckedRule, ...]:
     source = resolver.scope.source
     if not strategy.rules:
@@ -125,6 +125,7 @@ def _rules(
             if side in ENTRY_SIDES:
                 truth = with_filters(resolver, strategy, filters, truth)
             condition, guard = split(resolver.graph, truth)
+            text = expression_text(when.condition)
             if guard is not None:
                 _check_guard(resolver, when, block.block, guard)
             for action in when.actions:
@@ -139,7 +140,7 @@ def _rules(
                     time_in_force=order.time_in_force,
                     broker=order.broker,
                     is_guarded=guard is not None,
-                    condition=expression_text(when.condition),
+                    condition=text,
                     line=place.line,
                     column=place.column,
                 )

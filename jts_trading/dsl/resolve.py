@@ -4,7 +4,7 @@ Names, types and ranges are checked on the way; every error knows its place in t
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -31,6 +31,7 @@ from jts_trading.dsl.values import (
     require_alike,
     require_sum,
 )
+from jts_trading.dsl.warmup import Warmup
 
 # Constants are folded as fractions, whose digits would double with every square of a square.
 CONSTANT_MAX = 10**40
@@ -39,11 +40,14 @@ _PRICE_COLUMNS = frozenset(COLUMNS) - {"volume"}
 
 @dataclass(slots=True)
 class Resolver:
-    """Resolves the expressions of one strategy into one graph."""
+    """Resolves the expressions of one strategy into one graph, each of them once."""
 
     scope: Scope
     graph: g.Graph
     currency: str = ""
+    warmup: list[Warmup] = field(default_factory=list)
+    # By identity of the expression, which is kept so that no other one can take its place.
+    _found: dict[tuple[int, int], tuple[s.Expression, Bound]] = field(default_factory=dict)
 
     def refuse(self, message: str, at: int, hint: str = "") -> StrategyError:
         """Return the error for an offset; the caller raises it."""
@@ -55,8 +59,10 @@ class Resolver:
         Raises:
             StrategyError: A name, type or range is wrong.
         """
-        rule = _RULES[type(node)]
-        return rule(self, node, frame)
+        key = (id(node), frame)
+        if key not in self._found:
+            self._found[key] = (node, _RULES[type(node)](self, node, frame))
+        return self._found[key][1]
 
     def value(self, node: s.Expression, frame: int) -> Value:
         """Resolve an expression to one value.

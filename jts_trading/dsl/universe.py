@@ -6,11 +6,11 @@ from jts_trading.domain.instruments import Asset, Market
 from jts_trading.dsl import graph as g
 from jts_trading.dsl import syntax as s
 from jts_trading.dsl.errors import nearest
-from jts_trading.dsl.grammar import HISTORY_MAX, Measure, UniverseKey
+from jts_trading.dsl.grammar import HISTORY_MAX, Measure, UniverseKey, Word
 from jts_trading.dsl.normal import expression_text
 from jts_trading.dsl.plan import Universe
 from jts_trading.dsl.resolve import Resolver
-from jts_trading.dsl.warmup import find_warmup
+from jts_trading.dsl.warmup import add_warmup
 from jts_trading.dsl.words import require_early, require_quality
 
 _WORDS = {UniverseKey.MARKET: Market, UniverseKey.ASSET: Asset}
@@ -55,22 +55,26 @@ def _word(resolver: Resolver, key: UniverseKey, text: s.Text) -> str:
     return word
 
 
-def check_filters(resolver: Resolver, strategy: s.Strategy) -> tuple[int, ...]:
-    """Return the truths that every entry needs beside its own condition.
+def check_filters(resolver: Resolver, strategy: s.Strategy) -> int | None:
+    """Return the truth of what every entry needs beside its own condition, or None.
 
     Raises:
-        StrategyError: One is no condition, or asks for the account.
+        StrategyError: One is no condition or asks for the account, or quality is required twice.
     """
+    for requirement in strategy.requirements[1:]:
+        raise resolver.refuse(f"{Word.QUALITY} is required twice", requirement.at)
     truths = []
     for condition in strategy.filters:
         truth = resolver.truth(condition, g.BASE_FRAME)
         require_early(resolver, truth, condition.at)
         truths.append(truth)
-    return tuple(truths)
+    if len(truths) < 2:
+        return truths[0] if truths else None
+    return resolver.graph.add(g.Combine(True, tuple(truths), g.BASE_FRAME))
 
 
 def with_filters(
-    resolver: Resolver, strategy: s.Strategy, filters: tuple[int, ...], condition: int
+    resolver: Resolver, strategy: s.Strategy, filters: int | None, condition: int
 ) -> int:
     """Return the condition of an entry joined with what every entry needs.
 
@@ -79,9 +83,9 @@ def with_filters(
     """
     node = resolver.graph.nodes[condition]
     own = node.operands if isinstance(node, g.Combine) and node.every else (condition,)
-    extra = list(filters)
+    extra = [] if filters is None else [filters]
     for requirement in strategy.requirements:
-        bars = _bars_of(resolver, requirement, (condition, *filters))
+        bars = _bars_of(resolver, requirement, (condition, *extra))
         extra.append(require_quality(resolver, bars, requirement.at))
     if not extra:
         return condition
@@ -92,7 +96,7 @@ def _bars_of(resolver: Resolver, requirement: s.Requirement, conditions: tuple[i
     literal = requirement.bars
     if literal is None:
         # By default the window that the conditions themselves look back on.
-        warmup = find_warmup(resolver.graph)
+        warmup = add_warmup(resolver.graph, resolver.warmup)
         needed = max(warmup[each].get(g.BASE_FRAME, 1) for each in conditions)
         return min(needed, HISTORY_MAX)
     is_whole = literal.measure is Measure.NUMBER and literal.value.denominator == 1

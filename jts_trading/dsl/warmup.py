@@ -7,8 +7,12 @@ Warmup = dict[int, int]
 
 def find_warmup(graph: g.Graph) -> tuple[Warmup, ...]:
     """Return, per node, bars by frame: 1 means on the first bar."""
-    found: list[Warmup] = []
-    for node in graph.nodes:
+    return tuple(add_warmup(graph, []))
+
+
+def add_warmup(graph: g.Graph, found: list[Warmup]) -> list[Warmup]:
+    """Add what the nodes need that came after those that are known already."""
+    for node in graph.nodes[len(found) :]:
         need: Warmup = {}
         for operand in g.operands(node):
             need = latest(need, found[operand])
@@ -16,7 +20,7 @@ def find_warmup(graph: g.Graph) -> tuple[Warmup, ...]:
         if frame is not None:
             need[frame] = need.get(frame, 1) + _extra_bars(node)
         found.append(need)
-    return tuple(found)
+    return found
 
 
 def latest(left: Warmup, right: Warmup) -> Warmup:

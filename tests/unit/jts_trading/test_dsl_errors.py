@@ -173,6 +173,7 @@ BLOCKS = {
     "universe { portfolio.cash > 5 }": "they have no past",
     "require data": 'found "data", expected "quality"',
     "require quality within 0": "expected a whole number of bars",
+    "require quality require quality within 5": "quality is required twice",
     "require quality within 5m": "expected a whole number of bars",
     "indicators { quality = 5 }": '"quality" is a word of the language',
     "risk_management { max_size = 5% }": 'unknown setting "max_size"',

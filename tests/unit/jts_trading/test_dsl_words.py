@@ -191,7 +191,6 @@ UNIVERSE = """strategy("T") {
     close > 10
   }
   require quality
-  require quality within 2
   entry.long { when (close > close[2] and portfolio.positions < 3) { buy("5%") } }
   exit.long { when (not quality) { close() } }
 }"""
