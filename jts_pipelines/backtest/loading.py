@@ -125,6 +125,24 @@ def bars_from_file(path: Path, request: BacktestRequest) -> Loaded:
     return Loaded(bars, _left_out(frame.height - bars.height) + _absent(frame, request))
 
 
+def period_of(bars: pl.DataFrame, venue: str) -> tuple[date, date]:
+    """Return the first and last session of some bars; at least one.
+
+    Raises:
+        InputError: The bars have no time.
+    """
+    day = next((name for name in ("trade_date", "session_date") if name in bars.columns), None)
+    if day is not None and bars.schema[day] == pl.Date and bars[day].null_count() == 0:
+        days = bars.select(first=pl.col(day).min(), last=pl.col(day).max()).row(0)
+        return days[0], days[1]
+    if not isinstance(bars.schema.get("timestamp"), pl.Datetime):
+        raise InputError("timestamp is no column of times; accepted: UTC ms with a time zone")
+    calendar = calendar_for(venue)
+    stamps = bars["timestamp"].dt.epoch("ns")
+    first, last = stamps.min(), stamps.max()
+    return calendar.session_date(int(str(first))), calendar.session_date(int(str(last)))
+
+
 def read_table(path: Path) -> pl.DataFrame:
     """Read a Parquet or CSV file; symbols stay text.
 

@@ -220,6 +220,7 @@ def document(
             "bars": result.prefix.bars,
             "instruments": result.prefix.instruments,
         },
+        "ledger": {"trials": result.trials, "deflated_sharpe": result.deflated_sharpe},
         "benchmarks": [
             {
                 "name": comparison.name,

@@ -143,6 +143,10 @@ class BacktestResult:
         cautions: What to doubt, the worst first.
         prefix: Whether decisions depend on later bars.
         comparisons: With benchmarks, where some were asked for.
+        trials: Distinct trials of this strategy on these days, this one included; 0 where
+            nobody counted.
+        deflated_sharpe: Probability that its Sharpe ratio is not the best luck of that many
+            trials; None where it is not defined or nobody counted.
         seconds: By phase: prepare, compile, signals, portfolio, total.
     """
 
@@ -164,6 +168,8 @@ class BacktestResult:
     digests: Digests
     seconds: Mapping[str, float]
     comparisons: tuple[Comparison, ...] = ()
+    trials: int = 0
+    deflated_sharpe: float | None = None
 
     @property
     def final_equity(self) -> int | float:

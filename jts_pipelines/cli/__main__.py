@@ -29,6 +29,12 @@ COMMANDS = {
     "strategy": Entry("jts_pipelines.cli.strategy:strategy", "Check and explain strategies."),
     "backtest": Entry("jts_pipelines.cli.backtest:backtest", "Run a strategy over the past."),
     "bench": Entry("jts_pipelines.cli.bench:bench", "Measure JTS beside its peers."),
+    "sweep": Entry("jts_pipelines.cli.sweep:sweep", "Run a strategy with many parameter sets."),
+    "walk-forward": Entry(
+        "jts_pipelines.cli.sweep:walk_forward", "Choose parameters on the past, test on the next."
+    ),
+    "trials": Entry("jts_pipelines.cli.holdout:trials", "Show everything that was ever tried."),
+    "holdout": Entry("jts_pipelines.cli.holdout:holdout", "Lock data that no run may see."),
     "status": Entry("jts_pipelines.cli.status:status", "Show the parts of the running instance."),
     "doctor": Entry("jts_pipelines.cli.doctor:doctor", "Check this machine and configuration."),
 }

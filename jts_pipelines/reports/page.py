@@ -1,7 +1,10 @@
 """Pieces of a self-contained page: escaped text, tables, figures. No script, no network."""
 
+import os
+import tempfile
 from collections.abc import Iterable, Sequence
 from html import escape
+from pathlib import Path
 
 CSS = """
 :root { --ink:#1b2733; --muted:#66758a; --line:#e3e8ee; --soft:#f6f8fa; --head:#1b2733;
@@ -26,6 +29,10 @@ p { margin:6px 0; } .muted { color:var(--muted); } .small { font-size:12px; }
 .warnings { background:var(--warn-soft); border-left:4px solid #d9a93a; border-radius:4px;
   padding:10px 18px; margin:20px 0 0; color:var(--warn); }
 .warnings ul { margin:4px 0; padding-left:18px; } .warnings li { margin:3px 0; }
+.verdict { display:inline-block; margin:0 0 14px; padding:4px 12px; border-radius:999px;
+  font-weight:600; background:var(--soft); color:var(--muted); }
+.verdict.good { background:#e8f4ec; color:#1c6b3a; } .verdict.bad { background:var(--warn-soft);
+  color:var(--warn); }
 .pair { display:grid; grid-template-columns:1fr 1fr; gap:22px; align-items:start; }
 .pair > * { min-width:0; }
 figure { margin:0; } figure svg { width:100%; height:auto; display:block; }
@@ -66,6 +73,32 @@ def page(title: str, body: Iterable[str]) -> str:
         + "\n".join(part for part in body if part)
         + "\n</main></body></html>\n"
     )
+
+
+def write_page(path: Path, text: str) -> Path:
+    """Write a page; the file appears whole or not at all, its folder is made.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=".page-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(unfinished).chmod(0o644)
+        Path(unfinished).replace(path)
+    finally:
+        Path(unfinished).unlink(missing_ok=True)
+    return path
+
+
+def warned(title: str, texts: Sequence[str]) -> str:
+    """Return a box with what should be read first, or nothing without texts."""
+    if not texts:
+        return ""
+    items = "".join(f"<li>{escape(text)}</li>" for text in texts)
+    return f'<div class="warnings"><b>{escape(title)}</b><ul>{items}</ul></div>'
 
 
 def section(title: str, *parts: str) -> str:

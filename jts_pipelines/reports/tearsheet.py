@@ -4,8 +4,6 @@ Everything that people wrote (strategy, names) is escaped; the page runs no scri
 policy forbids any. Equal results give equal bytes.
 """
 
-import os
-import tempfile
 from html import escape
 from pathlib import Path
 
@@ -24,6 +22,8 @@ from jts_pipelines.reports.page import (
     pair,
     section,
     table,
+    warned,
+    write_page,
 )
 from jts_pipelines.reports.words import GROUPS, LABELS, show
 
@@ -51,16 +51,7 @@ def write_tearsheet(result: BacktestResult, path: Path, title: str = "") -> Path
     Raises:
         OSError: The file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=".tearsheet-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(render_tearsheet(result, title))
-        Path(unfinished).chmod(0o644)
-        Path(unfinished).replace(path)
-    finally:
-        Path(unfinished).unlink(missing_ok=True)
-    return path
+    return write_page(path, render_tearsheet(result, title))
 
 
 def render_tearsheet(result: BacktestResult, title: str = "") -> str:
@@ -71,7 +62,7 @@ def render_tearsheet(result: BacktestResult, title: str = "") -> str:
         (
             _header(result, headline),
             _cards(result),
-            _warnings(result),
+            warned("Read this first", [str(caution) for caution in result.cautions]),
             section("Equity", figure(charts.equity_chart(result))),
             section("Monthly returns", _months(result)),
             section(
@@ -125,13 +116,6 @@ def _card(result: BacktestResult, name: str, *, is_toned: bool = False) -> str:
     value = result.metrics[name]
     tone = _tone(value) if is_toned else ""
     return card(LABELS[name], show(name, value), tone=tone, hint=DEFINITIONS[name])
-
-
-def _warnings(result: BacktestResult) -> str:
-    if not result.cautions:
-        return ""
-    items = "".join(f"<li>{escape(caution.text)}</li>" for caution in result.cautions)
-    return f'<div class="warnings"><b>Read this first</b><ul>{items}</ul></div>'
 
 
 def _months(result: BacktestResult) -> str:

@@ -243,3 +243,95 @@ def test_backtest_over_a_file_leaves_out_what_an_ingest_would(
     assert found["data_digest"] == whole["data_digest"]
     assert found["warnings"][0].startswith("1 bar of the file left out: high or low does not")
     assert clean["warnings"][0] == "no bars of ABCDEF, XYZ in this period"
+
+
+def test_backtest_says_how_often_these_days_were_tried_and_checks_its_prefix(
+    workplace: Path, daily: Path
+) -> None:
+    """The ledger counts; a benchmark by file is compared, absent ones are named as absent."""
+    closes = pl.read_parquet(daily).filter(pl.col("symbol") == "005930")
+    closes.filter(pl.col("close") > 0).select("timestamp", "interval", "close").write_parquet(
+        workplace / "index.parquet"
+    )
+    named = ("--benchmark", "INDEX=index.parquet", "--benchmark", "KOSPI", "--json")
+
+    found = answer(jts(workplace, "backtest", "cross.jts", "--bars", str(daily), *named))
+    again = answer(jts(workplace, "backtest", "cross.jts", "--bars", str(daily), *named))
+
+    assert found["prefix_check"]["is_invariant"]
+    assert found["prefix_check"]["cuts"] == 2
+    assert found["ledger"] == again["ledger"]
+    assert found["result_digest"] == again["result_digest"]
+    compared, absent = found["benchmarks"]
+    assert compared["figures"]["beta"] is not None
+    assert absent["absence"].endswith("give --benchmark KOSPI=FILE")
+    for name in ("round_trips_file", "orders_file", "positions_file"):
+        assert pl.read_parquet(found[name]).height > 0
+
+
+def test_sweep_and_walk_forward_write_pages_tables_and_documents(
+    workplace: Path, daily: Path
+) -> None:
+    """Three points by two commands; every trial is in the ledger once."""
+    common = ("cross.jts", "--bars", str(daily), "--sweep", "fast=4..6..1", "--json")
+
+    swept = answer(jts(workplace, "sweep", *common))
+    same = answer(jts(workplace, "backtest", *common))
+    walked = answer(jts(workplace, "walk-forward", *common, "--train", "60", "--test", "20"))
+    (family,) = answer(jts(workplace, "trials", "--json", "--strategy", "Cross"))
+
+    assert swept["trials"] == 3
+    assert swept["best"]["params"]["fast"] in {"4", "5", "6"}
+    assert same["sweep"] == swept["sweep"]
+    trials = pl.read_parquet(swept["trials_file"])
+    assert trials["score"].max() == swept["best"]["score"]
+    assert pl.read_parquet(swept["returns_file"]).width == 4
+    assert "<svg" in Path(swept["page"]).read_text(encoding="utf-8")
+    assert len(walked["windows"]) >= 2
+    equity = pl.read_parquet(walked["equity_file"])
+    assert equity["equity"][-1] == walked["final_equity"]
+    assert equity["session"].is_sorted()
+    assert equity["session"].n_unique() == equity.height
+    assert "<svg" in Path(walked["page"]).read_text(encoding="utf-8")
+    assert family["trials"] >= 3
+    assert family["by_source"]["sweep"] >= 2
+
+
+def test_walk_forward_with_one_parameter_set_is_that_set_restarted_at_each_window(
+    workplace: Path, daily: Path
+) -> None:
+    """Independent of the stitching: each window's equity is that of a backtest of its own."""
+    walk = ("--train", "60", "--test", "30", "--json")
+    walked = answer(
+        jts(workplace, "walk-forward", "cross.jts", "--bars", str(daily), "--sweep",
+            "fast=5..5..1", *walk)
+    )  # fmt: skip
+    equity = pl.read_parquet(walked["equity_file"])
+
+    for before, window in zip([None, *walked["windows"]], walked["windows"], strict=False):
+        start = equity.filter(pl.col("session") == date.fromisoformat(window["test_from"]))
+        money = 100_000_000 if before is None else before["final_equity"]
+        # Decisions of the first test session fill on the next: it ends as it began, in cash.
+        assert (start["cash"].item(), start["positions"].item()) == (money, 0)
+
+
+def test_holdout_when_locked_then_nothing_runs_over_it_until_it_is_opened(
+    workplace: Path, daily: Path
+) -> None:
+    """The whole life of a hold-out, from the command line."""
+    who = ("--by", "Kim", "--reason", "last check", "--json")
+    days = ("--from", "2024-06-03", "--to", "2024-06-28")
+    run = ("cross.jts", "--bars", str(daily), "--json")
+
+    answer(jts(workplace, "holdout", "lock", "final", *days, *who))
+    refused = jts(workplace, "backtest", *run)
+    inside = answer(jts(workplace, "backtest", *run, "--to", "2024-05-31"))
+    answer(jts(workplace, "holdout", "open", "final", *who))
+    (listed,) = answer(jts(workplace, "holdout", "list", "--json"))
+    opened = answer(jts(workplace, "backtest", *run))
+
+    assert refused.returncode == 2
+    assert "held out as 'final' by Kim (last check); end the run with --to" in refused.stderr
+    assert inside["period"]["to"] == "2024-05-31"
+    assert (listed["is_open"], listed["opened_by"]) == (True, "Kim")
+    assert opened["period"]["to"] == "2024-06-28"

@@ -1,0 +1,225 @@
+"""What `jts backtest`, `jts sweep` and `jts walk-forward` share: options, bars, progress."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import reduce, wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jts_pipelines.cli.strategy import assigned, show_refusal
+from jts_trading.telemetry import console
+
+if TYPE_CHECKING:
+    from jts_pipelines.backtest.loading import BacktestRequest, BarLake
+    from jts_pipelines.research.study import Study
+    from jts_trading.config.settings import Settings
+
+DAY = click.DateTime(["%Y-%m-%d"])
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+_OPTIONS = (
+    click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path)),
+    click.option(
+        "--from", "from_day", type=DAY, help="First session; the first stored one if left out."
+    ),
+    click.option("--to", "to_day", type=DAY, help="Last session, inclusive."),
+    click.option("--venue", default="KRX", show_default=True, help="Where it trades."),
+    click.option("--symbols", help="Comma-separated; all that have bars if left out."),
+    click.option(
+        "--interval", default="1d", show_default=True, help="Interval of the stored bars."
+    ),
+    click.option("--cash", default=100_000_000, show_default=True, help="Starting cash in won."),
+    click.option(
+        "--set", "assignments", multiple=True, metavar="P=V", help="Value of a parameter."
+    ),
+    click.option("--broker", help="Take only bars of this source."),
+    click.option("--commission", metavar="RATE", help="The account's own rate, such as 0.00015."),
+    click.option("--bars", type=FILE, help="Read a Parquet or CSV file instead of the tiers."),
+    click.option(
+        "--instruments",
+        type=FILE,
+        help="Listing with symbol, market, name; for the tiers, the instance's own if left out.",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """The shared options of one command line."""
+
+    file: Path
+    from_day: datetime | None
+    to_day: datetime | None
+    venue: str
+    symbols: str | None
+    interval: str
+    cash: int
+    assignments: tuple[str, ...]
+    broker: str | None
+    commission: str | None
+    bars: Path | None
+    instruments: Path | None
+
+    def request(self) -> "BacktestRequest":
+        """Return the request that the options spell.
+
+        Raises:
+            InputError, CommandError: An option is not accepted.
+        """
+        from jts_pipelines.backtest.loading import BacktestRequest
+        from jts_pipelines.backtest.settings import BacktestSettings
+
+        return BacktestRequest(
+            text=_text(self.file),
+            file=str(self.file),
+            from_day=self.from_day.date() if self.from_day else None,
+            to_day=self.to_day.date() if self.to_day else None,
+            symbols=_symbols(self.symbols),
+            params=assigned(self.assignments),
+            bar_broker=self.broker,
+            settings=BacktestSettings(
+                cash=self.cash,
+                venue=self.venue.upper(),
+                interval=self.interval,
+                commission_rate=self.commission,
+            ),
+        )
+
+
+def study_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the shared options; it receives them as `given`."""
+    names = tuple(Given.__dataclass_fields__)
+
+    @wraps(command)
+    def gathered(**options: Any) -> Any:
+        given = Given(**{name: options.pop(name) for name in names})
+        return command(given=given, **options)
+
+    return reduce(lambda made, option: option(made), reversed(_OPTIONS), gathered)
+
+
+sweep_option = click.option(
+    "--sweep",
+    "ranges",
+    multiple=True,
+    metavar="P=A..B..S",
+    help="Range of a parameter, in place of that of the text.",
+)
+
+
+@contextmanager
+def open_study(
+    given: Given, settings: "Settings", benchmarks: tuple[str, ...] = (), *, as_json: bool
+) -> "Iterator[Study]":
+    """Compile the strategy, load its bars, refuse locked hold-outs.
+
+    Raises:
+        StrategyError: The text is refused; its place is shown.
+        InputError, StorageError: See `study.load_study`.
+    """
+    from jts_pipelines.backtest.benchmark import read_benchmark
+    from jts_pipelines.backtest.loading import read_table
+    from jts_pipelines.backtest.request import compiled
+    from jts_pipelines.defs.house import House
+    from jts_pipelines.research.study import Place, load_study
+    from jts_trading.dsl.errors import StrategyError
+
+    house, request = House(settings), given.request()
+    wanted = [read_benchmark(text) for text in benchmarks]
+    # A text that is refused must not start a store first.
+    try:
+        catalog = house.indicators
+        compiled(request, catalog)
+    except StrategyError as error:
+        show_refusal(error, as_json=as_json)
+        raise
+    listed = given.instruments or (house.listing if given.bars is None else None)
+    place = Place(
+        home=house.root,
+        at_ns=house.clock.now_ns(),
+        catalog=catalog,
+        instruments=None if listed is None else read_table(listed),
+    )
+    if given.bars is not None:
+        yield load_study(request, place, given.bars, benchmarks=wanted)
+        return
+    with _opened_lake(settings) as lake:
+        study = load_study(request, place, lake, benchmarks=wanted)
+    yield study
+
+
+@contextmanager
+def _opened_lake(settings: "Settings") -> "Iterator[BarLake]":
+    from jts_pipelines.cli.instance import running_stores
+    from storage.hot.store import HotStore
+    from storage.lake.lake import Lake
+    from storage.manifest.chain import Manifests
+
+    home = settings.instance.root
+    with running_stores(settings) as stores:
+        hot = HotStore(stores.hot)
+        try:
+            manifests = Manifests(settings.tiers.path(home, "manifests"))
+            yield Lake(hot, manifests, settings.tiers, home)
+        finally:
+            hot.close()
+
+
+def ranges_of(texts: tuple[str, ...]) -> dict[str, str]:
+    """Return the ranges of `--sweep NAME=LOW..HIGH..STEP`.
+
+    Raises:
+        CommandError: One is not spelled so, or a name is given twice.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        name, _, values = (part.strip() for part in text.partition("="))
+        if not name or ".." not in values or name in found:
+            message = f"--sweep is {text!r}; accepted: NAME=LOW..HIGH..STEP, each name once"
+            raise console.CommandError(message, console.BAD_USAGE)
+        found[name] = values
+    return found
+
+
+@contextmanager
+def shown_trials(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar of trials while the block runs; hand out what tells it."""
+    with console.progress() as lines:
+        bar = lines.add(title)
+        yield lambda done, most: bar.update(done=done, total=most)
+
+
+def keep_document(document: dict[str, object], path: Path) -> None:
+    """Write a document beside its tables.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    import msgspec
+
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise console.CommandError(
+            f"{file}: not UTF-8 text: {error}", console.BAD_USAGE
+        ) from error
+
+
+def _symbols(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    found = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not found:
+        raise console.CommandError(
+            f"--symbols is {text!r}; accepted: codes with commas, such as 005930,000660",
+            console.BAD_USAGE,
+        )
+    return found
