@@ -1,6 +1,7 @@
 """The compiled step against the reference interpreter, on generated strategies and bars."""
 
 import importlib.util
+import random
 import sys
 from collections.abc import Callable
 from fractions import Fraction
@@ -228,6 +229,118 @@ def test_every_kind_of_node_when_compiled_then_machine_code_equals_reference(
     assert fired == reference.run(EVERYTHING, market, frames, reference.interpreted)
     assert reference.judge(fixed, market, frames) == fired
     assert all(any(mask >> bit & 1 for mask in fired) for bit in range(6))
+
+
+# N is a small number, P a price, both drawn anew.
+MARKET_WORDS = (
+    "since(close > open[N]) >= N",
+    "since(P crosses above P) == N",
+    "rank(P, N) > 40%",
+    "change(P, N) > 0",
+    "highest(P, N) > P * 1.01",
+    "lowest(low, N) >= low[N]",
+    "close > session.open + N",
+    "session.high - session.low > N",
+    "P > session.previous_close",
+    "session.previous_low < session.previous_open",
+    "time >= 04:00 and minutes_since_open < 1200",
+    "time - 02:00 between [1h, 600m]",
+    "time + 30m > 06:15",
+    "auction or quality",
+    "not auction and P > 90 KRW + N",
+    "close * volume > 1_500 KRW",
+)
+ACCOUNT_WORDS = (
+    "portfolio.positions < N",
+    "portfolio.cash > close * 40 KRW / 1 KRW",
+    "portfolio.exposure < 50% and portfolio.day_profit > -N%",
+    "portfolio.equity - portfolio.cash > 1_000 KRW",
+    "position.quantity == 0",
+    "position.value / portfolio.equity < 10%",
+)
+EXIT_WORDS = (
+    *ACCOUNT_WORDS,
+    "position.profit > N%",
+    "not (position.profit > 1%)",
+    "P < position.entry_price - N",
+    "position.highest * 0.99 > P",
+    "position.bars between [1, N]",
+    "position.age > 2h or position.bars > N",
+)
+
+
+@st.composite
+def wordy_texts(draw: st.DrawFn) -> str:
+    """Generate a strategy of the words that the language brings along."""
+
+    def filled(pattern: str) -> str:
+        for mark, values in (("P", prices((), depth=1)), ("N", PERIODS.map(str))):
+            while mark in pattern.replace("KRW", "").replace("SMA", ""):
+                at = next(
+                    n
+                    for n, c in enumerate(pattern)
+                    if c == mark and pattern[n - 1 : n + 2] != "KRW"
+                )
+                pattern = pattern[:at] + draw(values) + pattern[at + 1 :]
+        return f"({pattern})"
+
+    def condition(words: tuple[str, ...]) -> str:
+        chosen = draw(st.lists(st.sampled_from(words), min_size=1, max_size=3))
+        parts = [filled(word) for word in (*chosen, draw(st.sampled_from(MARKET_WORDS)))]
+        return draw(st.sampled_from([" and ", " or "])).join(parts)
+
+    entries = [condition((*MARKET_WORDS, *ACCOUNT_WORDS)) for _ in range(2)]
+    exits = [condition((*MARKET_WORDS, *EXIT_WORDS)) for _ in range(2)]
+    blocks = [
+        "entry.long { " + " ".join(f"when ({c}) {{ buy(1) }}" for c in entries) + " }",
+        "exit.long { " + " ".join(f"when ({c}) {{ close() }}" for c in exits) + " }",
+    ]
+    if draw(st.booleans()):
+        blocks.append(f"universe {{ {filled(draw(st.sampled_from(MARKET_WORDS)))} volume > 10 }}")
+    if draw(st.booleans()):
+        blocks.append(f"require quality within {draw(PERIODS)}")
+    return 'strategy("Words") {\n' + "\n".join(draw(st.permutations(blocks))) + "\n}"
+
+
+@st.composite
+def accounts(draw: st.DrawFn, count: int) -> list[dict[str, Fraction | float | None]]:
+    """Generate what an account might say on each bar; flat in stretches."""
+    found = []
+    seed = random.Random(draw(st.integers(0, 2**32)))
+    for at in range(count):
+        is_flat = at // 5 % 2 == 0
+        facts: dict[str, Fraction | float | None] = {
+            "position.quantity": 0 if is_flat else seed.randint(1, 9),
+            "position.value": 0 if is_flat else seed.randint(100, 900),
+            "position.entry_price": seed.choice((98, 100.5, 104)),
+            "position.profit": seed.choice((-0.02, 0.0, 0.01, 0.05)),
+            "position.highest": seed.randint(95, 110),
+            "position.bars": seed.randint(1, 6),
+            "position.age": seed.choice((0, 3600, 7200, 10800)),
+            "portfolio.equity": seed.choice((5_000, 10_000)),
+            "portfolio.cash": seed.randint(1_000, 5_000),
+            "portfolio.positions": seed.randint(0, 5),
+            "portfolio.exposure": seed.choice((0.0, 0.4, 0.5, 0.9)),
+            "portfolio.day_profit": seed.choice((-0.04, 0.0, None)),
+        }
+        for name in ("entry_price", "profit", "highest", "bars", "age"):
+            if is_flat:
+                facts[f"position.{name}"] = None
+        found.append(facts)
+    return found
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(wordy_texts(), markets(), st.data())
+def test_words_of_the_language_when_run_then_step_and_guard_equal_reference(
+    text: str, market: "reference.Market", data: st.DataObject
+) -> None:
+    """Clock, session, since, rank, money, quality, universe and the account mean what they say."""
+    facts = data.draw(accounts(len(market.hours)))
+
+    fired = reference.run(text, market, {}, reference.interpreted, facts)
+
+    assert reference.judge(text, market, {}, facts) == fired
 
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "strategies"

@@ -15,6 +15,8 @@ import numpy as np
 from jts_trading.dsl import syntax as s
 from jts_trading.dsl.compiler import compile_strategy
 from jts_trading.dsl.cursor import literal_of_text
+from jts_trading.dsl.facts import FACTS, FACTS_SIZE
+from jts_trading.dsl.grammar import EXTRA_COLUMNS
 from jts_trading.dsl.lexer import read_text
 from jts_trading.dsl.parser import parse
 
@@ -85,15 +87,61 @@ def atr(bars: Bars, n: int) -> float | None:
     return wilder(ranges, n)
 
 
+def known_values(values: list[Number | None], n: int) -> list[Number] | None:
+    """Return the last n values that are not null, or None where the newest is or too few are."""
+    known = [v for v in values if v is not None]
+    return known[-n:] if values and values[-1] is not None and len(known) >= n else None
+
+
+def rank(values: list[Number | None], n: int) -> Fraction | None:
+    """Share of the n values before the newest that are below it."""
+    window = known_values(values, n + 1)
+    return None if window is None else Fraction(sum(v < window[-1] for v in window[:-1]), n)
+
+
+def change(values: list[Number | None], n: int) -> Number | None:
+    """Difference from n values ago."""
+    window = known_values(values, n + 1)
+    return None if window is None else window[-1] - window[0]
+
+
+PLAIN_CALLS: dict[str, Callable[[list[Number | None], int], Number | None]] = {
+    "sma": sma,
+    "rank": rank,
+    "change": change,
+    "highest": lambda values, n: max(known_values(values, n) or [None], key=lambda v: v or 0),
+    "lowest": lambda values, n: min(known_values(values, n) or [None], key=lambda v: v or 0),
+}
+
+
+WORDS = ("position", "portfolio", "session", "quality", "auction", "time", "minutes_since_open")
+
+
+def clock(hour: int) -> dict[str, int]:
+    """Return what the start of a bar says, in a market that is open round the clock."""
+    return {
+        "session": hour // 24,
+        "minutes_since_open": hour % 24 * 60,
+        "time": hour % 24 * 3600,
+        "auction": int(hour % 24 == 7),
+        "doubt": int(hour % 11 == 3),
+    }
+
+
 @dataclass
 class Interpreter:
-    """Judges a strategy on bars; `bars[0]` are those of the base, `bars[k]` of frame k."""
+    """Judges a strategy on bars; `bars[0]` are those of the base, `bars[k]` of frame k.
+
+    `clocks` and `facts` say, by bar of the base, when it starts and what the account is.
+    """
 
     strategy: s.Strategy
     numbers: dict[str, int]
     memo: dict[tuple[s.Expression, int, int], object] = field(default_factory=dict)
     bars: dict[int, Bars] = field(default_factory=dict)
     counts: list[dict[int, int]] = field(default_factory=list)
+    clocks: list[dict[str, int]] = field(default_factory=list)
+    facts: list[dict[str, Number | None]] = field(default_factory=list)
 
     def at(self, node: s.Expression, frame: int, i: int) -> object:
         """Return the value on bar i of a frame: number, truth, fields, or None for null."""
@@ -129,6 +177,20 @@ class Interpreter:
                 return total
             case _:
                 return self._condition(node, frame, i)
+
+    def fires(self, condition: s.Expression, enters: bool, i: int) -> bool:
+        """Return whether a rule fires on a bar: entries need universe and quality, too."""
+        if self.at(condition, 0, i) is not True:
+            return False
+        if not enters:
+            return True
+        if any(self.at(each, 0, i) is not True for each in self.strategy.filters):
+            return False
+        for requirement in self.strategy.requirements:
+            window = self.clocks[max(0, i + 1 - int(requirement.bars.value)) : i + 1]
+            if len(window) < requirement.bars.value or any(c["doubt"] for c in window):
+                return False
+        return True
 
     def _condition(  # noqa: PLR0911 - one return per kind
         self, node: s.Expression, frame: int, i: int
@@ -171,6 +233,8 @@ class Interpreter:
             return self._reference(parts[1:], target, i)
         if i < 0:
             return None
+        if parts[0] in WORDS:
+            return self._word(parts, i)
         if parts[0] in self.bars[frame][i]:
             return self.bars[frame][i][parts[0]]
         for definition in self.strategy.definitions:
@@ -178,6 +242,50 @@ class Interpreter:
                 value = self.at(definition.value, frame, i)
                 return value[parts[1]] if len(parts) == 2 else value
         raise AssertionError(parts)
+
+    def _word(self, parts: tuple[str, ...], i: int) -> object:
+        if parts[0] in ("position", "portfolio"):
+            return self.facts[i][".".join(parts)]
+        if parts[0] == "session":
+            return self._session(parts[1], i)
+        if parts[0] in ("quality", "auction"):
+            is_marked = self.clocks[i]["doubt" if parts[0] == "quality" else "auction"] == 1
+            return is_marked is (parts[0] == "auction")
+        return Fraction(self.clocks[i][parts[0]])
+
+    def _session(self, word: str, i: int) -> Fraction | None:
+        days = [c["session"] for c in self.clocks[: i + 1]]
+        wanted = days[-1]
+        if word.startswith("previous_"):
+            earlier = [day for day in days if day != wanted]
+            if not earlier:
+                return None
+            wanted, word = earlier[-1], word.removeprefix("previous_")
+        inside = [bar for bar, day in zip(self.bars[0], days, strict=False) if day == wanted]
+        columns = {
+            name: [bar[name] for bar in inside] for name in ("open", "high", "low", "close")
+        }
+        return {
+            "open": columns["open"][0],
+            "high": max(columns["high"]),
+            "low": min(columns["low"]),
+            "close": columns["close"][-1],
+        }[word]
+
+    def _since(self, condition: s.Expression, frame: int, i: int) -> Fraction | None:
+        true = [j for j in range(i + 1) if self.at(condition, frame, j) is True]
+        return Fraction(i - true[-1]) if true else None
+
+    def _series_call(self, node: s.Call, frame: int, i: int) -> Number | None:
+        """Evaluate a call whose input may come first: highest(high, 20)."""
+        values = [a.value for a in node.arguments if not a.name]
+        named = {a.name: a.value for a in node.arguments if a.name}
+        is_led = len(values) == 2
+        source = values[0] if is_led else named.get("source", s.Reference(0, ("close",)))
+        period = values[-1] if values else named["period"]
+        n = int(self.at(period, frame, i))
+        series = [self.at(source, frame, j) for j in range(i + 1)]
+        return PLAIN_CALLS[node.name.lower()](series, n)
 
     def _history(self, operand: s.Expression, n: int, frame: int, i: int) -> object:
         if isinstance(operand, s.Reference) and operand.parts[0] in self.numbers:
@@ -190,6 +298,10 @@ class Interpreter:
     def _call(  # noqa: PLR0911 - one return per kind
         self, node: s.Call, frame: int, i: int
     ) -> object:
+        if node.name == "since":
+            return self._since(node.arguments[0].value, frame, i)
+        if node.name.lower() in PLAIN_CALLS:
+            return self._series_call(node, frame, i)
         given = {a.name: a.value for a in node.arguments if a.name != "source"}
         n = {name: int(self.at(value, frame, i)) for name, value in given.items()}
         sources = [a.value for a in node.arguments if a.name == "source"]
@@ -197,8 +309,6 @@ class Interpreter:
         source = sources[0] if sources else s.Reference(0, (column,))
         values = [self.at(source, frame, j) for j in range(i + 1)]
         match node.name:
-            case "SMA":
-                return sma(values, n["period"])
             case "EMA":
                 return ema(values, n["period"], 2.0 / (n["period"] + 1.0))
             case "RSI":
@@ -261,12 +371,20 @@ class Market:
     bars: Bars
 
 
-def judge(text: str, market: Market, frames: dict[str, int]) -> list[int]:
+Facts = list[dict[str, Number | None]]
+
+
+def judge(
+    text: str, market: Market, frames: dict[str, int], facts: Facts | None = None
+) -> list[int]:
     """Return the bits that the interpreter fires; `frames` gives hours per bar by name."""
     strategy = parse(read_text(text, "t"))
     lengths = sorted(set(frames.values()))
     numbers = {name: lengths.index(hours) for name, hours in frames.items()}
-    judged = Interpreter(strategy, numbers, bars={0: market.bars})
+    clocks = [clock(hour) for hour in market.hours]
+    judged = Interpreter(
+        strategy, numbers, bars={0: market.bars}, clocks=clocks, facts=facts or []
+    )
     counts: list[dict[int, int]] = [{} for _ in market.hours]
     for number, length in enumerate(lengths[1:], 1):
         slots = [hour // length for hour in market.hours]
@@ -287,32 +405,56 @@ def judge(text: str, market: Market, frames: dict[str, int]) -> list[int]:
             counts[i][number] = len({other for other in slots if other < slot})
     judged.counts = counts
     conditions = [
-        rule.condition for block in strategy.rules for rule in block.rules for _ in rule.actions
+        (rule.condition, block.block.startswith("entry"))
+        for block in strategy.rules
+        for rule in block.rules
+        for _ in rule.actions
     ]
     return [
-        sum(1 << bit for bit, c in enumerate(conditions) if judged.at(c, 0, i) is True)
+        sum(1 << bit for bit, (c, enters) in enumerate(conditions) if judged.fires(c, enters, i))
         for i in range(len(market.hours))
     ]
 
 
-def run(text: str, market: Market, frames: dict[str, int], loaded: Callable) -> list[int]:
-    """Return the bits that the generated step fires."""
+def run(
+    text: str,
+    market: Market,
+    frames: dict[str, int],
+    loaded: Callable,
+    facts: Facts | None = None,
+) -> list[int]:
+    """Return the bits that the generated step fires and the guard lets pass."""
     plan = compile_strategy(text)
     module = loaded(plan.source)
     lengths = [t.seconds // HOUR for t in plan.timeframes]
     state = np.empty(plan.state_size)
     module["init_state"](state)
+    guard = loaded(plan.guard)["guard"] if plan.guard else None
+    extras = [name for name in EXTRA_COLUMNS if name in plan.needs]
     fired, last = [], None
-    for hour, bar in zip(market.hours, market.bars, strict=True):
+    for at, (hour, bar) in enumerate(zip(market.hours, market.bars, strict=True)):
         closed = 0
         for bit, length in enumerate(lengths):
             if last is not None and hour // length != last // length:
                 closed |= 1 << bit
         last = hour
         values = [float(bar[c]) for c in ("open", "high", "low", "close", "volume")]
-        fired.append(int(module["step"](state, *values, closed)))
+        begins = clock(hour)
+        mask = int(module["step"](state, *values, closed, *(begins[name] for name in extras)))
+        if guard is not None:
+            numbers = state[plan.values_slot : plan.values_slot + plan.values].copy()
+            mask = int(guard(mask, numbers, _row_of(facts[at])))
+        fired.append(mask)
     assert lengths == sorted(set(frames.values()))[1:]
     return fired
+
+
+def _row_of(facts: dict[str, Number | None]) -> np.ndarray:
+    row = np.ones(FACTS_SIZE)
+    for (root, name), word in FACTS.items():
+        value = facts[f"{root}.{name}"]
+        row[word.place] = np.nan if value is None else float(value)
+    return row
 
 
 def interpreted(source: str) -> dict[str, Callable]:
