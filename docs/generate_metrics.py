@@ -22,7 +22,7 @@ Written by `docs/generate_metrics.py` from `jts_pipelines/backtest/metrics.py`; 
 {count} figures. Session returns are those of equity at the last bar of each session, the first one
 against the starting cash. Annual figures use 252 sessions (`sessions_per_year`), the riskless rate
 is zero. A figure that is not defined for a run is empty (`null` in JSON), never zero or infinite.
-Trade figures count closed trades, net of commission and tax.
+Trade figures count closed trades, net of commission and tax. Money is in the account's currency.
 
 Judges: every figure is tested against values computed by hand
 (`tests/unit/jts_pipelines/test_metrics.py`), and those that empyrical-reloaded has too against it

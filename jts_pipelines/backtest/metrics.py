@@ -2,8 +2,8 @@
 
 Returns are those of session-end equity, the first one against the starting cash. Annual figures
 use `sessions_per_year`; the riskless rate is zero. A figure that is not defined for a run is None,
-never zero or infinite. Trade figures count closed trades, net of commission and tax. The page
-`docs/metrics.md` is written from `DEFINITIONS`.
+never zero or infinite. Trade figures count closed trades, net of commission and tax. Money is in
+the account's currency. The page `docs/metrics.md` is written from `DEFINITIONS`.
 """
 
 import math
@@ -17,7 +17,7 @@ from jts_pipelines.backtest.returns import longest_run, mean, plain, ratio, retu
 
 DEFINITIONS: dict[str, str] = {
     "total_return": "final equity / starting cash - 1",
-    "net_profit": "final equity - starting cash in won",
+    "net_profit": "final equity - starting cash in money",
     "cagr": "(final equity / starting cash) ^ (sessions per year / sessions) - 1",
     "volatility": "standard deviation of session returns (n - 1) x sqrt(sessions per year)",
     "downside_deviation": "root mean square of negative returns x sqrt(sessions per year)",
@@ -41,7 +41,7 @@ DEFINITIONS: dict[str, str] = {
     "pain_index": "mean size of the drawdown over all sessions",
     "ulcer_index": "root mean square of the drawdowns",
     "ulcer_performance": "cagr / ulcer_index",
-    "recovery_factor": "net profit / largest fall of equity in won",
+    "recovery_factor": "net profit / largest fall of equity in money",
     "exposure": "mean over sessions of value of positions / equity",
     "time_in_market": "share of sessions that ended with a position",
     "turnover": "value of all fills / mean equity / years",
@@ -69,14 +69,14 @@ DEFINITIONS: dict[str, str] = {
     "most_positions": "most positions held at the end of a session",
     "win_rate": "closed trades with a profit above zero / closed trades",
     "profit_factor": "sum of profits / sum of losses",
-    "expectancy": "mean profit of a closed trade in won",
-    "average_win": "mean profit of winning trades in won",
-    "average_loss": "mean profit of the other trades in won",
+    "expectancy": "mean profit of a closed trade in money",
+    "average_win": "mean profit of winning trades in money",
+    "average_loss": "mean profit of the other trades in money",
     "payoff_ratio": "average win / size of the average loss",
     "kelly_share": "win_rate - (1 - win_rate) / payoff_ratio",
     "system_quality": "mean profit of closed trades / its deviation (n - 1) x sqrt(trades)",
-    "largest_win": "highest profit of a closed trade in won",
-    "largest_loss": "lowest profit of a closed trade in won",
+    "largest_win": "highest profit of a closed trade in money",
+    "largest_loss": "lowest profit of a closed trade in money",
     "largest_win_share": "largest win / sum of profits",
     "average_return": "mean over closed trades of profit / money invested",
     "median_return": "median over closed trades of profit / money invested",
@@ -87,8 +87,8 @@ DEFINITIONS: dict[str, str] = {
     "average_days_lost": "the same of the other trades",
     "longest_winning_run": "most winning trades in a row, in the order of exit",
     "longest_losing_run": "most other trades in a row, in the order of exit",
-    "commissions": "sum of commissions in won",
-    "taxes": "sum of transaction and rural taxes in won",
+    "commissions": "sum of commissions in money",
+    "taxes": "sum of transaction and rural taxes in money",
     "cost_share": "commissions and taxes / value of all fills",
 }
 
@@ -104,10 +104,10 @@ def compute_metrics(
     """Return every figure of `DEFINITIONS`, in that order.
 
     Args:
-        equity: One row per session: session, positions, equity, drawdown; money in won.
+        equity: One row per session: session, positions, equity, drawdown.
         trades: One row per round trip, see `result.trade_table`.
-        fills: One row per fill: quantity, price, commission, tax.
-        start_cash: In won.
+        fills: One row per fill: gross, commission, tax; in the account's currency.
+        start_cash: Likewise.
         sessions_per_year: For annual figures.
     """
     path = equity["equity"].to_numpy().astype(np.float64)
@@ -115,7 +115,7 @@ def compute_metrics(
     returns = path / before - 1.0
     found = return_figures(returns, sessions_per_year)
     found["total_return"] = float(path[-1]) / start_cash - 1.0
-    found["net_profit"] = int(equity["equity"][-1]) - start_cash
+    found["net_profit"] = equity["equity"][-1] - start_cash
     found |= _path_figures(equity, path, start_cash)
     found |= _month_figures(equity, start_cash)
     found |= _trade_figures(trades)
@@ -229,8 +229,8 @@ def _most_positions(equity: pl.DataFrame, trades: pl.DataFrame) -> int:
 
 
 def _cost_figures(fills: pl.DataFrame, path: Floats, per_year: int) -> dict[str, Metric]:
-    traded = int((fills["quantity"] * fills["price"]).sum())
-    commissions, taxes = int(fills["commission"].sum()), int(fills["tax"].sum())
+    traded = float(fills["gross"].sum())
+    commissions, taxes = _sum(fills["commission"]), _sum(fills["tax"])
     years = len(path) / per_year
     return {
         "turnover": ratio(traded / years, float(path.mean())),
@@ -238,3 +238,9 @@ def _cost_figures(fills: pl.DataFrame, path: Floats, per_year: int) -> dict[str,
         "taxes": taxes,
         "cost_share": ratio(commissions + taxes, traded),
     }
+
+
+def _sum(amounts: pl.Series) -> int | float:
+    """Return a sum: a whole number of whole amounts."""
+    found = float(amounts.sum())
+    return int(found) if amounts.dtype.is_integer() else found

@@ -117,7 +117,7 @@ def _table(result: "BacktestResult", sheet: Path) -> "RenderableType":
     from rich.table import Table
     from rich.text import Text
 
-    from jts_pipelines.reports.words import LABELS, show
+    from jts_pipelines.reports.words import LABELS, amount, currency_word, show
 
     facts = result.facts
     table = Table(
@@ -125,9 +125,12 @@ def _table(result: "BacktestResult", sheet: Path) -> "RenderableType":
     )
     table.add_column("figure")
     table.add_column("value", justify="right")
-    table.add_row("Final equity", f"{result.final_equity:,} won")
+    table.add_row(
+        "Final equity",
+        f"{amount(result.final_equity, result.currency)} {currency_word(result.currency)}",
+    )
     for name in (*_TABLED, "profit_factor", "commissions", "taxes"):
-        table.add_row(LABELS[name], show(name, result.metrics[name]))
+        table.add_row(LABELS[name], show(name, result.metrics[name], result.currency))
     for comparison in result.comparisons:
         found = comparison.figures.get("excess_return")
         if found is not None:

@@ -75,6 +75,15 @@ def show_dates(axes: "Axes") -> None:
     axes.grid(visible=False, axis="x")
 
 
+def show_logarithmic(axes: "Axes") -> None:
+    """Make the axis beside logarithmic, with labels at 1, 2 and 5 times powers of ten."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
 def show_thousands(axes: "Axes") -> None:
     """Write large numbers with separators beside an axis."""
     from matplotlib.ticker import StrMethodFormatter

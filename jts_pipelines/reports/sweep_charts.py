@@ -39,8 +39,9 @@ def heat_chart(result: SweepResult) -> str:
     height = min(max(2.4, 0.34 * scores.shape[0] + 1.0), 7.5)
     with draw((10.6, height), buffer, "svg") as figure:
         axis = figure.subplots()
+        # Red is good and blue is bad, as gains and losses are everywhere else; where all is
+        # good or all is bad, half of the colours show by how much.
         limit = max(float(np.nanmax(np.abs(scores))), 1e-9)
-        # Red is good and blue is bad, as gains and losses are everywhere else.
         image = axis.imshow(
             scores, cmap="RdBu_r", vmin=-limit, vmax=limit, origin="lower", aspect="auto"
         )
@@ -102,8 +103,8 @@ def _line_chart(result: SweepResult, only: int) -> str:
 
 def luck_chart(result: SweepResult) -> str:
     """Return the Sharpe ratios of all trials beside what luck alone is expected to reach."""
-    per_year = np.sqrt(252.0)
-    sharpes = np.array([o.sharpe for o in result.outcomes if o.sharpe is not None]) * per_year
+    scale = float(np.sqrt(result.plan.sessions_per_year))
+    sharpes = np.array([o.sharpe for o in result.outcomes if o.sharpe is not None]) * scale
     if len(sharpes) < 2:
         return ""
     buffer = io.BytesIO()
@@ -113,7 +114,7 @@ def luck_chart(result: SweepResult) -> str:
         axis.axvline(float(sharpes.max()), color=GAIN, lw=1.6)
         deflated = result.significance.deflated
         if deflated is not None:
-            axis.axvline(deflated.expected_max * per_year, color=INK, lw=1.2, ls=(0, (3, 2)))
+            axis.axvline(deflated.expected_max * scale, color=INK, lw=1.2, ls=(0, (3, 2)))
         axis.set_title("Sharpe ratios of all trials (red: best; dashed: the best luck expected)")
         axis.locator_params(axis="y", integer=True)
         axis.grid(visible=False, axis="x")
@@ -129,7 +130,8 @@ def logit_chart(result: SweepResult) -> str:
     with draw((5.4, 3.1), buffer, "svg") as figure:
         axis = figure.subplots()
         edge = max(float(np.abs(logits).max()), 1.0)
-        counts, edges = np.histogram(logits, bins=30, range=(-edge, edge))
+        # The middle rank counts as the lower half.
+        counts, edges = np.histogram(logits - 1e-9, bins=30, range=(-edge, edge))
         centres = (edges[:-1] + edges[1:]) / 2
         colours = [GAIN if at > 0 else LOSS for at in centres]
         axis.bar(centres, counts / len(logits) * 100, width=np.diff(edges) * 0.92, color=colours,
@@ -143,19 +145,20 @@ def logit_chart(result: SweepResult) -> str:
 def walk_chart(result: WalkResult) -> str:
     """Return the equity of the test sessions; bands are windows."""
     days = result.equity["session"].to_numpy()
-    worth = result.equity["equity"].to_numpy() / 1e6
+    unit = 1_000_000 if result.start_cash >= 10**6 else 1
+    worth = result.equity["equity"].to_numpy() / unit
     fall = 100 * result.equity["drawdown"].to_numpy()
     buffer = io.BytesIO()
     with draw((10.6, 4.4), buffer, "svg") as figure:
         axes = figure.subplots(2, 1, sharex=True, height_ratios=(2.6, 1))
-        axes[0].axhline(result.start_cash / 1e6, color=MUTED, lw=0.8, ls=(0, (4, 3)))
+        axes[0].axhline(result.start_cash / unit, color=MUTED, lw=0.8, ls=(0, (4, 3)))
         axes[0].plot(days, worth, color=SLATE, lw=1.6)
         for number, step in enumerate(result.steps):
             if number % 2:
                 first = np.datetime64(result.sessions[step.window.test_first])
                 last = np.datetime64(result.sessions[step.window.end - 1])
                 axes[0].axvspan(first, last, color=SLATE, alpha=0.06, lw=0)
-        axes[0].set_title("Equity of the test sessions, million won (bands: windows)")
+        axes[0].set_title(f"Equity of the test sessions, in {unit:,} (bands: windows)")
         axes[1].fill_between(days, fall, color=LOSS, alpha=0.3, lw=0)
         axes[1].set_title("Drawdown, %")
         for part in axes:

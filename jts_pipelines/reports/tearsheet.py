@@ -4,11 +4,14 @@ Everything that people wrote (strategy, names) is escaped; the page runs no scri
 policy forbids any. Equal results give equal bytes.
 """
 
+from datetime import date, datetime
 from html import escape
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from jts_pipelines.backtest.benchmark import BENCHMARK_DEFINITIONS
 from jts_pipelines.backtest.metrics import DEFINITIONS
 from jts_pipelines.backtest.result import BacktestResult, Metric
 from jts_pipelines.reports import charts
@@ -25,15 +28,24 @@ from jts_pipelines.reports.page import (
     warned,
     write_page,
 )
-from jts_pipelines.reports.words import GROUPS, LABELS, show
+from jts_pipelines.reports.words import (
+    BENCHMARK_LABELS,
+    GROUPS,
+    LABELS,
+    amount,
+    currency_word,
+    show,
+)
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _FOOTER = (
-    "<footer>Red is a gain, blue a loss, as on Korean boards. Prices are raw, money is whole won. "
+    "<footer>Red is a gain, blue a loss, as on Korean boards. Prices are raw, "
+    "days and times are those of Seoul (KST). "
     "Assumptions: docs/assumptions.md. Past results, simulated ones all the more, say little "
     "about future ones.</footer>"
 )
 _TOP = 8
+_SEOUL = ZoneInfo("Asia/Seoul")
 _FULL_COLOUR_AT = 0.08
 
 
@@ -62,8 +74,10 @@ def render_tearsheet(result: BacktestResult, title: str = "") -> str:
         (
             _header(result, headline),
             _cards(result),
-            warned("Read this first", [str(caution) for caution in result.cautions]),
+            warned("Read this first", [f"{c.text} ({c.code})" for c in result.cautions]),
             section("Equity", figure(charts.equity_chart(result))),
+            section("Rolling", figure(charts.rolling_chart(result))),
+            section("Against benchmarks", _comparisons(result)),
             section("Monthly returns", _months(result)),
             section(
                 "Trades",
@@ -74,6 +88,7 @@ def render_tearsheet(result: BacktestResult, title: str = "") -> str:
             section("Open positions", _open_trades(result)),
             section("All figures", _figures(result)),
             section("Strategy", f"<pre>{escape(result.text)}</pre>"),
+            section("Evidence", _evidence(result)),
             section("What went in", _facts(result)),
             _FOOTER,
         ),
@@ -89,7 +104,7 @@ def _header(result: BacktestResult, headline: str) -> str:
         f"{facts.first_day} to {facts.last_day} &middot; {sessions} &middot; "
         f"{_count(facts.instruments, 'instrument')} of {escape(str(result.config['venue']))} "
         f"&middot; {escape(facts.interval)} bars &middot; "
-        f"{result.start_cash:,} won to begin with</p>"
+        f"{result.start_cash:,} {_money(result)} to begin with</p>"
         + (f"<p class='muted small'>Parameters: {escape(params)}</p>" if params else "")
         + "</header>"
     )
@@ -98,16 +113,20 @@ def _header(result: BacktestResult, headline: str) -> str:
 def _cards(result: BacktestResult) -> str:
     metrics = result.metrics
     net = result.final_equity - result.start_cash
-    costs = int(metrics["commissions"] or 0) + int(metrics["taxes"] or 0)
+    costs = (metrics["commissions"] or 0) + (metrics["taxes"] or 0)
     cards = (
         _card(result, "total_return", is_toned=True),
-        card("Final equity, won", f"{result.final_equity:,}", tone=_tone(net)),
+        card(
+            f"Final equity, {_money(result)}",
+            amount(result.final_equity, result.currency),
+            tone=_tone(net),
+        ),
         _card(result, "cagr", is_toned=True),
         _card(result, "max_drawdown"),
         _card(result, "sharpe"),
         _card(result, "trades"),
         _card(result, "win_rate"),
-        card("Commissions and taxes, won", f"{costs:,}"),
+        card(f"Commissions and taxes, {_money(result)}", amount(costs, result.currency)),
     )
     return f'<div class="cards">{"".join(cards)}</div>'
 
@@ -115,7 +134,9 @@ def _cards(result: BacktestResult) -> str:
 def _card(result: BacktestResult, name: str, *, is_toned: bool = False) -> str:
     value = result.metrics[name]
     tone = _tone(value) if is_toned else ""
-    return card(LABELS[name], show(name, value), tone=tone, hint=DEFINITIONS[name])
+    return card(
+        LABELS[name], show(name, value, result.currency), tone=tone, hint=DEFINITIONS[name]
+    )
 
 
 def _months(result: BacktestResult) -> str:
@@ -159,7 +180,10 @@ def _top_trades(result: BacktestResult) -> str:
     if closed.height == 0:
         return "<p class='muted'>No trade was closed.</p>"
     best, worst = closed.reverse().head(_TOP), closed.head(_TOP)
-    return pair("<h3>Best</h3>" + _trade_rows(best), "<h3>Worst</h3>" + _trade_rows(worst))
+    return pair(
+        "<h3>Best</h3>" + _trade_rows(best, result),
+        "<h3>Worst</h3>" + _trade_rows(worst, result),
+    )
 
 
 def _open_trades(result: BacktestResult) -> str:
@@ -167,27 +191,36 @@ def _open_trades(result: BacktestResult) -> str:
     if held.height == 0:
         return ""
     shown = held.reverse().head(_TOP), held.head(max(0, min(_TOP, held.height - _TOP)))
-    worth = f"Valued at their last close: {int(held['profit'].sum()):+,} won"
+    sum_of = amount(float(held["profit"].sum()), result.currency, is_signed=True)
+    worth = f"Valued at their last close: {sum_of} {_money(result)}"
     lead = f"<p class='muted'>{_count(held.height, 'position')}. {worth} in all.</p>"
-    if shown[1].height == 0:
-        return lead + _trade_rows(shown[0])
-    return lead + pair(
-        "<h3>Best</h3>" + _trade_rows(shown[0]), "<h3>Worst</h3>" + _trade_rows(shown[1])
-    )
+    best, *worst = (_trade_rows(part, result) for part in shown if part.height)
+    if not worst:
+        return lead + best
+    return lead + pair("<h3>Best</h3>" + best, "<h3>Worst</h3>" + worst[0])
 
 
-def _trade_rows(trades: pl.DataFrame) -> str:
+def _trade_rows(trades: pl.DataFrame, result: BacktestResult) -> str:
+    is_daily = result.facts.interval == "1d"
     rows = (
         (
             cell(row["name"] or row["instrument"], note=row["instrument"] if row["name"] else ""),
-            str(row["entry_session"]),
+            _entered(row["entered_at"], row["entry_session"], is_daily=is_daily),
             "–" if row["days_held"] is None else f"{row['days_held']}",
             cell(f"{100 * row['return']:+.1f}", tone=_tone(row["profit"])),
-            cell(f"{row['profit']:+,}", tone=_tone(row["profit"])),
+            cell(
+                amount(row["profit"], result.currency, is_signed=True), tone=_tone(row["profit"])
+            ),
         )
         for row in trades.to_dicts()
     )
-    return table(("Instrument", "Entered", "Days", "%", "Profit, won"), rows)
+    entered = "Entered" if is_daily else "Entered, KST"
+    return table(("Instrument", entered, "Days", "%", f"Profit, {_money(result)}"), rows)
+
+
+def _entered(at: datetime, session: date, *, is_daily: bool) -> str:
+    """Return when a trade began: its session, or the start of its bar in Seoul."""
+    return str(session) if is_daily else f"{at.astimezone(_SEOUL):%Y-%m-%d %H:%M}"
 
 
 def _figures(result: BacktestResult) -> str:
@@ -200,11 +233,11 @@ def _figures(result: BacktestResult) -> str:
 
 def _figure(result: BacktestResult, name: str) -> tuple[Cell, str]:
     label = f"<td>{hinted(LABELS[name], DEFINITIONS[name])}</td>"
-    return Cell(label), show(name, result.metrics[name])
+    return Cell(label), show(name, result.metrics[name], result.currency)
 
 
 def _facts(result: BacktestResult) -> str:
-    facts, digests = result.facts, result.digests
+    facts = result.facts
     warm = "; ".join(f"{w.frame}: {w.needed} of {w.available}" for w in facts.warmup)
     counted = table(
         ("", ""),
@@ -223,25 +256,71 @@ def _facts(result: BacktestResult) -> str:
         ("", ""),
         [(name.replace("_", " "), _setting(value)) for name, value in result.config.items()],
     )
+    return pair(counted, config)
+
+
+def _comparisons(result: BacktestResult) -> str:
+    found = [comparison for comparison in result.comparisons if comparison.figures]
+    missing = [
+        f"<p class='muted small'>{escape(comparison.name)} is absent: "
+        f"{escape(comparison.absence)}</p>"
+        for comparison in result.comparisons
+        if comparison.absence
+    ]
+    if not found:
+        return "".join(missing)
+    rows = [
+        (
+            Cell(f"<td>{hinted(BENCHMARK_LABELS[name], definition)}</td>"),
+            *(show(name, comparison.figures[name]) for comparison in found),
+        )
+        for name, definition in BENCHMARK_DEFINITIONS.items()
+    ]
+    head = ("", *(f"{c.name}, {_count(c.sessions, 'session')}" for c in found))
+    return table(head, rows) + "".join(missing)
+
+
+def _evidence(result: BacktestResult) -> str:
+    digests, prefix = result.digests, result.prefix
+    checked = _count(prefix.bars, "bar") + f" of {_count(prefix.instruments, 'instrument')}"
+    checks = [
+        (
+            "Decisions with later bars cut off",
+            "the same" if prefix.is_invariant else f"NOT the same: {prefix.difference}",
+        ),
+        ("checked at", f"{_count(len(prefix.cuts), 'cut')}, over {checked}"),
+    ]
+    if result.trials:
+        chance = result.deflated_sharpe
+        checks += [
+            ("Trials of this strategy on these days", f"{result.trials:,}"),
+            ("Deflated Sharpe ratio", "–" if chance is None else f"{chance:.3f}"),
+        ]
     identity = table(
         ("", ""),
         [
-            (name, Cell(f'<td class="left"><code>{value}</code></td>'))
+            (f"digest of {name}", Cell(f'<td class="left"><code>{value}</code></td>'))
             for name, value in (
                 ("data", digests.data),
-                ("code", digests.code),
+                ("strategy", digests.code),
                 ("parameters", digests.params),
                 ("settings", digests.config),
+                ("engine", digests.engine),
+                ("result", result.digest),
             )
         ],
     )
-    return pair(counted, config) + "<h3>Digests</h3>" + identity
+    return table(("", ""), checks) + identity
 
 
 def _setting(value: object) -> str:
     if value is None:
         return "as published"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _money(result: BacktestResult) -> str:
+    return currency_word(result.currency)
 
 
 def _tone(value: Metric) -> str:

@@ -137,7 +137,7 @@ _PERCENT = frozenset(
         "tracking_error",
     }
 )
-_WON = frozenset(
+_MONEY = frozenset(
     {
         "net_profit",
         "expectancy",
@@ -238,16 +238,27 @@ GROUPS = {
 
 
 def unit_of(name: str) -> str:
-    """Return in what a figure is shown: percent, won or a plain number."""
-    return "%" if name in _PERCENT else "won" if name in _WON else "number"
+    """Return in what a figure is shown: percent, money or a plain number."""
+    return "%" if name in _PERCENT else "money" if name in _MONEY else "number"
 
 
-def show(name: str, value: Metric) -> str:
-    """Return a figure as people read it: percent, won or a plain number; a dash for None."""
+def show(name: str, value: Metric, currency: str = "KRW") -> str:
+    """Return a figure as people read it: percent, money or a plain number; a dash for None."""
     if value is None:
         return "–"
     if name in _PERCENT:
         return f"{100 * value:.2f} %"
-    if name in _WON:
-        return f"{value:,.0f} won"
+    if name in _MONEY:
+        return f"{amount(value, currency)} {currency_word(currency)}"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+
+
+def amount(value: float, currency: str, *, is_signed: bool = False) -> str:
+    """Return money without its currency: whole won, cents of all others."""
+    sign = "+" if is_signed else ""
+    return f"{value:{sign},.0f}" if currency == "KRW" else f"{value:{sign},.2f}"
+
+
+def currency_word(currency: str) -> str:
+    """Return what people call a currency."""
+    return "won" if currency == "KRW" else currency

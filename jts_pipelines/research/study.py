@@ -132,6 +132,7 @@ class Study:
             trials=trials,
             objective=objective,
             seed=seed,
+            sessions_per_year=self.bench.request.settings.year,
         )
         return run_sweep(
             plan, self.bench.run_all, self.place.ledger, self.place.at_ns, on_trial=on_trial
@@ -184,7 +185,7 @@ class Study:
             outcomes,
             self.bench.run_window,
             cash=settings.cash,
-            per_year=settings.sessions_per_year,
+            per_year=settings.year,
             on_window=on_trial,
         )
 
@@ -209,7 +210,7 @@ class Study:
             found.benchmark,
             found.bars,
             venue=settings.venue,
-            sessions_per_year=settings.sessions_per_year,
+            sessions_per_year=settings.year,
         )
 
 

@@ -46,6 +46,7 @@ class SweepPlan:
         trials: How many at most; None for all of a grid, and 100 otherwise.
         objective: One of `OBJECTIVES`.
         seed: Of what is drawn.
+        sessions_per_year: For annual figures.
     """
 
     about: About
@@ -54,6 +55,7 @@ class SweepPlan:
     trials: int | None = None
     objective: str = "sharpe"
     seed: int = 1
+    sessions_per_year: int = 252
 
     def __post_init__(self) -> None:
         """Check the objective.

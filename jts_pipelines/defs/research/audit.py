@@ -4,6 +4,7 @@ The engine checks its sums while it runs. These checks start again from the fill
 would read, so an error in writing the tables down is seen too.
 """
 
+import math
 from dataclasses import dataclass
 
 import polars as pl
@@ -14,21 +15,21 @@ class Audit:
     """What the fills of a run add up to.
 
     Attributes:
-        cash_expected: Starting cash and every fill's cash flow, in won.
-        cash_found: Cash after the last session, in won.
+        cash_expected: Starting cash and every fill's cash flow, in the account's currency.
+        cash_found: Cash after the last session.
         sold_short: Fills that sold more than was held.
         not_positive: Fills whose quantity or price is not above zero.
     """
 
-    cash_expected: int
-    cash_found: int
+    cash_expected: float
+    cash_found: float
     sold_short: int
     not_positive: int
 
     @property
     def cash_is_conserved(self) -> bool:
-        """Whether cash is where the fills say it is, to the won."""
-        return self.cash_expected == self.cash_found
+        """Whether cash is where the fills say it is: to the won, and to what decimals carry."""
+        return math.isclose(self.cash_expected, self.cash_found, rel_tol=1e-12, abs_tol=1e-6)
 
     @property
     def fills_are_sane(self) -> bool:
@@ -41,19 +42,18 @@ def audit(fills: pl.DataFrame, equity: pl.DataFrame, start_cash: int) -> Audit:
 
     Args:
         fills: One row per fill in the order of time: instrument, side, quantity, price,
-            commission, tax; money in won.
+            gross, commission, tax.
         equity: One row per session with `cash`.
-        start_cash: In won.
+        start_cash: In the account's currency.
     """
-    is_buy = pl.col("side") == "buy"
-    gross = pl.col("quantity") * pl.col("price")
+    is_buy, gross = pl.col("side") == "buy", pl.col("gross")
     signed = pl.when(is_buy).then(pl.col("quantity")).otherwise(-pl.col("quantity"))
     flow = pl.when(is_buy).then(-gross).otherwise(gross) - pl.col("commission") - pl.col("tax")
     held = fills.select(held=signed.cum_sum().over("instrument"))
     empty = (pl.col("quantity") <= 0) | (pl.col("price") <= 0)
     return Audit(
-        cash_expected=start_cash + int(fills.select(flow.sum()).item() or 0),
-        cash_found=int(equity["cash"][-1]),
-        sold_short=held.filter(pl.col("held") < 0).height,
+        cash_expected=start_cash + (fills.select(flow.sum()).item() or 0),
+        cash_found=equity["cash"][-1],
+        sold_short=held.filter(pl.col("held") < -1e-9).height,
         not_positive=fills.filter(empty).height,
     )

@@ -58,7 +58,8 @@ def _fills(**changes: list[object]) -> pl.DataFrame:
         "commission": [1, 1],
         "tax": [0, 2],
     }
-    return pl.DataFrame(rows | changes)
+    gross = (pl.col("quantity") * pl.col("price")).alias("gross")
+    return pl.DataFrame(rows | changes).with_columns(gross)
 
 
 def test_audit_when_fills_add_up_then_is_content() -> None:

@@ -51,9 +51,7 @@ def trades(profits: list[int]) -> pl.DataFrame:
     )
 
 
-FILLS = pl.DataFrame(
-    {"quantity": [10, 10], "price": [50, 60], "commission": [1, 2], "tax": [0, 3]}
-)
+FILLS = pl.DataFrame({"gross": [500, 600], "commission": [1, 2], "tax": [0, 3]})
 
 
 @pytest.fixture(scope="module")

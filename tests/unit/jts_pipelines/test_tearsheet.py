@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from jts_pipelines.backtest.benchmark import Benchmark, absent, compare
 from jts_pipelines.backtest.engine import run_backtest
 from jts_pipelines.backtest.metrics import DEFINITIONS
 from jts_pipelines.backtest.result import BacktestResult
@@ -18,7 +19,7 @@ from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.reports.sparkline import png_sparkline
 from jts_pipelines.reports.style import GAIN, LOSS
 from jts_pipelines.reports.tearsheet import render_tearsheet, write_tearsheet
-from jts_pipelines.reports.words import GROUPS, LABELS
+from jts_pipelines.reports.words import BENCHMARK_LABELS, GROUPS, LABELS
 from jts_trading.domain.sessions import calendar_for
 from jts_trading.dsl.compiler import compile_strategy
 
@@ -113,13 +114,15 @@ def test_tearsheet_shows_every_part(result: BacktestResult) -> None:
     outline = Outline(render_tearsheet(result))
 
     heads = [head for head in outline.heads if head]
-    assert heads[:3] == ["Equity", "Monthly returns", "Trades"]
+    assert heads[:4] == ["Equity", "Rolling", "Monthly returns", "Trades"]
     assert "Best and worst trades" in heads
-    assert heads[-2:] == ["Strategy", "What went in"]
-    assert outline.tags.count("svg") == 4
+    assert heads[-3:] == ["Strategy", "Evidence", "What went in"]
+    assert outline.tags.count("svg") == 5
     words = " ".join(outline.words)
     assert all(LABELS[name] in words for name in DEFINITIONS)
     assert result.digests.data in words
+    assert result.digest in words
+    assert "the same" in words
     assert f"{result.final_equity:,}" in words
     assert "삼성전자" in words
 
@@ -233,3 +236,23 @@ def test_png_sparkline_of_nothing_is_refused() -> None:
     """A line over no values is a mistake of the caller."""
     with pytest.raises(ValueError, match="at least one value"):
         png_sparkline([])
+
+
+def test_tearsheet_compares_with_benchmarks_and_says_which_are_absent(
+    result: BacktestResult,
+) -> None:
+    """A benchmark without bars is named with the way to give them; the others are a table."""
+    days = result.equity["session"]
+    index = pl.DataFrame({"date": days, "close": [100.0 + n % 7 for n in range(len(days))]})
+    index_of = Benchmark("INDEX")
+    compared = compare(
+        result.equity, result.start_cash, index_of, index, venue="KRX", sessions_per_year=252
+    )
+    missing = absent(Benchmark("KOSDAQ"), "no bars of <KRX:KOSDAQ>")
+
+    page = render_tearsheet(replace(result, comparisons=(compared, missing)))
+
+    outline = Outline(page)
+    assert "Against benchmarks" in outline.heads
+    assert all(label in page for label in map(escape, BENCHMARK_LABELS.values()))
+    assert "KOSDAQ is absent: no bars of &lt;KRX:KOSDAQ&gt;" in page
