@@ -313,7 +313,10 @@ def _fire(emit: Emitter, program: Program) -> list[str]:
         target = "fires"
         if checked.is_edge:
             slot = emit.layout.edges[bit]
-            lines += [f"starts = fires and state[{slot}] == 0.0", f"state[{slot}] = fires"]
+            lines += [
+                f"starts = fires and state[{slot}] == 0.0",
+                f"state[{slot}] = 1.0 if fires else 0.0",
+            ]
             target = "starts"
         lines.append(f"if {target}:")
         lines.append(f"{_INDENT}fired |= {1 << bit}")

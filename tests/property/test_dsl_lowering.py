@@ -229,6 +229,7 @@ WORDS = """strategy("Words") {
       buy(2, type: "stop", stop: highest(high, 3))
     }
   }
+  surge_detection { when (close > high[1] and not auction) { execute_immediately({ size: 3 }) } }
   exit.long {
     when (position.profit > 1% and close < calm or session.previous_close > position.highest) {
       sell("all", type: "limit", price: position.entry_price * 1.1)
