@@ -217,6 +217,7 @@ def _tables(plan: "Plan") -> "Group":
     from rich.text import Text
 
     from jts_trading.dsl.explain import explain_risk, explain_rule
+    from jts_trading.strategy.universe import describe
 
     facts = Table("fact", "value", title=plan.name)
     for name, value in (
@@ -227,6 +228,11 @@ def _tables(plan: "Plan") -> "Group":
         ("warm-up", ", ".join(f"{n} {f} bars" for f, n in plan.warmup_bars.items())),
         ("state", f"{plan.state_size} numbers per instrument"),
         ("risk", ", ".join(f"{k} {v}" for k, v in explain_risk(plan.risk).items())),
+        (
+            "universe",
+            "; ".join(filter(None, (describe(plan.universe), *plan.universe.conditions))),
+        ),
+        ("rules that ask for the account", str(sum(r.is_guarded for r in plan.rules) or "")),
     ):
         facts.add_row(name, Text(value or "-"))
     nodes = Table("node", "time frame", "computes", "slots", title="plan")
@@ -235,6 +241,9 @@ def _tables(plan: "Plan") -> "Group":
     rules = Table("bit", "side", "when", "order", title="rules")
     for rule in plan.rules:
         told = explain_rule(rule)
-        order = f"{told['action']} {told['quantity']} ({told['type']})"
+        force = "" if told["time_in_force"] == "day" else f", {told['time_in_force']}"
+        order = f"{told['action']} {told['quantity']} ({told['type']}{force})"
         rules.add_row(str(rule.bit), told["side"], Text(told["condition"]), Text(order))
-    return Group(facts, nodes, rules, Syntax(plan.source, "python", background_color="default"))
+    sources = [plan.source, plan.guard] if plan.guard else [plan.source]
+    shown = [Syntax(source, "python", background_color="default") for source in sources]
+    return Group(facts, nodes, rules, *shown)
