@@ -19,14 +19,29 @@ class Outcome(NamedTuple):
     gain: float
 
 
+def sweep_pairs() -> list[tuple[int, int]]:
+    """Return the pairs of periods of the sweep."""
+    return [(fast, slow) for fast in range(5, 101, 5) for slow in range(110, 301, 10)]
+
+
 def median_seconds(run: Callable[[], Outcome], repeats: int) -> tuple[float, Outcome]:
     """Run once to warm up, then `repeats` times; return the median and the last outcome."""
-    outcome = run()
-    spent = []
-    for _ in range(repeats):
+
+    def timed() -> tuple[float, Outcome]:
         began = time.perf_counter()
         outcome = run()
-        spent.append(time.perf_counter() - began)
+        return time.perf_counter() - began, outcome
+
+    return median_of(timed, repeats)
+
+
+def median_of(run: Callable[[], tuple[float, Outcome]], repeats: int) -> tuple[float, Outcome]:
+    """Do the same for a run that says itself how long it took."""
+    _, outcome = run()
+    spent = []
+    for _ in range(repeats):
+        seconds, outcome = run()
+        spent.append(seconds)
     return statistics.median(spent), outcome
 
 

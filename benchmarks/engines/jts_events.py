@@ -1,0 +1,39 @@
+"""Measures ticks through `engine.step`: python jts_events.py CASE FILE REPEATS CACHE BATCH."""
+
+import sys
+import time
+from pathlib import Path
+
+from event_ticks import INSTRUMENTS, make_trades
+from live_engine import engine_of, entries_of, names_of, open_ns, ticks_of
+from measured import Outcome, median_of, say
+
+from jts_trading.domain.feed_messages import BarClosed
+from jts_trading.engine.events import ClockRead, TicksArrived
+from jts_trading.engine.step import step
+
+
+def main() -> None:
+    """Measure one case."""
+    _, case, _path, repeats, cache, batch = sys.argv
+    names = names_of(INSTRUMENTS)
+    stamps, prices, which = make_trades(open_ns())
+    ticks = ticks_of(names, stamps, prices, which)
+    events = [TicksArrived(entry, "bench") for entry in entries_of(ticks, 0, int(batch))]
+
+    def run() -> tuple[float, Outcome]:
+        state, effects = engine_of(case, names, Path(cache)), []
+        began = time.perf_counter()
+        for event in events:
+            effects += step(state, event, event.ticks.ticks[-1].ts_recv_ns)
+        end_ns = int(stamps[-1]) + 120_000_000_000
+        effects += step(state, ClockRead(end_ns), end_ns)
+        spent = time.perf_counter() - began
+        bars = [e.event for e in effects if isinstance(e.event, BarClosed)]
+        return spent, Outcome(len(bars), float(sum(bar.close for bar in bars)))
+
+    seconds, outcome = median_of(run, int(repeats))
+    say(rows=len(ticks), seconds=seconds, outcome=outcome)
+
+
+main()
