@@ -1,53 +1,48 @@
-"""What happens next: events by instant and phase, each list in order of instrument.
+"""What happens next: the next event of each instrument, the earliest one first.
 
-Read as text and compiled, see `driver`. An instrument has one event at most, so lists are chained
-through its row of the book. A list is put in order when its turn comes: what was noted in one
-sweep already is, backwards.
+Read as text and compiled, see `driver`. An instrument has one event at most, so the agenda is a
+heap with one number per instrument that grows with instant, phase and instrument.
 """
 
-from jts_pipelines.backtest.columns import Desk, Ints
-from jts_pipelines.backtest.places import END, NEXT_DUE, NEXT_ROW, PHASES
+from jts_pipelines.backtest.columns import Desk
+from jts_pipelines.backtest.places import END, NEXT_PHASE, NEXT_ROW, PHASES
 from jts_pipelines.backtest.search import moment_of
 
-
-def schedule(desk: Desk, instrument: int, row: int, phase: int) -> None:
-    """Note that something happens to an instrument on a row; past its end nothing does."""
-    if row < desk.book[instrument, END]:
-        place = moment_of(desk, instrument, row) * PHASES + phase
-        desk.book[instrument, NEXT_ROW] = row
-        desk.book[instrument, NEXT_DUE] = desk.agenda[place]
-        desk.agenda[place] = instrument
+NEVER = 1 << 62
+INSTRUMENT_BITS = 20
 
 
-def gather_due(desk: Desk, moment: int, phase: int) -> int:
-    """Put the instruments that are due into `desk.due`, ascending; return how many there are."""
-    place = moment * PHASES + phase
-    instrument, count = desk.agenda[place], 0
-    while instrument >= 0:
-        desk.due[count] = instrument
-        count += 1
-        instrument = desk.book[instrument, NEXT_DUE]
-    desk.agenda[place] = -1
-    _turn_round(desk.due, count)
-    _put_in_order(desk.due, count)
-    return count
+def event_of(desk: Desk, instrument: int) -> int:
+    """Return the number of the next event of an instrument; past its last row there is none."""
+    row = desk.book[instrument, NEXT_ROW]
+    if row >= desk.book[instrument, END]:
+        return NEVER
+    place = moment_of(desk, instrument, row) * PHASES + desk.book[instrument, NEXT_PHASE]
+    return (place << INSTRUMENT_BITS) | instrument
 
 
-def _turn_round(line: Ints, count: int) -> None:
-    for at in range(count // 2):
-        line[at], line[count - 1 - at] = line[count - 1 - at], line[at]
+def moment_in(event: int) -> int:
+    """Return the instant of an event."""
+    return event >> INSTRUMENT_BITS >> 2
 
 
-def _put_in_order(line: Ints, count: int) -> None:
-    """Sort the first values, by Shell's method: quick on few, and on what nearly is in order."""
-    gap = 1
-    while gap < count // 3:
-        gap = 3 * gap + 1
-    while gap > 0:
-        for at in range(gap, count):
-            value, place = line[at], at
-            while place >= gap and line[place - gap] > value:
-                line[place] = line[place - gap]
-                place -= gap
-            line[place] = value
-        gap //= 3
+def add_event(desk: Desk, event: int, count: int) -> None:
+    """Put an event into the agenda, which holds `count` of them."""
+    heap, at = desk.agenda, count
+    while at > 0 and heap[(at - 1) >> 1] > event:
+        heap[at] = heap[(at - 1) >> 1]
+        at = (at - 1) >> 1
+    heap[at] = event
+
+
+def replace_first(desk: Desk, event: int, count: int) -> None:
+    """Put an event in the place of the first of `count`."""
+    heap, at, below = desk.agenda, 0, 1
+    while below < count:
+        if below + 1 < count and heap[below + 1] < heap[below]:
+            below += 1
+        if heap[below] >= event:
+            break
+        heap[at] = heap[below]
+        at, below = below, 2 * below + 1
+    heap[at] = event

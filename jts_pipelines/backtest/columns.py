@@ -80,6 +80,5 @@ class Desk(NamedTuple):
     sessions: Ints  # [session, session column]
     values: Floats  # [row, place]: what the step left, see `dsl.plan`; no rows where it left none
     facts: Floats  # [instrument, fact] of the account for the guard, see `strategy.facts`
-    agenda: Ints  # [instant and phase]: the first instrument that is due, or -1
-    due: Ints  # instruments that are due now
+    agenda: Ints  # a heap of the next event of each instrument of a group
     held: Ints  # instruments with a position, in any order

@@ -3,7 +3,6 @@
 Read as text and compiled, see `driver`.
 """
 
-from jts_pipelines.backtest.agenda import schedule
 from jts_pipelines.backtest.columns import Desk
 from jts_pipelines.backtest.fills import fee_of
 from jts_pipelines.backtest.guarding import equity_now, judged_on
@@ -41,6 +40,8 @@ from jts_pipelines.backtest.places import (
     LOSS,
     LOWER,
     MAX_POSITION,
+    NEXT_PHASE,
+    NEXT_ROW,
     NOW,
     PEAK,
     POSITIONS_MAX,
@@ -97,7 +98,7 @@ from jts_trading.strategy.stops import (
 
 
 def seek_next(desk: Desk, instrument: int, row: int) -> None:
-    """Schedule what happens next to an instrument, on a row or later.
+    """Note what happens next to an instrument, on a row or later.
 
     That is a fill where an order waits, or an exit rule that cancels a waiting entry; the next
     exit of a position; the next entry that fires.
@@ -118,7 +119,7 @@ def seek_next(desk: Desk, instrument: int, row: int) -> None:
         if is_held:
             phase = EXIT_DECISIONS
             row = stopped_at(desk, instrument, earliest, row)
-    schedule(desk, instrument, row, phase)
+    book[instrument, NEXT_ROW], book[instrument, NEXT_PHASE] = row, phase
 
 
 def amount_of(desk: Desk, instrument: int, rule: int) -> int:

@@ -6,8 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jts_pipelines.backtest import places
+from jts_pipelines.backtest.agenda import NEVER
 from jts_pipelines.backtest.bar_table import BarTable
 from jts_pipelines.backtest.columns import Bits, Costs, Desk, Flags, Floats, Ints, Rules
+from jts_pipelines.backtest.frames import day_runs
 from jts_pipelines.backtest.venues import VenueTerms
 from jts_trading.dsl.facts import SCALE_FACT
 
@@ -52,15 +54,17 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
         values: What the step left, [row, place].
     """
     account = np.zeros(places.ACCOUNT_COLUMNS, np.int64)
-    account[places.CASH] = cash
-    account[places.MARKED_AT] = account[places.SESSION_NOW] = -1
+    account[places.START_CASH] = account[places.CASH] = cash
+    account[places.GROUP_SIZE] = account[places.GROUPS_END] = len(bars.symbols)
     book = _book(bars, costs, terms)
     account[places.HIGHEST_CLOSE] = _highest_close(bars, book[:, places.UNIT])
     count = len(bars.symbols)
+    present, counts = day_runs(bars.days)
+    session_of = np.repeat(np.searchsorted(days, present), counts)
     return Desk(
         prices=bars.prices,
         moments=bars.moments,
-        times=np.stack((bars.times, np.searchsorted(days, bars.days), ends), axis=1),
+        times=np.stack((bars.times, session_of, ends), axis=1),
         fired=fired.view(np.int64),
         rules=_rules(rules, costs.commission_unit, is_packed=fired.dtype == np.uint8),
         sizes=np.stack((rules.kind, rules.amount), axis=1),
@@ -68,11 +72,10 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
         ladders=ladders,
         account=account,
         book=book,
-        sessions=_sessions(days, epochs),
+        sessions=_sessions(session_of, epochs),
         values=values,
         facts=_facts(bars),
-        agenda=np.full(len(bars.times) * places.PHASES, -1, np.int64),
-        due=np.zeros(count, np.int64),
+        agenda=np.full(max(count, 1), NEVER, np.int64),
         held=np.zeros(count, np.int64),
     )
 
@@ -97,14 +100,15 @@ def empty_desk(prices: type[np.int32 | np.int64] | np.dtype[np.signedinteger]) -
         values=np.zeros((0, 0)),
         facts=np.zeros((0, 0)),
         agenda=line,
-        due=line,
         held=line,
     )
 
 
 def _highest_close(bars: BarTable, units: Ints) -> int:
-    """Return what no close times the unit of its instrument is above."""
-    return max(int(bars.close.max(initial=0)), 1) * int(units.max(initial=1))
+    """Return what no close times the unit of its instrument is above; it need not be near."""
+    is_narrow = bars.prices.dtype == np.int32
+    highest = 1 << 31 if is_narrow else max(int(bars.close.max(initial=0)), 1)
+    return highest * int(units.max(initial=1))
 
 
 def _book(bars: BarTable, costs: Costs, terms: VenueTerms) -> Ints:
@@ -125,9 +129,12 @@ def _facts(bars: BarTable) -> Floats:
     return facts
 
 
-def _sessions(days: Ints, epochs: Ints) -> Ints:
-    sessions = np.zeros((len(days), places.SESSION_COLUMNS), np.int64)
+def _sessions(session_of: Ints, epochs: Ints) -> Ints:
+    sessions = np.zeros((len(epochs), places.SESSION_COLUMNS), np.int64)
     sessions[:, places.EPOCH] = epochs
+    sessions[:, places.LAST_MOMENT] = -1
+    # Of several instants the last one stays.
+    sessions[session_of, places.LAST_MOMENT] = np.arange(len(session_of))
     return sessions
 
 

@@ -3,18 +3,27 @@
 Theory of operation. An instrument is always in one of four states, and in each exactly one thing
 can happen to it next: flat waits for the next entry that fires; a waiting entry for the bar that
 fills it, or an exit rule that cancels it; a position for its next exit; a waiting exit for the bar
-that fills it. So nothing is done on bars on which nothing happens: the event of every instrument
-stands on an agenda, and the run goes from instant to instant through its four lists: (1) orders
-that wait fill at the open, sales first; (2) positions are marked to the close where somebody asks
-for equity; (3) exits, then entries are decided on the close. Events of one list are taken in order
-of instrument id. An instrument has at most one waiting order, and takes no new decision while one
-waits, except that an exit rule cancels a waiting entry.
+that fills it. So nothing is done on bars on which nothing happens: the next event of every
+instrument stands on an agenda, and the run goes from event to event. Of one instant, in this
+order: orders that wait fill at the open, sales first; positions are marked to the close where
+somebody asks for equity; exits, then entries are decided on the close. Events of one phase are
+taken in order of instrument id. An instrument has at most one waiting order, and takes no new
+decision while one waits, except that an exit rule cancels a waiting entry.
+
+Instruments that share the cash are a group. A run has one group of all; or, where no decision can
+depend on other instruments (`lanes`), one group for each, so that threads share them out.
 
 These modules are read as text: `kernel_text` joins them to the sizing functions that live uses,
 and numba compiles the result; so they may only use their names, numpy and whole numbers.
 """
 
-from jts_pipelines.backtest.agenda import gather_due
+from jts_pipelines.backtest.agenda import (
+    NEVER,
+    add_event,
+    event_of,
+    moment_in,
+    replace_first,
+)
 from jts_pipelines.backtest.columns import Desk, Ints
 from jts_pipelines.backtest.decisions import decide_entry, decide_exit, seek_next
 from jts_pipelines.backtest.fills import buy, mark_positions, sell
@@ -26,20 +35,33 @@ from jts_pipelines.backtest.places import (
     EXIT_DECISIONS,
     FILLS,
     FIRST,
-    HAS_BARS,
+    GAINED,
+    GROUP,
+    GROUP_SIZE,
+    GROUPS_END,
+    HAS_BEGUN,
+    HELD,
+    LAST_MOMENT,
+    LEFT_VALUE,
     LOWER,
+    MARKED_AT,
+    MOST_SPENT,
+    NEXT_PHASE,
     NEXT_ROW,
     NOW,
     OPEN,
-    PHASES,
+    POSITIONS,
     PURCHASES,
     QUANTITY,
+    RESERVED,
     SALES,
     SESSION,
     SESSION_CASH,
     SESSION_NOW,
     SESSION_VALUE,
     SIDE,
+    SPENT,
+    START_CASH,
     UPPER,
     VALUE,
 )
@@ -47,7 +69,7 @@ from jts_pipelines.backtest.search import look_up_band, price_of, session_of
 
 
 def simulate(desk: Desk, fills: Ints) -> int:
-    """Run the portfolio until the last bar, or until `fills` might not hold the next ones.
+    """Run the portfolio until the last bar, or until `fills` is full.
 
     Changes everything in the desk but bars and rules; the account says where it stands, so that a
     run goes on where it stopped. Nothing is allocated here: code that cannot allocate counts no
@@ -58,29 +80,72 @@ def simulate(desk: Desk, fills: Ints) -> int:
         fills: Rows of fills; the account counts those that are used.
 
     Returns:
-        How many instants are left.
+        How many instruments are left.
     """
-    account, book = desk.account, desk.book
-    if account[SESSION_NOW] < 0:
-        for instrument in range(len(book)):
-            seek_next(desk, instrument, book[instrument, FIRST])
-    # An instrument fills once an instant at most.
-    while account[NOW] < len(desk.times) and account[FILLS] + len(book) <= len(fills):
-        moment = account[NOW]
-        if desk.times[moment, SESSION] != account[SESSION_NOW]:
-            _end_session(desk, moment - 1)
-            account[SESSION_NOW] = desk.times[moment, SESSION]
-            account[DAY_START] = account[CASH] + account[VALUE]
-        for phase in range(PHASES):
-            for at in range(gather_due(desk, moment, phase)):
-                instrument = desk.due[at]
-                row = book[instrument, NEXT_ROW]
-                act(desk, instrument, row, phase, fills)
-                seek_next(desk, instrument, first_after(desk, instrument, row, phase))
-        account[NOW] += 1
-    if account[NOW] == len(desk.times):
-        _end_session(desk, len(desk.times) - 1)
-    return int(len(desk.times) - account[NOW])
+    account, book, agenda, is_full = desk.account, desk.book, desk.agenda, False
+    while not is_full and account[GROUP] < account[GROUPS_END]:
+        if account[HAS_BEGUN] == 0:
+            _begin_group(desk)
+        while agenda[0] < NEVER and account[FILLS] < len(fills):
+            instrument = agenda[0] & 0xFFFFF
+            _go_to(desk, moment_in(agenda[0]))
+            row, phase = book[instrument, NEXT_ROW], book[instrument, NEXT_PHASE]
+            act(desk, instrument, row, phase, fills)
+            spent = account[START_CASH] - account[CASH] + account[RESERVED]
+            account[MOST_SPENT] = max(account[MOST_SPENT], spent)
+            seek_next(desk, instrument, first_after(desk, instrument, row, phase))
+            replace_first(desk, event_of(desk, instrument), account[GROUP_SIZE])
+        is_full = agenda[0] < NEVER
+        if not is_full:
+            _end_group(desk)
+    return int(account[GROUPS_END] - account[GROUP])
+
+
+def _begin_group(desk: Desk) -> None:
+    """Start a group at the first instant, with all its money in cash."""
+    account = desk.account
+    account[CASH] = account[DAY_START] = account[START_CASH]
+    account[VALUE] = account[RESERVED] = account[HELD] = account[POSITIONS] = 0
+    account[MARKED_AT] = -1
+    account[SESSION_NOW] = account[MOST_SPENT] = 0
+    for at in range(account[GROUP_SIZE]):
+        instrument = account[GROUP] + at
+        seek_next(desk, instrument, desk.book[instrument, FIRST])
+        add_event(desk, event_of(desk, instrument), at)
+    account[HAS_BEGUN] = 1
+
+
+def _go_to(desk: Desk, moment: int) -> None:
+    """Let time pass up to an instant."""
+    account = desk.account
+    account[NOW] = moment
+    session = desk.times[moment, SESSION]
+    if session != account[SESSION_NOW]:
+        _end_sessions(desk, session)
+        account[DAY_START] = account[CASH] + account[VALUE]
+
+
+def _end_sessions(desk: Desk, through: int) -> None:
+    """Note what there is at the end of each session before a later one."""
+    account, sessions = desk.account, desk.sessions
+    for session in range(account[SESSION_NOW], through):
+        if account[POSITIONS] > 0 and sessions[session, LAST_MOMENT] >= 0:
+            mark_positions(desk, sessions[session, LAST_MOMENT])
+        sessions[session, SESSION_CASH] += account[CASH] - account[START_CASH]
+        sessions[session, SESSION_VALUE] += account[VALUE]
+    account[SESSION_NOW] = through
+
+
+def _end_group(desk: Desk) -> None:
+    account = desk.account
+    _end_sessions(desk, len(desk.sessions))
+    account[GAINED] += account[CASH] - account[START_CASH]
+    account[LEFT_VALUE] += account[VALUE]
+    account[SPENT] += account[MOST_SPENT]
+    account[CASH] = account[START_CASH] + account[GAINED]
+    account[VALUE] = account[LEFT_VALUE]
+    account[GROUP] += account[GROUP_SIZE]
+    account[HAS_BEGUN] = 0
 
 
 def act(desk: Desk, instrument: int, row: int, phase: int, fills: Ints) -> None:
@@ -106,15 +171,6 @@ def first_after(desk: Desk, instrument: int, row: int, phase: int) -> int:
         phase == EXIT_DECISIONS and book[instrument, QUANTITY] == 0 and book[instrument, SIDE] == 0
     )
     return row if phase <= PURCHASES or is_free else row + 1
-
-
-def _end_session(desk: Desk, moment: int) -> None:
-    session = desk.account[SESSION_NOW]
-    if session >= 0:
-        mark_positions(desk, moment)
-        desk.sessions[session, SESSION_CASH] = desk.account[CASH]
-        desk.sessions[session, SESSION_VALUE] = desk.account[VALUE]
-        desk.sessions[session, HAS_BARS] = 1
 
 
 def find_outside(desk: Desk, rows: Ints) -> int:

@@ -20,6 +20,7 @@ from jts_pipelines.backtest.extras import clock_of, step_extras
 from jts_pipelines.backtest.frames import at_interval, day_of, frames_closed
 from jts_pipelines.backtest.instruments import admitted_bars, read_instruments
 from jts_pipelines.backtest.kernel_text import portfolio_text
+from jts_pipelines.backtest.lanes import simulate
 from jts_pipelines.backtest.market import cost_columns, ends_session, price_rules
 from jts_pipelines.backtest.orders import order_rules
 from jts_pipelines.backtest.prefix import Decided, check_prefix
@@ -229,7 +230,7 @@ def compile_for(
         rules=len(plan.rules),
         extras=prepared.extras.columns,
     )
-    simulate(portfolio, empty_desk(bars.prices.dtype))
+    portfolio.simulate(empty_desk(bars.prices.dtype), np.empty((0, places.FILL_COLUMNS), np.int64))
 
 
 def fire(prepared: Prepared, plan: Plan, signals: ModuleType) -> Bits:
@@ -289,14 +290,6 @@ def desk_of(prepared: Prepared, settings: BacktestSettings, fired: Bits) -> Desk
         terms=settings.terms,
         values=prepared.extras.values,
     )
-
-
-def simulate(portfolio: ModuleType, desk: Desk) -> Ints:
-    """Run a portfolio to its end; return its fills, see `places`, in the order of time."""
-    fills = np.empty((1024 + 2 * len(desk.book), places.FILL_COLUMNS), np.int64)
-    while portfolio.simulate(desk, fills):
-        fills = np.concatenate((fills, np.empty_like(fills)))
-    return fills[: desk.account[places.FILLS]]
 
 
 def _outside(portfolio: ModuleType, desk: Desk) -> Ints:

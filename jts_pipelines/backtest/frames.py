@@ -111,6 +111,12 @@ def buckets(bars: BarTable, seconds: int, session_open: SessionOpen) -> Ints:
     return bucket_number(bars.stamp, _opens(bars.day, session_open), seconds)
 
 
+def day_runs(days: Ints) -> tuple[Ints, Ints]:
+    """Return each of the days, which ascend, and how often it stands there."""
+    starts = np.flatnonzero(np.diff(days, prepend=days[:1] - 1))
+    return days[starts], np.diff(np.append(starts, len(days)))
+
+
 def day_of(number: int) -> date:
     """Return the date of a day number."""
     return _EPOCH + timedelta(days=int(number))

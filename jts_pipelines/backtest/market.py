@@ -20,7 +20,7 @@ import numpy as np
 
 from jts_pipelines.backtest.bar_table import BarTable
 from jts_pipelines.backtest.columns import Costs, Flags, Ints
-from jts_pipelines.backtest.frames import day_of
+from jts_pipelines.backtest.frames import day_of, day_runs
 from jts_pipelines.backtest.instruments import Instruments
 from jts_pipelines.backtest.places import (
     HAS_LIMITS,
@@ -106,9 +106,9 @@ def ends_session(times: Ints, days: Ints, interval: str, calendar: Calendar) -> 
     seconds = INTERVALS[interval]
     if seconds >= DAY_SECONDS:
         return np.ones(len(times), np.bool_)
-    unique, index = np.unique(days, return_inverse=True)
+    unique, counts = day_runs(days)
     closes = [calendar.open_close_ns(day_of(day))[1] // 1_000_000 for day in unique]
-    result: Flags = times + seconds * 1000 >= np.array(closes, np.int64)[index]
+    result: Flags = times + seconds * 1000 >= np.repeat(np.array(closes, np.int64), counts)
     return result
 
 

@@ -26,8 +26,9 @@ KIND, AMOUNT = 0, 1
 # The costs of the desk, by session and class of instrument: `columns.Costs`.
 COMMISSION, STT, RST = 0, 1, 2
 
-# Sessions: what the account held at the last bar, whether there was one, the group of price rules.
-SESSION_CASH, SESSION_VALUE, HAS_BARS, EPOCH = 0, 1, 2, 3
+# Sessions: what the account had gained in cash and held at the last bar, the instant of that bar
+# (-1: there is none), the group of price rules.
+SESSION_CASH, SESSION_VALUE, LAST_MOMENT, EPOCH = 0, 1, 2, 3
 SESSION_COLUMNS = 4
 
 # The account: one row. HELD counts positions and waiting purchases, POSITIONS positions only.
@@ -39,8 +40,13 @@ WITHOUT_EDGE, CANCELLED, BLOCKED_BY_RISK = 13, 14, 15
 # How often a position was worth more than is exact: the run means nothing then.
 BEYOND = 16
 POSITIONS, HIGHEST_CLOSE, NOW, MARKED_AT, FILLS = 17, 18, 19, 20, 21
-SESSION_NOW = 22
-ACCOUNT_COLUMNS = 23
+SESSION_NOW, MOST_SPENT = 22, 23
+# Instruments that share the cash: the first of the group that runs, how many each group has, where
+# the last group ends, and whether it has begun. Then what a group starts with, and what the groups
+# before it left in cash and positions, and the sum of the most that each had spent.
+GROUP, GROUP_SIZE, GROUPS_END, HAS_BEGUN = 24, 25, 26, 27
+START_CASH, GAINED, LEFT_VALUE, SPENT = 28, 29, 30, 31
+ACCOUNT_COLUMNS = 32
 WORTH_MAX = 1 << 53
 
 # The book: one row per instrument. First its orders and position,
@@ -49,7 +55,7 @@ DECIDED, TRADE, TRADE_CASH, LEFT_AT, LEFT_ROW, HAS_LEFT = 8, 9, 10, 11, 12, 13
 # then where its rows are (row + SHIFT is the place in `moments`) and which costs it has,
 FIRST, END, SHIFT, CLASS = 14, 15, 16, 17
 # then its next event, the row of its last mark and its place among the held ones,
-NEXT_ROW, NEXT_DUE, MARK_ROW, PLACE = 18, 19, 20, 21
+NEXT_ROW, NEXT_PHASE, MARK_ROW, PLACE = 18, 19, 20, 21
 # and the limits of the session in which it was last looked at; BASE is 0 where unknown.
 BAND_SESSION, BASE, LOWER, UPPER = 22, 23, 24, 25
 # The first row that the peak does not know.

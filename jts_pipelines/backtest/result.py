@@ -302,11 +302,8 @@ def trade_table(fills: pl.DataFrame, marks: Mapping[str, int]) -> pl.DataFrame:
 
 def equity_table(desk: Desk, days: Ints, start_cash: int) -> pl.DataFrame:
     """Return cash, positions, equity and drawdown at the last bar of each session."""
-    # A session without a trade ends as the one before it.
-    has_bars = desk.sessions[:, places.HAS_BARS] == 1
-    last = np.maximum.accumulate(np.where(has_bars, np.arange(len(days)), -1))
-    cash = np.where(last < 0, start_cash, desk.sessions[last, places.SESSION_CASH])
-    value = np.where(last < 0, 0, desk.sessions[last, places.SESSION_VALUE])
+    cash = start_cash + desk.sessions[:, places.SESSION_CASH]
+    value = desk.sessions[:, places.SESSION_VALUE]
     equity = cash + value
     peak = np.maximum.accumulate(np.maximum(equity, start_cash))
     return pl.DataFrame(

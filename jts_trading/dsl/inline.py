@@ -45,7 +45,7 @@ class Inliner:
     ) -> list[ast.stmt]:
         """Return statements with calls replaced; names that stand for a number are noted."""
         found: list[ast.stmt] = []
-        for statement in body:
+        for statement in (each for node in body for each in self._one_by_one(node)):
             for each in self._statement(statement, known, often):
                 found.append(each)
                 if not isinstance(each, ast.Assign) or whole_of(each.value) is None:
@@ -54,6 +54,16 @@ class Inliner:
                 if isinstance(target, ast.Name) and target.id not in often:
                     known[target.id] = each.value
         return found
+
+    def _one_by_one(self, node: ast.stmt) -> list[ast.stmt]:
+        """Return an assignment to several targets as one for each."""
+        if not isinstance(node, ast.Assign) or len(node.targets) == 1:
+            return [node]
+        self._count += 1
+        name = f"shared__{self._count}"
+        value = ast.Name(name, ast.Load())
+        rest = [ast.Assign([target], value) for target in node.targets]
+        return [ast.Assign([ast.Name(name, ast.Store())], node.value), *rest]
 
     def _statement(self, node: ast.stmt, known: Known, often: frozenset[str]) -> list[ast.stmt]:
         before: list[ast.stmt] = []

@@ -21,7 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jts_pipelines.backtest import places
-from jts_pipelines.backtest.engine import desk_of, fire, load_kernels, prepare, simulate
+from jts_pipelines.backtest.engine import desk_of, fire, load_kernels, prepare
+from jts_pipelines.backtest.lanes import simulate
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_trading.domain.orders import OrderSide
 from jts_trading.domain.sessions import calendar_for
