@@ -18,7 +18,8 @@ def event_of(desk: Desk, instrument: int) -> int:
     if row >= desk.book[instrument, END]:
         return NEVER
     place = moment_of(desk, instrument, row) * PHASES + desk.book[instrument, NEXT_PHASE]
-    return (place << INSTRUMENT_BITS) | instrument
+    found: int = (place << INSTRUMENT_BITS) | instrument
+    return found
 
 
 def moment_in(event: int) -> int:

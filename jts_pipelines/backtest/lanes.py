@@ -96,7 +96,7 @@ def _side_by_side(portfolio: ModuleType, desk: Desk, shares: list[tuple[int, int
         found = list(threads.map(partial(run_together, portfolio), lanes, parts))
     for lane, (first, _) in zip(lanes, shares, strict=True):
         lane.account[places.TRADES] -= desk.book[first, places.FIRST]
-    total = sum(lane.account for lane in lanes)
+    total = np.sum([lane.account for lane in lanes], axis=0)
     account, cash = desk.account, int(desk.account[places.START_CASH])
     if total[places.SPENT] > cash or total[places.REDUCED]:
         return None
@@ -106,7 +106,7 @@ def _side_by_side(portfolio: ModuleType, desk: Desk, shares: list[tuple[int, int
     account[places.VALUE] = account[places.LEFT_VALUE]
     account[places.GROUP] = account[places.GROUPS_END]
     for column in (places.SESSION_CASH, places.SESSION_VALUE):
-        desk.sessions[:, column] = sum(lane.sessions[:, column] for lane in lanes)
+        desk.sessions[:, column] = np.sum([lane.sessions[:, column] for lane in lanes], axis=0)
     if all(np.shares_memory(part, room) for part in found if len(part)):
         # Nothing had to move: what one array holds already is not copied together.
         starts = np.arange(len(lanes)) * len(parts[0])
