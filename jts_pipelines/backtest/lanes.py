@@ -136,9 +136,8 @@ def _lane(desk: Desk, first: int, end: int) -> Desk:
 def _shares(desk: Desk, rows_a_lane: int) -> list[tuple[int, int]]:
     """Return ranges of instruments with about equally many rows."""
     ends = desk.book[:, places.END]
-    lanes = max(
-        1, min(len(os.sched_getaffinity(0)), _LANES_MAX, len(ends), int(ends[-1]) // 20_000)
-    )
+    most = min(len(os.sched_getaffinity(0)), _LANES_MAX, len(ends))
+    lanes = max(1, min(most, int(ends[-1]) // rows_a_lane))
     wanted = np.arange(1, lanes) * int(ends[-1]) // lanes
     cuts = [0, *np.searchsorted(ends, wanted).tolist(), len(ends)]
     return list(pairwise(cuts))
