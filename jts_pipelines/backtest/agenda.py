@@ -4,8 +4,10 @@ Read as text and compiled, see `driver`. An instrument has one event at most, so
 heap with one number per instrument that grows with instant, phase and instrument.
 """
 
+import math
+
 from jts_pipelines.backtest.columns import Desk
-from jts_pipelines.backtest.places import END, NEXT_PHASE, NEXT_ROW, PHASES
+from jts_pipelines.backtest.places import END, ENTRY_DECISIONS, NEXT_PHASE, NEXT_ROW, PHASES, RANK
 from jts_pipelines.backtest.search import moment_of
 
 NEVER = 1 << 62
@@ -27,6 +29,34 @@ def moment_in(event: int) -> int:
     return event >> INSTRUMENT_BITS >> 2
 
 
+def first_event(desk: Desk, count: int) -> int:
+    """Return the place in the heap of `count` of the event that comes first.
+
+    That is the top; of entries at one instant, the one with the greatest rank. Null comes last,
+    and equal ones in the order of their ids. A plan without a rank has a shorter form of this, see
+    `kernel_text`.
+    """
+    heap, found = desk.agenda, 0
+    turn = heap[0] >> INSTRUMENT_BITS
+    if turn & 3 == ENTRY_DECISIONS:
+        for at in range(1, count):
+            if heap[at] >> INSTRUMENT_BITS == turn:
+                found = at if _is_before(desk, heap[at], heap[found]) else found
+    return found
+
+
+def _is_before(desk: Desk, one: int, other: int) -> bool:
+    first, second = _rank_of(desk, one & 0xFFFFF), _rank_of(desk, other & 0xFFFFF)
+    if math.isnan(first) or math.isnan(second):
+        is_same = math.isnan(first) and math.isnan(second)
+        return one < other if is_same else math.isnan(second)
+    return one < other if first == second else first > second
+
+
+def _rank_of(desk: Desk, instrument: int) -> float:
+    return float(desk.values[desk.book[instrument, NEXT_ROW], desk.rules[RANK]])
+
+
 def add_event(desk: Desk, event: int, count: int) -> None:
     """Put an event into the agenda, which holds `count` of them."""
     heap, at = desk.agenda, count
@@ -36,9 +66,9 @@ def add_event(desk: Desk, event: int, count: int) -> None:
     heap[at] = event
 
 
-def replace_first(desk: Desk, event: int, count: int) -> None:
-    """Put an event in the place of the first of `count`."""
-    heap, at, below = desk.agenda, 0, 1
+def replace_event(desk: Desk, event: int, at: int, count: int) -> None:
+    """Put an event in the place of an earlier one of `count`."""
+    heap, below = desk.agenda, 2 * at + 1
     while below < count:
         if below + 1 < count and heap[below + 1] < heap[below]:
             below += 1

@@ -154,4 +154,5 @@ def _rules(rules: Rules, commission_unit: int, *, is_packed: bool) -> Ints:
     found[places.COMMISSION_UNIT] = commission_unit
     found[places.IS_PACKED] = is_packed
     found[places.GUARDED] = rules.guarded
+    found[places.RANK] = rules.rank
     return found

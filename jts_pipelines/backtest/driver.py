@@ -21,8 +21,9 @@ from jts_pipelines.backtest.agenda import (
     NEVER,
     add_event,
     event_of,
+    first_event,
     moment_in,
-    replace_first,
+    replace_event,
 )
 from jts_pipelines.backtest.columns import Desk, Ints
 from jts_pipelines.backtest.decisions import decide_entry, decide_exit, seek_next
@@ -87,14 +88,15 @@ def simulate(desk: Desk, fills: Ints) -> int:
         if account[HAS_BEGUN] == 0:
             _begin_group(desk)
         while agenda[0] < NEVER and account[FILLS] < len(fills):
-            instrument = agenda[0] & 0xFFFFF
+            at = first_event(desk, account[GROUP_SIZE])
+            instrument = agenda[at] & 0xFFFFF
             _go_to(desk, moment_in(agenda[0]))
             row, phase = book[instrument, NEXT_ROW], book[instrument, NEXT_PHASE]
             act(desk, instrument, row, phase, fills)
             spent = account[START_CASH] - account[CASH] + account[RESERVED]
             account[MOST_SPENT] = max(account[MOST_SPENT], spent)
             seek_next(desk, instrument, first_after(desk, instrument, row, phase))
-            replace_first(desk, event_of(desk, instrument), account[GROUP_SIZE])
+            replace_event(desk, event_of(desk, instrument), at, account[GROUP_SIZE])
         is_full = agenda[0] < NEVER
         if not is_full:
             _end_group(desk)

@@ -198,7 +198,9 @@ def load_kernels(plan: Plan, cache_dir: Path) -> tuple[ModuleType, ModuleType]:
     """Return the compiled modules of the pass over rules and of the portfolio."""
     return (
         load(lower_plan(plan), cache_dir, allocates=False),
-        load(portfolio_text(plan.guard), cache_dir, allocates=False),
+        load(
+            portfolio_text(plan.guard, is_ranked=plan.rank is not None), cache_dir, allocates=False
+        ),
     )
 
 

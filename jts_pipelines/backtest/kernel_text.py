@@ -48,10 +48,14 @@ _UNGUARDED = """
 def judged_on(desk, instrument, row, rules):
     return fired_on(desk, row) & rules
 """
+_UNRANKED = """
+def first_event(desk, count):
+    return 0
+"""
 
 
 @cache
-def portfolio_text(guard: str = "") -> str:
+def portfolio_text(guard: str = "", *, is_ranked: bool = False) -> str:
     """Return the portfolio with the sizing functions that it calls, and the guard of a plan.
 
     Most functions are written out into few, with the arrays of the desk as variables: handing
@@ -60,7 +64,8 @@ def portfolio_text(guard: str = "") -> str:
     """
     nodes = ast.parse("\n\n".join(_body(module) for module in PORTFOLIO)).body
     # The guard of the plan takes the place of the one that is declared; without one nobody asks.
-    nodes += [n for n in ast.parse(guard or _UNGUARDED).body if isinstance(n, ast.FunctionDef)]
+    changed = (guard or _UNGUARDED) + ("" if is_ranked else _UNRANKED)
+    nodes += [n for n in ast.parse(changed).body if isinstance(n, ast.FunctionDef)]
     functions = {n.name: n for n in nodes if isinstance(n, ast.FunctionDef)}
     constants = [ast.unparse(n) for n in nodes if not isinstance(n, ast.FunctionDef)]
     written = [_written_out(functions, name) for name in _FUNCTIONS]

@@ -20,7 +20,9 @@ KELLY_MIN, KELLY_FLOOR, KELLY_FRACTION, KELLY_CAP, COMMISSION_UNIT = 10, 11, 12,
 IS_PACKED = 15
 # The rules that the guard of the plan has a say in.
 GUARDED = 16
-RULE_COLUMNS = 17
+# The place in the values by which entries of one instant come, or -1.
+RANK = 17
+RULE_COLUMNS = 18
 KIND, AMOUNT = 0, 1
 
 # The costs of the desk, by session and class of instrument: `columns.Costs`.

@@ -23,7 +23,7 @@ from jts_trading.dsl.plan import Rule
 from jts_trading.dsl.program import CheckedRule, Program
 from jts_trading.dsl.resolve import Resolver
 from jts_trading.dsl.settings import check_params, check_risk, check_sources, check_timeframes
-from jts_trading.dsl.universe import check_filters, check_universe, with_filters
+from jts_trading.dsl.universe import check_filters, check_rank, check_universe, with_filters
 from jts_trading.dsl.values import KIND_OF_MEASURE, Fixed
 from jts_trading.indicators.catalog import NATIVE, Catalog
 
@@ -87,6 +87,7 @@ def resolve(
         sources,
         resolver.currency,
         check_universe(resolver, strategy),
+        check_rank(resolver, strategy),
     )
     return program, resolver
 

@@ -16,7 +16,7 @@ from jts_trading.dsl.describe import describe_nodes
 from jts_trading.dsl.emit import Emitter, emit_source, own_steps
 from jts_trading.dsl.errors import Place, StrategyError
 from jts_trading.dsl.exactness import find_exact
-from jts_trading.dsl.exports import Export, find_exports
+from jts_trading.dsl.exports import Export, find_exports, rank_export
 from jts_trading.dsl.grammar import COLUMNS, EXTRA_COLUMNS, SESSION_COLUMN
 from jts_trading.dsl.guard import emit_guard
 from jts_trading.dsl.layout import STATE_SLOTS_MAX, Layout, lay_out
@@ -84,6 +84,7 @@ def compile_strategy(
         guard=emit_guard(program, Emitter(program.graph, exact, layout), live, exports),
         currency=program.currency,
         universe=program.universe,
+        rank=None if program.rank is None else exports.index(rank_export(program.rank)),
     )
 
 

@@ -46,6 +46,7 @@ def explain(plan: Plan, *, with_source: bool = True) -> Document:
         str(Block.SOURCES): [
             {"name": s.name, "first": s.first, "last": s.last} for s in plan.sources
         ],
+        "is_ranked": plan.rank is not None,
         "plan": [
             {"node": n.number, "timeframe": n.frame, "computes": n.text, "slots": n.slots}
             for n in plan.nodes

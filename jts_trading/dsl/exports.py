@@ -30,6 +30,8 @@ def find_exports(program: Program, live: frozenset[int]) -> tuple[Export, ...]:
         for checked in program.rules
         for _, node in checked.prices
     ]
+    if program.rank is not None:
+        found.append(rank_export(program.rank))
     for number in late_nodes(graph, live):
         found += [
             Export(operand, is_price=False, is_early=True)
@@ -37,6 +39,11 @@ def find_exports(program: Program, live: frozenset[int]) -> tuple[Export, ...]:
             if not graph.is_late(operand) and not _is_constant(graph.nodes[operand])
         ]
     return tuple(dict.fromkeys(found))
+
+
+def rank_export(node: int) -> Export:
+    """Return how the rank of an instrument is handed over: by its value."""
+    return Export(node, is_price=True, is_early=True)
 
 
 def late_nodes(graph: g.Graph, live: frozenset[int]) -> list[int]:

@@ -10,6 +10,7 @@
                | "risk_management" "{" { name "=" literal } "}"
                | "universe" "{" { name "=" ( text | "[" text { "," text } "]" ) | expression } "}"
                | "require" "quality" [ "within" number ]
+               | "rank" "by" expression
     range      = "in" literal ".." literal [ "step" literal ]
     definition = name "=" expression
     when       = "when" "(" expression ")" "{" { action } "}"
@@ -56,6 +57,8 @@ class Word(StrEnum):
     REQUIRE = "require"
     QUALITY = "quality"
     WITHIN = "within"
+    RANK = "rank"
+    BY = "by"
 
 
 # Words that cannot name anything of the user's: they continue or end an expression.
@@ -245,7 +248,7 @@ class UniverseKey(StrEnum):
 DURATION_SECONDS = MappingProxyType({"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800})
 CURRENCIES = frozenset({"KRW", "USD", "USDT", "BTC"})
 # Functions of the language that are no indicators of their own.
-FUNCTION_WORDS = frozenset({"since", "rank", "change"})
+FUNCTION_WORDS = frozenset({"since", str(Word.RANK), "change"})
 COMPARISONS = (">=", "<=", "==", "!=", ">", "<")
 COLUMNS = ("open", "high", "low", "close", "volume")
 # Columns that only bars with quotes have; (ask - bid) / mid, a percentage.

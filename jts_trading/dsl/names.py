@@ -151,8 +151,8 @@ def _used_names(strategy: Strategy) -> set[str]:
     used = {d.frame for d in strategy.definitions if d.frame}
     for definition in strategy.definitions:
         used |= references(definition.value)
-    for condition in strategy.filters:
-        used |= references(condition)
+    for expression in (*strategy.filters, *strategy.ranks):
+        used |= references(expression)
     for rule in (rule for block in strategy.rules for rule in block.rules):
         used |= references(rule.condition)
         for argument in (a for action in rule.actions for a in action.arguments):

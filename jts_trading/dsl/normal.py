@@ -30,6 +30,7 @@ def normalise(strategy: s.Strategy) -> str:
     lines += _block(Block.SOURCES, [_source(source) for source in strategy.sources])
     lines += _block(Block.UNIVERSE, _universe(strategy))
     lines += [f"{_INDENT}{_requirement(each)}" for each in strategy.requirements]
+    lines += [f"{_INDENT}{Word.RANK} {Word.BY} {expression_text(each)}" for each in strategy.ranks]
     for rules in strategy.rules:
         lines += _block(rules.block, [line for rule in rules.rules for line in _when(rule)])
     lines += _block(

@@ -36,6 +36,7 @@ class _Parts:
     selections: list[Selection] = field(default_factory=list)
     filters: list[Expression] = field(default_factory=list)
     requirements: list[Requirement] = field(default_factory=list)
+    ranks: list[Expression] = field(default_factory=list)
 
 
 def parse(source: SourceText) -> Strategy:
@@ -75,6 +76,7 @@ def parse_at(cursor: Cursor) -> Strategy:
         tuple(parts.selections),
         tuple(parts.filters),
         tuple(parts.requirements),
+        tuple(parts.ranks),
     )
 
 
@@ -93,6 +95,11 @@ def _entries(cursor: Cursor, parse_entry: Callable[[], None], where: str) -> Non
 def _block(cursor: Cursor, parts: _Parts) -> None:
     if cursor.is_word(Word.REQUIRE):
         parts.requirements.append(_requirement(cursor))
+        return
+    if cursor.is_word(Word.RANK) and cursor.is_word(Word.BY, 1):
+        cursor.take()
+        cursor.take()
+        parts.ranks.append(parse_expression(cursor))
         return
     token = cursor.expect_name("a block: " + ", ".join(Block))
     name = token.text.lower()

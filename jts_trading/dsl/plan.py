@@ -163,8 +163,10 @@ class Plan:
     `base_interval` is the finest time frame used ("1h"), or None when the text declares none: then
     the driver's bars decide. `needs` are the columns that the step reads. `warmup_bars` holds, per
     frame name, how many bars pass until every condition can be defined. `values` and `guard` are
-    described above. `currency` is the one that amounts of money are in, or "". `digest`
-    identifies normalised text, parameters and engine version.
+    described above. `rank` is the place in the values by which entries of one instant come, the
+    greatest first and null last; None for the order of instrument ids. `currency` is the one that
+    amounts of money are in, or "". `digest` identifies normalised text, parameters and engine
+    version.
     """
 
     name: str
@@ -188,6 +190,7 @@ class Plan:
     guard: str = ""
     currency: str = ""
     universe: Universe = Universe()
+    rank: int | None = None
 
     def require_columns(self, available: Collection[str]) -> None:
         """Refuse bars that lack a column.

@@ -24,7 +24,10 @@ class CheckedRule:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A checked strategy; `currency` is the one that its amounts are in, or empty."""
+    """A checked strategy; `currency` is the one that its amounts are in, or empty.
+
+    `rank` is the node by which entries of one instant are ordered.
+    """
 
     name: str
     frames: Frames
@@ -35,9 +38,11 @@ class Program:
     sources: tuple[SourceRange, ...]
     currency: str = ""
     universe: Universe = field(default_factory=Universe)
+    rank: int | None = None
 
     def roots(self) -> tuple[int, ...]:
         """Return the nodes that rules read."""
         prices = [node for rule in self.rules for _, node in rule.prices]
         guards = [rule.guard for rule in self.rules if rule.guard is not None]
-        return (*(rule.condition for rule in self.rules), *guards, *prices)
+        ranks = [] if self.rank is None else [self.rank]
+        return (*(rule.condition for rule in self.rules), *guards, *prices, *ranks)

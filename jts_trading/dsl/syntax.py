@@ -262,3 +262,4 @@ class Strategy:
     selections: tuple[Selection, ...] = ()
     filters: tuple[Expression, ...] = ()
     requirements: tuple[Requirement, ...] = ()
+    ranks: tuple[Expression, ...] = ()

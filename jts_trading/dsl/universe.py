@@ -1,4 +1,4 @@
-"""Which instruments may be entered, and on which data: `universe` and `require`."""
+"""Which instruments may be entered, on which data, in which order: universe, require, rank."""
 
 from fractions import Fraction
 
@@ -10,6 +10,7 @@ from jts_trading.dsl.grammar import HISTORY_MAX, Measure, UniverseKey, Word
 from jts_trading.dsl.normal import expression_text
 from jts_trading.dsl.plan import Universe
 from jts_trading.dsl.resolve import Resolver
+from jts_trading.dsl.values import Series
 from jts_trading.dsl.warmup import add_warmup
 from jts_trading.dsl.words import require_early, require_quality
 
@@ -71,6 +72,24 @@ def check_filters(resolver: Resolver, strategy: s.Strategy) -> int | None:
     if len(truths) < 2:
         return truths[0] if truths else None
     return resolver.graph.add(g.Combine(True, tuple(truths), g.BASE_FRAME))
+
+
+def check_rank(resolver: Resolver, strategy: s.Strategy) -> int | None:
+    """Return the node by which entries of one instant are ordered, or None.
+
+    Raises:
+        StrategyError: It is given twice, is no series of numbers, or asks for the account.
+    """
+    for again in strategy.ranks[1:]:
+        raise resolver.refuse(f"{Word.RANK} is given twice", again.at)
+    if not strategy.ranks:
+        return None
+    expression = strategy.ranks[0]
+    value = resolver.number(expression, g.BASE_FRAME)
+    if not isinstance(value, Series):
+        raise resolver.refuse("a constant puts nothing in order", expression.at)
+    require_early(resolver, value.node, expression.at)
+    return value.node
 
 
 def with_filters(

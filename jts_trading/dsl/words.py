@@ -157,7 +157,7 @@ def _change(resolver: ExpressionResolver, node: s.Call, frame: int) -> Series:
 
 _FUNCTIONS: dict[str, Callable[[ExpressionResolver, s.Call, int], Series]] = {
     "since": _since,
-    "rank": _rank,
+    Word.RANK: _rank,
     "change": _change,
 }
 

@@ -15,7 +15,7 @@ import msgspec
 from jts_trading.domain.errors import RuleMissingError
 from jts_trading.domain.orders import OrderSide
 from jts_trading.engine.events import Effect
-from jts_trading.engine.guarding import ask_guard, positions_taken, show_values
+from jts_trading.engine.guarding import ask_guard, in_order, positions_taken, show_values
 from jts_trading.engine.identity import signal_id
 from jts_trading.engine.orders import (
     Sized,
@@ -60,7 +60,7 @@ def _judge_instant(state: EngineState, drafts: list[Draft], now_ns: int) -> list
     for draft in drafts:
         ask_guard(draft, exits)
         _decide_exit(state, draft, now_ns)
-    for draft in drafts:
+    for draft in in_order(drafts):
         ask_guard(draft, ~exits)
         _decide_entry(state, draft, now_ns)
     effects: list[Effect] = []

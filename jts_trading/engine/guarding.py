@@ -4,6 +4,8 @@ The same function as in a backtest, over facts that `strategy.facts` fills; here
 from the account and the books of the instance.
 """
 
+import math
+
 import numpy as np
 
 from jts_trading.domain.orders import OrderSide
@@ -29,6 +31,15 @@ def ask_guard(draft: Draft, rules: int) -> None:
         return
     kept = program.guard(draft.fired, draft.numbers, facts_of(draft))
     draft.fired &= ~asked | int(kept)
+
+
+def in_order(drafts: list[Draft]) -> list[Draft]:
+    """Return the drafts of one instant and instance, by instrument id, as their entries come."""
+    rank = drafts[0].instance.program.plan.rank
+    if rank is None:
+        return drafts
+    # Null is last; equal ones keep the order of their ids.
+    return sorted(drafts, key=lambda d: (math.isnan(d.numbers[rank]), -float(d.numbers[rank])))
 
 
 def show_values(draft: Draft) -> None:

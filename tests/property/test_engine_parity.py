@@ -211,6 +211,7 @@ def test_orders_when_fills_agree_then_live_and_backtest_agree_to_the_won(
 
 
 GUARDED = """strategy("Guarded") {
+  rank by change(close, 2) / close
   entry.long {
     when (close > open and portfolio.positions < 1 and portfolio.cash > 5_000_000 KRW
           and minutes_since_open < 370) { buy(quantity: "30%") }
@@ -231,8 +232,21 @@ GUARDED = """strategy("Guarded") {
 def test_orders_when_rules_ask_for_the_account_then_live_and_backtest_agree(
     seed: int, rigs: ModuleType, kernels: Path
 ) -> None:
-    """The guard gets the same facts in both: positions, cash, equity, age, peak, profit."""
+    """The guard gets the same facts in both, and entries come in the order of their rank."""
     require_same_orders(rigs, GUARDED, minutes(seed, 30, gaps=False), kernels)
+
+
+def test_entries_when_ranked_then_the_order_of_ids_does_not_decide(
+    rigs: ModuleType, kernels: Path
+) -> None:
+    """Only one position is allowed: who ranks higher gets it."""
+    frame = minutes(5, 30, gaps=False)
+    orders = []
+    for text in (GUARDED, GUARDED.replace("rank by change(close, 2) / close", "")):
+        rig = live(rigs, text, frame, lambda source: load(source, kernels))
+        orders.append([intent.instrument_id for intent in rig.intents])
+
+    assert orders[0] != orders[1]
 
 
 def require_same_orders(rigs: ModuleType, text: str, frame: pl.DataFrame, kernels: Path) -> None:
