@@ -1,5 +1,6 @@
 """The assets of a family on a real embedded store: what they move, and what they refuse."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -16,6 +17,7 @@ from jts_pipelines.defs.house import House
 from jts_pipelines.defs.market_data.definitions import market_data
 from jts_pipelines.defs.ranges import range_tags
 from jts_pipelines.defs.research.definitions import research
+from jts_pipelines.defs.research.gate import GATES, RELEASES
 from jts_pipelines.defs.resources import HouseResource
 from jts_pipelines.defs.tiers.definitions import tiers
 from jts_pipelines.ingest.generated import daily_panel, listing
@@ -28,6 +30,17 @@ pytestmark = pytest.mark.integration
 
 EVENING = "2024-06-14T18:30:00+09:00"
 FIRST, LAST = "2024-02", "2024-06"
+CANDIDATE = """strategy("Cross") {
+  params { fast = 5 in 5..6 step 1 }
+  indicators {
+    quick = SMA(period: fast)
+    slow = SMA(period: 10)
+  }
+  entry.long { when (quick crosses above slow) { buy(quantity: "20%", type: "market") } }
+  exit.long { when (quick crosses below slow) { sell(quantity: "all", type: "market") } }
+}
+"""
+EVIDENCE = {"config": {"train": 40, "test": 20, "benchmarks": ["KOSPI"]}}
 STEPS = ("warm_candles", "hot_evicted", "cold_candles", "warm_evicted")
 
 
@@ -286,3 +299,59 @@ def test_backtest_when_strategy_is_refused_then_fails_in_one_line(bench: Bench) 
     assert not result.success
     assert "NOPE" in _failure(result)
     assert not (bench.house.root / "reports").exists()
+
+
+def test_release_when_a_text_is_a_candidate_then_its_evidence_decides(
+    bench: Bench, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The sensor makes a partition of a new text; gates that are closed stop its release."""
+    shared = tmp_path_factory.getbasetemp()
+    shared = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "kernels"
+    shared.mkdir(exist_ok=True)
+    (bench.house.root / "cache").mkdir(exist_ok=True)
+    (bench.house.root / "cache" / "kernels").symlink_to(shared)
+    (bench.house.root / "strategies").mkdir()
+    (bench.house.root / "strategies" / "cross.jts").write_text(CANDIDATE, encoding="utf-8")
+    (sensor,) = [s for s in research().sensors or () if s.name == "strategy_candidates"]
+    with dg.build_sensor_context(
+        instance=bench.instance, resources={"house": bench.resource}
+    ) as context:
+        found = sensor(context)
+    assert isinstance(found, dg.SensorResult)
+    (request,) = found.run_requests or []
+    key = str(request.partition_key)
+    bench.instance.add_dynamic_partitions("strategy_releases", [key])
+    with dg.build_sensor_context(
+        instance=bench.instance, resources={"house": bench.resource}
+    ) as context:
+        assert isinstance(sensor(context), dg.SkipReason)
+
+    tried = _release(bench, key, "backtest_result", "tearsheet", "walk_forward",
+                     "strategy_release", release_evidence=EVIDENCE)  # fmt: skip
+    assert not (bench.house.root / RELEASES / key / "release.json").exists()
+    opened = _release(
+        bench, key, "strategy_release",
+        release__strategy_release={
+            "config": {"override_by": "Kim", "override_reason": "paper only"}
+        },
+    )  # fmt: skip
+
+    checks = {c.check_name: c.passed for c in tried.get_asset_check_evaluations()}
+    assert set(checks) == set(GATES)
+    assert checks["decisions_are_causal"]
+    assert not checks["not_luck"]
+    assert opened.success
+    (event,) = opened.asset_materializations_for_node("release__strategy_release")
+    assert "not_luck" in str(event.metadata["overridden"].value)
+
+
+def _release(bench: Bench, key: str, *assets: str, **config: Any) -> Any:
+    return dg.materialize(
+        [*market_data().assets, *research().assets],
+        selection=dg.AssetSelection.assets(*(["release", name] for name in assets)),
+        partition_key=key,
+        resources={"house": bench.resource},
+        instance=bench.instance,
+        raise_on_error=False,
+        run_config={"ops": config},
+    )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jts_pipelines.backtest.loading import BacktestRequest
     from jts_pipelines.backtest.result import BacktestResult
     from jts_pipelines.defs.house import House
+    from jts_pipelines.research.study import Study
 
 OWNERS = ["team:research"]
 RESULT = dg.AssetKey(["research", "backtest_result"])
@@ -44,6 +45,10 @@ class BacktestConfig(dg.Config):
     symbols: list[str] = Field(default_factory=list, description="All that have bars if empty.")
     params: dict[str, str] = Field(default_factory=dict, description="Values of parameters.")
     cash: int = Field(default=100_000_000, description="Starting cash in won.")
+    benchmarks: list[str] = Field(
+        default_factory=lambda: ["KOSPI", "KOSDAQ", "BTC"],
+        description="KOSPI, KOSDAQ, BTC, VENUE:SYMBOL or NAME=FILE.",
+    )
     instruments: str = Field(
         default="",
         description="Path of a listing with symbol and market; the instance's own one, "
@@ -84,6 +89,11 @@ class BacktestConfig(dg.Config):
             asset=RESULT,
             description="Nothing was sold that was not held; every fill has price and quantity.",
         ),
+        dg.AssetCheckSpec(
+            "prefix_invariant",
+            asset=RESULT,
+            description="No decision changed when later bars were cut off.",
+        ),
     ],
     pool="research",
 )
@@ -95,7 +105,7 @@ def backtest(
         result, document = run_and_write(house.open(), config, context.log.info)
     yield Materialized(
         RESULT,
-        metadata=_shown(result),
+        metadata=shown(result),
         check_results=_checks(result),
         data_version=dg.DataVersion(str(document["run"])),
     )
@@ -113,35 +123,61 @@ def backtest(
 def run_and_write(
     house: "House", config: BacktestConfig, say: Callable[..., None]
 ) -> tuple["BacktestResult", dict[str, object]]:
-    """Run a backtest over all tiers and write fills, equity, tear sheet and document.
+    """Run a backtest over all tiers and write its tables, tear sheet and document.
 
     Raises:
-        InputError: The configuration or the bars cannot be used.
+        InputError: The configuration or the bars cannot be used, or a hold-out is locked.
         JtsError: The strategy is refused, or no rule covers a day.
         StorageError: A tier is not there or a file is damaged.
     """
-    from jts_pipelines.backtest import request as asked
+    listed = Path(config.instruments) if config.instruments else house.listing
+    study = study_of(house, request_of(config), listed, tuple(config.benchmarks))
+    result = study.backtest(lambda phase: say("backtest: %s", phase))
+    return result, write_run(house, result)
+
+
+def study_of(
+    house: "House", request: "BacktestRequest", listed: Path | None, benchmarks: tuple[str, ...]
+) -> "Study":
+    """Load the bars of a request from all tiers.
+
+    Raises:
+        InputError: The request or the bars cannot be used, or a hold-out is locked.
+        JtsError: The strategy is refused.
+        StorageError: A tier is not there or a file is damaged.
+    """
+    from jts_pipelines.backtest.benchmark import read_benchmark
     from jts_pipelines.backtest.loading import read_table
+    from jts_pipelines.research.study import Place, load_study
+
+    place = Place(
+        home=house.root,
+        at_ns=house.clock.now_ns(),
+        catalog=house.indicators,
+        instruments=read_table(listed) if listed else None,
+        asked_by="dagster",
+    )
+    wanted = [read_benchmark(text) for text in benchmarks]
+    with house.lake() as lake:
+        return load_study(request, place, lake, benchmarks=wanted)
+
+
+def write_run(house: "House", result: "BacktestResult") -> dict[str, object]:
+    """Write the files of a run below the home; return its document with the path of the document.
+
+    Raises:
+        InputError: A file cannot be written.
+    """
+    from jts_pipelines.backtest import request as asked
     from jts_pipelines.reports.tearsheet import write_tearsheet
 
-    listed = Path(config.instruments) if config.instruments else house.listing
-    listing = read_table(listed) if listed else None
-    with house.lake() as lake:
-        result = asked.run_from_lake(
-            lake,
-            request_of(config),
-            cache_dir=house.root / "cache" / "kernels",
-            instruments=listing,
-            catalog=house.indicators,
-            on_phase=lambda phase: say("backtest: %s", phase),
-        )
     directory = house.root / "reports" / f"backtest-{asked.run_id(result)}"
     artifacts = asked.write_artifacts(result, directory)
     sheet = write_tearsheet(result, directory / "tearsheet.html")
     document = asked.document(result, artifacts, sheet)
     kept = directory / "backtest.json"
     kept.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
-    return result, document | {"document": kept}
+    return document | {"document": kept}
 
 
 def request_of(config: BacktestConfig) -> "BacktestRequest":
@@ -176,9 +212,9 @@ def _day(text: str, name: str) -> date | None:
         raise InputError(f"{name} is {text!r}; accepted: a date such as 2024-01-31") from error
 
 
-def _shown(result: "BacktestResult") -> dict[str, int | float | str | dg.MarkdownMetadataValue]:
+def shown(result: "BacktestResult") -> dict[str, int | float | str | dg.MarkdownMetadataValue]:
     """Return figures and picture; what a person looks for first comes first."""
-    doubts = "\n".join(f"* {warning}" for warning in result.cautions)
+    doubts = "\n".join(f"* {found.text} (`{found.code}`)" for found in result.cautions)
     metrics = {name: value for name, value in result.metrics.items() if value is not None}
     return {
         "strategy": result.strategy,
@@ -188,6 +224,7 @@ def _shown(result: "BacktestResult") -> dict[str, int | float | str | dg.Markdow
         "equity": _equity_plot(result),
         **({"warnings": dg.MetadataValue.md(doubts)} if doubts else {}),
         "seconds": round(result.seconds["total"], 3),
+        "trials": result.trials,
         **metrics,
         "data_digest": result.digests.data,
         "code_digest": result.digests.code,
@@ -215,5 +252,14 @@ def _checks(result: "BacktestResult") -> list[dg.AssetCheckResult]:
             check_name="fills_sane",
             passed=found.fills_are_sane,
             metadata={"sold_short": found.sold_short, "not_positive": found.not_positive},
+        ),
+        dg.AssetCheckResult(
+            check_name="prefix_invariant",
+            passed=result.prefix.is_invariant,
+            metadata={
+                "cuts": len(result.prefix.cuts),
+                "bars": result.prefix.bars,
+                "difference": result.prefix.difference or "none",
+            },
         ),
     ]

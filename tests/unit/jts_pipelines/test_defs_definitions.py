@@ -28,6 +28,7 @@ print([name for name in {HEAVY!r} if name in sys.modules and name not in before]
 """
 
 REPORTS = {"daily_report", "parity_certificate"}
+RANGE = dg.BackfillPolicy.single_run()
 TICKS = {"krx_tick/recorded_ticks", "binance_tick/recorded_ticks"}
 FAMILY_GRAPH = {
     "candles": set(),
@@ -86,6 +87,14 @@ def test_assets_when_listed_then_are_exactly_these(repository: dg.RepositoryDefi
         "reference/krx_calendar": set(),
         "research/backtest_result": {"krx_1d/candles", "krx_1m/candles"},
         "research/tearsheet": {"research/backtest_result"},
+        "release/backtest_result": {"krx_1d/candles", "krx_1m/candles"},
+        "release/tearsheet": {"release/backtest_result"},
+        "release/walk_forward": {"release/backtest_result"},
+        "release/strategy_release": {
+            "release/backtest_result",
+            "release/tearsheet",
+            "release/walk_forward",
+        },
         "trading/trading_inputs": {"krx_1d/candles", "krx_1m/candles", "reference/krx_calendar"},
         "krx_tick/recorded_ticks": set(),
         "binance_tick/recorded_ticks": set(),
@@ -126,7 +135,11 @@ def test_checks_when_listed_then_are_exactly_these_and_guard_the_moves(
     wanted = {
         f"{f.name}/{asset}": names for f in FAMILIES for asset, names in FAMILY_CHECKS.items()
     }
-    wanted["research/backtest_result"] = {"cash_conserved", "fills_sane"}
+    wanted["research/backtest_result"] = {"cash_conserved", "fills_sane", "prefix_invariant"}
+    wanted["release/backtest_result"] = {
+        "decisions_are_causal", "nothing_serious", "enough_trades", "not_luck"
+    }  # fmt: skip
+    wanted["release/walk_forward"] = {"holds_outside"}
     wanted["reference/krx_calendar"] = {"calendars_agree"}
     wanted["trading/trading_inputs"] = {
         "strategies_compile", "instruments_tradable", "warmup_present"
@@ -148,7 +161,10 @@ def test_assets_when_shown_then_each_says_what_it_is(
         assert node.description, key
         assert node.group_name not in {None, "default"}, key
         if node.is_partitioned and node.is_materializable:
-            assert node.backfill_policy == dg.BackfillPolicy.single_run(), key
+            # A release is one candidate; a range of days is one run.
+            is_release = key.path[0] == "release"
+            expected = dg.BackfillPolicy.multi_run(1) if is_release else RANGE
+            assert node.backfill_policy == expected, key
 
 
 def test_automation_when_installed_then_all_of_it_runs(
@@ -162,6 +178,7 @@ def test_automation_when_installed_then_all_of_it_runs(
     assert set(sensors) == {
         "default_automation_condition_sensor", "failed_runs", "landed_partitions",
         "landing_files", "backtest_requests", "backtest_results", "trading_inputs_published",
+        "strategy_candidates",
         "recorded_sessions",
     }  # fmt: skip
     assert all(s.default_status is dg.DefaultScheduleStatus.RUNNING for s in schedules.values())
@@ -184,4 +201,6 @@ def test_jobs_when_listed_then_each_family_has_its_archive(
     names = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
 
     archives = {family.archive_job for family in FAMILIES}
-    assert names == {"ingest_landing", "research", "trading_inputs", "end_of_day", *archives}
+    assert names == {
+        "ingest_landing", "research", "release", "trading_inputs", "end_of_day", *archives
+    }  # fmt: skip
