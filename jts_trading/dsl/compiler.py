@@ -18,7 +18,7 @@ from jts_trading.dsl.errors import Place, StrategyError
 from jts_trading.dsl.exactness import find_exact
 from jts_trading.dsl.exports import Export, find_exports, rank_export
 from jts_trading.dsl.grammar import COLUMNS, EXTRA_COLUMNS, SESSION_COLUMN
-from jts_trading.dsl.guard import emit_guard
+from jts_trading.dsl.guard import emit_account, emit_guard
 from jts_trading.dsl.layout import STATE_SLOTS_MAX, Layout, lay_out
 from jts_trading.dsl.lexer import read_text
 from jts_trading.dsl.normal import decimal_text, duration_text, normalise
@@ -113,11 +113,14 @@ def trace_strategy(
     exports = find_exports(program, live)
     exact, layout = find_exact(program.graph), _lay_out(program, live, file, len(exports))
     count = len(program.graph.nodes)
+    step = emit_source(program, exact, layout, live, exports, is_traced=True)
+    account = emit_account(program, Emitter(program.graph, exact, layout), live, exports)
     return Trace(
-        source=emit_source(program, exact, layout, live, exports, is_traced=True),
+        source=f"{step}\n\n{account}" if account else step,
         size=2 * count,
         nodes=count,
         rules=trace_trees(resolver, syntax),
+        asks_account=bool(account),
     )
 
 

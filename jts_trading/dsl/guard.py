@@ -49,17 +49,7 @@ def emit_guard(
     late = late_nodes(program.graph, live)
     if not late:
         return ""
-    body = [
-        f"v{export.node} = values[{place}]"
-        for place, export in enumerate(exports)
-        if export.is_early and not export.is_price
-    ]
-    for number in late:
-        node = program.graph.nodes[number]
-        if isinstance(node, g.Fact):
-            body.append(f"v{number} = facts[{node.place}]")
-        else:
-            body += node_lines(emit, number)
+    body = [line for number in late for line in _late_lines(emit, number)]
     for checked in program.rules:
         if checked.guard is not None:
             body += [
@@ -71,11 +61,50 @@ def emit_guard(
         for place, export in enumerate(exports)
         if not export.is_early
     ]
+    head = "def guard(fired, values, facts):"
+    return _source(head, [*_read_values(exports), *body, "return fired"])
+
+
+def emit_account(
+    program: Program, emit: Emitter, live: frozenset[int], exports: tuple[Export, ...]
+) -> str:
+    """Return the source of `account(traced, values, facts)`; empty as for `emit_guard`.
+
+    It leaves what a traced step cannot know, the values of nodes that ask for the account, among
+    those of the other nodes.
+    """
+    late = late_nodes(program.graph, live)
+    if not late:
+        return ""
+    body: list[str] = []
+    for number in late:
+        is_truth = g.is_truth(program.graph.nodes[number])
+        text = (emit.truth if is_truth else emit.value)(number)
+        body += [*_late_lines(emit, number), f"traced[{number}] = {text}"]
+    head = "def account(traced, values, facts):"
+    return _source(head, [*_read_values(exports), *body, "return 0"])
+
+
+def _read_values(exports: tuple[Export, ...]) -> list[str]:
+    return [
+        f"v{export.node} = values[{place}]"
+        for place, export in enumerate(exports)
+        if export.is_early and not export.is_price
+    ]
+
+
+def _late_lines(emit: Emitter, number: int) -> list[str]:
+    node = emit.graph.nodes[number]
+    if isinstance(node, g.Fact):
+        return [f"v{number} = facts[{node.place}]"]
+    return node_lines(emit, number)
+
+
+def _source(head: str, body: list[str]) -> str:
     if any("scale" in line for line in body):
-        body.insert(0, f"scale = facts[{SCALE_FACT}]")
+        body = [f"scale = facts[{SCALE_FACT}]", *body]
     parts = ["import math"]
     if any("divide(" in line for line in body):
         parts.append(function_text(divide))
-    lines = "\n".join(_INDENT + line for line in (*body, "return fired"))
-    parts.append(f"def guard(fired, values, facts):\n{lines}")
+    parts.append("\n".join((head, *(_INDENT + line for line in body))))
     return "\n\n\n".join(parts) + "\n"

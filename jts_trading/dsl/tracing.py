@@ -53,12 +53,15 @@ class Trace:
         size: How many values there are.
         nodes: Of them, how many nodes the graph has: values of the bar before are behind.
         rules: The condition of each rule, by its bit.
+        asks_account: The source defines `account`, too, which fills in the values that depend on
+            the account: see `dsl.guard`.
     """
 
     source: str
     size: int
     nodes: int
     rules: tuple[TraceNode, ...]
+    asks_account: bool = False
 
 
 def trace_trees(resolver: Resolver, strategy: s.Strategy) -> tuple[TraceNode, ...]:

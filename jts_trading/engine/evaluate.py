@@ -12,6 +12,7 @@ from jts_trading.dsl.tracing import evaluate as conditions
 from jts_trading.engine.bars import Bar
 from jts_trading.engine.events import Effect
 from jts_trading.engine.identity import bar_id
+from jts_trading.engine.program import Floats
 from jts_trading.engine.recording import Draft, Seen
 from jts_trading.engine.state import EngineState, Instance, SymbolRow
 from jts_trading.engine.words import rule_nodes
@@ -61,11 +62,24 @@ def _arguments(instance: Instance, bar: Bar, closed: int) -> tuple[float, ...]:
     return (*prices, volume, closed, *extras)
 
 
-def look_at(instance: Instance, symbol: str, fired: int, seen: Seen) -> list[Evaluated]:
+def look_at(
+    instance: Instance,
+    symbol: str,
+    fired: int,
+    seen: Seen,
+    account: tuple[Floats, Floats] | None = None,
+) -> list[Evaluated]:
     """Return the rules of an instance with the values inside their conditions.
 
-    The traced step sees the state before the bar, so its values are those that decided. What asks
-    for the account has none: the step does not know it.
+    The traced step sees the state before the bar, so its values are those that decided.
+
+    Args:
+        instance: Whose rules they are.
+        symbol: The instrument.
+        fired: The rules that fired and that the account allows.
+        seen: What the step saw.
+        account: Values that the step left, and facts, for what asks for the account; without them
+            that has no values.
     """
     program, trace = instance.program, instance.program.trace
     if trace is None or program.traced is None:
@@ -74,6 +88,8 @@ def look_at(instance: Instance, symbol: str, fired: int, seen: Seen) -> list[Eva
     if program.traced(seen.before, *seen.arguments, values) != seen.fired:
         # Only an explanation is lost: trading does not stop for that.
         return rule_nodes(program.plan, fired)
+    if account is not None and program.account is not None:
+        program.account(values, *account)
     scale = instance.units[symbol].price_scale
     return [
         {"rule": bit, **conditions(tree, trace, values.tolist(), scale)}

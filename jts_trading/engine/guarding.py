@@ -29,7 +29,8 @@ def ask_guard(draft: Draft, rules: int) -> None:
     if asked & program.rules.exits and _has_nothing(draft):
         draft.fired &= ~asked
         return
-    kept = program.guard(draft.fired, draft.numbers, facts_of(draft))
+    draft.facts = facts_of(draft)
+    kept = program.guard(draft.fired, draft.numbers, draft.facts)
     draft.fired &= ~asked | int(kept)
 
 
@@ -45,7 +46,8 @@ def in_order(drafts: list[Draft]) -> list[Draft]:
 def show_values(draft: Draft) -> None:
     """Look up the values of the conditions, now that it is known which rules count."""
     if draft.seen is not None and draft.fired:
-        found = look_at(draft.instance, draft.symbol, draft.fired, draft.seen)
+        account = None if draft.facts is None else (draft.numbers, draft.facts)
+        found = look_at(draft.instance, draft.symbol, draft.fired, draft.seen, account)
         draft.values = [*found, *draft.values]
 
 

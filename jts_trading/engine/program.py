@@ -43,9 +43,13 @@ class GuardKernel(Protocol):
 
 
 class TraceKernel(Protocol):
-    """What the module of a trace's source has: the step with one more argument for values."""
+    """What the module of a trace's source has: the step with one more argument for values.
+
+    A trace that asks for the account has `account`, too.
+    """
 
     trace: Step
+    account: Callable[[Floats, Floats, Floats], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class Program:
         guard: See `dsl.plan`; None where no rule asks for the account.
         trace: How to look at its conditions; None shows only which rules fired.
         traced: The traced step, where there is a trace.
+        account: Fills in what it cannot know, where the trace asks for the account.
     """
 
     plan: Plan
@@ -72,6 +77,7 @@ class Program:
     trace: Trace | None = None
     traced: Step | None = None
     guard: Callable[[int, Floats, Floats], int] | None = None
+    account: Callable[[Floats, Floats, Floats], int] | None = None
 
     @property
     def instant_columns(self) -> tuple[int, ...]:
@@ -103,6 +109,9 @@ def make_program(
         trace,
         traced.trace if traced is not None else None,
         guard.guard if guard is not None else None,
+        traced.account
+        if traced is not None and trace is not None and trace.asks_account
+        else None,
     )
 
 

@@ -41,6 +41,7 @@ class Draft:
         outcomes: Why an order was given or not, of exit and entry.
         numbers: What the step left for the guard and for order prices, see `dsl.plan`.
         seen: Kept where the values are still to be looked up.
+        facts: Of the account, where the guard was asked.
     """
 
     instance: Instance
@@ -52,6 +53,7 @@ class Draft:
     intent: IntentRecorded | None = None
     numbers: Floats = field(default_factory=lambda: np.zeros(0))
     seen: Seen | None = None
+    facts: Floats | None = None
 
     @property
     def symbol(self) -> str:

@@ -63,6 +63,9 @@ def test_exit_when_the_account_says_so_then_ordered_on_that_bar(
     shown = json.loads(rig.decisions[0].values)
     assert shown[0]["text"].startswith("close > open and portfolio")
     assert shown[0]["children"][0]["value"] is True
+    asked = shown[0]["children"][1]
+    assert (asked["text"], asked["value"]) == ("portfolio.positions == 0", True)
+    assert asked["children"][0] == {"text": "portfolio.positions", "value": 0.0}
 
 
 def test_entry_when_the_account_forbids_then_nothing_is_recorded(rigs: ModuleType) -> None:
