@@ -24,7 +24,7 @@ def ask_guard(draft: Draft, rules: int) -> None:
     """
     program = draft.instance.program
     asked = draft.fired & rules & program.guarded
-    if program.guard is None or not asked:
+    if not asked or program.guard is None:
         return
     if asked & program.rules.exits and _has_nothing(draft):
         draft.fired &= ~asked

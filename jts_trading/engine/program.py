@@ -67,6 +67,8 @@ class Program:
         trace: How to look at its conditions; None shows only which rules fired.
         traced: The traced step, where there is a trace.
         account: Fills in what it cannot know, where the trace asks for the account.
+        instant_columns: The columns of an instant that `step` takes.
+        guarded: Mask of the rules that the guard has a say in.
     """
 
     plan: Plan
@@ -78,16 +80,8 @@ class Program:
     traced: Step | None = None
     guard: Callable[[int, Floats, Floats], int] | None = None
     account: Callable[[Floats, Floats, Floats], int] | None = None
-
-    @property
-    def instant_columns(self) -> tuple[int, ...]:
-        """The columns of an instant that `step` takes."""
-        return _instant_columns(self.plan)
-
-    @property
-    def guarded(self) -> int:
-        """Mask of the rules that the guard has a say in."""
-        return sum(1 << rule.bit for rule in self.plan.rules if rule.is_guarded)
+    instant_columns: tuple[int, ...] = ()
+    guarded: int = 0
 
 
 def make_program(
@@ -112,6 +106,8 @@ def make_program(
         traced.account
         if traced is not None and trace is not None and trace.asks_account
         else None,
+        instant_columns=_instant_columns(plan),
+        guarded=sum(1 << rule.bit for rule in plan.rules if rule.is_guarded),
     )
 
 

@@ -22,6 +22,9 @@ from jts_trading.engine.words import bar_text, condition_of
 Fact = DecisionRecorded | SignalRecorded | IntentRecorded
 
 
+_NO_NUMBERS = np.zeros(0)
+
+
 class Seen(NamedTuple):
     """What a step saw: the state before the bar, its arguments, and the mask that it returned."""
 
@@ -51,7 +54,7 @@ class Draft:
     reasons: list[int] = field(default_factory=list)
     outcomes: list[str] = field(default_factory=list)
     intent: IntentRecorded | None = None
-    numbers: Floats = field(default_factory=lambda: np.zeros(0))
+    numbers: Floats = field(default_factory=lambda: _NO_NUMBERS)
     seen: Seen | None = None
     facts: Floats | None = None
 
