@@ -77,3 +77,8 @@ class Caution:
 
     def __str__(self) -> str:
         return self.text
+
+
+def is_mild(caution: Caution) -> bool:
+    """Return whether a result may stand behind a release all the same; sorts the others first."""
+    return caution.code not in SERIOUS

@@ -13,7 +13,7 @@ import polars as pl
 from jts_pipelines.backtest import doubts, places
 from jts_pipelines.backtest.bar_table import BarTable
 from jts_pipelines.backtest.books import order_table, position_table
-from jts_pipelines.backtest.cautions import SERIOUS, Caution
+from jts_pipelines.backtest.cautions import Caution, is_mild
 from jts_pipelines.backtest.columns import Bits, Desk, Ints, Rules
 from jts_pipelines.backtest.extras import StepExtras
 from jts_pipelines.backtest.frames import day_of
@@ -208,4 +208,4 @@ class Finished:
             *doubts.taint_doubts(fills, frame, prepared.interval),
             *doubts.market_doubts(bars, prepared.instruments, self.outside, held),
         )
-        return tuple(sorted(found, key=lambda caution: caution.code not in SERIOUS))
+        return tuple(sorted(found, key=is_mild))

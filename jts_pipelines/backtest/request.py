@@ -12,6 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
+from jts_pipelines.backtest.cautions import is_mild
 from jts_pipelines.backtest.engine import run_backtest
 from jts_pipelines.backtest.loading import (
     BacktestRequest,
@@ -146,7 +147,8 @@ def run_loaded(
         decide_from=decide_from,
         on_phase=on_phase,
     )
-    return replace(result, cautions=(*loaded.cautions, *result.cautions))
+    cautions = (*loaded.cautions, *result.cautions)
+    return replace(result, cautions=tuple(sorted(cautions, key=is_mild)))
 
 
 def write_artifacts(

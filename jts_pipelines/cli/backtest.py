@@ -134,7 +134,8 @@ def _table(result: "BacktestResult", sheet: Path) -> "RenderableType":
     for comparison in result.comparisons:
         found = comparison.figures.get("excess_return")
         if found is not None:
-            table.add_row(f"Return above {comparison.name}", show("excess_return", found))
+            name = f"Return above {comparison.name}, {comparison.sessions:,} sessions"
+            table.add_row(name, show("excess_return", found))
     chance = result.deflated_sharpe
     luck = "" if chance is None else f", deflated Sharpe ratio {chance:.2f}"
     table.add_row("Trials on these days", f"{result.trials:,}{luck}")

@@ -29,6 +29,8 @@ from jts_pipelines.reports.words import currency_word
 
 _ROLLING = (126, 63, 21)
 _LOG_FROM = 4
+# More marks than this are drawn as one picture: a page stays below a megabyte.
+_POINTS_MAX = 400
 _BENCHMARKS = ("#b0803a", "#7a6ea8", "#4c8c7a", "#9aa5b1")
 _SPAN = np.timedelta64(3, "D")
 # Names that matplotlib gives to groups: several charts stand in one page, so they go.
@@ -138,6 +140,7 @@ def trades_chart(result: BacktestResult) -> str:
             c=colours,
             alpha=0.55,
             lw=0,
+            rasterized=closed.height > _POINTS_MAX,
         )
         axes.set_title(
             "Return of each closed trade, % (red gain, blue loss; area: money invested)"
@@ -185,7 +188,8 @@ def price_chart(result: BacktestResult) -> str:
         for side, mark, colour in (("buy", "^", GAIN), ("sell", "v", LOSS)):
             own = fills.filter(pl.col("side") == side)
             days, prices = own["session"].to_numpy(), own["price"].to_numpy()
-            axes.scatter(days, prices, marker=mark, s=42, c=colour, label=side, zorder=3)
+            axes.scatter(days, prices, marker=mark, s=42, c=colour, label=side, zorder=3,
+                         rasterized=own.height > _POINTS_MAX)  # fmt: skip
         closes = path["close"].to_numpy()
         is_wide = closes.max() > _LOG_FROM * max(closes.min(), 1)
         if is_wide:

@@ -27,6 +27,8 @@ _TICKS_MAX = 24
 
 def heat_chart(result: SweepResult) -> str:
     """Return the score over the two widest axes, the best over all others; one axis is a line."""
+    from matplotlib.patches import Rectangle
+
     axes = result.plan.space.axes
     order = sorted(range(len(axes)), key=lambda at: -len(axes[at].values))
     if len(axes[order[0]].values) < 2:
@@ -59,8 +61,8 @@ def heat_chart(result: SweepResult) -> str:
                         fontsize=7.5, color=colour,
                     )  # fmt: skip
         best = result.points[result.best]
-        axis.scatter([best[across]], [best[down]], marker="s", s=260, facecolors="none",
-                     edgecolors=INK, lw=1.8)  # fmt: skip
+        frame = Rectangle((best[across] - 0.5, best[down] - 0.5), 1, 1, fill=False, ec=INK, lw=2.4)
+        axis.add_patch(frame)
         figure.colorbar(image, ax=axis, shrink=0.9, pad=0.015)
     return inline(buffer)
 

@@ -276,7 +276,8 @@ def _comparisons(result: BacktestResult) -> str:
         )
         for name, definition in BENCHMARK_DEFINITIONS.items()
     ]
-    head = ("", *(f"{c.name}, {_count(c.sessions, 'session')}" for c in found))
+    whole = result.facts.sessions
+    head = ("", *(f"{c.name}, {c.sessions:,} of {_count(whole, 'session')}" for c in found))
     return table(head, rows) + "".join(missing)
 
 

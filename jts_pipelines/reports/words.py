@@ -247,10 +247,15 @@ def show(name: str, value: Metric, currency: str = "KRW") -> str:
     if value is None:
         return "–"
     if name in _PERCENT:
-        return f"{100 * value:.2f} %"
+        return f"{_unsigned_zero(f'{100 * value:.2f}')} %"
     if name in _MONEY:
         return f"{amount(value, currency)} {currency_word(currency)}"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+    return f"{value:,}" if isinstance(value, int) else _unsigned_zero(f"{value:,.2f}")
+
+
+def _unsigned_zero(text: str) -> str:
+    """Return a number as text without the sign of a rounded nothing."""
+    return text.removeprefix("-") if not text.strip("-0.") else text
 
 
 def amount(value: float, currency: str, *, is_signed: bool = False) -> str:
