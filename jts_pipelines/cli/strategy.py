@@ -38,14 +38,14 @@ def check(file: Path, *, assignments: tuple[str, ...], as_json: bool) -> None:
     FILE is the text; - reads it from stdin.
     """
     from jts_trading.dsl.errors import StrategyError
-    from jts_trading.strategy.live import live_refusal
+    from jts_trading.strategy.live import live_refusal, plan_notes
 
     try:
         plan = read_plan(file, assignments)
     except StrategyError as error:
         show_refusal(error, as_json=as_json)
         raise
-    refusal = live_refusal(plan)
+    refusal, notes = live_refusal(plan), plan_notes(plan)
     document = {
         "ok": True,
         "name": plan.name,
@@ -56,14 +56,15 @@ def check(file: Path, *, assignments: tuple[str, ...], as_json: bool) -> None:
         "warmup_bars": plan.warmup_bars,
         "state_size": plan.state_size,
         "live": refusal or "ok",
+        "notes": list(notes),
     }
     if as_json:
         console.emit(document, as_json=True)
         return
     warmup = ", ".join(f"{bars} {frame} bars" for frame, bars in plan.warmup_bars.items())
     click.echo(f"{file}: {plan.name} is sound: {len(plan.rules)} rules, warm-up {warmup or 0}")
-    if refusal:
-        click.echo(f"not live: {refusal}")
+    for note in (*notes, *([f"not live: {refusal}"] if refusal else [])):
+        click.echo(note)
 
 
 @strategy.command()

@@ -8,6 +8,7 @@ only their indentation is set. So formatting a formatted text changes nothing.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from jts_trading.dsl.cursor import open_cursor
 from jts_trading.dsl.grammar import COMPARISONS, Word
@@ -24,15 +25,28 @@ _WORDS = frozenset(Word) - {Word.STRATEGY}
 _BEFORE_VALUE = frozenset({*COMPARISONS, *"([{,:=+-*/"})
 
 
+class _Comment(NamedTuple):
+    """A comment: whether it follows on a line, and whether an empty line is before it."""
+
+    text: str
+    is_trailing: bool
+    has_blank: bool
+
+
 @dataclass(slots=True)
 class _Leaf:
-    """A token; `comments` before it, (text, whether it follows on a line) each."""
+    """A token, the comments before it, and whether an empty line is between."""
 
     at: int
     text: str
-    comments: list[tuple[str, bool]] = field(default_factory=list)
+    comments: list[_Comment] = field(default_factory=list)
     is_on_new_line: bool = False
-    has_blank_before: bool = False
+    has_blank: bool = False
+
+    @property
+    def begins_apart(self) -> bool:
+        """Whether an empty line is before the token and its comments."""
+        return self.comments[0].has_blank if self.comments else self.has_blank
 
 
 @dataclass(slots=True)
@@ -75,27 +89,27 @@ def format_text(text: str | bytes, *, file: str = "<strategy>") -> str:
     edges = _Edges(source, cursor.blocks, frozenset({*cursor.entries, *cursor.blocks.values()}))
     root = _entry(stream, next(stream), edges)[0]
     lines = _entry_lines(root, 0)
-    for comment, is_trailing in after:
-        if is_trailing:
-            lines[-1] += f"  {comment}"
+    for comment in after:
+        if comment.is_trailing:
+            lines[-1] += f"  {comment.text}"
         else:
-            lines.append(comment)
+            lines += [*([""] if comment.has_blank else []), comment.text]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-def _leaves(source: SourceText) -> tuple[list[_Leaf], list[tuple[str, bool]]]:
+def _leaves(source: SourceText) -> tuple[list[_Leaf], list[_Comment]]:
     """Return the tokens with what stands before each, and the comments behind the last."""
     found: list[_Leaf] = []
-    comments: list[tuple[str, bool]] = []
-    end, first_gap = 0, ""
+    comments: list[_Comment] = []
+    end = 0
     for at, text in pieces(source):
         gap = source.text[end:at]
-        first_gap = first_gap if comments else gap
+        has_blank = gap.count("\n") > 1
         if text.startswith(("//", "#")):
-            comments.append((text, "\n" not in gap and bool(found)))
+            comments.append(_Comment(text, "\n" not in gap and bool(found), has_blank))
         else:
             is_new_line = "\n" in gap or bool(comments)
-            found.append(_Leaf(at, text, comments, is_new_line, first_gap.count("\n") > 1))
+            found.append(_Leaf(at, text, comments, is_new_line, has_blank))
             comments = []
         end = at + len(text)
     return found, comments
@@ -160,18 +174,31 @@ def _entry_lines(entry: _Entry, depth: int) -> list[str]:
 
 def _put_comments(lines: list[str], leaf: _Leaf, depth: int, *, is_first: bool) -> bool:
     """Put the comments before a token; return whether it has to start a line."""
-    for comment, is_trailing in leaf.comments:
-        if is_trailing and lines[-1].strip():
-            lines[-1] += f"  {comment}"
-        elif lines[-1].strip():
-            lines.append(_INDENT * depth + comment)
-        else:
-            lines[-1] = _INDENT * depth + comment
-        if is_first:
+    if is_first:
+        lines[:] = [*_comment_lines(leaf.comments, depth), ""]
+        if leaf.comments and leaf.has_blank:
             lines.append("")
-    if leaf.comments and not is_first:
+        return bool(leaf.comments)
+    for comment in leaf.comments:
+        if comment.is_trailing and lines[-1].strip():
+            lines[-1] += f"  {comment.text}"
+        elif lines[-1].strip():
+            lines.append(_INDENT * depth + comment.text)
+        else:
+            lines[-1] = _INDENT * depth + comment.text
+    if leaf.comments:
         lines.append("")
     return bool(leaf.comments)
+
+
+def _comment_lines(comments: list[_Comment], depth: int) -> list[str]:
+    """Return comments with the empty lines between them."""
+    lines: list[str] = []
+    for comment in comments:
+        if lines and comment.has_blank:
+            lines.append("")
+        lines.append(_INDENT * depth + comment.text)
+    return lines
 
 
 def _put_block(lines: list[str], block: _Block, depth: int) -> None:
@@ -185,18 +212,20 @@ def _put_block(lines: list[str], block: _Block, depth: int) -> None:
     for place, entry in enumerate(block.entries):
         first = entry[0].opening if isinstance(entry[0], _Block) else entry[0]
         _take_trailing(lines, first)
-        if place and first.has_blank_before:
+        if place and first.begins_apart:
             lines.append("")
         lines += _entry_lines(entry, depth + 1)
     _take_trailing(lines, block.closing)
-    lines += [_INDENT * (depth + 1) + comment for comment, _ in block.closing.comments]
+    if block.closing.comments and block.entries and block.closing.begins_apart:
+        lines.append("")
+    lines += _comment_lines(block.closing.comments, depth + 1)
     lines.append(_INDENT * depth + block.closing.text)
 
 
 def _take_trailing(lines: list[str], leaf: _Leaf) -> None:
     """Put a comment that follows on a line to the end of that line."""
-    if leaf.comments and leaf.comments[0][1]:
-        lines[-1] += f"  {leaf.comments.pop(0)[0]}"
+    if leaf.comments and leaf.comments[0].is_trailing:
+        lines[-1] += f"  {leaf.comments.pop(0).text}"
 
 
 def _is_sign_of_value(entry: _Entry, place: int) -> bool:

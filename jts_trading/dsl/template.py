@@ -19,6 +19,10 @@ strategy("{name}") {{
     strength = RSI(period: 14)
   }}
 
+  // Which instruments may be entered, and which first when cash is short.
+  // universe {{ market = "KOSPI" close > 2_000 KRW }}
+  // rank by change(close, 60) / close
+
   entry.long {{
     // Conditions: > >= < <= == !=, crosses above/below, between [a, b], and, or, not.
     when (quick_mean crosses above slow_mean and strength < 70) {{
@@ -27,6 +31,7 @@ strategy("{name}") {{
   }}
 
   exit.long {{
+    // What is held can be asked for, too: position.profit > 10%, position.bars >= 20.
     when (quick_mean crosses below slow_mean or strength > 80) {{
       sell(quantity: "all", type: "market")
     }}

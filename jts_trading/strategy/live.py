@@ -8,7 +8,7 @@ from jts_trading.dsl.actions import FASTEST
 from jts_trading.dsl.errors import Place, StrategyError
 from jts_trading.dsl.grammar import COLUMNS, DOUBT_COLUMN, INSTANT_COLUMNS, Word
 from jts_trading.dsl.plan import Plan
-from jts_trading.strategy.rules import SizeDefaults, read_rules
+from jts_trading.strategy.rules import SizeDefaults, read_rules, short_rules
 
 LIVE_COLUMNS = (*COLUMNS, *INSTANT_COLUMNS)
 PAPER = "paper"
@@ -41,6 +41,22 @@ def require_live(plan: Plan, *, broker: str, currency: str) -> None:
                 f"the order is for {rule.broker}; this instance trades through {broker}",
                 Place(plan.file, rule.line, rule.column),
             )
+
+
+def plan_notes(plan: Plan) -> tuple[str, ...]:
+    """Return what a strategy says that drivers read in their own way, one sentence each."""
+    found = []
+    if shorts := short_rules(plan):
+        found.append(f"short-selling is off: {shorts} rules are left out")
+    if plan.sources:
+        found.append(
+            "sources stay in the plan; which feed brings which symbols is set for the collector"
+        )
+    if named := sorted({rule.broker for rule in plan.rules} - {"", FASTEST}):
+        found.append(
+            f"orders through {', '.join(named)}: a backtest has the costs of its own settings"
+        )
+    return tuple(found)
 
 
 def live_refusal(plan: Plan) -> str:

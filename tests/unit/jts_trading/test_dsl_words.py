@@ -11,7 +11,7 @@ from jts_trading.dsl.compiler import compile_strategy
 from jts_trading.dsl.errors import StrategyError
 from jts_trading.dsl.facts import FACTS, FACTS_SIZE, SCALE_FACT
 from jts_trading.dsl.plan import Plan, Universe
-from jts_trading.strategy.live import live_refusal, require_live
+from jts_trading.strategy.live import live_refusal, plan_notes, require_live
 from jts_trading.strategy.universe import admits, describe, selects
 
 
@@ -251,4 +251,22 @@ def test_plan_when_live_can_do_all_of_it_then_no_refusal() -> None:
 
     require_live(plan, broker="kis", currency="KRW")
     assert live_refusal(plan) == ""
+    assert plan_notes(plan) == ()
     assert "needs quotes" in live_refusal(strategy("spread < 5%"))
+
+
+def test_notes_when_drivers_read_a_construct_in_their_own_way_then_said() -> None:
+    """Sources, named brokers and short rules are not silently taken for something else."""
+    plan = compile_strategy(
+        'strategy("T") { sources { kis: symbols[0..9] } '
+        'entry.long { when (close > 1) { buy(1, broker: "kis") } } '
+        "entry.short { when (close < 1) { sell(1) } } }"
+    )
+
+    notes = plan_notes(plan)
+
+    assert [note.split(":")[0].split(";")[0] for note in notes] == [
+        "short-selling is off",
+        "sources stay in the plan",
+        "orders through kis",
+    ]
