@@ -6,11 +6,10 @@ import polars as pl
 from jts_pipelines.backtest import places
 from jts_pipelines.backtest.bar_table import BarTable
 from jts_pipelines.backtest.cautions import Caution, Code
-from jts_pipelines.backtest.columns import Ints
+from jts_pipelines.backtest.columns import Floats, Ints
 from jts_pipelines.backtest.frames import day_of
 from jts_pipelines.backtest.instruments import Instruments
 from jts_pipelines.backtest.result import Facts, PrefixCheck
-from jts_trading.dsl.grammar import QUOTE_COLUMNS
 from jts_trading.dsl.plan import Plan
 from jts_trading.strategy.rules import short_rules, uses_kelly
 from storage.quality.reasons import Doubt
@@ -50,12 +49,6 @@ def plan_doubts(plan: Plan, facts: Facts, kelly_trades_min: int, closed: int) ->
         found.append(
             Caution(Code.SHORT_RULES_OFF, f"short-selling is off: {shorts} rules were left out")
         )
-    if QUOTE_COLUMNS[0] in plan.needs:
-        found.append(
-            Caution(
-                Code.NO_QUOTES, "bars have no quotes: conditions on spread are null and never hold"
-            )
-        )
     if uses_kelly(plan) and 0 < closed < kelly_trades_min:
         found.append(
             Caution(
@@ -85,6 +78,16 @@ def plan_doubts(plan: Plan, facts: Facts, kelly_trades_min: int, closed: int) ->
             Caution(Code.LOSS_LIMIT, f"daily_loss_limit refused {facts.blocked_by_loss} entries")
         )
     return found
+
+
+def quote_doubts(spreads: Floats | None) -> list[Caution]:
+    """Return a doubt about bars without quotes, for a strategy that looks at spreads."""
+    if spreads is None or not np.isnan(spreads).any():
+        return []
+    without, count = int(np.isnan(spreads).sum()), len(spreads)
+    which = "bars have" if without == count else f"{without:,} of {count:,} bars have"
+    text = f"{which} no quotes: conditions on spread are null there and do not hold"
+    return [Caution(Code.NO_QUOTES, text)]
 
 
 def trade_doubts(trades: pl.DataFrame) -> list[Caution]:

@@ -12,7 +12,7 @@ from jts_pipelines.backtest.bar_table import BarTable
 from jts_pipelines.backtest.columns import Floats, Ints
 from jts_pipelines.backtest.doubts import TAINTED
 from jts_pipelines.backtest.frames import day_of
-from jts_trading.dsl.lowering import CLOCK, DOUBTS, VALUES, row_extras
+from jts_trading.dsl.lowering import CLOCK, DOUBTS, SPREADS, VALUES, row_extras
 from jts_trading.dsl.plan import Plan
 from jts_trading.strategy.instants import instants
 
@@ -26,10 +26,12 @@ class StepExtras:
     Attributes:
         columns: In the order of `dsl.lowering.row_extras`.
         values: [row, place], filled by the pass over rules; of no places for most plans.
+        spreads: By row, for a plan that looks at them.
     """
 
     columns: tuple[Column, ...]
     values: Floats
+    spreads: Floats | None = None
 
 
 def step_extras(
@@ -44,17 +46,21 @@ def step_extras(
     Args:
         plan: A compiled strategy.
         bars: Bars that traded.
-        frame: The rows that they were made of, for `quality`.
+        frame: The rows that they were made of, for quotes and `quality`.
         interval_ms: Length of the bars.
         clock: Gives the clock of every instant, see `clock_of`.
     """
     values = np.zeros((bars.rows if plan.values else 0, plan.values))
-    made: dict[str, Callable[[], Column]] = {
+    asked = row_extras(plan)
+    spreads = spreads_of(bars, frame, interval_ms) if SPREADS in asked else None
+    made: dict[str, Callable[[], Column | None]] = {
+        SPREADS: lambda: spreads,
         CLOCK: lambda: clock(bars),
         DOUBTS: lambda: doubtful_rows(bars, frame, interval_ms),
         VALUES: lambda: values,
     }
-    return StepExtras(tuple(made[name]() for name in row_extras(plan)), values)
+    columns = (made[name]() for name in asked)
+    return StepExtras(tuple(c for c in columns if c is not None), values, spreads)
 
 
 def clock_of(venue: str, session_open: Callable[[date], int]) -> Callable[[BarTable], Ints]:
@@ -71,6 +77,31 @@ def clock_of(venue: str, session_open: Callable[[date], int]) -> Callable[[BarTa
         return np.ascontiguousarray(instants(venue, bars.days, bars.times, begins)[:, 1:])
 
     return clock
+
+
+def spreads_of(bars: BarTable, frame: pl.DataFrame, interval_ms: int) -> Floats:
+    """Return (ask - bid) / mid at the end of each bar; NaN where there are no quotes.
+
+    A coarser bar has the last quotes of those that it was gathered from. Quotes that cross, or of
+    which one is zero, are none.
+    """
+    found = np.full(bars.rows, np.nan)
+    if not {"bid", "ask"} <= set(frame.columns):
+        return found
+    bid, ask = pl.col("bid").cast(pl.Float64), pl.col("ask").cast(pl.Float64)
+    quoted = frame.filter((bid > 0) & (ask >= bid)).select(
+        pl.col("symbol").cast(pl.String),
+        pl.col("timestamp").dt.epoch("ms").alias("stamp"),
+        (2 * (ask - bid) / (ask + bid)).alias("spread"),
+    )
+    stamps, places = bars.stamp, {symbol: at for at, symbol in enumerate(bars.symbols)}
+    for (symbol,), rows in quoted.sort("stamp").group_by("symbol"):
+        first, end = (int(each) for each in bars.offsets[places[str(symbol)] :][:2])
+        stamp, of_symbol = rows["stamp"].to_numpy(), stamps[first:end]
+        at = np.searchsorted(of_symbol, stamp, side="right") - 1
+        is_inside = (at >= 0) & (stamp < of_symbol[at] + interval_ms) if len(of_symbol) else at > 0
+        found[first + at[is_inside]] = rows["spread"].to_numpy()[is_inside]
+    return found
 
 
 def doubtful_rows(bars: BarTable, frame: pl.DataFrame, interval_ms: int) -> NDArray[np.uint8]:

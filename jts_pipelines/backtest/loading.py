@@ -16,9 +16,11 @@ from jts_pipelines.backtest.bar_table import REQUIRED
 from jts_pipelines.backtest.cautions import Caution, Code
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_trading.domain.sessions import calendar_for
+from jts_trading.dsl.grammar import QUOTE_COLUMNS
 from storage.errors import InputError
 
 _COLUMNS = (*REQUIRED, "status", "trade_date", "broker", "quality")
+_QUOTES = ("bid", "ask")
 
 
 class BarLake(Protocol):
@@ -99,7 +101,8 @@ def bars_from_lake(lake: BarLake, request: BacktestRequest) -> Loaded:
         symbols=request.symbols,
         start=request.from_day,
         end=request.to_day,
-        columns=_COLUMNS,
+        # Few strategies look at quotes, and few bars have them.
+        columns=(*_COLUMNS, *_QUOTES) if QUOTE_COLUMNS[0] in request.text else _COLUMNS,
     ).collect()
     bars = _wanted(rows, request)
     return Loaded(bars, _absent(bars, request))

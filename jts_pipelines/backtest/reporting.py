@@ -202,6 +202,7 @@ class Finished:
             *doubts.prefix_doubts(self.prefix),
             *doubts.warmup_doubts(facts),
             *doubts.plan_doubts(self.plan, facts, self.settings.kelly_trades_min, closed),
+            *doubts.quote_doubts(prepared.extras.spreads),
             *doubts.trade_doubts(trades),
             *doubts.fill_doubts(fills, facts),
             *doubts.stale_doubts(self.fills, book, bars, prepared.days),

@@ -13,7 +13,7 @@ Which slots can become variables is worked out by `reach`, from the invariants o
 import ast
 from collections.abc import Iterable
 
-from jts_trading.dsl.grammar import CLOCK_COLUMNS, DOUBT_COLUMN
+from jts_trading.dsl.grammar import CLOCK_COLUMNS, DOUBT_COLUMN, QUOTE_COLUMNS
 from jts_trading.dsl.inline import Inliner
 from jts_trading.dsl.plan import Plan
 from jts_trading.dsl.reach import reached_slots, slot_of
@@ -31,10 +31,9 @@ _COLUMNS = {
         for place, name in enumerate(CLOCK_COLUMNS)
     },
     DOUBT_COLUMN: "doubts[row]",
-    # Bars have no quotes yet: what compares a spread is null.
-    "spread": "math.nan",
+    "spread": "spreads[row]",
 }
-CLOCK, DOUBTS, VALUES = "clock", "doubts", "values"
+SPREADS, CLOCK, DOUBTS, VALUES = "spreads", "clock", "doubts", "values"
 ROWS_FUNCTION = "run_rows"
 _HEAD = f"""
 def {ROWS_FUNCTION}(
@@ -53,10 +52,12 @@ def {ROWS_FUNCTION}(
 def row_extras(plan: Plan) -> tuple[str, ...]:
     """Return what `run_rows` takes behind its other arguments for a plan, by name.
 
-    `clock` has, by instant, the columns of `dsl.grammar.CLOCK_COLUMNS`; `doubts` is 1 on rows that
-    are doubtful; `values` [row, place] is filled with what the step leaves for drivers.
+    `spreads` has the spread of each row, NaN without quotes; `clock`, by instant, the columns of
+    `dsl.grammar.CLOCK_COLUMNS`; `doubts` is 1 on rows that are doubtful; `values` [row, place] is
+    filled with what the step leaves for drivers.
     """
     is_taken = {
+        SPREADS: any(name in plan.needs for name in QUOTE_COLUMNS),
         CLOCK: any(name in plan.needs for name in CLOCK_COLUMNS),
         DOUBTS: DOUBT_COLUMN in plan.needs,
         VALUES: plan.values > 0,

@@ -67,6 +67,7 @@ class Rows:
                 for i in range(count)
             ]
         )
+        self.spreads = np.array([chance.choice((0.01, 0.002, np.nan)) for _ in range(count)])
         cut = chance.randint(1, count - 1)
         self.offsets = np.array([0, cut, cut, count], np.int64)
 
@@ -78,7 +79,8 @@ class Rows:
         for first, end in zip(self.offsets[:-1], self.offsets[1:], strict=True):
             module.init_state(state)
             for row in range(first, end):
-                extra = (int(self.sessions[row]),) if "session" in plan.needs else ()
+                extra = (float(self.spreads[row]),) if "spread" in plan.needs else ()
+                extra += (int(self.sessions[row]),) if "session" in plan.needs else ()
                 masks[row] = module.step(
                     state,
                     *(float(price) for price in self.prices[row]),
@@ -97,7 +99,7 @@ class Rows:
     def at_once(self, plan: Plan, module: Any) -> tuple[NDArray[Any], ...]:
         """Return the same of `run_rows`."""
         values = np.zeros((len(self.volume), plan.values))
-        extras = {"clock": self.clock, "values": values}
+        extras = {"spreads": self.spreads, "clock": self.clock, "values": values}
         masks, state = np.zeros(len(self.volume), np.int64), np.zeros(plan.state_size)
         module.run_rows(
             self.prices,
@@ -229,7 +231,9 @@ WORDS = """strategy("Words") {
       buy(2, type: "stop", stop: highest(high, 3))
     }
   }
-  surge_detection { when (close > high[1] and not auction) { execute_immediately({ size: 3 }) } }
+  surge_detection {
+    when (close > high[1] and spread < 0.5% and not auction) { execute_immediately({ size: 3 }) }
+  }
   exit.long {
     when (position.profit > 1% and close < calm or session.previous_close > position.highest) {
       sell("all", type: "limit", price: position.entry_price * 1.1)

@@ -339,6 +339,21 @@ def test_limit_orders_are_refused_with_their_place(kernels: Path) -> None:
         run(steps(100, 101), kernels, text=text)
 
 
+def test_spread_of_bars_with_quotes_is_that_of_their_end(kernels: Path) -> None:
+    """(ask - bid) / mid: wide, crossed and missing quotes hold entries back."""
+    text = RISE.replace("close > close[1]", "spread <= 2%")
+    quotes = [(99, 101), (99, 102), (101, 99), (None, None), (100, 100), (0, 1)]
+    rows = [
+        row | {"bid": bid, "ask": ask}
+        for row, (bid, ask) in zip(steps(100, 100, 100, 100, 100, 100), quotes, strict=True)
+    ]
+
+    result = run(rows, kernels, text=text)
+
+    assert result.facts.entries_fired == 2
+    assert any("3 of 6 bars have no quotes" in str(caution) for caution in result.cautions)
+
+
 def test_universe_of_the_text_decides_which_instruments_are_entered(kernels: Path) -> None:
     """Symbols that the universe leaves out have no bars; without any, the run says so."""
     only = RISE.replace("entry.long {", 'universe { symbols = "005930" } entry.long {', 1)
