@@ -49,6 +49,7 @@ class Rules(NamedTuple):
     cooldown_bars: int
     kelly: tuple[int, int, int, int]  # see `sizing.kelly_entry_share`
     guarded: int = 0  # mask of the rules that the guard has a say in
+    guard_constants: tuple[float, ...] = ()  # stand behind the facts
     rank: int = -1  # place in the values by which entries of one instant come
 
 

@@ -11,7 +11,7 @@ from jts_pipelines.backtest.bar_table import BarTable
 from jts_pipelines.backtest.columns import Bits, Costs, Desk, Flags, Floats, Ints, Rules
 from jts_pipelines.backtest.frames import day_runs
 from jts_pipelines.backtest.venues import VenueTerms
-from jts_trading.dsl.facts import SCALE_FACT
+from jts_trading.dsl.facts import FACTS_SIZE, SCALE_FACT
 
 # Masks that fit a byte are looked through eight rows at a time.
 _PACKED_ROWS = 8
@@ -74,7 +74,7 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
         book=book,
         sessions=_sessions(session_of, epochs),
         values=values,
-        facts=_facts(bars),
+        facts=_facts(bars, rules.guard_constants),
         agenda=np.full(max(count, 1), NEVER, np.int64),
         held=np.zeros(count, np.int64),
     )
@@ -122,8 +122,9 @@ def _book(bars: BarTable, costs: Costs, terms: VenueTerms) -> Ints:
     return book
 
 
-def _facts(bars: BarTable) -> Floats:
-    facts = np.zeros((len(bars.symbols), places.FACT_COLUMNS))
+def _facts(bars: BarTable, constants: tuple[float, ...]) -> Floats:
+    facts = np.zeros((len(bars.symbols), FACTS_SIZE + len(constants)))
+    facts[:, FACTS_SIZE:] = constants
     facts[:, SCALE_FACT] = [units.price_scale for units in bars.units]
     facts[:, places.FACTS_STEP] = [float(units.quantity_step) for units in bars.units]
     return facts

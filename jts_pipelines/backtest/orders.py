@@ -49,6 +49,7 @@ def order_rules(plan: Plan, settings: BacktestSettings) -> Rules:
         cooldown_ms=rules.cooldown_ms,
         cooldown_bars=rules.cooldown_bars,
         kelly=rules.kelly,
+        guard_constants=plan.guard_constants,
         rank=-1 if plan.rank is None else plan.rank,
         guarded=sum(1 << rule.bit for rule in plan.rules if rule.is_guarded),
     )

@@ -92,4 +92,3 @@ STEPS, LOTS, RATE_ABOVE, RATE_BELOW, HAS_LIMITS, NOTIONAL_MIN, PAIRS = 0, 1, 2, 
 
 # The facts of an instrument, see `strategy.facts`; behind them its smallest quantity.
 FACTS_STEP = 13
-FACT_COLUMNS = 14

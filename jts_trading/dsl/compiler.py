@@ -58,6 +58,7 @@ def compile_strategy(
     layout = _lay_out(program, live, file, len(exports))
     normalised = normalise(syntax)
     frames = program.frames.table
+    guard = emit_guard(program, Emitter(program.graph, exact, layout), live, exports)
     return Plan(
         name=program.name,
         file=file,
@@ -81,7 +82,8 @@ def compile_strategy(
         nodes=describe_nodes(program, live),
         values_slot=layout.values,
         values=len(exports),
-        guard=emit_guard(program, Emitter(program.graph, exact, layout), live, exports),
+        guard=guard.source,
+        guard_constants=guard.constants,
         currency=program.currency,
         universe=program.universe,
         rank=None if program.rank is None else exports.index(rank_export(program.rank)),

@@ -49,16 +49,28 @@ class Emitter:
         node = self.graph.nodes[number]
         if isinstance(node, g.Constant):
             held = self.exact[number]
-            return _constant(node.value.numerator if held.is_whole else node.value, node, factor)
-        return f"v{number}" if factor == 1 else f"v{number} * {_float(factor)}"
+            value = node.value.numerator if held.is_whole else node.value
+            return self.constant(value, node, factor)
+        return f"v{number}" if factor == 1 else f"v{number} * {self.literal(factor)}"
 
     def value(self, number: int) -> str:
         """Return the text of a number's value."""
         node = self.graph.nodes[number]
         if isinstance(node, g.Constant):
-            return _constant(node.value, node)
+            return self.constant(node.value, node)
         divisor = self.exact[number].divisor
-        return f"v{number}" if divisor == 1 else f"(v{number} / {_float(divisor)})"
+        return f"v{number}" if divisor == 1 else f"(v{number} / {self.literal(divisor)})"
+
+    def constant(self, value: Fraction | int, node: g.Constant, factor: int = 1) -> str:
+        """Return the text of a constant: an amount of currency is scaled to price units."""
+        text = self.literal(value * factor)
+        if node.power == 0 or value == 0:
+            return text
+        return f"({text} * scale)" if node.power == 1 else f"({text} * scale ** {node.power}.0)"
+
+    def literal(self, value: Fraction | int) -> str:
+        """Return the text of a number that is known in advance."""
+        return _float(value)
 
     def held(self, number: int) -> str:
         """Return the text of a node as it is held: the numerator of a number, or a truth."""
@@ -72,15 +84,8 @@ class Emitter:
         return f"v{number}"
 
 
-def _float(value: Fraction | int, factor: int = 1) -> str:
-    return repr(float(value * factor))
-
-
-def _constant(value: Fraction | int, node: g.Constant, factor: int = 1) -> str:
-    text = _float(value, factor)
-    if node.power == 0 or value == 0:
-        return text
-    return f"({text} * scale)" if node.power == 1 else f"({text} * scale ** {node.power}.0)"
+def _float(value: Fraction | int) -> str:
+    return repr(float(value))
 
 
 def _column(emit: Emitter, number: int, node: g.Column) -> list[str]:

@@ -42,5 +42,7 @@ FACTS = MappingProxyType(
         (PORTFOLIO, "day_profit"): FactWord(12, Kind.PERCENT),
     }
 )
-FACTS_SIZE = 1 + len(FACTS)
+# Behind them the smallest quantity, for whoever fills the row; then the constants of the guard.
+STEP_FACT = 1 + len(FACTS)
+FACTS_SIZE = STEP_FACT + 1
 FACT_ROOTS = (POSITION, PORTFOLIO)

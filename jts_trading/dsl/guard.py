@@ -8,12 +8,18 @@ that a backtest knows it for all bars in advance; what needs `position` or `port
 `values` are the numbers that the step left (see `exports`), `facts` those of the account (see
 `facts`). The guard takes out of the mask what the account does not allow and leaves the prices
 that depend on it in `values`. It keeps no state.
+
+Its constants stand behind the facts, not in its text: a sweep changes them without compiling the
+portfolio of a backtest again.
 """
+
+from dataclasses import dataclass, field
+from fractions import Fraction
 
 from jts_trading.dsl import graph as g
 from jts_trading.dsl.emit import Emitter, function_text, node_lines
 from jts_trading.dsl.exports import Export, late_nodes
-from jts_trading.dsl.facts import SCALE_FACT
+from jts_trading.dsl.facts import FACTS_SIZE, SCALE_FACT
 from jts_trading.dsl.program import Program
 from jts_trading.dsl.runtime import divide
 
@@ -42,13 +48,35 @@ def _joined(graph: g.Graph, truths: tuple[int, ...]) -> int:
     return truths[0] if len(truths) == 1 else graph.add(g.Combine(True, truths, g.BASE_FRAME))
 
 
+@dataclass(frozen=True, slots=True)
+class _Hoisting(Emitter):
+    """Writes numbers that are known in advance as places behind the facts."""
+
+    constants: list[float] = field(default_factory=list)
+
+    def literal(self, value: Fraction | int) -> str:
+        """Return the text of a number that is known in advance."""
+        # Equal ones have a place each: another value of a parameter changes no text.
+        self.constants.append(float(value))
+        return f"facts[{FACTS_SIZE + len(self.constants) - 1}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The source of a guard, empty where no rule asks for the account, and its constants."""
+
+    source: str = ""
+    constants: tuple[float, ...] = ()
+
+
 def emit_guard(
-    program: Program, emit: Emitter, live: frozenset[int], exports: tuple[Export, ...]
-) -> str:
-    """Return the source of a guard; empty where no rule asks for the account."""
+    program: Program, emitter: Emitter, live: frozenset[int], exports: tuple[Export, ...]
+) -> Guard:
+    """Return the guard of a program."""
     late = late_nodes(program.graph, live)
     if not late:
-        return ""
+        return Guard()
+    emit = _Hoisting(emitter.graph, emitter.exact, emitter.layout)
     body = [line for number in late for line in _late_lines(emit, number)]
     for checked in program.rules:
         if checked.guard is not None:
@@ -62,7 +90,8 @@ def emit_guard(
         if not export.is_early
     ]
     head = "def guard(fired, values, facts):"
-    return _source(head, [*_read_values(exports), *body, "return fired"])
+    source = _source(head, [*_read_values(exports), *body, "return fired"])
+    return Guard(source, tuple(emit.constants))
 
 
 def emit_account(

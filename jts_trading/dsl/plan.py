@@ -24,11 +24,11 @@ The step knows bars only. What a rule asks of the account is the guard's busines
 
 A driver calls it when it decides, for a bar on which the mask has a rule that it would follow. It
 hands over the mask, a copy of the `Plan.values` numbers that the step left in the state from slot
-`Plan.values_slot` on, and the facts of `dsl.facts` (`strategy.facts` fills them); what comes back
-is the mask that counts. Prices of limit and stop orders are in the values behind it: `Rule.limit`
-and `Rule.stop` say where, in price units, not rounded and NaN where unknown. Exits are judged
-before entries, each instrument with the facts of its turn. Without guard, nothing but `values` is
-needed, and that only for rules with prices.
+`Plan.values_slot` on, and the facts of `dsl.facts` (`strategy.facts` fills them) with
+`Plan.guard_constants` behind them; what comes back is the mask that counts. Prices of limit and
+stop orders are in the values behind it: `Rule.limit` and `Rule.stop` say where, in price units,
+not rounded and NaN where unknown. Exits are judged before entries, each instrument with the facts
+of its turn. Without guard, nothing but `values` is needed, and that only for rules with prices.
 """
 
 from collections.abc import Collection
@@ -188,6 +188,7 @@ class Plan:
     values_slot: int = 0
     values: int = 0
     guard: str = ""
+    guard_constants: tuple[float, ...] = ()
     currency: str = ""
     universe: Universe = Universe()
     rank: int | None = None

@@ -56,7 +56,9 @@ def facts_of(draft: Draft) -> Floats:
     instance, symbol, book, bar = draft.instance, draft.symbol, draft.book, draft.bar
     units, account = instance.units[symbol], instance.account
     held, step = account.holding(symbol), float(units.quantity_step)
-    facts = np.zeros(FACTS_SIZE)
+    constants = instance.program.plan.guard_constants
+    facts = np.zeros(FACTS_SIZE + len(constants))
+    facts[FACTS_SIZE:] = constants
     facts[FACT_PRICE_SCALE] = units.price_scale
     age_s = (bar.stamp_ms - book.held_from_ms) // 1000 if book.held_from_ms >= 0 else 0
     since = (book.peak, book.bars_held, age_s)

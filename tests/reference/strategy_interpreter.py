@@ -443,7 +443,8 @@ def run(
         mask = int(module["step"](state, *values, closed, *(begins[name] for name in extras)))
         if guard is not None:
             numbers = state[plan.values_slot : plan.values_slot + plan.values].copy()
-            mask = int(guard(mask, numbers, _row_of(facts[at])))
+            row = np.concatenate((_row_of(facts[at]), plan.guard_constants))
+            mask = int(guard(mask, numbers, row))
         fired.append(mask)
     assert lengths == sorted(set(frames.values()))[1:]
     return fired

@@ -134,8 +134,9 @@ def _warmed(program: Program) -> Program:
     if program.trace is not None and program.traced is not None:
         program.traced(row, *bar, np.zeros(program.trace.size))
     if program.account is not None and program.trace is not None:
-        values, facts = np.zeros(program.plan.values), np.zeros(FACTS_SIZE)
-        program.account(np.zeros(program.trace.size), values, facts)
+        values = np.zeros(program.plan.values)
+        program.account(np.zeros(program.trace.size), values, np.zeros(FACTS_SIZE))
     if program.guard is not None:
-        program.guard(0, np.zeros(program.plan.values), np.zeros(FACTS_SIZE))
+        facts = np.zeros(FACTS_SIZE + len(program.plan.guard_constants))
+        program.guard(0, np.zeros(program.plan.values), facts)
     return program

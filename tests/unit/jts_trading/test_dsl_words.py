@@ -116,9 +116,9 @@ FACT_VALUES = {
 }
 
 
-def facts(**changed: float) -> np.ndarray:
-    """Return a row of facts."""
-    row = np.full(FACTS_SIZE, math.nan)
+def facts(plan: Plan, **changed: float) -> np.ndarray:
+    """Return a row of facts with the constants of a guard behind them."""
+    row = np.concatenate((np.full(FACTS_SIZE, math.nan), plan.guard_constants))
     row[SCALE_FACT] = changed.pop("scale", 1.0)
     for (root, name), word in FACTS.items():
         row[word.place] = changed.get(f"{root}_{name}", FACT_VALUES[f"{root}.{name}"])
@@ -140,8 +140,9 @@ def test_fact_when_guarded_then_read_from_its_place(word: str) -> None:
     guard = space_of(plan.guard)["guard"]
 
     assert plan.rules[0].is_guarded
-    assert guard(1, np.zeros(plan.values), facts()) == 1
-    assert guard(1, np.zeros(plan.values), np.full(FACTS_SIZE, math.nan)) == 0
+    assert guard(1, np.zeros(plan.values), facts(plan)) == 1
+    nothing = np.full(FACTS_SIZE + len(plan.guard_constants), math.nan)
+    assert guard(1, np.zeros(plan.values), nothing) == 0
 
 
 def test_condition_when_mixed_then_split_at_its_and() -> None:
@@ -165,7 +166,7 @@ def test_condition_when_mixed_then_split_at_its_and() -> None:
     ):
         mask = space["step"](row, close, close, close, close, 1.0, 0)
         values = row[plan.values_slot : plan.values_slot + plan.values].copy()
-        masks.append((mask, guard(mask, values, facts(**changed))))
+        masks.append((mask, guard(mask, values, facts(plan, **changed))))
 
     assert masks == [(1, 0), (0, 0), (1, 1), (1, 1), (1, 0), (1, 0)]
 
@@ -180,7 +181,7 @@ def test_prices_when_they_need_the_account_then_the_guard_leaves_them() -> None:
     (rule,) = plan.rules
     values = np.array([0.0, 500.0])
 
-    assert space_of(plan.guard)["guard"](1, values, facts(scale=10.0)) == 1
+    assert space_of(plan.guard)["guard"](1, values, facts(plan, scale=10.0)) == 1
     assert (values[rule.limit], values[rule.stop]) == (1500.0, 500.0)
 
 
@@ -270,3 +271,17 @@ def test_notes_when_drivers_read_a_construct_in_their_own_way_then_said() -> Non
         "sources stay in the plan",
         "orders through kis",
     ]
+
+
+def test_guard_when_only_numbers_differ_then_its_text_is_the_same() -> None:
+    """A sweep over the numbers of a condition compiles one portfolio."""
+    text = "position.profit > {} and close < SMA({}) * {}"
+    plans = [
+        strategy(text.format(*numbers), "close()", side="exit.long")
+        for numbers in (("5%", 20, "1.5"), ("7%", 30, "2.5"))
+    ]
+
+    assert plans[0].guard == plans[1].guard
+    assert plans[0].guard_constants == (0.05,)
+    assert plans[1].guard_constants == (0.07,)
+    assert plans[0].digest != plans[1].digest
