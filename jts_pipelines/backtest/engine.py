@@ -5,6 +5,7 @@ plan, bars and settings give the same result and the same digests, in any proces
 """
 
 import hashlib
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from types import ModuleType
@@ -25,7 +26,7 @@ from jts_pipelines.backtest.market import cost_columns, ends_session, price_rule
 from jts_pipelines.backtest.orders import order_rules
 from jts_pipelines.backtest.prefix import Decided, check_prefix
 from jts_pipelines.backtest.reporting import Finished, Prepared, Progress, Watch
-from jts_pipelines.backtest.result import BacktestResult, require_conservation
+from jts_pipelines.backtest.result import BacktestResult, PrefixCheck, require_conservation
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.backtest.signals import fire_rules
 from jts_pipelines.backtest.venues import VenueTerms, units_of_venue
@@ -81,31 +82,78 @@ def run_backtest(
     watch.begin("compile")
     signals, portfolio = load_kernels(plan, cache_dir)
     compile_for(prepared, plan, signals, portfolio)
+    job = Job(plan, bars, settings, instruments, decide_from)
+    return run_prepared(job, prepared, (signals, portfolio), watch)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is run: see `run_backtest`; `program` is the batch form, where it is known already."""
+
+    plan: Plan
+    bars: pl.DataFrame
+    settings: BacktestSettings
+    instruments: pl.DataFrame | None = None
+    decide_from: date | None = None
+    program: str = ""
+
+    def fire(self, prepared: Prepared, signals: ModuleType) -> Bits:
+        """Return the mask of the rules that are obeyed on each bar."""
+        fired = fire(prepared, self.plan, signals)
+        if self.decide_from is not None:
+            _forget_before(fired, prepared.bars, self.decide_from)
+        return fired
+
+    def decide(self, frame: pl.DataFrame, kernels: tuple[ModuleType, ModuleType]) -> Decided:
+        """Return what is decided on other bars."""
+        cut = prepare(self.plan, frame, self.settings, self.instruments)
+        masks = self.fire(cut, kernels[0])
+        return _decided(cut, masks, simulate(kernels[1], desk_of(cut, self.settings, masks)))
+
+
+def run_prepared(
+    job: Job,
+    prepared: Prepared,
+    kernels: tuple[ModuleType, ModuleType],
+    watch: Watch,
+    *,
+    is_checked: bool = True,
+) -> BacktestResult:
+    """Run a job over columns that are laid out, with kernels that are compiled.
+
+    Args:
+        job: What is run.
+        prepared: Its columns.
+        kernels: See `load_kernels`.
+        watch: Begun.
+        is_checked: Look for look-ahead; a sweep does so once for trials that share a program.
+
+    Raises:
+        InputError, ConservationError: See `run_backtest`.
+    """
+    settings = job.settings
     watch.begin("signals")
-    fired = fire(prepared, plan, signals)
-    if decide_from is not None:
-        _forget_before(fired, prepared.bars, decide_from)
+    fired = job.fire(prepared, kernels[0])
     watch.begin("portfolio")
     desk = desk_of(prepared, settings, fired)
-    fills = simulate(portfolio, desk)
+    fills = simulate(kernels[1], desk)
     _require_exact(desk, settings.terms)
     require_conservation(desk, fills, settings.start_money)
     watch.begin("prefix")
-
-    def decide(frame: pl.DataFrame) -> Decided:
-        cut = prepare(plan, frame, settings, instruments)
-        masks = fire(cut, plan, signals)
-        if decide_from is not None:
-            _forget_before(masks, cut.bars, decide_from)
-        return _decided(cut, masks, simulate(portfolio, desk_of(cut, settings, masks)))
-
-    prefix = check_prefix(decide, bars, lambda: _decided(prepared, fired, fills), prepared.digest)
+    prefix = PrefixCheck((), 0, 0)
+    if is_checked:
+        prefix = check_prefix(
+            lambda frame: job.decide(frame, kernels),
+            job.bars,
+            lambda: _decided(prepared, fired, fills),
+            prepared.digest,
+        )
     watch.begin("report")
-    outside = _outside(portfolio, desk)
-    digests = code_digest(plan), engine_digest()
-    return Finished(plan, prepared, settings, desk, fills, fired, outside, digests, prefix).result(
-        bars, watch
-    )
+    outside = _outside(kernels[1], desk)
+    digests = code_digest(job.plan, job.program), engine_digest()
+    return Finished(
+        job.plan, prepared, settings, desk, fills, fired, outside, digests, prefix
+    ).result(job.bars, watch)
 
 
 def _forget_before(fired: Bits, bars: BarTable, day: date) -> None:
@@ -196,17 +244,25 @@ def prepare(
 
 def load_kernels(plan: Plan, cache_dir: Path) -> tuple[ModuleType, ModuleType]:
     """Return the compiled modules of the pass over rules and of the portfolio."""
-    return (
-        load(lower_plan(plan), cache_dir, allocates=False),
-        load(
-            portfolio_text(plan.guard, is_ranked=plan.rank is not None), cache_dir, allocates=False
-        ),
-    )
+    signals = load(lower_plan(plan), cache_dir, allocates=False)
+    return signals, load_portfolio(plan, cache_dir)
 
 
-def code_digest(plan: Plan) -> str:
-    """Return what identifies a strategy as a program: text, parameters, its compiled form."""
-    parts = (plan.digest, kernel_digest(lower_plan(plan), allocates=False), plan.guard)
+def load_portfolio(plan: Plan, cache_dir: Path) -> ModuleType:
+    """Return the compiled module of the portfolio that a plan needs."""
+    text = portfolio_text(plan.guard, is_ranked=plan.rank is not None)
+    return load(text, cache_dir, allocates=False)
+
+
+def code_digest(plan: Plan, program: str = "") -> str:
+    """Return what identifies a strategy as a program: text, parameters, its compiled form.
+
+    Args:
+        plan: Of the strategy.
+        program: Its batch form, where it is known already.
+    """
+    text = program or lower_plan(plan)
+    parts = (plan.digest, kernel_digest(text, allocates=False), plan.guard)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

@@ -15,12 +15,13 @@ import polars as pl
 
 from jts_pipelines.backtest.columns import Floats
 from jts_pipelines.backtest.loading import BacktestRequest, Loaded
+from jts_pipelines.backtest.many import run_many
 from jts_pipelines.backtest.request import compiled, run_id, run_loaded
 from jts_pipelines.backtest.result import BacktestResult, Metric
 from jts_trading.domain.sessions import calendar_for
 from jts_trading.dsl.errors import StrategyError
+from jts_trading.dsl.plan import Plan
 from jts_trading.indicators.catalog import NATIVE, Catalog
-from storage.errors import InputError
 
 Params = Mapping[str, str]
 
@@ -86,16 +87,32 @@ class Bench:
     catalog: Catalog = field(default=NATIVE)
 
     def run_all(self, sets: Sequence[Params]) -> Iterator[Outcome]:
-        """Run parameter sets one after another.
+        """Run parameter sets over the same columns, in their order.
 
         Raises:
             ConservationError: A result does not add up.
         """
-        for params in sets:
-            try:
-                yield outcome_of(params, self.run(params))
-            except (StrategyError, InputError) as error:
-                yield Outcome(params, {}, (), np.empty(0), refusal=str(error).partition("\n")[0])
+        plans: list[Plan | StrategyError] = [self._compiled(params) for params in sets]
+        results = run_many(
+            [plan for plan in plans if isinstance(plan, Plan)],
+            self.loaded.bars,
+            self.request.settings,
+            cache_dir=self.cache_dir,
+            instruments=self.instruments,
+        )
+        for params, plan in zip(sets, plans, strict=True):
+            found = next(results) if isinstance(plan, Plan) else plan
+            if isinstance(found, BacktestResult):
+                yield outcome_of(params, found)
+            else:
+                refusal = str(found).partition("\n")[0]
+                yield Outcome(params, {}, (), np.empty(0), refusal=refusal)
+
+    def _compiled(self, params: Params) -> "Plan | StrategyError":
+        try:
+            return compiled(self.request, self.catalog, params)
+        except StrategyError as error:
+            return error
 
     def run(self, params: Params) -> BacktestResult:
         """Run one parameter set over all bars.
