@@ -1,6 +1,7 @@
 """From what engines said to the lines of a benchmark.
 
-A line has `bench, case, engine, rows, seconds, rate, peak_rss_mb, ratio_to_jts, agrees`. The ratio
+A line has `bench, case, engine, rows, seconds, rate, peak_rss_mb, ratio_to_jts, agrees`, or an
+`error` where an engine could not be installed or failed. The ratio
 is how many times as long as JTS an engine takes (of memory: how many times as much it holds).
 Results agree when there are as many fills and the gain differs by less than a won per fill: peers
 do not round commissions down.
@@ -27,6 +28,8 @@ def lines_of(bench: str, case: Case, measured: list[Measured]) -> list[Line]:
 
 
 def _line(bench: str, row: str, each: Measured, ours: Measured | None) -> Line | None:
+    if "error" in each.figures:
+        return {"bench": bench, "case": row, "engine": each.engine, "error": each.figures["error"]}
     figure = _figure(row, each)
     if figure is None:
         return None

@@ -37,14 +37,14 @@ class Engine:
     Attributes:
         name: As it is printed: `jts`, `kernel`, `vectorbt-rust`, ...
         script: Below `benchmarks/engines`.
-        arguments: What follows the case, the file and the number of repeats.
-        is_peer: It runs in the peers' environment, which knows nothing of JTS.
+        arguments: What follows the case, the file, the number of repeats and the cache.
+        environment: Of `benchmarks/requirements.txt`; empty for the interpreter of JTS.
     """
 
     name: str
     script: str
     arguments: tuple[str, ...] = ()
-    is_peer: bool = False
+    environment: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +65,55 @@ class Case:
 
 
 JTS = Engine("jts", "jts.py")
-KERNEL = Engine("kernel", "kernel.py", ("1",), is_peer=True)
-KERNEL_TWO = Engine("kernel-2-threads", "kernel.py", ("2",), is_peer=True)
-VECTORBT_RUST = Engine("vectorbt-rust", "vectorbt_engine.py", ("rust",), is_peer=True)
-VECTORBT = Engine("vectorbt", "vectorbt_engine.py", ("numba",), is_peer=True)
+KERNEL = Engine("kernel", "kernel.py", ("1",))
+KERNEL_TWO = Engine("kernel-2-threads", "kernel.py", ("2",))
+VECTORBT_RUST = Engine("vectorbt-rust", "vectorbt_engine.py", ("rust",), "vectorbt")
+VECTORBT = Engine("vectorbt", "vectorbt_engine.py", ("numba",), "vectorbt")
+BACKTESTING = Engine("backtesting", "backtesting_engine.py", (), "backtesting")
+BACKTRADER = Engine("backtrader", "backtrader_engine.py", (), "backtrader")
+NAUTILUS = Engine("nautilus", "nautilus_engine.py", (), "nautilus")
+_WIDE = Market(1_800, 7_800)
 
 BENCHES: dict[str, tuple[Case, ...]] = {
     "backtest": (
         Case(
             "sma",
-            Market(1_800, 7_800),
+            _WIDE,
             (JTS, KERNEL, KERNEL_TWO, VECTORBT_RUST, VECTORBT),
             ("sma-1800x7800", "sma-1800x7800-load", "memory"),
+        ),
+        # Engines that take minutes for a million bars.
+        Case("sma-small", Market(20, 7_800), (JTS, BACKTESTING, BACKTRADER), ("sma-20x7800",)),
+        Case(
+            "multi",
+            Market(1, 1_000_000, first=date(2010, 1, 4)),
+            (JTS, KERNEL, VECTORBT),
+            ("multi-1m",),
+        ),
+        Case("portfolio", _WIDE, (JTS, KERNEL, VECTORBT), ("portfolio",)),
+    ),
+    "sweep": (
+        Case(
+            "sweep",
+            Market(1, 250_000, first=date(2015, 1, 5)),
+            (Engine("jts", "jts_sweep.py"), KERNEL, KERNEL_TWO, VECTORBT_RUST, VECTORBT),
+            ("sweep-400x250k",),
+        ),
+    ),
+    "live-step": (
+        Case("live-step", None, (Engine("jts", "live_step.py", ("1800",)),), ("live-step",)),
+        Case("live-step", None, (Engine("jts", "live_step.py", ("500",)),), ("live-step-500",)),
+    ),
+    "events": (
+        Case(
+            "events",
+            None,
+            (
+                Engine("jts", "jts_events.py", ("64",)),
+                Engine("jts-single", "jts_events.py", ("1",)),
+                NAUTILUS,
+            ),
+            ("events",),
         ),
     ),
     "compile": tuple(

@@ -4,12 +4,12 @@ import json
 import os
 import subprocess
 import sys
-import venv
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jts_pipelines.bench.environments import python_of
 from jts_pipelines.bench.rows import ENGINES, SCRIPTS, Case, Engine, Market
 from storage.errors import InputError
 
@@ -35,19 +35,18 @@ class Bench:
     """Where a bench works.
 
     Attributes:
-        folder: Generated inputs and compiled code; made if it does not exist.
-        peers: An interpreter that has `benchmarks/requirements.txt`.
+        folder: Generated inputs, compiled code and the peers' environments; made if it does not
+            exist.
         repeats: Runs after a first one that does not count.
         say: Told what happens.
     """
 
     folder: Path
-    peers: Path
     repeats: int
     say: Say
 
     def run(self, case: Case, only: frozenset[str]) -> list[Measured]:
-        """Run the engines of a case; those that fail are told and left out.
+        """Run the engines of a case, one after another; one that fails has its error.
 
         Raises:
             InputError: A market cannot be written.
@@ -55,31 +54,33 @@ class Bench:
         path = self._market(case.market) if case.market else Path(os.devnull)
         found = []
         for engine in case.engines:
-            if only and engine.name not in only:
-                continue
-            self.say(f"{case.name}: {engine.name}")
-            figures = self._figures(case, engine, path)
-            if figures is not None:
-                found.append(Measured(engine.name, figures))
+            if not only or engine.name in only:
+                self.say(f"{case.name}: {engine.name}")
+                found.append(Measured(engine.name, self._figures(case, engine, path)))
         return found
 
-    def _figures(self, case: Case, engine: Engine, path: Path) -> dict[str, Any] | None:
-        python = self.peers if engine.is_peer else Path(sys.executable)
-        cache = () if engine.is_peer else (str(self.folder / "kernels"),)
-        words = [case.name, str(path), str(self.repeats), *cache, *engine.arguments]
+    def _figures(self, case: Case, engine: Engine, path: Path) -> dict[str, Any]:
+        try:
+            python = self._python(engine)
+        except (InputError, OSError) as error:
+            return {"error": str(error)}
+        words = [case.name, str(path), str(self.repeats), str(self.folder / "kernels")]
         done = subprocess.run(
-            [str(python), str(ENGINES / engine.script), *words],
+            [str(python), str(ENGINES / engine.script), *words, *engine.arguments],
             capture_output=True,
             text=True,
             timeout=_LONGEST_S,
             check=False,
         )
         if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            self.say(f"{case.name}: {engine.name} failed: {last}")
-            return None
+            return {"error": (done.stderr.strip().splitlines() or ["no message"])[-1]}
         figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return figures
+
+    def _python(self, engine: Engine) -> Path:
+        if not engine.environment:
+            return Path(sys.executable)
+        return python_of(engine.environment, self.folder / "peers", self.say)
 
     def _market(self, market: Market) -> Path:
         path = self.folder / market.file
@@ -102,29 +103,3 @@ class Bench:
                 raise InputError(f"{path.name} cannot be written: {done.stderr.strip()[-300:]}")
             unfinished.replace(path)
         return path
-
-
-def peers_python(folder: Path, say: Say) -> Path:
-    """Return the interpreter of the peers' environment, which is made when it is not there.
-
-    Raises:
-        InputError: The peers cannot be installed.
-    """
-    python = folder / "bin" / "python"
-    marker = folder / ".complete"
-    wanted = (SCRIPTS / "requirements.txt").read_text(encoding="utf-8")
-    if marker.is_file() and marker.read_text(encoding="utf-8") == wanted:
-        return python
-    say(f"installing the peers into {folder}")
-    venv.create(folder, with_pip=True, clear=True)
-    done = subprocess.run(
-        [str(python), "-m", "pip", "install", "-q", "-r", str(SCRIPTS / "requirements.txt")],
-        capture_output=True,
-        text=True,
-        timeout=_LONGEST_S,
-        check=False,
-    )
-    if done.returncode:
-        raise InputError(f"the peers cannot be installed: {done.stderr.strip()[-300:]}")
-    marker.write_text(wanted, encoding="utf-8")
-    return python

@@ -1,47 +1,34 @@
 """`jts bench`: JTS beside its peers, on the same generated input, in one run."""
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from jts_trading.telemetry import console
 
-_ACCEPTED = ("backtest", "compile")
+_ACCEPTED = ("backtest", "sweep", "live-step", "events", "compile")
 
 
 @click.command()
 @click.argument("bench", type=click.Choice(_ACCEPTED), metavar="|".join(_ACCEPTED))
 @click.option("--repeats", default=5, show_default=True, help="Runs that count; their median.")
 @click.option("--only", multiple=True, metavar="ENGINE", help="Run these engines only.")
-@click.option(
-    "--peers",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="An interpreter that has benchmarks/requirements.txt; else one is made.",
-)
 @console.json_option
-def bench(
-    bench: str, *, repeats: int, only: tuple[str, ...], peers: Path | None, as_json: bool
-) -> None:
-    """Run one of the benchmarks and print what each engine took, held and found."""
+def bench(bench: str, *, repeats: int, only: tuple[str, ...], as_json: bool) -> None:
+    """Run one of the benchmarks and print what each engine took, held and found.
+
+    Peers are installed when they are first needed; one that cannot be has a line with its error.
+    """
     from jts_pipelines.bench.report import lines_of
     from jts_pipelines.bench.rows import BENCHES
-    from jts_pipelines.bench.running import Bench, peers_python
+    from jts_pipelines.bench.running import Bench
     from jts_trading.config.settings import load_settings
 
     if not 1 <= repeats <= 1_000:
         raise console.CommandError("--repeats: accepted are 1 to 1,000", console.BAD_USAGE)
     folder = load_settings().instance.root / "cache" / "bench"
-    cases = BENCHES[bench]
-    needs_peers = any(
-        engine.is_peer and (not only or engine.name in only)
-        for case in cases
-        for engine in case.engines
-    )
-    if peers is None:
-        peers = peers_python(folder / "peers", _say) if needs_peers else folder / "none"
-    runner = Bench(folder=folder, peers=peers, repeats=repeats, say=_say)
-    for case in cases:
+    runner = Bench(folder=folder, repeats=repeats, say=_say)
+    for case in BENCHES[bench]:
         lines = lines_of(bench, case, runner.run(case, frozenset(only)))
         if as_json:
             for line in lines:
@@ -57,7 +44,9 @@ def _say(text: str) -> None:
 def _table(lines: list[dict[str, Any]]) -> str:
     head = f"{'case':22}{'engine':18}{'seconds':>10}{'rows/s':>14}{'MB':>8}{'x jts':>8}  agrees"
     rows = [
-        f"{line['case']:22}{line['engine']:18}{_number(line['seconds'], '.4f'):>10}"
+        f"{line['case']:22}{line['engine']:18}{line['error']}"
+        if "error" in line
+        else f"{line['case']:22}{line['engine']:18}{_number(line['seconds'], '.4f'):>10}"
         f"{_number(line['rate'], ',.0f'):>14}{_number(line['peak_rss_mb'], ',.0f'):>8}"
         f"{_number(line['ratio_to_jts'], '.2f'):>8}  {_answer(line['agrees'])}"
         for line in lines
