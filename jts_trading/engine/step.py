@@ -15,6 +15,7 @@ from typing import assert_never
 from jts_trading.domain.instruments import InstrumentError
 from jts_trading.domain.orders import OrderSide
 from jts_trading.domain.ticks import TradeTick
+from jts_trading.engine.adding import add_trades
 from jts_trading.engine.bars import Bar, BarBuilder, Cause, ClosedBy, Trade
 from jts_trading.engine.decide import judge, mark, roll_day
 from jts_trading.engine.evaluate import bar_effect, evaluate
@@ -70,25 +71,32 @@ def _take_ticks(state: EngineState, event: TicksArrived, now_ns: int) -> list[Ef
     effects: list[Effect] = []
     state.is_past = event.is_past
     place = state.feeds.setdefault(entry.feed, FeedPlace())
-    for at in range(_skip(place, event), len(entry.ticks)):
-        tick, number = entry.ticks[at], entry.first_tick + at
-        place.last_tick = number
-        state.counts.ticks += 1
-        state.newest_ns = max(state.newest_ns, tick.ts_recv_ns)
-        if tick.ts_recv_ns >= state.next_due_ns:
-            effects += _close_due(state, tick.ts_recv_ns, now_ns)
-        if not isinstance(tick, TradeTick):
-            continue
-        desk = state.desks.get((tick.instrument_id, tick.venue))
-        if desk is None:
-            continue
-        frame = entry.first_frame + entry.frames[at]
-        cause = Cause(entry.feed, number, frame, event.message_id, tick.ts_recv_ns)
-        effects += _trade(state, desk, tick, cause, now_ns)
+    at = _skip(place, event)
+    while (at := add_trades(state, event, at)) < len(entry.ticks):
+        effects += _take_tick(state, event, at, now_ns)
+        at += 1
+    place.last_tick = max(place.last_tick, entry.first_tick + len(entry.ticks) - 1)
     state.is_past = False
     if state.waiting and not event.is_past:
         effects += give_wanted(state, now_ns)
     return effects
+
+
+def _take_tick(state: EngineState, event: TicksArrived, at: int, now_ns: int) -> list[Effect]:
+    """Take in a tick from which something may follow."""
+    entry = event.ticks
+    tick, number = entry.ticks[at], entry.first_tick + at
+    state.counts.ticks += 1
+    state.newest_ns = max(state.newest_ns, tick.ts_recv_ns)
+    effects: list[Effect] = []
+    if tick.ts_recv_ns >= state.next_due_ns:
+        effects += _close_due(state, tick.ts_recv_ns, now_ns)
+    desk = state.desks.get((tick.instrument_id, tick.venue))
+    if desk is None or not isinstance(tick, TradeTick):
+        return effects
+    frame = entry.first_frame + entry.frames[at]
+    cause = Cause(entry.feed, number, frame, event.message_id, tick.ts_recv_ns)
+    return effects + _trade(state, desk, tick, cause, now_ns)
 
 
 def _skip(place: FeedPlace, event: TicksArrived) -> int:
