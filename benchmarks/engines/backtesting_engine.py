@@ -1,4 +1,4 @@
-"""Runs backtesting.py, one instrument after another: python backtesting_engine.py CASE FILE REPEATS."""
+"""Runs backtesting.py, one instrument a run: python backtesting_engine.py CASE FILE REPEATS."""
 
 import sys
 import time

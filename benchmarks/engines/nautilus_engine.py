@@ -1,4 +1,4 @@
-"""Runs nautilus_trader on the trades of the events case: python nautilus_engine.py CASE FILE REPEATS.
+"""Runs nautilus_trader on the trades of the events: python nautilus_engine.py CASE FILE REPEATS.
 
 A strategy builds minute bars of each instrument from the trades, keeps two means of their closes
 and decides on their crossing, as JTS does. What is timed is the run of its engine.

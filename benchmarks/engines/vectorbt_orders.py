@@ -15,7 +15,7 @@ FEE = 0.0005
 
 
 @njit
-def _multi_nb(c, open_, close, histogram, strength, floor, held):  # noqa: ANN001, ANN202
+def _multi_nb(c, open_, close, histogram, strength, floor, held):
     """Fill what the last close decided, and decide on this one. `held`: wanted, peak."""
     row, size = c.i, held[0]
     held[0] = 0.0
@@ -54,7 +54,7 @@ def run_multi(bars: dict[str, np.ndarray], cash: float) -> Outcome:
 
 
 @njit
-def _decide_nb(c, close, crossed, wanted, entry, peak, taken):  # noqa: ANN001, ANN202
+def _decide_nb(c, close, crossed, wanted, entry, peak, taken):
     """Decide on the closes of an instant, exits before entries, once all have filled."""
     row, count = c.i, close.shape[1]
     cash, value = c.last_cash[0], 0.0
@@ -83,7 +83,7 @@ def _decide_nb(c, close, crossed, wanted, entry, peak, taken):  # noqa: ANN001, 
 
 
 @njit
-def _fill_nb(c, open_, wanted):  # noqa: ANN001, ANN202 - compiled
+def _fill_nb(c, open_, wanted):
     size = wanted[c.col]
     if size == 0.0:
         return NoOrder

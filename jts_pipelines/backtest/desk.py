@@ -59,6 +59,8 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
     book = _book(bars, costs, terms)
     account[places.HIGHEST_CLOSE] = _highest_close(bars, book[:, places.UNIT])
     count = len(bars.symbols)
+    is_packed = fired.dtype == np.uint8
+    packed, sizes = pack_rules(rules, costs.commission_unit, is_packed=is_packed)
     present, counts = day_runs(bars.days)
     session_of = np.repeat(np.searchsorted(days, present), counts)
     return Desk(
@@ -66,8 +68,8 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
         moments=bars.moments,
         times=np.stack((bars.times, session_of, ends), axis=1),
         fired=fired.view(np.int64),
-        rules=_rules(rules, costs.commission_unit, is_packed=fired.dtype == np.uint8),
-        sizes=np.stack((rules.kind, rules.amount), axis=1),
+        rules=packed,
+        sizes=sizes,
         costs=np.stack((costs.commission_nano, costs.stt_ppm, costs.rst_ppm), axis=2),
         ladders=ladders,
         account=account,
@@ -139,7 +141,14 @@ def _sessions(session_of: Ints, epochs: Ints) -> Ints:
     return sessions
 
 
-def _rules(rules: Rules, commission_unit: int, *, is_packed: bool) -> Ints:
+def pack_rules(rules: Rules, commission_unit: int, *, is_packed: bool) -> tuple[Ints, Ints]:
+    """Return rules and sizes as a desk has them.
+
+    Args:
+        rules: Orders and risk block.
+        commission_unit: Commissions are floored to it.
+        is_packed: Masks of eight rows share a word.
+    """
     found = np.empty(places.RULE_COLUMNS, np.int64)
     found[places.ENTRIES] = rules.entries
     found[places.EXITS] = rules.exits
@@ -156,4 +165,4 @@ def _rules(rules: Rules, commission_unit: int, *, is_packed: bool) -> Ints:
     found[places.IS_PACKED] = is_packed
     found[places.GUARDED] = rules.guarded
     found[places.RANK] = rules.rank
-    return found
+    return found, np.stack((rules.kind, rules.amount), axis=1)
