@@ -136,6 +136,40 @@ def fmt(file: Path, *, only_check: bool) -> None:
         click.echo(f"{file}: formatted")
 
 
+@strategy.command()
+@file_argument
+@console.json_option
+def release(file: Path, *, as_json: bool) -> None:
+    """Make a strategy text a candidate for a release.
+
+    FILE is checked for live trading and copied into the folder of candidates of the home, where
+    Dagster finds it: backtest and walk-forward then decide whether it is released.
+    """
+    from jts_pipelines.defs.research import gate
+    from jts_trading.config.settings import load_settings
+    from jts_trading.dsl.errors import StrategyError
+    from jts_trading.strategy.live import require_tradable
+
+    try:
+        plan = read_plan(file, ())
+        require_tradable(plan)
+    except StrategyError as error:
+        show_refusal(error, as_json=as_json)
+        raise
+    folder = load_settings().instance.root / gate.CANDIDATES
+    candidate = gate.candidate_of(file)
+    path = folder / f"{candidate.key.partition('@')[0]}.jts"
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(candidate.text, encoding="utf-8")
+    unfinished.replace(path)
+    if as_json:
+        document = {"candidate": candidate.key, "strategy": plan.name, "path": str(path)}
+        console.emit(document, as_json=True)
+        return
+    click.echo(f"{file}: candidate {candidate.key}; its evidence decides, see docs/research.md")
+
+
 _STDIN = "<stdin>"
 
 

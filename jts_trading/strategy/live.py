@@ -43,6 +43,15 @@ def require_live(plan: Plan, *, broker: str, currency: str) -> None:
             )
 
 
+def require_tradable(plan: Plan) -> None:
+    """Check that a strategy could be traded live, whoever the broker is.
+
+    Raises:
+        NeedsError, StrategyError: See `require_live`.
+    """
+    require_live(plan, broker=PAPER, currency=plan.currency or "KRW")
+
+
 def plan_notes(plan: Plan) -> tuple[str, ...]:
     """Return what a strategy says that drivers read in their own way, one sentence each."""
     found = []
@@ -62,7 +71,7 @@ def plan_notes(plan: Plan) -> tuple[str, ...]:
 def live_refusal(plan: Plan) -> str:
     """Return why a strategy could not be traded live, whoever the broker is; empty if it could."""
     try:
-        require_live(plan, broker=PAPER, currency=plan.currency or "KRW")
+        require_tradable(plan)
     except StrategyError as error:
         return str(error)
     return ""

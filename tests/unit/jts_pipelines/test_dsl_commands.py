@@ -126,3 +126,21 @@ def test_fmt_when_called_then_file_is_laid_out(tmp_path: Path) -> None:
     assert call("fmt", str(path), "--check").exit_code == 0
     assert call("fmt", str(path)).stdout.endswith(": unchanged\n")
     assert isinstance(call("fmt", "-", text="strategy").exception, StrategyError)
+
+
+def test_release_when_called_then_the_text_waits_for_its_evidence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What live trading can do becomes a candidate; what it cannot is refused."""
+    monkeypatch.setenv("JTS_HOME", str(tmp_path / "home"))
+    path = tmp_path / "my strategy.jts"
+    text = 'strategy("T") { entry.long { when (close > 1) { buy(1) } } }'
+    path.write_text(text)
+
+    told = json.loads(call("release", str(path), "--json").stdout)
+
+    assert told["candidate"].startswith("my-strategy@")
+    assert (tmp_path / "home" / "strategies" / "my-strategy.jts").read_text() == text
+    assert "its evidence decides" in call("release", str(path)).stdout
+    path.write_text(text.replace("close > 1", "spread < 1%"))
+    assert isinstance(call("release", str(path)).exception, StrategyError)
