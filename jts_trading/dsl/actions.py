@@ -181,7 +181,8 @@ def _check_prices(
 
 def _price(resolver: Resolver, node: s.Expression) -> int:
     value = resolver.number(node, 0)
-    is_price = value.power == 1 if isinstance(value, Series) else value.kind is Kind.NUMBER
+    amounts = (Kind.NUMBER, Kind.MONEY)
+    is_price = value.power == 1 if isinstance(value, Series) else value.kind in amounts
     if not is_price:
         raise resolver.refuse(f"expected a price, found {describe(value)}", node.at)
     return resolver.node_of(value, 1)

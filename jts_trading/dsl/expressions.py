@@ -17,6 +17,7 @@ from jts_trading.dsl.syntax import (
     Negative,
     Record,
     Reference,
+    Selected,
     Text,
     Truth,
 )
@@ -162,7 +163,11 @@ def _named(cursor: Cursor, token: Token) -> Expression:
         return reference
     if len(reference.parts) > 1:
         raise cursor.unexpected('no "(": a dotted name is not called')
-    return Call(reference.at, token.text, parse_arguments(cursor))
+    call = Call(reference.at, token.text, parse_arguments(cursor))
+    if not cursor.take_sign("."):
+        return call
+    field = cursor.expect_name("an output after the dot")
+    return Selected(cursor.count_node(field.at), call, field.text)
 
 
 def parse_reference(cursor: Cursor) -> Reference:

@@ -24,7 +24,8 @@
                      | [ "not" ] "between" "[" sum "," sum "]" ]
     sum        = product { ( "+" | "-" ) product }     product = unary { ( "*" | "/" ) unary }
     unary      = [ "-" | "+" ] postfix                 postfix = primary [ "[" sum "]" ]
-    primary    = literal | "true" | "false" | "(" expression ")" | reference [ "(" arguments ")" ]
+    primary    = literal | "true" | "false" | "(" expression ")" | reference
+               | name "(" arguments ")" [ "." name ]
     reference  = name { "." name }
     literal    = number | number "%" | number unit | number currency | hh:mm[:ss]
                | text of one of these

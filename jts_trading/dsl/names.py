@@ -77,6 +77,8 @@ class Scope:
             if later[0].frame and self.frames.numbers.get(later[0].frame, frame) != frame:
                 return f'"{name}" belongs to {later[0].frame}', f"write {later[0].frame}.{name}"
             return f'"{name}" is used before line {line} defines it', "move its definition up"
+        if self.catalog.find(name) is not None or name.lower() in FUNCTION_WORDS:
+            return f'"{name}" is called', f"write {name}(...), see docs/indicators.md"
         return f'unknown name "{name}"', nearest(name, self.known(frame))
 
 

@@ -202,6 +202,7 @@ _PRINTERS: dict[type, Callable[[Any], str]] = {
     s.Truth: lambda n: str(Word.TRUE if n.value else Word.FALSE),
     s.Reference: lambda n: ".".join(n.parts),
     s.Call: lambda n: f"{n.name}({_arguments(n.arguments)})",
+    s.Selected: lambda n: f"{expression_text(n.operand)}.{n.name}",
     s.History: lambda n: f"{_tight(n.operand)}[{expression_text(n.bars)}]",
     s.Negative: lambda n: f"-{_tight(n.operand)}",
     s.Chain: _chain,

@@ -101,7 +101,8 @@ def _block(cursor: Cursor, parts: _Parts) -> None:
         cursor.take()
         parts.ranks.append(parse_expression(cursor))
         return
-    token = cursor.expect_name("a block: " + ", ".join(Block))
+    demands = f"{Word.REQUIRE} {Word.QUALITY}, {Word.RANK} {Word.BY}"
+    token = cursor.expect_name(f"a block: {', '.join(Block)}, {demands}")
     name = token.text.lower()
     if cursor.take_sign("."):
         name += "." + cursor.expect_name("what the block is for").text.lower()

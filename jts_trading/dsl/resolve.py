@@ -215,6 +215,11 @@ def _output(resolver: Resolver, found: Bound, name: str, field: str, at: int) ->
     return output_of(resolver, found, field, at)
 
 
+def _selected(resolver: Resolver, node: s.Selected, frame: int) -> Bound:
+    found = resolver.bound(node.operand, frame)
+    return _output(resolver, found, node.operand.name, node.name, node.at)
+
+
 def _history(resolver: Resolver, node: s.History, frame: int) -> Bound:
     operand = resolver.number(node.operand, frame)
     bars = resolver.value(node.bars, frame)
@@ -335,6 +340,7 @@ _RULES: dict[type, Callable[[Resolver, Any, int], Bound]] = {
     s.Truth: _truth,
     s.Reference: _reference,
     s.Call: _call,
+    s.Selected: _selected,
     s.History: _history,
     s.Negative: _negative,
     s.Chain: _chain,

@@ -63,6 +63,15 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Selected:
+    """One output of a call."""
+
+    at: int
+    operand: Call
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """Named values in braces."""
 
@@ -149,6 +158,7 @@ Expression = (
     | Truth
     | Reference
     | Call
+    | Selected
     | History
     | Negative
     | Chain

@@ -130,6 +130,6 @@ def _tree(resolver: Resolver, expression: s.Expression | s.Record) -> TraceNode:
 
 def _parts(resolver: Resolver, expression: s.Expression | s.Record) -> tuple[TraceNode, ...]:
     # What a call is made of was computed on earlier bars; its value says everything.
-    if isinstance(expression, s.Call | s.Reference | s.History | s.Record):
+    if isinstance(expression, s.Call | s.Selected | s.Reference | s.History | s.Record):
         return ()
     return tuple(_tree(resolver, part) for part in children(expression))

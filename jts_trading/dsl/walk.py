@@ -16,6 +16,7 @@ from jts_trading.dsl.syntax import (
     Negative,
     Record,
     Reference,
+    Selected,
     Text,
     Truth,
 )
@@ -30,6 +31,8 @@ def children(  # noqa: PLR0911 - one return per kind of node
             return ()
         case Call(arguments=arguments) | Record(entries=arguments):
             return tuple(argument.value for argument in arguments)
+        case Selected(operand=call):
+            return (call,)
         case History(operand=operand, bars=bars):
             return (operand, bars)
         case Negative(operand=operand) | Negation(operand=operand):

@@ -237,6 +237,7 @@ MARKET_WORDS = (
     "since(P crosses above P) == N",
     "rank(P, N) > 40%",
     "change(P, N) > 0",
+    "MACD(fast: 2, slow: 4, signal: N).histogram > 0",
     "highest(P, N) > P * 1.01",
     "lowest(low, N) >= low[N]",
     "close > session.open + N",

@@ -150,7 +150,7 @@ class Interpreter:
             self.memo[key] = self._at(node, frame, i)
         return self.memo[key]
 
-    def _at(  # noqa: PLR0911 - one return per kind
+    def _at(  # noqa: C901, PLR0911 - one return per kind
         self, node: s.Expression, frame: int, i: int
     ) -> object:
         match node:
@@ -165,6 +165,9 @@ class Interpreter:
                 return self._reference(parts, frame, i)
             case s.Call():
                 return self._call(node, frame, i)
+            case s.Selected(operand=call, name=name):
+                found = self._call(call, frame, i)
+                return None if found is None else found[name]
             case s.History(operand=operand, bars=bars):
                 return self._history(operand, int(self.at(bars, frame, i)), frame, i)
             case s.Negative(operand=operand):

@@ -23,6 +23,10 @@ def entry(condition: str, action: str = "buy(quantity: 1)", before: str = "") ->
 
 
 CONDITIONS = {
+    "RSI > 70": (22, '"RSI" is called', "write RSI(...)"),
+    "rank > 5": (22, '"rank" is called', "write rank(...)"),
+    "MACD().histogramm > 0": (29, 'MACD has no output "histogramm"', "did you mean histogram?"),
+    "SMA(5).value > 0": (29, '"SMA" has no field "value"', ""),
     "close > smaa": (30, 'unknown name "smaa"', ""),
     "SNA(20) > 1": (22, 'unknown indicator "SNA"', "did you mean SMA?"),
     "SMA(length: 20) > 1": (26, 'SMA has no parameter "length"', "known: period, source"),
