@@ -104,10 +104,14 @@ def _numbers(tree: ast.Module) -> list[ast.Constant]:
 
 def _shape(tree: ast.Module) -> str:
     """Return a source without its numbers; their types stay."""
-    masked = copy.deepcopy(tree)
-    for node in _numbers(masked):
+    numbers = _numbers(tree)
+    values = [node.value for node in numbers]
+    for node in numbers:
         node.value = type(node.value).__name__
-    return ast.dump(masked)
+    shape = ast.dump(tree)
+    for node, value in zip(numbers, values, strict=True):
+        node.value = value
+    return shape
 
 
 def _text(tree: ast.Module, differing: list[int]) -> str:

@@ -11,7 +11,9 @@ opens lie outside the limits: such bars take no fill, the order waits, and the n
 this session's close as its base, so trading goes on by itself.
 """
 
-from datetime import date
+from bisect import bisect_right
+from collections.abc import Iterable
+from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
@@ -38,7 +40,7 @@ from jts_trading.domain.market.binance import filters_of
 from jts_trading.domain.market.costs import CommissionProfile, sale_tax_rates
 from jts_trading.domain.market.loading import parse_lots
 from jts_trading.domain.market.prices import order_ladder
-from jts_trading.domain.market.table import RuleTable
+from jts_trading.domain.market.table import Rule, RuleTable
 from jts_trading.domain.market.upbit import upbit_ladder
 from jts_trading.strategy.frames import DAY_SECONDS
 from jts_trading.strategy.sizing import NANO, PPM
@@ -145,14 +147,17 @@ def cost_columns(
     of_symbol, classes = cost_classes(symbols, units, instruments)
     shape = (len(days), len(classes))
     commission, stt, rst = (np.zeros(shape, np.int64) for _ in range(3))
+    starts = _rule_starts(table.rules)
+    known: dict[tuple[int, int, int], tuple[int, int, int]] = {}
     for at, day in enumerate(days):
         settles = calendar.settlement_day(day)
+        epochs = bisect_right(starts, day), bisect_right(starts, settles)
         for number, scope in enumerate(classes):
-            commission[at, number] = _nano(_commission(settings, table, day, scope))
-            if settings.venue == Venue.KRX:
-                rates = sale_tax_rates(table, settles, market=scope.market, asset=scope.asset)
-                stt[at, number] = _exact(rates.stt, PPM)
-                rst[at, number] = _exact(rates.rst, PPM)
+            # Between two days on which a rule begins or ends nothing changes.
+            key = (*epochs, number)
+            if key not in known:
+                known[key] = _rates(settings, table, day, settles, scope)
+            commission[at, number], stt[at, number], rst[at, number] = known[key]
     return Costs(
         cost_class=of_symbol,
         commission_nano=commission,
@@ -160,6 +165,17 @@ def cost_columns(
         stt_ppm=stt,
         rst_ppm=rst,
     )
+
+
+def _rates(
+    settings: BacktestSettings, table: RuleTable, day: date, settles: date, scope: Scope
+) -> tuple[int, int, int]:
+    """Return commission, transaction and rural tax of a day, in parts of a billion and million."""
+    commission = _nano(_commission(settings, table, day, scope))
+    if settings.venue != Venue.KRX:
+        return commission, 0, 0
+    rates = sale_tax_rates(table, settles, market=scope.market, asset=scope.asset)
+    return commission, _exact(rates.stt, PPM), _exact(rates.rst, PPM)
 
 
 def _commission(settings: BacktestSettings, table: RuleTable, day: date, scope: Scope) -> Decimal:
@@ -188,9 +204,15 @@ def _rule_epochs(table: RuleTable) -> Ints:
     """Return the days on which a rule of prices begins or has ended, ascending."""
     kept = [rule for rule in table.rules if rule.key.startswith(_RULE_KEYS)]
     epoch = date(1970, 1, 1)
-    starts = {(day - epoch).days for rule in kept if (day := rule.valid_from) is not None}
-    after = {(day - epoch).days + 1 for rule in kept if (day := rule.valid_to) is not None}
-    return np.array(sorted(starts | after), np.int64)
+    return np.array([(day - epoch).days for day in _rule_starts(kept)], np.int64)
+
+
+def _rule_starts(rules: Iterable[Rule]) -> list[date]:
+    """Return the days on which a rule begins or has ended, ascending."""
+    kept = list(rules)
+    begun = {day for rule in kept if (day := rule.valid_from) is not None}
+    ended = {day + timedelta(days=1) for rule in kept if (day := rule.valid_to) is not None}
+    return sorted(begun | ended)
 
 
 def _packed_shares(table: RuleTable, day: date, venue: str, scope: Scope) -> Ints:
