@@ -8,6 +8,7 @@ session is over, an entry still works, data are old) is wanted: `engine.wanting`
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import groupby
 
 import msgspec
@@ -57,11 +58,13 @@ def _judge_instant(state: EngineState, drafts: list[Draft], now_ns: int) -> list
     for draft in drafts:
         mark(draft)
     exits = instance.program.rules.exits
+    # Orders of this instant change the cash that is free, but not the equity.
+    equity = cache(instance.equity)
     for draft in drafts:
-        ask_guard(draft, exits)
+        ask_guard(draft, exits, equity)
         _decide_exit(state, draft, now_ns)
     for draft in in_order(drafts):
-        ask_guard(draft, ~exits)
+        ask_guard(draft, ~exits, equity)
         _decide_entry(state, draft, now_ns)
     effects: list[Effect] = []
     for draft in drafts:

@@ -5,6 +5,8 @@ from the account and the books of the instance.
 """
 
 import math
+from collections.abc import Callable
+from decimal import Decimal
 
 import numpy as np
 
@@ -17,10 +19,15 @@ from jts_trading.engine.state import Instance
 from jts_trading.strategy.facts import FACT_PRICE_SCALE, fill_portfolio, fill_position
 
 
-def ask_guard(draft: Draft, rules: int) -> None:
+def ask_guard(draft: Draft, rules: int, equity: Callable[[], Decimal]) -> None:
     """Take out of the rules of a mask that fired those that the account does not allow.
 
     An exit that asks for the account is not judged while there is nothing to leave.
+
+    Args:
+        draft: Its mask is changed.
+        rules: Mask of the rules that are judged now.
+        equity: Gives the equity of the instance at this instant.
     """
     program = draft.instance.program
     asked = draft.fired & rules & program.guarded
@@ -29,7 +36,7 @@ def ask_guard(draft: Draft, rules: int) -> None:
     if asked & program.rules.exits and _has_nothing(draft):
         draft.fired &= ~asked
         return
-    draft.facts = facts_of(draft)
+    draft.facts = facts_of(draft, equity())
     kept = program.guard(draft.fired, draft.numbers, draft.facts)
     draft.fired &= ~asked | int(kept)
 
@@ -51,8 +58,8 @@ def show_values(draft: Draft) -> None:
         draft.values = [*found, *draft.values]
 
 
-def facts_of(draft: Draft) -> Floats:
-    """Return the facts of the account for one bar."""
+def facts_of(draft: Draft, equity: Decimal) -> Floats:
+    """Return the facts of the account for one bar, and the constants of the guard behind them."""
     instance, symbol, book, bar = draft.instance, draft.symbol, draft.book, draft.bar
     units, account = instance.units[symbol], instance.account
     held, step = account.holding(symbol), float(units.quantity_step)
@@ -64,9 +71,9 @@ def facts_of(draft: Draft) -> Floats:
     since = (book.peak, book.bars_held, age_s)
     lots, cost = units.lots(held.quantity), units.money(held.cost)
     fill_position(facts, lots, cost, bar.close, since, step)
-    sums = (instance.equity(), account.cash, account.cash - account.reserved, instance.day_start)
-    equity, cash, free, day_start = (units.money(amount) for amount in sums)
-    fill_portfolio(facts, (equity, cash, free, day_start), positions_taken(instance), step)
+    sums = (equity, account.cash, account.cash - account.reserved, instance.day_start)
+    worth, cash, free, day_start = (units.money(amount) for amount in sums)
+    fill_portfolio(facts, (worth, cash, free, day_start), positions_taken(instance), step)
     return facts
 
 
