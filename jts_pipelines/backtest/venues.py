@@ -90,7 +90,10 @@ def _upbit_units(
     the account can say.
     """
     terms = VENUES[Venue.UPBIT.value]
-    quote, _ = split_market(symbol)
+    try:
+        quote, _ = split_market(symbol)
+    except ValueError as error:
+        raise InputError(str(error)) from error
     if quote != terms.currency:
         raise InputError(f"{symbol} is traded for {quote}; accepted: markets of {terms.currency}")
     near = min(first * _HEADROOM, lowest)
