@@ -7,7 +7,14 @@ heap with one number per instrument that grows with instant, phase and instrumen
 import math
 
 from jts_pipelines.backtest.columns import Desk
-from jts_pipelines.backtest.places import END, ENTRY_DECISIONS, NEXT_PHASE, NEXT_ROW, PHASES, RANK
+from jts_pipelines.backtest.places import (
+    END,
+    ENTRY_DECISIONS,
+    NEXT_PHASE,
+    NEXT_ROW,
+    PHASE_BITS,
+    RANK,
+)
 from jts_pipelines.backtest.search import moment_of
 
 NEVER = 1 << 62
@@ -19,14 +26,14 @@ def event_of(desk: Desk, instrument: int) -> int:
     row = desk.book[instrument, NEXT_ROW]
     if row >= desk.book[instrument, END]:
         return NEVER
-    place = moment_of(desk, instrument, row) * PHASES + desk.book[instrument, NEXT_PHASE]
+    place = moment_of(desk, instrument, row) << PHASE_BITS | desk.book[instrument, NEXT_PHASE]
     found: int = (place << INSTRUMENT_BITS) | instrument
     return found
 
 
 def moment_in(event: int) -> int:
     """Return the instant of an event."""
-    return event >> INSTRUMENT_BITS >> 2
+    return event >> INSTRUMENT_BITS >> PHASE_BITS
 
 
 def first_event(desk: Desk, count: int) -> int:
@@ -38,7 +45,7 @@ def first_event(desk: Desk, count: int) -> int:
     """
     heap, found = desk.agenda, 0
     turn = heap[0] >> INSTRUMENT_BITS
-    if turn & 3 == ENTRY_DECISIONS:
+    if turn & ((1 << PHASE_BITS) - 1) == ENTRY_DECISIONS:
         for at in range(1, count):
             if heap[at] >> INSTRUMENT_BITS == turn:
                 found = at if _is_before(desk, heap[at], heap[found]) else found

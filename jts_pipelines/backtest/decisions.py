@@ -4,7 +4,7 @@ Read as text and compiled, see `driver`.
 """
 
 from jts_pipelines.backtest.columns import Desk
-from jts_pipelines.backtest.fills import fee_of
+from jts_pipelines.backtest.fills import fee_of, free_cash
 from jts_pipelines.backtest.guarding import equity_now, judged_on
 from jts_pipelines.backtest.places import (
     AMOUNT,
@@ -12,7 +12,6 @@ from jts_pipelines.backtest.places import (
     BLOCKED_BY_RISK,
     BUY,
     CANCELLED,
-    CASH,
     CLOSE,
     CLOSED,
     COOLDOWN_BARS,
@@ -149,11 +148,26 @@ def decide_exit(desk: Desk, instrument: int, row: int) -> None:
         account[HELD] -= 1
         account[CANCELLED] += 1
         return
-    reason = exit_reason(desk, instrument, row, fired)
+    order_exit(desk, instrument, row, exit_reason(desk, instrument, row, fired))
+
+
+def order_exit(desk: Desk, instrument: int, row: int, reason: int) -> None:
+    """Order the exit of a position, if there is a reason and anything to sell."""
+    book = desk.book
     quantity = 0 if reason < 0 else _leaving(desk, instrument, row, reason)
-    if quantity > 0:
+    if quantity > 0 and place_order(desk, instrument, row, reason):
         book[instrument, SIDE], book[instrument, WANTED] = SELL, quantity
         book[instrument, REASON], book[instrument, DECIDED] = reason, row
+
+
+def place_order(desk: Desk, instrument: int, row: int, reason: int) -> bool:  # noqa: ARG001
+    """Set the terms of an order up; return whether it can be given: a market order always."""
+    return True
+
+
+def reserve_of(desk: Desk, row: int, rule: int, usual: int) -> int:  # noqa: ARG001
+    """Return the price at which a purchase reserves cash: that of a market order."""
+    return usual
 
 
 def _leaving(desk: Desk, instrument: int, row: int, reason: int) -> int:
@@ -237,12 +251,13 @@ def _order_entry(desk: Desk, instrument: int, row: int, rule: int) -> None:
     needs_equity, unit = is_by_equity(kind) or rules[MAX_POSITION] > 0, book[instrument, UNIT]
     equity = equity_now(desk) // unit if needs_equity else 0
     close, fee = price_of(desk, CLOSE, row), fee_of(desk, instrument)
-    lot, reserve = order_terms(desk, instrument, row)
+    lot, usual = order_terms(desk, instrument, row)
+    reserve = reserve_of(desk, row, rule, usual)
     wanted = wanted_quantity(kind, amount, equity, close)
     wanted = capped_quantity(wanted, equity, close, rules[MAX_POSITION], lot)
-    free = (account[CASH] - account[RESERVED]) // unit
-    quantity = affordable_quantity(wanted, reserve, lot, free, fee)
-    if quantity == 0 or quantity * close < smallest_order(desk, instrument, row):
+    quantity = affordable_quantity(wanted, reserve, lot, free_cash(desk) // unit, fee)
+    is_large = quantity > 0 and quantity * close >= smallest_order(desk, instrument, row)
+    if not (is_large and place_order(desk, instrument, row, rule)):
         account[DROPPED] += 1
         return
     account[REDUCED] += quantity < wanted

@@ -63,6 +63,7 @@ from jts_pipelines.backtest.places import (
     SIDE,
     SPENT,
     START_CASH,
+    UNSETTLED,
     UPPER,
     VALUE,
 )
@@ -109,7 +110,7 @@ def _begin_group(desk: Desk) -> None:
     account[CASH] = account[DAY_START] = account[START_CASH]
     account[VALUE] = account[RESERVED] = account[HELD] = account[POSITIONS] = 0
     account[MARKED_AT] = -1
-    account[SESSION_NOW] = account[MOST_SPENT] = 0
+    account[SESSION_NOW] = account[MOST_SPENT] = account[UNSETTLED] = 0
     for at in range(account[GROUP_SIZE]):
         instrument = account[GROUP] + at
         seek_next(desk, instrument, desk.book[instrument, FIRST])
@@ -125,6 +126,7 @@ def _go_to(desk: Desk, moment: int) -> None:
     if session != account[SESSION_NOW]:
         _end_sessions(desk, session)
         account[DAY_START] = account[CASH] + account[VALUE]
+        begin_session(desk)
 
 
 def _end_sessions(desk: Desk, through: int) -> None:
@@ -148,6 +150,11 @@ def _end_group(desk: Desk) -> None:
     account[VALUE] = account[LEFT_VALUE]
     account[GROUP] += account[GROUP_SIZE]
     account[HAS_BEGUN] = 0
+
+
+def begin_session(desk: Desk) -> None:
+    """Take in what is paid in a session: nothing waits, where sales are paid at once."""
+    desk.account[UNSETTLED] = 0
 
 
 def act(desk: Desk, instrument: int, row: int, phase: int, fills: Ints) -> None:

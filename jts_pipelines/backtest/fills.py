@@ -1,7 +1,7 @@
-"""Fills of waiting orders at an open, and marks at a close: the only places that change money.
+"""Fills of waiting orders, and marks at a close: the only places that change money.
 
 Read as text and compiled, see `driver`. Invariant: cash changes in `sell` and `buy` only, by
-exactly what the fill says.
+exactly what the fill says. `modelled` has other forms of the small functions at the top.
 """
 
 from jts_pipelines.backtest.columns import Desk, Ints
@@ -81,28 +81,63 @@ def fee_of(desk: Desk, instrument: int) -> tuple[int, int]:
     return desk.costs[session, kind, COMMISSION], desk.rules[COMMISSION_UNIT]
 
 
+def deal_of(desk: Desk, instrument: int, row: int) -> tuple[int, int]:
+    """Return at which price a waiting order fills on a row, and how much of it at most."""
+    return price_of(desk, OPEN, row), desk.book[instrument, WANTED]
+
+
+def free_cash(desk: Desk) -> int:
+    """Return the cash that pays for purchases."""
+    found: int = desk.account[CASH] - desk.account[RESERVED]
+    return found
+
+
+def earn(desk: Desk, net: int) -> None:
+    """Take in the money of a sale."""
+    desk.account[CASH] += net
+
+
+def end_order(desk: Desk, instrument: int, row: int, quantity: int) -> None:  # noqa: ARG001
+    """Free an instrument of the order that has filled."""
+    desk.book[instrument, SIDE] = 0
+
+
+def take_on(desk: Desk, instrument: int, row: int, quantity: int, price: int) -> None:  # noqa: PLR0917
+    """Open a position with what was bought."""
+    account, book = desk.account, desk.book
+    account[VALUE] += quantity * price * book[instrument, UNIT]
+    account[TRADES] += 1
+    book[instrument, QUANTITY], book[instrument, ENTRY] = quantity, price
+    book[instrument, MARK], book[instrument, MARK_ROW] = price, row
+    book[instrument, PEAK], book[instrument, PEAK_ROW] = 0, row
+    book[instrument, ENTRY_ROW] = row
+    book[instrument, TRADE], book[instrument, TRADE_CASH] = account[TRADES], 0
+    hold(desk, instrument)
+
+
 def sell(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
-    """Fill a waiting sale at the open of a row."""
+    """Fill a waiting sale on a row."""
     account, book = desk.account, desk.book
     mark_to(desk, instrument, row - 1)
     session, kind = desk.times[account[NOW], SESSION], book[instrument, CLASS]
-    price = price_of(desk, OPEN, row)
-    quantity = min(book[instrument, WANTED], book[instrument, QUANTITY])
+    price, most = deal_of(desk, instrument, row)
+    quantity = min(most, book[instrument, QUANTITY])
     gross = price * quantity
     commission = commission_of(gross, fee_of(desk, instrument))
     stt = share_of(gross, desk.costs[session, kind, STT])
     rst = share_of(gross, desk.costs[session, kind, RST])
     unit = book[instrument, UNIT]
     net = (gross - commission - stt - rst) * unit
-    account[CASH] += net
+    earn(desk, net)
     account[VALUE] -= quantity * book[instrument, MARK] * unit
     book[instrument, TRADE_CASH] += net
     book[instrument, QUANTITY] -= quantity
     fill = account[FILLS]
     fills[fill, FILL_SIDE], fills[fill, FILL_QUANTITY] = SELL, quantity
     fills[fill, FILL_COMMISSION], fills[fill, FILL_STT] = commission * unit, stt * unit
-    fills[fill, FILL_RST] = rst * unit
+    fills[fill, FILL_RST], fills[fill, FILL_PRICE] = rst * unit, price
     _note(desk, fills, instrument, row)
+    end_order(desk, instrument, row, quantity)
     if book[instrument, QUANTITY] == 0:
         book[instrument, LEFT_AT] = desk.times[account[NOW], STAMP]
         book[instrument, LEFT_ROW], book[instrument, HAS_LEFT] = row, 1
@@ -121,50 +156,44 @@ def _close_trade(account: Ints, net: int) -> None:
 
 
 def buy(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
-    """Fill a waiting purchase at the open of a row, or drop it when the cash pays for no lot."""
-    account, book = desk.account, desk.book
-    price, fee = price_of(desk, OPEN, row), fee_of(desk, instrument)
+    """Fill a waiting purchase on a row, or drop it when the cash pays for no lot."""
+    account, book, fee = desk.account, desk.book, fee_of(desk, instrument)
+    price, most = deal_of(desk, instrument, row)
     lot, _ = order_terms(desk, instrument, row)
     account[RESERVED] -= book[instrument, HELD_BACK]
     unit = book[instrument, UNIT]
-    free = (account[CASH] - account[RESERVED]) // unit
-    quantity = affordable_quantity(book[instrument, WANTED], price, lot, free, fee)
+    quantity = affordable_quantity(most, price, lot, free_cash(desk) // unit, fee)
     if quantity == 0:
         book[instrument, SIDE] = 0
-        account[HELD] -= 1
+        account[HELD] -= book[instrument, QUANTITY] == 0
         account[DROPPED] += 1
         return
-    account[REDUCED] += quantity < book[instrument, WANTED]
+    account[REDUCED] += quantity < most
     cost = buying_cost(quantity, price, fee) * unit
     account[CASH] -= cost
-    account[VALUE] += quantity * price * unit
-    account[TRADES] += 1
-    book[instrument, QUANTITY], book[instrument, ENTRY] = quantity, price
-    book[instrument, MARK], book[instrument, MARK_ROW] = price, row
-    book[instrument, PEAK], book[instrument, PEAK_ROW] = 0, row
-    book[instrument, ENTRY_ROW] = row
-    book[instrument, TRADE], book[instrument, TRADE_CASH] = account[TRADES], -cost
-    _hold(desk, instrument)
+    take_on(desk, instrument, row, quantity, price)
+    book[instrument, TRADE_CASH] -= cost
     fill = account[FILLS]
     fills[fill, FILL_SIDE], fills[fill, FILL_QUANTITY] = BUY, quantity
     fills[fill, FILL_COMMISSION] = cost - quantity * price * unit
     fills[fill, FILL_STT], fills[fill, FILL_RST] = 0, 0
+    fills[fill, FILL_PRICE] = price
     _note(desk, fills, instrument, row)
+    end_order(desk, instrument, row, quantity)
 
 
 def _note(desk: Desk, fills: Ints, instrument: int, row: int) -> None:
-    """Write what both sides share, and free the instrument of its order."""
+    """Write what both sides share."""
     book, fill = desk.book, desk.account[FILLS]
     fills[fill, FILL_ROW], fills[fill, FILL_INSTRUMENT] = row, instrument
-    fills[fill, FILL_PRICE] = price_of(desk, OPEN, row)
     fills[fill, FILL_TRADE] = book[instrument, TRADE]
     fills[fill, FILL_REASON] = book[instrument, REASON]
     fills[fill, FILL_DECIDED] = book[instrument, DECIDED]
-    book[instrument, SIDE] = 0
     desk.account[FILLS] += 1
 
 
-def _hold(desk: Desk, instrument: int) -> None:
+def hold(desk: Desk, instrument: int) -> None:
+    """Note that an instrument is held."""
     count = desk.account[POSITIONS]
     desk.held[count] = instrument
     desk.book[instrument, PLACE] = count

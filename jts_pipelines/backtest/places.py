@@ -22,16 +22,25 @@ IS_PACKED = 15
 GUARDED = 16
 # The place in the values by which entries of one instant come, or -1.
 RANK = 17
-RULE_COLUMNS = 18
-KIND, AMOUNT = 0, 1
+# How orders fill, see `modelled`: only read where a run asks for more than the next open.
+FILL_AT, VOLUME_SHARE, SLIP_PPM, SLIP_TICKS, IMPACT_PPM, HAS_ROOT = 18, 19, 20, 21, 22, 23
+EXITS_INSIDE, WAITS_SETTLEMENT = 24, 25
+RULE_COLUMNS = 26
+# The size of a rule, and its order: type, time in force, places of its prices in the values.
+KIND, AMOUNT, TYPE, FORCE, LIMIT_PLACE, STOP_PLACE = 0, 1, 2, 3, 4, 5
+SIZE_COLUMNS = 6
+AT_OPEN, AT_CLOSE, AT_OPENING_AUCTION, AT_CLOSING_AUCTION = 0, 1, 2, 3
+MARKET, LIMIT, STOP, STOP_LIMIT = 0, 1, 2, 3
+DAY, IOC, FOK, GTC = 0, 1, 2, 3
 
 # The costs of the desk, by session and class of instrument: `columns.Costs`.
 COMMISSION, STT, RST = 0, 1, 2
 
 # Sessions: what the account had gained in cash and held at the last bar, the instant of that bar
-# (-1: there is none), the group of price rules.
-SESSION_CASH, SESSION_VALUE, LAST_MOMENT, EPOCH = 0, 1, 2, 3
-SESSION_COLUMNS = 4
+# (-1: there is none), the group of price rules; in which session its sales are paid, what is paid
+# in it.
+SESSION_CASH, SESSION_VALUE, LAST_MOMENT, EPOCH, SETTLES, ARRIVES = 0, 1, 2, 3, 4, 5
+SESSION_COLUMNS = 6
 
 # The account: one row. HELD counts positions and waiting purchases, POSITIONS positions only.
 CASH, RESERVED, VALUE, DAY_START, HELD = 0, 1, 2, 3, 4
@@ -48,7 +57,9 @@ SESSION_NOW, MOST_SPENT = 22, 23
 # before it left in cash and positions, and the sum of the most that each had spent.
 GROUP, GROUP_SIZE, GROUPS_END, HAS_BEGUN = 24, 25, 26, 27
 START_CASH, GAINED, LEFT_VALUE, SPENT = 28, 29, 30, 31
-ACCOUNT_COLUMNS = 32
+# Money of sales that is not paid yet; limit and stop orders that ended unfilled.
+UNSETTLED, EXPIRED = 32, 33
+ACCOUNT_COLUMNS = 34
 WORTH_MAX = 1 << 53
 
 # The book: one row per instrument. First its orders and position,
@@ -67,7 +78,14 @@ ENTRY_ROW = 27
 # Units of the account in one price step times one quantity step; units of a quantity in a text in
 # one quantity step: 1 and 1 at KRX.
 UNIT, QUANTUM = 28, 29
-BOOK_COLUMNS = 30
+# The order that waits, where it may be more than one for the next open: its type, time in force,
+# prices, last session, the first row on which it may fill, whether its stop was reached;
+ORDER_TYPE, ORDER_FORCE, LIMIT_PRICE, STOP_PRICE, LAST_SESSION, TRIES_FROM = 30, 31, 32, 33, 34, 35
+IS_TRIGGERED = 36
+# and of the position: what was paid for all that was bought, and how much that was; whether the
+# entry filled after the open of its bar.
+COST, BOUGHT, IS_LATE = 37, 38, 39
+BOOK_COLUMNS = 40
 
 BUY, SELL = 1, -1
 
@@ -80,9 +98,11 @@ FILL_COLUMNS = 11
 # Reasons below are rule numbers.
 REASON_STOP_LOSS, REASON_TRAILING_STOP, REASON_TAKE_PROFIT = 100, 101, 102
 
-# Phases of one instant, in their order.
-SALES, PURCHASES, EXIT_DECISIONS, ENTRY_DECISIONS = 0, 1, 2, 3
-PHASES = 4
+# Phases of one instant, in their order. Where orders fill at opens only, there are no late ones:
+# `kernel_text` numbers the others on.
+SALES, PURCHASES, LATE_PURCHASES, LATE_SALES = 0, 1, 2, 3
+EXIT_DECISIONS, ENTRY_DECISIONS = 4, 5
+PHASE_BITS = 3
 
 # Price rules of one class and epoch: lengths, the limit rate (without limits the share above the
 # close up to which a purchase holds cash back), the smallest value of an order, then steps of

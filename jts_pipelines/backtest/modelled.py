@@ -1,0 +1,358 @@
+"""The portfolio where orders may do more than fill at the next open: other forms of its functions.
+
+Read as text and compiled, see `driver`; each function here takes the place of the one of the same
+name without `_in_model` (`kernel_text`), in runs with limit or stop orders or another fill model.
+An order may wait for many bars, fill in parts, and end unfilled with its session.
+"""
+
+from jts_pipelines.backtest.columns import Desk, Ints
+from jts_pipelines.backtest.decisions import decide_entry, order_exit
+from jts_pipelines.backtest.fills import buy, fee_of, hold, mark_to, sell
+from jts_pipelines.backtest.guarding import judged_on
+from jts_pipelines.backtest.levels import (
+    close_reason,
+    inside_price,
+    inside_reason,
+    left_at,
+)
+from jts_pipelines.backtest.places import (
+    ARRIVES,
+    BOUGHT,
+    BUY,
+    CANCELLED,
+    CASH,
+    CLASS,
+    COST,
+    DAY,
+    DECIDED,
+    END,
+    ENDS,
+    ENTRIES,
+    ENTRY,
+    ENTRY_DECISIONS,
+    ENTRY_ROW,
+    EPOCH,
+    EXIT_DECISIONS,
+    EXITS,
+    EXPIRED,
+    FOK,
+    FORCE,
+    HELD,
+    HELD_BACK,
+    IOC,
+    IS_LATE,
+    IS_TRIGGERED,
+    LAST_SESSION,
+    LATE_PURCHASES,
+    LATE_SALES,
+    LIMIT,
+    LIMIT_PLACE,
+    LIMIT_PRICE,
+    MARK,
+    MARK_ROW,
+    MARKET,
+    NEXT_PHASE,
+    NEXT_ROW,
+    NOW,
+    ORDER_FORCE,
+    ORDER_TYPE,
+    PEAK,
+    PEAK_ROW,
+    PURCHASES,
+    QUANTITY,
+    REASON,
+    REASON_STOP_LOSS,
+    RESERVED,
+    SALES,
+    SELL,
+    SESSION,
+    SESSION_NOW,
+    SETTLES,
+    SIDE,
+    STOP,
+    STOP_LIMIT,
+    STOP_PLACE,
+    STOP_PRICE,
+    TRADE,
+    TRADE_CASH,
+    TRADES,
+    TRIES_FROM,
+    TYPE,
+    UNIT,
+    UNSETTLED,
+    VALUE,
+    WAITS_SETTLEMENT,
+    WANTED,
+)
+from jts_pipelines.backtest.pricing import (
+    down_to_tick,
+    fill_of,
+    is_reached,
+    most_of,
+    slipped,
+    up_to_tick,
+)
+from jts_pipelines.backtest.search import fired_on, moment_of, next_fired, session_of
+from jts_trading.strategy.sizing import buying_cost
+
+# No session comes after this one: an order without an end.
+NEVER = 1 << 40
+
+
+def seek_next_in_model(desk: Desk, instrument: int, row: int) -> None:
+    """Schedule what happens next to an instrument, on a row or later."""
+    book, rules = desk.book, desk.rules
+    end, phase = book[instrument, END], ENTRY_DECISIONS
+    if book[instrument, SIDE] != 0:
+        phase = -1
+        while row < end and phase < 0:
+            phase = order_phase(desk, instrument, row)
+            if phase < 0 and is_over_at_close(desk, instrument, row):
+                phase = EXIT_DECISIONS
+            row += phase < 0
+    elif book[instrument, QUANTITY] > 0:
+        latest = next_fired(desk, row, end, rules[EXITS])
+        row, is_inside = left_at(desk, instrument, row, latest)
+        phase = LATE_SALES if is_inside else EXIT_DECISIONS
+    else:
+        row = next_fired(desk, row, end, rules[ENTRIES])
+    book[instrument, NEXT_ROW], book[instrument, NEXT_PHASE] = row, phase
+
+
+def order_phase(desk: Desk, instrument: int, row: int) -> int:
+    """Return the phase in which the waiting order fills or ends on a row, or -1."""
+    book, phase = desk.book, -1
+    if row < book[instrument, TRIES_FROM]:
+        return -1
+    if is_ended(desk, instrument, row):
+        return SALES
+    price, is_late = fill_of(desk, instrument, row)
+    if price > 0 and most_of(desk, instrument, row) > 0:
+        if book[instrument, SIDE] == BUY:
+            phase = LATE_PURCHASES if is_late else PURCHASES
+        else:
+            phase = LATE_SALES if is_late else SALES
+    elif book[instrument, ORDER_TYPE] == STOP_LIMIT and is_reached(desk, instrument, row):
+        book[instrument, IS_TRIGGERED] = 1
+    return phase
+
+
+def is_ended(desk: Desk, instrument: int, row: int) -> bool:
+    """Return whether the waiting order ended before a row: with its session, or untried."""
+    book = desk.book
+    is_brief = book[instrument, ORDER_FORCE] in (IOC, FOK)
+    if is_brief and row > book[instrument, DECIDED] + 1:
+        return True
+    return bool(session_of(desk, instrument, row) > book[instrument, LAST_SESSION])
+
+
+def is_over_at_close(desk: Desk, instrument: int, row: int) -> bool:
+    """Return whether the close of a row asks for something else than the waiting order."""
+    book = desk.book
+    is_buy = book[instrument, SIDE] == BUY
+    if is_buy and fired_on(desk, row) & desk.rules[EXITS] != 0:
+        return True
+    if book[instrument, QUANTITY] == 0 or (not is_buy and book[instrument, ORDER_TYPE] == MARKET):
+        return False
+    return close_reason(desk, instrument, row) >= 0
+
+
+def act_in_model(desk: Desk, instrument: int, row: int, phase: int, fills: Ints) -> None:
+    """Let what is due happen to an instrument."""
+    book = desk.book
+    if phase in (EXIT_DECISIONS, ENTRY_DECISIONS):
+        if phase == EXIT_DECISIONS:
+            decide_exit_in_model(desk, instrument, row)
+        else:
+            decide_entry(desk, instrument, row)
+    elif book[instrument, SIDE] == 0:
+        leave_inside(desk, instrument, row, fills)
+    elif is_ended(desk, instrument, row):
+        drop_order(desk, instrument)
+        desk.account[EXPIRED] += 1
+    elif book[instrument, SIDE] == BUY:
+        buy(desk, instrument, row, fills)
+    else:
+        sell(desk, instrument, row, fills)
+
+
+def first_after_in_model(desk: Desk, instrument: int, row: int, phase: int) -> int:
+    """Return the first row on which something else can happen: fills leave the close."""
+    book = desk.book
+    is_free = (
+        phase == EXIT_DECISIONS and book[instrument, QUANTITY] == 0 and book[instrument, SIDE] == 0
+    )
+    return row if phase <= LATE_SALES or is_free else row + 1
+
+
+def drop_order(desk: Desk, instrument: int) -> None:
+    """Take a waiting order back."""
+    account, book = desk.account, desk.book
+    if book[instrument, SIDE] == BUY:
+        account[RESERVED] -= book[instrument, HELD_BACK]
+        account[HELD] -= book[instrument, QUANTITY] == 0
+    book[instrument, SIDE] = 0
+
+
+def leave_inside(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
+    """Leave a position inside a bar at a level of the risk block."""
+    book = desk.book
+    book[instrument, SIDE], book[instrument, WANTED] = SELL, book[instrument, QUANTITY]
+    book[instrument, REASON] = inside_reason(desk, instrument, row)
+    book[instrument, DECIDED], book[instrument, ORDER_FORCE] = row, DAY
+    # Whatever one bar does not take is sold at the next ones.
+    book[instrument, ORDER_TYPE], book[instrument, TRIES_FROM] = MARKET, row
+    book[instrument, LAST_SESSION], book[instrument, IS_TRIGGERED] = NEVER, 0
+    sell(desk, instrument, row, fills)
+
+
+def decide_exit_in_model(desk: Desk, instrument: int, row: int) -> None:
+    """Take a waiting order back or order the exit of a position, or both."""
+    account, book = desk.account, desk.book
+    fired = judged_on(desk, instrument, row, desk.rules[EXITS])
+    reason = -1
+    if book[instrument, QUANTITY] > 0:
+        reason = exit_reason_in_model(desk, instrument, row, fired)
+    side = book[instrument, SIDE]
+    if side == BUY and (fired != 0 or reason >= 0):
+        drop_order(desk, instrument)
+        account[CANCELLED] += 1
+    elif side == SELL and reason >= REASON_STOP_LOSS:
+        drop_order(desk, instrument)
+    if book[instrument, SIDE] == 0 and book[instrument, QUANTITY] > 0:
+        order_exit(desk, instrument, row, reason)
+
+
+def exit_reason_in_model(desk: Desk, instrument: int, row: int, fired: int) -> int:
+    """Return why the position is to be left on the close of a row, or -1."""
+    reason, rule = close_reason(desk, instrument, row), 0
+    if reason >= 0 or fired == 0:
+        return reason
+    while fired >> rule & 1 == 0:
+        rule += 1
+    return rule
+
+
+def place_order_in_model(desk: Desk, instrument: int, row: int, reason: int) -> bool:
+    """Set the terms of an order up; return whether it can be given: its prices are known."""
+    book, session = desk.book, session_of(desk, instrument, row)
+    is_rule = reason < REASON_STOP_LOSS
+    kind = desk.sizes[reason, TYPE] if is_rule else MARKET
+    force = desk.sizes[reason, FORCE] if is_rule else DAY
+    is_over = desk.times[moment_of(desk, instrument, row), ENDS]
+    book[instrument, ORDER_TYPE], book[instrument, ORDER_FORCE] = kind, force
+    book[instrument, TRIES_FROM], book[instrument, IS_TRIGGERED] = row + 1, 0
+    # A market order is given again in each session until it fills.
+    is_endless = kind == MARKET or force != DAY
+    book[instrument, LAST_SESSION] = NEVER if is_endless else session + is_over
+    ladder = desk.ladders[book[instrument, CLASS], desk.sessions[session, EPOCH]]
+    is_buy, is_known = book[instrument, QUANTITY] == 0, True
+    if kind in (LIMIT, STOP_LIMIT):
+        price = whole_price(desk.values[row, desk.sizes[reason, LIMIT_PLACE]], not is_buy)
+        # A limit is rounded to where it is less likely to fill.
+        rounded = down_to_tick(ladder, price) if is_buy else up_to_tick(ladder, price)
+        book[instrument, LIMIT_PRICE], is_known = rounded, rounded > 0
+    if kind in (STOP, STOP_LIMIT):
+        price = whole_price(desk.values[row, desk.sizes[reason, STOP_PLACE]], is_buy)
+        rounded = up_to_tick(ladder, price) if is_buy else down_to_tick(ladder, price)
+        book[instrument, STOP_PRICE], is_known = rounded, is_known and rounded > 0
+    return bool(is_known)
+
+
+def whole_price(value: float, is_up: bool) -> int:
+    """Return a price of a rule in whole steps, or 0 where it is unknown or past counting."""
+    if not 0.0 < value < 1e12:
+        return 0
+    low = int(value)
+    return low + (1 if is_up and low < value else 0)
+
+
+def reserve_of_in_model(desk: Desk, row: int, rule: int, usual: int) -> int:
+    """Return the price at which a purchase reserves cash: its limit, if it has one."""
+    if desk.sizes[rule, TYPE] not in (LIMIT, STOP_LIMIT):
+        return usual
+    price = whole_price(desk.values[row, desk.sizes[rule, LIMIT_PLACE]], True)
+    return price if price > 0 else usual
+
+
+def deal_of_in_model(desk: Desk, instrument: int, row: int) -> tuple[int, int]:
+    """Return at which price a waiting order fills on a row, and how much of it at most."""
+    book, most = desk.book, most_of(desk, instrument, row)
+    if book[instrument, REASON] >= REASON_STOP_LOSS and book[instrument, DECIDED] == row:
+        price = inside_price(desk, instrument, row)
+        is_passive = inside_reason(desk, instrument, row) > REASON_STOP_LOSS + 1
+    else:
+        price, _ = fill_of(desk, instrument, row)
+        is_passive = book[instrument, ORDER_TYPE] in (LIMIT, STOP_LIMIT)
+    if not is_passive:
+        price = slipped(desk, instrument, row, price, most)
+    return price, most
+
+
+def take_on_in_model(desk: Desk, instrument: int, row: int, quantity: int, price: int) -> None:
+    """Open a position with what was bought, or add to it."""
+    account, book = desk.account, desk.book
+    unit = book[instrument, UNIT]
+    if book[instrument, QUANTITY] == 0:
+        account[TRADES] += 1
+        book[instrument, COST], book[instrument, BOUGHT] = 0, 0
+        book[instrument, PEAK], book[instrument, PEAK_ROW] = 0, row
+        book[instrument, ENTRY_ROW], book[instrument, MARK] = row, price
+        book[instrument, TRADE], book[instrument, TRADE_CASH] = account[TRADES], 0
+        _, late = fill_of(desk, instrument, row)
+        book[instrument, IS_LATE] = late
+        hold(desk, instrument)
+    else:
+        mark_to(desk, instrument, row - 1)
+    before = book[instrument, QUANTITY]
+    account[VALUE] += (before * (price - book[instrument, MARK]) + quantity * price) * unit
+    book[instrument, MARK], book[instrument, MARK_ROW] = price, row
+    book[instrument, QUANTITY] = before + quantity
+    book[instrument, COST] += quantity * price
+    book[instrument, BOUGHT] += quantity
+    book[instrument, ENTRY] = book[instrument, COST] // book[instrument, BOUGHT]
+
+
+def end_order_in_model(desk: Desk, instrument: int, row: int, quantity: int) -> None:
+    """Let the rest of an order wait, or free the instrument of it."""
+    account, book = desk.account, desk.book
+    rest = book[instrument, WANTED] - quantity
+    is_buy = book[instrument, SIDE] == BUY
+    if not is_buy:
+        rest = min(rest, book[instrument, QUANTITY])
+    if rest <= 0 or book[instrument, ORDER_FORCE] in (IOC, FOK):
+        book[instrument, SIDE] = 0
+        return
+    if is_buy:
+        # Held back as before, for what is left of it.
+        each = -(-book[instrument, HELD_BACK] // book[instrument, WANTED])
+        fee = fee_of(desk, instrument)
+        unit = book[instrument, UNIT]
+        most = buying_cost(rest, -(-each // unit), fee) * unit
+        book[instrument, HELD_BACK] = min(most, each * rest)
+        account[RESERVED] += book[instrument, HELD_BACK]
+    book[instrument, WANTED], book[instrument, TRIES_FROM] = rest, row + 1
+
+
+def free_cash_in_model(desk: Desk) -> int:
+    """Return the cash that pays for purchases: what is paid already and not reserved."""
+    account = desk.account
+    return int(account[CASH] - account[RESERVED] - account[UNSETTLED])
+
+
+def earn_in_model(desk: Desk, net: int) -> None:
+    """Take in the money of a sale, now or on the day on which it settles."""
+    account = desk.account
+    account[CASH] += net
+    if desk.rules[WAITS_SETTLEMENT] == 1:
+        account[UNSETTLED] += net
+        later = desk.sessions[desk.times[account[NOW], SESSION], SETTLES]
+        if later < len(desk.sessions):
+            desk.sessions[later, ARRIVES] += net
+
+
+def begin_session_in_model(desk: Desk) -> None:
+    """Take in what is paid in a session, and in those before it that had no bars."""
+    for session in range(desk.account[SESSION_NOW] + 1):
+        desk.account[UNSETTLED] -= desk.sessions[session, ARRIVES]
+        desk.sessions[session, ARRIVES] = 0
