@@ -32,6 +32,19 @@ class Bars(NamedTuple):
     scales: Floats  # by instrument: price steps in one unit of currency
 
 
+class FillModel(NamedTuple):
+    """How orders fill; `BacktestSettings` says what each means. All zero: at the next open."""
+
+    fill_at: int = 0
+    volume_share_ppm: int = 0
+    slip_ppm: int = 0
+    slip_ticks: int = 0
+    impact_ppm: int = 0
+    has_root: int = 0
+    exits_inside: int = 0
+    waits_settlement: int = 0
+
+
 class Rules(NamedTuple):
     """Orders and risk block of a strategy; one row per rule bit."""
 
@@ -51,6 +64,8 @@ class Rules(NamedTuple):
     guarded: int = 0  # mask of the rules that the guard has a say in
     guard_constants: tuple[float, ...] = ()  # stand behind the facts
     rank: int = -1  # place in the values by which entries of one instant come
+    orders: Ints | None = None  # [rule, (type, force, limit place, stop place)]
+    model: FillModel = FillModel()
 
 
 class Costs(NamedTuple):
@@ -80,6 +95,7 @@ class Desk(NamedTuple):
     account: Ints  # [account column]
     book: Ints  # [instrument, book column]
     sessions: Ints  # [session, session column]
+    lots: Ints  # volume in quantity steps, by row; empty where no model asks for it
     values: Floats  # [row, place]: what the step left, see `dsl.plan`; no rows where it left none
     facts: Floats  # [instrument, fact] of the account for the guard, see `strategy.facts`
     agenda: Ints  # a heap of the next event of each instrument of a group

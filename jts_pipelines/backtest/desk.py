@@ -37,6 +37,7 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
     cash: int,
     values: Floats,
     terms: VenueTerms,
+    terms_of_days: tuple[Ints, Ints] | None = None,
 ) -> Desk:
     """Return a desk at its start: all money in cash, no position, no order.
 
@@ -52,6 +53,8 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
         cash: In units of the account.
         terms: Of the venue.
         values: What the step left, [row, place].
+        terms_of_days: By session: the one in which its sales are paid (at once if left out), and
+            the last one that is not after the venue's next.
     """
     account = np.zeros(places.ACCOUNT_COLUMNS, np.int64)
     account[places.START_CASH] = account[places.CASH] = cash
@@ -74,7 +77,8 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
         ladders=ladders,
         account=account,
         book=book,
-        sessions=_sessions(session_of, epochs),
+        sessions=_sessions(session_of, epochs, terms_of_days),
+        lots=_lots(bars, rules),
         values=values,
         facts=_facts(bars, rules.guard_constants),
         agenda=np.full(max(count, 1), NEVER, np.int64),
@@ -99,6 +103,7 @@ def empty_desk(prices: type[np.int32 | np.int64] | np.dtype[np.signedinteger]) -
         account=np.zeros(places.ACCOUNT_COLUMNS, np.int64),
         book=plane,
         sessions=plane,
+        lots=line,
         values=np.zeros((0, 0)),
         facts=np.zeros((0, 0)),
         agenda=line,
@@ -132,13 +137,33 @@ def _facts(bars: BarTable, constants: tuple[float, ...]) -> Floats:
     return facts
 
 
-def _sessions(session_of: Ints, epochs: Ints) -> Ints:
+def _sessions(session_of: Ints, epochs: Ints, terms: tuple[Ints, Ints] | None) -> Ints:
     sessions = np.zeros((len(epochs), places.SESSION_COLUMNS), np.int64)
     sessions[:, places.EPOCH] = epochs
     sessions[:, places.LAST_MOMENT] = -1
     # Of several instants the last one stays.
     sessions[session_of, places.LAST_MOMENT] = np.arange(len(session_of))
+    numbers = np.arange(len(epochs))
+    settles, until = (numbers, numbers + 1) if terms is None else terms
+    sessions[:, places.SETTLES], sessions[:, places.UNTIL] = settles, until
     return sessions
+
+
+def _sizes(rules: Rules) -> Ints:
+    found = np.zeros((len(rules.kind), places.SIZE_COLUMNS), np.int64)
+    found[:, places.KIND], found[:, places.AMOUNT] = rules.kind, rules.amount
+    if rules.orders is not None:
+        found[:, places.TYPE :] = rules.orders
+    return found
+
+
+def _lots(bars: BarTable, rules: Rules) -> Ints:
+    """Return the volume of each row in quantity steps, where a model asks for it."""
+    if rules.model.volume_share_ppm == 0 and rules.model.impact_ppm == 0:
+        return np.zeros(0, np.int64)
+    steps = np.repeat([float(u.quantity_step) for u in bars.units], np.diff(bars.offsets))
+    found: Ints = np.floor(bars.volume / steps + 1e-6).astype(np.int64)
+    return found
 
 
 def pack_rules(rules: Rules, commission_unit: int, *, is_packed: bool) -> tuple[Ints, Ints]:
@@ -165,4 +190,5 @@ def pack_rules(rules: Rules, commission_unit: int, *, is_packed: bool) -> tuple[
     found[places.IS_PACKED] = is_packed
     found[places.GUARDED] = rules.guarded
     found[places.RANK] = rules.rank
-    return found, np.stack((rules.kind, rules.amount), axis=1)
+    found[places.FILL_AT : places.WAITS_SETTLEMENT + 1] = rules.model
+    return found, _sizes(rules)

@@ -22,8 +22,13 @@ from jts_pipelines.backtest.frames import at_interval, day_of, frames_closed
 from jts_pipelines.backtest.instruments import admitted_bars, read_instruments
 from jts_pipelines.backtest.kernel_text import portfolio_text
 from jts_pipelines.backtest.lanes import simulate
-from jts_pipelines.backtest.market import cost_columns, ends_session, price_rules
-from jts_pipelines.backtest.orders import order_rules
+from jts_pipelines.backtest.market import (
+    cost_columns,
+    ends_session,
+    price_rules,
+    session_terms,
+)
+from jts_pipelines.backtest.orders import is_modelled, order_rules
 from jts_pipelines.backtest.prefix import Decided, check_prefix
 from jts_pipelines.backtest.reporting import Finished, Prepared, Progress, Watch
 from jts_pipelines.backtest.result import BacktestResult, PrefixCheck, require_conservation
@@ -80,7 +85,7 @@ def run_backtest(
     watch.begin("prepare")
     prepared = prepare(plan, bars, settings, instruments)
     watch.begin("compile")
-    signals, portfolio = load_kernels(plan, cache_dir)
+    signals, portfolio = load_kernels(plan, cache_dir, settings)
     compile_for(prepared, plan, signals, portfolio)
     job = Job(plan, bars, settings, instruments, decide_from)
     return run_prepared(job, prepared, (signals, portfolio), watch)
@@ -242,15 +247,19 @@ def prepare(
     )
 
 
-def load_kernels(plan: Plan, cache_dir: Path) -> tuple[ModuleType, ModuleType]:
+def load_kernels(
+    plan: Plan, cache_dir: Path, settings: BacktestSettings
+) -> tuple[ModuleType, ModuleType]:
     """Return the compiled modules of the pass over rules and of the portfolio."""
     signals = load(lower_plan(plan), cache_dir, allocates=False)
-    return signals, load_portfolio(plan, cache_dir)
+    return signals, load_portfolio(plan, cache_dir, settings)
 
 
-def load_portfolio(plan: Plan, cache_dir: Path) -> ModuleType:
-    """Return the compiled module of the portfolio that a plan needs."""
-    text = portfolio_text(plan.guard, is_ranked=plan.rank is not None)
+def load_portfolio(plan: Plan, cache_dir: Path, settings: BacktestSettings) -> ModuleType:
+    """Return the compiled module of the portfolio that a plan and its assumptions need."""
+    text = portfolio_text(
+        plan.guard, is_ranked=plan.rank is not None, is_modelled=is_modelled(plan, settings)
+    )
     return load(text, cache_dir, allocates=False)
 
 
@@ -270,6 +279,7 @@ def engine_digest() -> str:
     """Return what identifies the engine: portfolio, numba, processor, rule table."""
     parts = (
         ENGINE_VERSION,
+        kernel_digest(portfolio_text(is_modelled=True), allocates=False),
         kernel_digest(portfolio_text(), allocates=False),
         default_table().digest,
     )
@@ -325,9 +335,10 @@ def desk_of(prepared: Prepared, settings: BacktestSettings, fired: Bits) -> Desk
     """
     bars, days = prepared.bars, prepared.days
     table, calendar = default_table(), calendar_for(settings.venue)
+    dates = tuple(day_of(day) for day in days)
     costs = cost_columns(
         bars.symbols,
-        tuple(day_of(day) for day in days),
+        dates,
         units=bars.units,
         instruments=prepared.instruments,
         settings=settings,
@@ -347,6 +358,7 @@ def desk_of(prepared: Prepared, settings: BacktestSettings, fired: Bits) -> Desk
         cash=settings.start_money,
         terms=settings.terms,
         values=prepared.extras.values,
+        terms_of_days=session_terms(days, dates, calendar),
     )
 
 

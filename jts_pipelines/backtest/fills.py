@@ -102,7 +102,7 @@ def end_order(desk: Desk, instrument: int, row: int, quantity: int) -> None:  # 
     desk.book[instrument, SIDE] = 0
 
 
-def take_on(desk: Desk, instrument: int, row: int, quantity: int, price: int) -> None:  # noqa: PLR0917
+def take_on(desk: Desk, instrument: int, row: int, quantity: int, price: int) -> None:
     """Open a position with what was bought."""
     account, book = desk.account, desk.book
     account[VALUE] += quantity * price * book[instrument, UNIT]
@@ -168,7 +168,9 @@ def buy(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
         account[HELD] -= book[instrument, QUANTITY] == 0
         account[DROPPED] += 1
         return
-    account[REDUCED] += quantity < most
+    if quantity < most:
+        account[REDUCED] += 1
+        book[instrument, WANTED] = quantity
     cost = buying_cost(quantity, price, fee) * unit
     account[CASH] -= cost
     take_on(desk, instrument, row, quantity, price)

@@ -7,6 +7,7 @@ strategy whose rules ask for the account.
 
 import ast
 import inspect
+from collections.abc import Iterable
 from functools import cache
 from textwrap import indent
 from types import ModuleType
@@ -18,7 +19,10 @@ from jts_pipelines.backtest import (
     driver,
     fills,
     guarding,
+    levels,
+    modelled,
     places,
+    pricing,
     search,
 )
 from jts_pipelines.backtest.columns import Desk
@@ -28,11 +32,16 @@ from jts_trading.strategy import facts, sizing, stops
 PORTFOLIO = (
     *(places, sizing, stops, facts, bands, search, agenda, fills, guarding, decisions, driver),
 )
+MODEL = (levels, pricing, modelled)
 # Names from these rooms stand in the joined text itself.
 _JOINED = (
     "jts_trading.strategy",
     "collections.abc",
-    *(module.__name__ for module in PORTFOLIO if module.__name__.startswith("jts_pipelines")),
+    *(
+        module.__name__
+        for module in (*PORTFOLIO, *MODEL)
+        if module.__name__.startswith("jts_pipelines")
+    ),
 )
 
 
@@ -41,6 +50,11 @@ _JOINED = (
 _FUNCTIONS = (
     *("look_up_band", "order_terms", "mark_positions", "seek_next"),
     *("simulate", "find_outside"),
+)
+# With a fill model more is called from several places.
+_MODEL_FUNCTIONS = (
+    *("fill_of", "most_of", "slipped", "loss_level", "close_reason", "inside_price"),
+    *("left_at", "sell", "buy", "place_order", "decide_exit", "decide_entry", "order_phase"),
 )
 
 
@@ -54,22 +68,48 @@ def first_event(desk, count):
 """
 
 
+# Functions of `modelled` take the place of those of the same name without this.
+_MODELLED = "_in_model"
+# Where orders fill at opens only, there are no late phases.
+_PLAIN = """
+EXIT_DECISIONS, ENTRY_DECISIONS, PHASE_BITS = 2, 3, 2
+"""
+
+
 @cache
-def portfolio_text(guard: str = "", *, is_ranked: bool = False) -> str:
+def portfolio_text(guard: str = "", *, is_ranked: bool = False, is_modelled: bool = False) -> str:
     """Return the portfolio with the sizing functions that it calls, and the guard of a plan.
+
+    Args:
+        guard: Source of the guard; empty where a plan has none.
+        is_ranked: Whether entries of one instant come by a rank.
+        is_modelled: Whether orders may do more than fill at the next open, see `modelled`.
 
     Most functions are written out into few, with the arrays of the desk as variables: handing
     fourteen arrays from function to function is most of what compiling the portfolio costs, and
     most of what running it does.
     """
-    nodes = ast.parse("\n\n".join(_body(module) for module in PORTFOLIO)).body
+    modules = (*PORTFOLIO, *MODEL) if is_modelled else PORTFOLIO
+    nodes = ast.parse("\n\n".join(_body(module) for module in modules)).body
+    nodes += [] if is_modelled else ast.parse(_PLAIN).body
     # The guard of the plan takes the place of the one that is declared; without one nobody asks.
     changed = (guard or _UNGUARDED) + ("" if is_ranked else _UNRANKED)
     nodes += [n for n in ast.parse(changed).body if isinstance(n, ast.FunctionDef)]
-    functions = {n.name: n for n in nodes if isinstance(n, ast.FunctionDef)}
+    functions = _in_place(n for n in nodes if isinstance(n, ast.FunctionDef))
     constants = [ast.unparse(n) for n in nodes if not isinstance(n, ast.FunctionDef)]
-    written = [_written_out(functions, name) for name in _FUNCTIONS]
+    kept = (*_MODEL_FUNCTIONS, *_FUNCTIONS) if is_modelled else _FUNCTIONS
+    written = [_written_out(functions, name, kept) for name in kept]
     return "\n".join((*constants, *written))
+
+
+def _in_place(nodes: Iterable[ast.FunctionDef]) -> dict[str, ast.FunctionDef]:
+    """Return functions by name, those of the model in the place of the plain ones."""
+    functions = {node.name: node for node in nodes}
+    for name in [name for name in functions if name.endswith(_MODELLED)]:
+        plain = name.removesuffix(_MODELLED)
+        functions[plain] = functions[name]
+        functions[plain].name = plain
+    return functions
 
 
 @cache
@@ -78,11 +118,11 @@ def sizing_text() -> str:
     return "\n\n".join(_body(module) for module in (sizing, stops))
 
 
-def _written_out(functions: dict[str, ast.FunctionDef], name: str) -> str:
+def _written_out(functions: dict[str, ast.FunctionDef], name: str, kept: tuple[str, ...]) -> str:
     """Return the text of a function that takes its arrays once and calls few others."""
     definition = functions[name]
     inliner = Inliner(functions)
-    inliner.kept.update(_FUNCTIONS)
+    inliner.kept.update(kept)
     returns_nothing = definition.returns is not None and ast.unparse(definition.returns) == "None"
     body = inliner.body_of(name, [] if returns_nothing else ["result"])
     lines = [f"desk_{field} = desk.{field}" for field in Desk._fields]

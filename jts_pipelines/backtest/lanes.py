@@ -28,6 +28,10 @@ from jts_trading.strategy.sizing import (
 _LANES_MAX = 8
 _ALONE = (QUANTITY_SHARES, QUANTITY_MONEY, QUANTITY_ALL)
 _LIMITS = (places.MAX_POSITION, places.DAILY_LOSS, places.POSITIONS_MAX, places.GUARDED)
+_MODELS = (
+    *(places.FILL_AT, places.VOLUME_SHARE, places.SLIP_PPM, places.SLIP_TICKS),
+    *(places.IMPACT_PPM, places.EXITS_INSIDE, places.WAITS_SETTLEMENT),
+)
 # Sums over all lanes; the rest of an account is of one group.
 _ADDED = (
     *(places.TRADES, places.CLOSED, places.WON, places.PROFIT, places.LOSS, places.DROPPED),
@@ -82,8 +86,10 @@ def _are_apart(desk: Desk) -> bool:
     if len(desk.book) < 2 or rules[list(_LIMITS)].any():
         return False
     obeyed = int(rules[places.ENTRIES] | rules[places.EXITS])
-    kinds = desk.sizes[[bit for bit in range(obeyed.bit_length()) if obeyed >> bit & 1]]
-    return bool(np.isin(kinds[:, places.KIND], _ALONE).all())
+    sizes = desk.sizes[[bit for bit in range(obeyed.bit_length()) if obeyed >> bit & 1]]
+    # Orders that may end unfilled, or wait for their money, are not proven to be apart.
+    is_modelled = sizes[:, [places.TYPE, places.FORCE]].any() or rules[list(_MODELS)].any()
+    return not is_modelled and bool(np.isin(sizes[:, places.KIND], _ALONE).all())
 
 
 def _side_by_side(portfolio: ModuleType, desk: Desk, shares: list[tuple[int, int]]) -> Ints | None:

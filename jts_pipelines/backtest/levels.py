@@ -26,6 +26,7 @@ from jts_pipelines.backtest.places import (
     STOP_LOSS,
     TAKE_PROFIT,
     TRAILING_STOP,
+    TRIES_FROM,
 )
 from jts_pipelines.backtest.search import can_fill, price_of
 from jts_trading.strategy.sizing import PPM, share_of
@@ -42,7 +43,7 @@ def loss_level(desk: Desk, instrument: int) -> int:
     return int(share_of(desk.book[instrument, COST], PPM - ppm) // bought)
 
 
-def trail_level(desk: Desk, instrument: int, peak: int) -> int:
+def trail_level(desk: Desk, peak: int) -> int:
     """Return the highest price at which the trailing stop is hit; -1 where there is none."""
     ppm = desk.rules[TRAILING_STOP]
     return share_of(peak, PPM - ppm) if ppm > 0 else -1
@@ -66,7 +67,7 @@ def close_reason(desk: Desk, instrument: int, row: int) -> int:
         peak = max(peak, price_of(desk, CLOSE, at))
     if close <= loss_level(desk, instrument):
         return REASON_STOP_LOSS
-    if close <= trail_level(desk, instrument, peak):
+    if close <= trail_level(desk, peak):
         return REASON_TRAILING_STOP
     return REASON_TAKE_PROFIT if close >= profit_level(desk, instrument) else -1
 
@@ -85,7 +86,8 @@ def left_at(desk: Desk, instrument: int, earliest: int, latest: int) -> tuple[in
     end, row = min(latest + 1, book[instrument, END]), book[instrument, PEAK_ROW]
     is_inside, is_hit = False, False
     while row < end and not is_hit:
-        if row >= earliest and desk.rules[EXITS_INSIDE] == 1:
+        first = max(earliest, book[instrument, TRIES_FROM])
+        if desk.rules[EXITS_INSIDE] == 1 and row >= first:
             is_inside = inside_price(desk, instrument, row) > 0
         is_hit = is_inside or (row >= earliest and close_reason(desk, instrument, row) >= 0)
         if not is_inside:
@@ -102,7 +104,7 @@ def inside_price(desk: Desk, instrument: int, row: int) -> int:
     of an entry that filled after the open, the target is not looked at.
     """
     book = desk.book
-    stop = max(loss_level(desk, instrument), trail_level(desk, instrument, book[instrument, PEAK]))
+    stop = max(loss_level(desk, instrument), trail_level(desk, book[instrument, PEAK]))
     target = profit_level(desk, instrument)
     opened, price = price_of(desk, OPEN, row), 0
     is_entry = row == book[instrument, ENTRY_ROW]
@@ -122,7 +124,7 @@ def inside_price(desk: Desk, instrument: int, row: int) -> int:
 def inside_reason(desk: Desk, instrument: int, row: int) -> int:
     """Return why a position is left inside a bar."""
     loss = loss_level(desk, instrument)
-    trail = trail_level(desk, instrument, desk.book[instrument, PEAK])
+    trail = trail_level(desk, desk.book[instrument, PEAK])
     if price_of(desk, LOW, row) > max(loss, trail):
         return REASON_TAKE_PROFIT
     return REASON_STOP_LOSS if loss >= trail else REASON_TRAILING_STOP

@@ -114,6 +114,20 @@ def ends_session(times: Ints, days: Ints, interval: str, calendar: Calendar) -> 
     return result
 
 
+def session_terms(days: Ints, dates: tuple[date, ...], calendar: Calendar) -> tuple[Ints, Ints]:
+    """Return by session which one its sales settle in, and the last one not after the next day.
+
+    Args:
+        days: Sessions of the run, days since 1970-01-01.
+        dates: The same as dates.
+        calendar: Of the venue, whose sessions the run may lack.
+    """
+    epoch = date(1970, 1, 1)
+    settles = [(calendar.settlement_day(day) - epoch).days for day in dates]
+    following = [(calendar.next_session(day) - epoch).days for day in dates]
+    return np.searchsorted(days, settles), np.searchsorted(days, following, side="right") - 1
+
+
 def cost_classes(
     symbols: tuple[str, ...], units: tuple[Units, ...], instruments: Instruments
 ) -> tuple[Ints, list[Scope]]:

@@ -7,7 +7,7 @@ An order may wait for many bars, fill in parts, and end unfilled with its sessio
 
 from jts_pipelines.backtest.columns import Desk, Ints
 from jts_pipelines.backtest.decisions import decide_entry, order_exit
-from jts_pipelines.backtest.fills import buy, fee_of, hold, mark_to, sell
+from jts_pipelines.backtest.fills import buy, hold, mark_to, sell
 from jts_pipelines.backtest.guarding import judged_on
 from jts_pipelines.backtest.levels import (
     close_reason,
@@ -80,6 +80,7 @@ from jts_pipelines.backtest.places import (
     TYPE,
     UNIT,
     UNSETTLED,
+    UNTIL,
     VALUE,
     WAITS_SETTLEMENT,
     WANTED,
@@ -93,7 +94,6 @@ from jts_pipelines.backtest.pricing import (
     up_to_tick,
 )
 from jts_pipelines.backtest.search import fired_on, moment_of, next_fired, session_of
-from jts_trading.strategy.sizing import buying_cost
 
 # No session comes after this one: an order without an end.
 NEVER = 1 << 40
@@ -132,18 +132,18 @@ def order_phase(desk: Desk, instrument: int, row: int) -> int:
             phase = LATE_PURCHASES if is_late else PURCHASES
         else:
             phase = LATE_SALES if is_late else SALES
+    elif book[instrument, ORDER_FORCE] in (IOC, FOK):
+        # Tried once: it ends with this bar.
+        book[instrument, LAST_SESSION] = -1
+        phase = LATE_SALES
     elif book[instrument, ORDER_TYPE] == STOP_LIMIT and is_reached(desk, instrument, row):
         book[instrument, IS_TRIGGERED] = 1
     return phase
 
 
 def is_ended(desk: Desk, instrument: int, row: int) -> bool:
-    """Return whether the waiting order ended before a row: with its session, or untried."""
-    book = desk.book
-    is_brief = book[instrument, ORDER_FORCE] in (IOC, FOK)
-    if is_brief and row > book[instrument, DECIDED] + 1:
-        return True
-    return bool(session_of(desk, instrument, row) > book[instrument, LAST_SESSION])
+    """Return whether the waiting order has ended by a row: with its session, or after its try."""
+    return bool(session_of(desk, instrument, row) > desk.book[instrument, LAST_SESSION])
 
 
 def is_over_at_close(desk: Desk, instrument: int, row: int) -> bool:
@@ -174,6 +174,9 @@ def act_in_model(desk: Desk, instrument: int, row: int, phase: int, fills: Ints)
         buy(desk, instrument, row, fills)
     else:
         sell(desk, instrument, row, fills)
+    if phase == LATE_SALES:
+        # The last thing that can happen inside a bar.
+        book[instrument, TRIES_FROM] = row + 1
 
 
 def first_after_in_model(desk: Desk, instrument: int, row: int, phase: int) -> int:
@@ -203,7 +206,10 @@ def leave_inside(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     # Whatever one bar does not take is sold at the next ones.
     book[instrument, ORDER_TYPE], book[instrument, TRIES_FROM] = MARKET, row
     book[instrument, LAST_SESSION], book[instrument, IS_TRIGGERED] = NEVER, 0
-    sell(desk, instrument, row, fills)
+    if most_of(desk, instrument, row) > 0:
+        sell(desk, instrument, row, fills)
+    else:
+        book[instrument, TRIES_FROM] = row + 1
 
 
 def decide_exit_in_model(desk: Desk, instrument: int, row: int) -> None:
@@ -244,7 +250,8 @@ def place_order_in_model(desk: Desk, instrument: int, row: int, reason: int) -> 
     book[instrument, TRIES_FROM], book[instrument, IS_TRIGGERED] = row + 1, 0
     # A market order is given again in each session until it fills.
     is_endless = kind == MARKET or force != DAY
-    book[instrument, LAST_SESSION] = NEVER if is_endless else session + is_over
+    last = desk.sessions[session, UNTIL] if is_over == 1 else session
+    book[instrument, LAST_SESSION] = NEVER if is_endless else last
     ladder = desk.ladders[book[instrument, CLASS], desk.sessions[session, EPOCH]]
     is_buy, is_known = book[instrument, QUANTITY] == 0, True
     if kind in (LIMIT, STOP_LIMIT):
@@ -324,13 +331,10 @@ def end_order_in_model(desk: Desk, instrument: int, row: int, quantity: int) -> 
         book[instrument, SIDE] = 0
         return
     if is_buy:
-        # Held back as before, for what is left of it.
+        # Held back in proportion, for what is left of it.
         each = -(-book[instrument, HELD_BACK] // book[instrument, WANTED])
-        fee = fee_of(desk, instrument)
-        unit = book[instrument, UNIT]
-        most = buying_cost(rest, -(-each // unit), fee) * unit
-        book[instrument, HELD_BACK] = min(most, each * rest)
-        account[RESERVED] += book[instrument, HELD_BACK]
+        book[instrument, HELD_BACK] = each * rest
+        account[RESERVED] += each * rest
     book[instrument, WANTED], book[instrument, TRIES_FROM] = rest, row + 1
 
 

@@ -2,14 +2,29 @@
 
 import numpy as np
 
-from jts_pipelines.backtest.columns import Rules
+from jts_pipelines.backtest import places
+from jts_pipelines.backtest.columns import FillModel, Ints, Rules
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.backtest.venues import VenueTerms
 from jts_trading.dsl.errors import StrategyError
+from jts_trading.dsl.grammar import OrderType, TimeInForce
 from jts_trading.dsl.plan import Plan
 from jts_trading.strategy.rules import AMOUNT_MAX, RULES_MAX, Size, SizeDefaults, read_rules
 from jts_trading.strategy.sizing import QUANTITY_MONEY, QUANTITY_SHARES
 from storage.errors import InputError
+
+_TYPES = {
+    OrderType.MARKET: places.MARKET,
+    OrderType.LIMIT: places.LIMIT,
+    OrderType.STOP: places.STOP,
+    OrderType.STOP_LIMIT: places.STOP_LIMIT,
+}
+_FORCES = {
+    TimeInForce.DAY: places.DAY,
+    TimeInForce.IOC: places.IOC,
+    TimeInForce.FOK: places.FOK,
+    TimeInForce.GTC: places.GTC,
+}
 
 
 def order_rules(plan: Plan, settings: BacktestSettings) -> Rules:
@@ -28,7 +43,7 @@ def order_rules(plan: Plan, settings: BacktestSettings) -> Rules:
         ),
     )
     try:
-        rules = read_rules(plan, defaults, settings.terms.currency)
+        rules = read_rules(plan, defaults, settings.terms.currency, fills_all_types=True)
     except StrategyError as error:
         raise InputError(str(error)) from error
     kind = np.zeros(RULES_MAX, np.int64)
@@ -51,8 +66,31 @@ def order_rules(plan: Plan, settings: BacktestSettings) -> Rules:
         kelly=rules.kelly,
         guard_constants=plan.guard_constants,
         rank=-1 if plan.rank is None else plan.rank,
+        orders=_order_terms(plan),
+        model=settings.fill_model,
         guarded=sum(1 << rule.bit for rule in plan.rules if rule.is_guarded),
     )
+
+
+def is_modelled(plan: Plan, settings: BacktestSettings) -> bool:
+    """Return whether orders do more than fill at the next open."""
+    usual = FillModel(has_root=settings.fill_model.has_root)
+    return settings.fill_model != usual or any(
+        rule.order_type is not OrderType.MARKET or rule.time_in_force is not TimeInForce.DAY
+        for rule in plan.rules
+    )
+
+
+def _order_terms(plan: Plan) -> Ints:
+    found = np.zeros((RULES_MAX, 4), np.int64)
+    for rule in plan.rules:
+        found[rule.bit] = (
+            _TYPES[rule.order_type],
+            _FORCES[rule.time_in_force],
+            rule.limit or 0,
+            rule.stop or 0,
+        )
+    return found
 
 
 def _whole(plan: Plan, bit: int, size: Size, terms: VenueTerms) -> int:

@@ -38,9 +38,9 @@ COMMISSION, STT, RST = 0, 1, 2
 
 # Sessions: what the account had gained in cash and held at the last bar, the instant of that bar
 # (-1: there is none), the group of price rules; in which session its sales are paid, what is paid
-# in it.
-SESSION_CASH, SESSION_VALUE, LAST_MOMENT, EPOCH, SETTLES, ARRIVES = 0, 1, 2, 3, 4, 5
-SESSION_COLUMNS = 6
+# in it, and the last session of the run that is not after the next one of the venue.
+SESSION_CASH, SESSION_VALUE, LAST_MOMENT, EPOCH, SETTLES, ARRIVES, UNTIL = 0, 1, 2, 3, 4, 5, 6
+SESSION_COLUMNS = 7
 
 # The account: one row. HELD counts positions and waiting purchases, POSITIONS positions only.
 CASH, RESERVED, VALUE, DAY_START, HELD = 0, 1, 2, 3, 4

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import msgspec
 
+from jts_pipelines.backtest.columns import FillModel
 from jts_pipelines.backtest.places import WORTH_MAX
 from jts_pipelines.backtest.venues import VENUES, VenueTerms
 from jts_trading.strategy.sizing import MONEY_MAX, NANO, PPM
@@ -18,7 +19,12 @@ _PERCENTAGES = (
     "kelly_floor_percent",
     "kelly_fraction_percent",
     "kelly_cap_percent",
+    "volume_percent",
+    "slippage_bps",
+    "impact_bps",
 )
+FILLS = ("next_open", "close", "opening_auction", "closing_auction")
+IMPACT_SHAPES = ("root", "linear")
 
 
 class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,6 +44,17 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         kelly_floor_percent: Size of a Kelly entry until then.
         kelly_fraction_percent: Share of the full Kelly size that is taken.
         kelly_cap_percent: Largest size of a Kelly entry.
+        fill: When a market order fills: at the `next_open`, the next `close`, or in the next
+            `opening_auction` or `closing_auction` (first open, last close of a session).
+        volume_percent: Share of a bar's volume that one order fills at most; the rest waits. 0
+            fills all of it at once.
+        slippage_bps: Distance against the order of what fills at the market, in hundredths of a
+            percent of the price.
+        slippage_ticks: The same in ticks.
+        impact_bps: Further distance of an order as large as the volume of its bar.
+        impact_shape: How it grows: with the `root` of the share of the volume, or `linear`.
+        exits_inside: The risk block leaves inside bars, at its levels; else on closes, as live.
+        waits_settlement: Money of a sale pays for purchases once it has settled (KRX: T+2).
         sessions_per_year: For annualised figures; 0 takes what the venue has.
     """
 
@@ -53,6 +70,14 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     kelly_floor_percent: str = "1"
     kelly_fraction_percent: str = "50"
     kelly_cap_percent: str = "20"
+    fill: str = "next_open"
+    volume_percent: str = "0"
+    slippage_bps: str = "0"
+    slippage_ticks: int = 0
+    impact_bps: str = "0"
+    impact_shape: str = "root"
+    exits_inside: bool = False
+    waits_settlement: bool = False
     sessions_per_year: int = 0
 
     def __post_init__(self) -> None:
@@ -74,12 +99,18 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             raise InputError(f"interval is {self.interval!r}; accepted: {accepted}")
         if self.commission_unit < 1:
             raise InputError(f"commission_unit is {self.commission_unit}; accepted: 1 and above")
-        for name in ("kelly_trades_min", "sessions_per_year"):
+        self._check_choice("fill", FILLS)
+        self._check_choice("impact_shape", IMPACT_SHAPES)
+        for name in ("kelly_trades_min", "sessions_per_year", "slippage_ticks"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} is {getattr(self, name)}; accepted: 0 and above")
         for name in _PERCENTAGES:
             self.ppm(name)
         self._check_commission()
+
+    def _check_choice(self, name: str, accepted: tuple[str, ...]) -> None:
+        if getattr(self, name) not in accepted:
+            raise InputError(f"{name} is {getattr(self, name)!r}; accepted: {', '.join(accepted)}")
 
     def _check_commission(self) -> None:
         if self.commission_rate is None:
@@ -108,6 +139,20 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         if value.denominator != 1 or not 0 <= value <= PPM:
             raise InputError(f"{name} is {text!r}; accepted: 0 to 100, at most four decimals")
         return int(value)
+
+    @property
+    def fill_model(self) -> FillModel:
+        """How orders fill, in whole numbers."""
+        return FillModel(
+            fill_at=FILLS.index(self.fill),
+            volume_share_ppm=self.ppm("volume_percent"),
+            slip_ppm=self.ppm("slippage_bps") // 100,
+            slip_ticks=self.slippage_ticks,
+            impact_ppm=self.ppm("impact_bps") // 100,
+            has_root=int(self.impact_shape == "root"),
+            exits_inside=int(self.exits_inside),
+            waits_settlement=int(self.waits_settlement),
+        )
 
     @property
     def terms(self) -> VenueTerms:

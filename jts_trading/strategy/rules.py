@@ -97,13 +97,16 @@ class OrderRules:
     kelly: tuple[int, int, int, int]
 
 
-def read_rules(plan: Plan, defaults: SizeDefaults, currency: str) -> OrderRules:
+def read_rules(
+    plan: Plan, defaults: SizeDefaults, currency: str, *, fills_all_types: bool = False
+) -> OrderRules:
     """Translate rules and risk block of a plan.
 
     Args:
         plan: A compiled strategy.
         defaults: Sizes that the text leaves open.
         currency: That the instance trades in.
+        fills_all_types: Whether limit and stop orders are traded too, for any time in force.
 
     Raises:
         StrategyError: An order type, currency or size that is not traded, with its place.
@@ -117,6 +120,8 @@ def read_rules(plan: Plan, defaults: SizeDefaults, currency: str) -> OrderRules:
             exits |= 1 << rule.bit
         else:
             continue  # short-selling is off: `short_rules` says so
+        if not fills_all_types:
+            _require_market(plan, rule)
         sizes[rule.bit] = _size(plan, rule, defaults, currency)
     if plan.currency not in ("", currency):
         raise StrategyError(
@@ -150,13 +155,17 @@ def uses_kelly(plan: Plan) -> bool:
     return any(rule.quantity.kind is QuantityKind.KELLY for rule in plan.rules)
 
 
-def _size(plan: Plan, rule: Rule, defaults: SizeDefaults, currency: str) -> Size:
-    quantity = rule.quantity
+def _require_market(plan: Plan, rule: Rule) -> None:
     place = Place(plan.file, rule.line, rule.column)
     if rule.order_type is not OrderType.MARKET:
         raise StrategyError(f"market orders only are filled; found {rule.order_type}", place)
     if rule.time_in_force is not TimeInForce.DAY:
         raise StrategyError(f"orders are for the day only; found {rule.time_in_force}", place)
+
+
+def _size(plan: Plan, rule: Rule, defaults: SizeDefaults, currency: str) -> Size:
+    quantity = rule.quantity
+    place = Place(plan.file, rule.line, rule.column)
     if quantity.kind is QuantityKind.NONE:
         if rule.side is Side.EXIT_LONG:
             return Size(QUANTITY_ALL)

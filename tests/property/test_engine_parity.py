@@ -126,7 +126,7 @@ class Backtest:
         plan = compile_strategy(text)
         assumed = BacktestSettings(cash=CASH, interval="1m", kelly_trades_min=3)
         prepared = prepare(plan, frame, assumed, listing())
-        signals, portfolio = load_kernels(plan, kernels)
+        signals, portfolio = load_kernels(plan, kernels, assumed)
         fired = fire(prepared, plan, signals)
         desk = desk_of(prepared, assumed, fired)
         rows = simulate(portfolio, desk)

@@ -1,0 +1,499 @@
+"""The fill models against a slow portfolio written from their rules, on generated markets.
+
+The reference shares no code with the engine: it keeps objects, walks sessions one by one, asks the
+rule table's own functions for limits and ticks, and compares fractions.
+"""
+
+import math
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from fractions import Fraction
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from jts_pipelines.backtest.engine import run_backtest
+from jts_pipelines.backtest.result import BacktestResult
+from jts_pipelines.backtest.settings import BacktestSettings
+from jts_trading.domain.market.loading import default_table
+from jts_trading.domain.market.prices import daily_limits, order_ladder
+from jts_trading.domain.sessions import calendar_for
+from jts_trading.dsl.compiler import compile_strategy
+
+CALENDAR = calendar_for("KRX")
+SESSIONS = CALENDAR.sessions(date(2025, 2, 3), date(2025, 3, 14))
+LADDER = order_ladder(default_table(), SESSIONS[0], market="KOSDAQ", asset="COMMON")
+FEE, TAX = Fraction(140527, 10**9), Fraction(15, 10_000)
+CASH = 3_000_000
+NEVER = date.max
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One daily bar."""
+
+    open: int
+    high: int
+    low: int
+    close: int
+    volume: int
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the strategy orders and what the run assumes."""
+
+    kinds: tuple[str, str] = ("market", "market")
+    force: str = "day"
+    percent: int = 40
+    fill: str = "next_open"
+    volume_percent: int = 0
+    slippage_bps: int = 0
+    slippage_ticks: int = 0
+    exits_inside: bool = False
+    waits_settlement: bool = False
+    stop_loss: int = 0
+    trailing_stop: int = 0
+    take_profit: int = 0
+
+    @property
+    def text(self) -> str:
+        """The text that the compiler gets."""
+        risk = "\n".join(
+            f'{name} = "{getattr(self, name)}%"'
+            for name in ("stop_loss", "trailing_stop", "take_profit")
+            if getattr(self, name)
+        )
+        return f"""strategy("Models") {{
+          entry.long {{ when (close > close[1]) {{
+            buy("{self.percent}%"{_terms(self.kinds[0], "buy", self.force)}) }} }}
+          exit.long {{ when (close < close[1]) {{
+            sell("all"{_terms(self.kinds[1], "sell", self.force)}) }} }}
+          {"risk_management { " + risk + " }" if risk else ""}
+        }}"""
+
+    @property
+    def assumed(self) -> BacktestSettings:
+        """The settings of the run."""
+        return BacktestSettings(
+            cash=CASH,
+            fill=self.fill,
+            volume_percent=str(self.volume_percent),
+            slippage_bps=str(self.slippage_bps),
+            slippage_ticks=self.slippage_ticks,
+            exits_inside=self.exits_inside,
+            waits_settlement=self.waits_settlement,
+        )
+
+
+FACTORS = {"buy": {"limit": 0.985, "stop": 1.015}, "sell": {"limit": 1.015, "stop": 0.985}}
+BEYOND = {"buy": 1.02, "sell": 0.98}
+
+
+def _terms(kind: str, side: str, force: str) -> str:
+    if kind == "market":
+        return ""
+    limit, stop = FACTORS[side]["limit"], FACTORS[side]["stop"]
+    prices = {
+        "limit": f"price: close * {limit}",
+        "stop": f"stop: close * {stop}",
+        "stop_limit": f"stop: close * {stop}, price: close * {BEYOND[side]}",
+    }[kind]
+    return f', type: "{kind}", {prices}, tif: "{force}"'
+
+
+@dataclass
+class Order:
+    """An order that waits."""
+
+    side: str
+    quantity: int
+    kind: str
+    force: str
+    until: date
+    limit: int = 0
+    stop: int = 0
+    reserved: int = 0
+    is_triggered: bool = False
+    tried: int = 0
+
+
+@dataclass
+class Held:
+    """What the reference knows of one instrument."""
+
+    quantity: int = 0
+    bought: int = 0
+    cost: int = 0
+    mark: int = 0
+    peak: int = 0
+    entered: date = NEVER
+    is_late: bool = False
+    order: Order | None = None
+    closes: list[int] = field(default_factory=list)
+
+
+class Slow:
+    """One run, session by session."""
+
+    def __init__(self, case: Case, market: dict[str, dict[date, Bar]]) -> None:
+        self.case, self.market = case, market
+        self.cash, self.unsettled = CASH, [(NEVER, 0)]
+        self.book = {symbol: Held() for symbol in sorted(market)}
+        self.fills: list[tuple[date, str, str, int, int]] = []
+        self.equity: list[int] = []
+        self.day, self.band = SESSIONS[0], (0, 1 << 60)
+
+    def run(self, days: list[date]) -> None:
+        """Walk all sessions."""
+        for day in days:
+            self.day = day
+            self.unsettled = [(due, money) for due, money in self.unsettled if due > day]
+            today = {s: self.market[s][day] for s in self.book if day in self.market[s]}
+            for step in ("open sell", "open buy", "late buy", "late sell"):
+                for symbol, bar in today.items():
+                    self.deal(symbol, bar, *step.split())
+            for symbol, bar in today.items():
+                held = self.book[symbol]
+                if held.order and held.order.force == "ioc" and held.order.tried:
+                    held.order = None
+                held.closes.append(bar.close)
+                held.mark = bar.close
+                if held.quantity:
+                    held.peak = max(held.peak, bar.close)
+            for symbol in today:
+                self.leave(symbol)
+            for symbol in today:
+                self.enter(symbol)
+            self.equity.append(self.worth())
+
+    def worth(self) -> int:
+        """Return cash and positions at their marks."""
+        return self.cash + sum(h.quantity * h.mark for h in self.book.values())
+
+    def free(self) -> int:
+        """Return the money that can be spent."""
+        reserved = sum(h.order.reserved for h in self.book.values() if h.order)
+        return self.cash - reserved - sum(money for _, money in self.unsettled)
+
+    def deal(self, symbol: str, bar: Bar, when: str, side: str) -> None:
+        """Let what waits fill or end, and the risk block leave inside the bar."""
+        held, order = self.book[symbol], self.book[symbol].order
+        base = held.closes[-1] if held.closes else 0
+        self.band = _band(self.day, base) if base else (0, 1 << 60)
+        if order and order.until < self.day:
+            held.order = None
+            return
+        if order is None:
+            if when == "late" and side == "sell" and held.quantity and self.case.exits_inside:
+                self.leave_inside(symbol, bar)
+            return
+        if order.side != side or not self.takes(bar, side):
+            order.tried += when == "late" and order.side == side
+            return
+        price, is_late = self.price(order, bar)
+        most = self.most(bar, order.quantity)
+        if price and is_late and price == self.band[side == "buy"]:
+            price = 0
+        if price and most and is_late == (when == "late"):
+            is_passive = order.kind in ("limit", "stop_limit")
+            paid = price if is_passive else self.slipped(price, side)
+            self.fill(symbol, order, min(most, order.quantity), paid, is_late=is_late)
+        elif when == "late":
+            order.tried += 1
+            if not price and order.kind == "stop_limit" and _reached(order, bar):
+                order.is_triggered = True
+
+    def takes(self, bar: Bar, side: str) -> bool:
+        """Return whether anything fills on a bar: inside the limits, not locked at one."""
+        lower, upper = self.band
+        is_single = bar.open == bar.high == bar.low == bar.close
+        locked = upper if side == "buy" else lower
+        return lower <= bar.open <= upper and not (is_single and bar.open == locked)
+
+    def price(self, order: Order, bar: Bar) -> tuple[int, bool]:
+        """Return price and whether after the open; 0 where it does not fill."""
+        if order.kind == "market":
+            at_close = self.case.fill in ("close", "closing_auction")
+            return (bar.close, True) if at_close else (bar.open, False)
+        if order.kind == "limit" or order.is_triggered:
+            return _limit(order, bar)
+        reached, is_late = _stop(order, bar)
+        if order.kind == "stop" or not reached:
+            return reached, is_late
+        if not is_late:
+            return _limit(order, bar)
+        sign = 1 if order.side == "buy" else -1
+        if sign * reached <= sign * order.limit:
+            return reached, True
+        return (order.limit if sign * bar.close < sign * order.limit else 0), True
+
+    def most(self, bar: Bar, quantity: int) -> int:
+        """Return how much one bar fills."""
+        share = self.case.volume_percent
+        return min(quantity, bar.volume * share // 100) if share else quantity
+
+    def slipped(self, price: int, side: str) -> int:
+        """Return a price after slippage, on the ladder, inside the limits."""
+        by = math.ceil(Fraction(price * self.case.slippage_bps, 10_000))
+        by += self.case.slippage_ticks * LADDER.tick(price)
+        if not by:
+            return price
+        if side == "buy":
+            return min(LADDER.ceil(price + by), self.band[1])
+        return max(LADDER.floor(max(price - by, 0)), self.band[0], 1)
+
+    def fill(self, symbol: str, order: Order, quantity: int, price: int, *, is_late: bool) -> None:
+        """Move shares and money."""
+        held = self.book[symbol]
+        if order.side == "sell":
+            gross = quantity * price
+            net = gross - int(gross * FEE) - int(gross * TAX)
+            self.cash += net
+            if self.case.waits_settlement:
+                self.unsettled.append((CALENDAR.settlement_day(self.day), net))
+            held.quantity -= quantity
+            rest = min(order.quantity - quantity, held.quantity)
+        else:
+            before, order.reserved = order.reserved, 0
+            most, quantity = quantity, _payable(quantity, price, self.free())
+            if quantity == 0:
+                held.order = None
+                return
+            self.cash -= quantity * price + int(quantity * price * FEE)
+            if not held.quantity:
+                held.cost = held.bought = held.peak = 0
+                held.entered, held.is_late = self.day, is_late
+            held.quantity += quantity
+            held.bought += quantity
+            held.cost += quantity * price
+            rest = order.quantity - quantity if quantity == most else 0
+            order.reserved = -(-before // order.quantity) * rest
+        self.fills.append((self.day, symbol, order.side, quantity, price))
+        order.quantity = rest
+        order.tried += 1
+        if not rest or order.force == "ioc":
+            held.order = None
+
+    def levels(self, held: Held) -> tuple[Fraction, Fraction, Fraction | None]:
+        """Return stop loss, trailing stop and target as exact prices."""
+        entry, case = Fraction(held.cost, held.bought), self.case
+        loss = entry * (100 - case.stop_loss) / 100 if case.stop_loss else Fraction(-1)
+        trail = Fraction(-1)
+        if case.trailing_stop:
+            trail = Fraction(held.peak * (100 - case.trailing_stop), 100)
+        target = entry * (100 + case.take_profit) / 100 if case.take_profit else None
+        return loss, trail, target
+
+    def leave_inside(self, symbol: str, bar: Bar) -> None:
+        """Leave at a level of the risk block, the stop before the target."""
+        held = self.book[symbol]
+        if not self.takes(bar, "sell"):
+            return
+        loss, trail, target = self.levels(held)
+        stop = math.floor(max(loss, trail))
+        goal = math.ceil(target) if target is not None else 1 << 60
+        is_entry, price, is_target = held.entered == self.day, 0, False
+        if bar.open <= stop and not is_entry:
+            price = bar.open
+        elif bar.low <= stop:
+            price = min(stop, bar.open)
+        elif bar.open >= goal and not is_entry:
+            price, is_target = bar.open, True
+        elif bar.high > goal and not (is_entry and held.is_late):
+            price, is_target = goal, True
+        if price <= self.band[0]:
+            return
+        held.order = Order("sell", held.quantity, "market", "day", NEVER)
+        most = self.most(bar, held.quantity)
+        if most:
+            paid = price if is_target else self.slipped(price, "sell")
+            self.fill(symbol, held.order, most, paid, is_late=True)
+
+    def leave(self, symbol: str) -> None:
+        """Decide an exit on the close."""
+        held, close = self.book[symbol], self.book[symbol].mark
+        falls = len(held.closes) > 1 and close < held.closes[-2]
+        is_hit = False
+        if held.quantity:
+            loss, trail, target = self.levels(held)
+            is_hit = close <= max(loss, trail) or (target is not None and close >= target)
+        order = held.order
+        if order and order.side == "buy":
+            is_over = falls or is_hit
+        else:
+            is_over = order is not None and order.kind != "market" and is_hit
+        if is_over:
+            held.order = None
+        if held.quantity and held.order is None and (falls or is_hit):
+            kind = "market" if is_hit else self.case.kinds[1]
+            held.order = self.ordered("sell", held.quantity, kind, close)
+
+    def enter(self, symbol: str) -> None:
+        """Decide an entry on the close."""
+        held = self.book[symbol]
+        if held.quantity or held.order or len(held.closes) < 2:
+            return
+        close = held.mark
+        if close <= held.closes[-2]:
+            return
+        wanted = self.worth() * self.case.percent // 100 // close
+        order = self.ordered("buy", wanted, self.case.kinds[0], close)
+        top = max(_band(self.day, close)[1], close)
+        if self.case.kinds[0] in ("limit", "stop_limit"):
+            factor = FACTORS["buy"]["limit"] if self.case.kinds[0] == "limit" else BEYOND["buy"]
+            top = math.ceil(close * factor)
+        order.quantity = _payable(wanted, top, self.free())
+        if order.quantity:
+            gross = order.quantity * top
+            order.reserved = gross + int(gross * FEE)
+            held.order = order
+
+    def ordered(self, side: str, quantity: int, kind: str, close: int) -> Order:
+        """Return an order with its prices on the ladder."""
+        force = "day" if kind == "market" else self.case.force
+        until = CALENDAR.next_session(self.day)
+        order = Order(side, quantity, kind, force, until)
+        if kind == "market" or force != "day":
+            order.until = NEVER
+        is_buy = side == "buy"
+        beyond = BEYOND[side] if kind == "stop_limit" else FACTORS[side]["limit"]
+        limit, stop = close * beyond, close * FACTORS[side]["stop"]
+        order.limit = LADDER.floor(math.floor(limit)) if is_buy else LADDER.ceil(math.ceil(limit))
+        order.stop = LADDER.ceil(math.ceil(stop)) if is_buy else LADDER.floor(math.floor(stop))
+        return order
+
+
+def _limit(order: Order, bar: Bar) -> tuple[int, bool]:
+    sign = 1 if order.side == "buy" else -1
+    if sign * bar.open <= sign * order.limit:
+        return bar.open, False
+    through = bar.low < order.limit if order.side == "buy" else bar.high > order.limit
+    return (order.limit, True) if through else (0, False)
+
+
+def _stop(order: Order, bar: Bar) -> tuple[int, bool]:
+    sign = 1 if order.side == "buy" else -1
+    if sign * bar.open >= sign * order.stop:
+        return bar.open, False
+    touched = bar.high >= order.stop if order.side == "buy" else bar.low <= order.stop
+    return (order.stop, True) if touched else (0, False)
+
+
+def _reached(order: Order, bar: Bar) -> bool:
+    return not order.is_triggered and _stop(order, bar)[0] > 0
+
+
+def _band(day: date, close: int) -> tuple[int, int]:
+    limits = daily_limits(default_table(), day, close, market="KOSDAQ", asset="COMMON")
+    return limits.lower, limits.upper
+
+
+def _payable(quantity: int, price: int, cash: int) -> int:
+    quantity = min(quantity, max(cash, 0) // price)
+    while quantity > 0 and quantity * price + int(quantity * price * FEE) > cash:
+        quantity -= 1
+    return quantity
+
+
+@st.composite
+def markets(draw: st.DrawFn) -> dict[str, dict[date, Bar]]:
+    """Draw up to three instruments; a session in six is missing, prices swing widely."""
+    days = SESSIONS[: draw(st.integers(6, len(SESSIONS)))]
+    return {f"00{n}{n}00": _history(draw, days) for n in range(1, draw(st.integers(1, 3)) + 1)}
+
+
+def _history(draw: st.DrawFn, days: list[date]) -> dict[date, Bar]:
+    close = draw(st.sampled_from((960, 4_990, 19_950, 71_000)))
+    bars: dict[date, Bar] = {}
+    for day in days:
+        move = draw(st.integers(-7, 7))
+        if move == -7:
+            continue
+        start = LADDER.floor(max(close * (100 + draw(st.integers(-4, 4))) // 100, 10))
+        end = LADDER.floor(max(close * (100 + move) // 100, 10))
+        high = LADDER.ceil(max(start, end) * (100 + draw(st.integers(0, 4))) // 100)
+        low = LADDER.floor(min(start, end) * (100 - draw(st.integers(0, 4))) // 100)
+        bars[day] = Bar(start, high, low, end, draw(st.integers(1, 3_000)))
+        close = end
+    return bars
+
+
+# Few pairs: each is compiled.
+PAIRS = (("market", "market"), ("limit", "limit"), ("stop", "market"), ("stop_limit", "stop"))
+CASES = st.builds(
+    Case,
+    kinds=st.sampled_from(PAIRS),
+    force=st.sampled_from(("day", "ioc", "gtc")),
+    percent=st.sampled_from((20, 40, 100)),
+    fill=st.sampled_from(("next_open", "close")),
+    volume_percent=st.sampled_from((0, 0, 1, 10)),
+    slippage_bps=st.sampled_from((0, 30)),
+    slippage_ticks=st.sampled_from((0, 2)),
+    exits_inside=st.booleans(),
+    waits_settlement=st.booleans(),
+    stop_loss=st.sampled_from((0, 3)),
+    trailing_stop=st.sampled_from((0, 4)),
+    take_profit=st.sampled_from((0, 5)),
+)
+
+
+def as_frame(market: dict[str, dict[date, Bar]]) -> pl.DataFrame:
+    """Return generated bars as the lake would."""
+    rows = [
+        {
+            "symbol": symbol,
+            "timestamp": datetime.fromtimestamp(
+                CALENDAR.open_close_ns(day)[0] // 10**9 - 9 * 3600, UTC
+            ),
+            "trade_date": day,
+            **{name: getattr(bar, name) for name in ("open", "high", "low", "close", "volume")},
+        }
+        for symbol, bars in market.items()
+        for day, bar in bars.items()
+    ]
+    return pl.DataFrame(rows, schema_overrides={"timestamp": pl.Datetime("ms", "UTC")})
+
+
+def backtest(case: Case, market: dict[str, dict[date, Bar]], cache: Path) -> BacktestResult:
+    """Run the product."""
+    return run_backtest(
+        compile_strategy(case.text), as_frame(market), case.assumed, cache_dir=cache
+    )
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compiled code, shared by the tests of a run."""
+    root = tmp_path_factory.getbasetemp()
+    return (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "kernels"
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(market=markets(), case=CASES)
+def test_models_on_any_market_fill_and_value_like_the_reference(
+    market: dict[str, dict[date, Bar]], case: Case, kernels: Path
+) -> None:
+    """Every fill, and equity at every session end, agree to the won."""
+    days = sorted({day for bars in market.values() for day in bars})
+    if not days:
+        return
+    slow = Slow(case, {symbol: bars for symbol, bars in market.items() if bars})
+    slow.run(days)
+
+    result = backtest(case, market, kernels)
+
+    found = result.fills.select(
+        "session", pl.col("instrument").str.strip_prefix("KRX:"), "side", "quantity", "price"
+    )
+    assert found.rows() == slow.fills
+    assert result.equity["equity"].to_list() == slow.equity
+    assert result.prefix.difference == ""
