@@ -32,7 +32,7 @@ from jts_trading.strategy import facts, sizing, stops
 PORTFOLIO = (
     *(places, sizing, stops, facts, bands, search, agenda, fills, guarding, decisions, driver),
 )
-MODEL = (levels, pricing, modelled)
+MODEL = (pricing, levels, modelled)
 # Names from these rooms stand in the joined text itself.
 _JOINED = (
     "jts_trading.strategy",

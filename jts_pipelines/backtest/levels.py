@@ -28,6 +28,7 @@ from jts_pipelines.backtest.places import (
     TRAILING_STOP,
     TRIES_FROM,
 )
+from jts_pipelines.backtest.pricing import down_to_tick, ladder_of, up_to_tick
 from jts_pipelines.backtest.search import can_fill, price_of
 from jts_trading.strategy.sizing import PPM, share_of
 
@@ -97,15 +98,23 @@ def left_at(desk: Desk, instrument: int, earliest: int, latest: int) -> tuple[in
     return (row - 1 if is_hit else latest), is_inside
 
 
+def inside_stop(desk: Desk, instrument: int, row: int) -> int:
+    """Return the price on the grid at which a position is stopped inside a bar."""
+    peak = desk.book[instrument, PEAK]
+    stop = max(loss_level(desk, instrument), trail_level(desk, peak))
+    return down_to_tick(ladder_of(desk, instrument, row), stop) if stop > 0 else -1
+
+
 def inside_price(desk: Desk, instrument: int, row: int) -> int:
     """Return the price at which a position is left inside a bar, 0 if it is not.
 
     The stop comes before the target; what it trails are the closes of the bars before. On the bar
     of an entry that filled after the open, the target is not looked at.
     """
-    book = desk.book
-    stop = max(loss_level(desk, instrument), trail_level(desk, book[instrument, PEAK]))
+    book, stop = desk.book, inside_stop(desk, instrument, row)
     target = profit_level(desk, instrument)
+    if target < NO_TARGET:
+        target = up_to_tick(ladder_of(desk, instrument, row), target)
     opened, price = price_of(desk, OPEN, row), 0
     is_entry = row == book[instrument, ENTRY_ROW]
     if not can_fill(desk, instrument, row, LOWER):
@@ -123,8 +132,7 @@ def inside_price(desk: Desk, instrument: int, row: int) -> int:
 
 def inside_reason(desk: Desk, instrument: int, row: int) -> int:
     """Return why a position is left inside a bar."""
-    loss = loss_level(desk, instrument)
-    trail = trail_level(desk, desk.book[instrument, PEAK])
-    if price_of(desk, LOW, row) > max(loss, trail):
+    if price_of(desk, LOW, row) > inside_stop(desk, instrument, row):
         return REASON_TAKE_PROFIT
-    return REASON_STOP_LOSS if loss >= trail else REASON_TRAILING_STOP
+    trail = trail_level(desk, desk.book[instrument, PEAK])
+    return REASON_STOP_LOSS if loss_level(desk, instrument) >= trail else REASON_TRAILING_STOP

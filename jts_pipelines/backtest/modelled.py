@@ -21,7 +21,6 @@ from jts_pipelines.backtest.places import (
     BUY,
     CANCELLED,
     CASH,
-    CLASS,
     COST,
     DAY,
     DECIDED,
@@ -31,7 +30,6 @@ from jts_pipelines.backtest.places import (
     ENTRY,
     ENTRY_DECISIONS,
     ENTRY_ROW,
-    EPOCH,
     EXIT_DECISIONS,
     EXITS,
     EXPIRED,
@@ -89,6 +87,7 @@ from jts_pipelines.backtest.pricing import (
     down_to_tick,
     fill_of,
     is_reached,
+    ladder_of,
     most_of,
     slipped,
     up_to_tick,
@@ -252,7 +251,7 @@ def place_order_in_model(desk: Desk, instrument: int, row: int, reason: int) -> 
     is_endless = kind == MARKET or force != DAY
     last = desk.sessions[session, UNTIL] if is_over == 1 else session
     book[instrument, LAST_SESSION] = NEVER if is_endless else last
-    ladder = desk.ladders[book[instrument, CLASS], desk.sessions[session, EPOCH]]
+    ladder = ladder_of(desk, instrument, row)
     is_buy, is_known = book[instrument, QUANTITY] == 0, True
     if kind in (LIMIT, STOP_LIMIT):
         price = whole_price(desk.values[row, desk.sizes[reason, LIMIT_PLACE]], not is_buy)

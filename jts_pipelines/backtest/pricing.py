@@ -163,8 +163,7 @@ def slipped(desk: Desk, instrument: int, row: int, price: int, quantity: int) ->
     ppm = rules[SLIP_PPM] + _impact_ppm(desk, row, quantity)
     if ppm == 0 and rules[SLIP_TICKS] == 0:
         return price
-    session = session_of(desk, instrument, row)
-    ladder = desk.ladders[book[instrument, CLASS], desk.sessions[session, EPOCH]]
+    ladder = ladder_of(desk, instrument, row)
     by = -(-price * ppm // PPM) + rules[SLIP_TICKS] * tick_of(ladder, price)
     if book[instrument, SIDE] == BUY:
         return int(min(up_to_tick(ladder, price + by), book[instrument, UPPER]))
@@ -177,6 +176,13 @@ def _impact_ppm(desk: Desk, row: int, quantity: int) -> int:
         return 0
     share = quantity / max(desk.lots[row], 1)
     return int(impact * (math.sqrt(share) if desk.rules[HAS_ROOT] == 1 else share))
+
+
+def ladder_of(desk: Desk, instrument: int, row: int) -> Ints:
+    """Return the packed price rules of a row's session."""
+    session = session_of(desk, instrument, row)
+    found: Ints = desk.ladders[desk.book[instrument, CLASS], desk.sessions[session, EPOCH]]
+    return found
 
 
 def up_to_tick(ladder: Ints, price: int) -> int:

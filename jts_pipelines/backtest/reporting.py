@@ -175,6 +175,7 @@ class Finished:
             dropped=int(account[places.DROPPED]),
             reduced=int(account[places.REDUCED]),
             cancelled=int(account[places.CANCELLED]),
+            expired=int(account[places.EXPIRED]),
             blocked_by_loss=int(account[places.BLOCKED_BY_LOSS]),
             blocked_by_risk=int(account[places.BLOCKED_BY_RISK]),
             without_edge=int(account[places.WITHOUT_EDGE]),

@@ -52,6 +52,7 @@ class Facts:
         dropped: Entries that cash could not pay for one lot of.
         reduced: Orders made smaller because cash could not pay for all of it.
         cancelled: Waiting entries that an exit rule cancelled.
+        expired: Limit and stop orders that ended unfilled.
         blocked_by_loss, blocked_by_risk: Entries refused by `daily_loss_limit`; by
             `max_positions` or `cooldown`.
         without_edge: Kelly entries refused because closed trades showed no edge.
@@ -70,6 +71,7 @@ class Facts:
     dropped: int
     reduced: int
     cancelled: int
+    expired: int
     blocked_by_loss: int
     blocked_by_risk: int
     without_edge: int

@@ -1,8 +1,10 @@
 """What a backtest assumes, apart from the strategy and the bars: one frozen, hashable value."""
 
 import hashlib
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from typing import Any
 
 import msgspec
 
@@ -25,6 +27,15 @@ _PERCENTAGES = (
 )
 FILLS = ("next_open", "close", "opening_auction", "closing_auction")
 IMPACT_SHAPES = ("root", "linear")
+# What `--assume` of the command line may set.
+_ASSUMED: dict[str, type] = {
+    **dict.fromkeys(("fill", "volume_percent", "slippage_bps", "impact_bps", "impact_shape"), str),
+    **dict.fromkeys(("entry_percent", "kelly_floor_percent", "kelly_fraction_percent"), str),
+    **dict.fromkeys(("kelly_cap_percent", "unknown_market"), str),
+    **dict.fromkeys(("slippage_ticks", "kelly_trades_min", "commission_unit"), int),
+    **dict.fromkeys(("exits_inside", "waits_settlement"), bool),
+}
+_WORDS = {"yes": True, "no": False, "true": True, "false": False}
 
 
 class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,6 +118,7 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         for name in _PERCENTAGES:
             self.ppm(name)
         self._check_commission()
+        self.fill_model  # noqa: B018 - raises what cannot be counted
 
     def _check_choice(self, name: str, accepted: tuple[str, ...]) -> None:
         if getattr(self, name) not in accepted:
@@ -140,15 +152,21 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             raise InputError(f"{name} is {text!r}; accepted: 0 to 100, at most four decimals")
         return int(value)
 
+    def _bps_in_ppm(self, name: str) -> int:
+        hundredth = self.ppm(name)
+        if hundredth % 100:
+            raise InputError(f"{name} is {getattr(self, name)!r}; accepted: at most two decimals")
+        return hundredth // 100
+
     @property
     def fill_model(self) -> FillModel:
         """How orders fill, in whole numbers."""
         return FillModel(
             fill_at=FILLS.index(self.fill),
             volume_share_ppm=self.ppm("volume_percent"),
-            slip_ppm=self.ppm("slippage_bps") // 100,
+            slip_ppm=self._bps_in_ppm("slippage_bps"),
             slip_ticks=self.slippage_ticks,
-            impact_ppm=self.ppm("impact_bps") // 100,
+            impact_ppm=self._bps_in_ppm("impact_bps"),
             has_root=int(self.impact_shape == "root"),
             exits_inside=int(self.exits_inside),
             waits_settlement=int(self.waits_settlement),
@@ -173,3 +191,28 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     def digest(self) -> str:
         """SHA-256 of all fields."""
         return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
+
+
+def read_assumptions(texts: Sequence[str]) -> dict[str, Any]:
+    """Read `NAME=VALUE` texts of assumptions that a command line gives.
+
+    Raises:
+        InputError: One is not spelled so, has no such name, or no value of its kind.
+    """
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or name not in _ASSUMED:
+            accepted = ", ".join(_ASSUMED)
+            raise InputError(f"--assume is {text!r}; accepted: NAME=VALUE with one of {accepted}")
+        kind = _ASSUMED[name]
+        if kind is str:
+            found[name] = value
+        elif kind is bool and value in _WORDS:
+            found[name] = _WORDS[value]
+        elif kind is int and value.isdecimal():
+            found[name] = int(value)
+        else:
+            accepted = "yes or no" if kind is bool else "a whole number"
+            raise InputError(f"{name} is {value!r}; accepted: {accepted}")
+    return found

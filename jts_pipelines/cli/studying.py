@@ -38,6 +38,13 @@ _OPTIONS = (
     ),
     click.option("--broker", help="Take only bars of this source."),
     click.option("--commission", metavar="RATE", help="The account's own rate, such as 0.00015."),
+    click.option(
+        "--assume",
+        "assumptions",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="How orders fill: fill=close, volume_percent=5, slippage_bps=3, exits_inside=yes ...",
+    ),
     click.option("--bars", type=FILE, help="Read a Parquet or CSV file instead of the tiers."),
     click.option(
         "--instruments",
@@ -61,6 +68,7 @@ class Given:
     assignments: tuple[str, ...]
     broker: str | None
     commission: str | None
+    assumptions: tuple[str, ...]
     bars: Path | None
     instruments: Path | None
 
@@ -71,7 +79,7 @@ class Given:
             InputError, CommandError: An option is not accepted.
         """
         from jts_pipelines.backtest.loading import BacktestRequest
-        from jts_pipelines.backtest.settings import BacktestSettings
+        from jts_pipelines.backtest.settings import BacktestSettings, read_assumptions
 
         return BacktestRequest(
             text=_text(self.file),
@@ -86,6 +94,7 @@ class Given:
                 venue=self.venue.upper(),
                 interval=self.interval,
                 commission_rate=self.commission,
+                **read_assumptions(self.assumptions),
             ),
         )
 

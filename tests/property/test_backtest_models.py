@@ -295,8 +295,9 @@ class Slow:
         if not self.takes(bar, "sell"):
             return
         loss, trail, target = self.levels(held)
-        stop = math.floor(max(loss, trail))
-        goal = math.ceil(target) if target is not None else 1 << 60
+        level = math.floor(max(loss, trail))
+        stop = LADDER.floor(level) if level > 0 else -1
+        goal = LADDER.ceil(math.ceil(target)) if target is not None else 1 << 60
         is_entry, price, is_target = held.entered == self.day, 0, False
         if bar.open <= stop and not is_entry:
             price = bar.open
@@ -474,7 +475,7 @@ def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -331,14 +331,6 @@ def test_short_rules_are_left_out_and_the_result_says_so(kernels: Path) -> None:
     assert "short-selling is off: 2 rules were left out" in map(str, result.cautions)
 
 
-def test_limit_orders_are_refused_with_their_place(kernels: Path) -> None:
-    """An order that the fill model does not know is refused, not filled like another."""
-    text = RISE.replace('type: "market"', 'type: "limit", price: close', 1)
-
-    with pytest.raises(InputError, match=r":2:\d+: market orders only are filled; found limit"):
-        run(steps(100, 101), kernels, text=text)
-
-
 def test_spread_of_bars_with_quotes_is_that_of_their_end(kernels: Path) -> None:
     """(ask - bid) / mid: wide, crossed and missing quotes hold entries back."""
     text = RISE.replace("close > close[1]", "spread <= 2%")

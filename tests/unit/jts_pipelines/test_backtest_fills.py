@@ -1,0 +1,232 @@
+"""Fill models on markets small enough to compute by hand."""
+
+import os
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from jts_pipelines.backtest.engine import run_backtest
+from jts_pipelines.backtest.result import BacktestResult
+from jts_pipelines.backtest.settings import BacktestSettings, read_assumptions
+from jts_trading.domain.sessions import calendar_for
+from jts_trading.dsl.compiler import compile_strategy
+from storage.errors import InputError
+
+DAYS = calendar_for("KRX").sessions(date(2025, 2, 3), date(2025, 2, 28))
+Row = tuple[int, int, int, int, int]
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compiled code, shared by the tests of a run."""
+    root = tmp_path_factory.getbasetemp()
+    return (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "kernels"
+
+
+def frame(rows: list[Row], stamps: list[datetime]) -> pl.DataFrame:
+    """Return bars of (open, high, low, close, volume)."""
+    names = ("open", "high", "low", "close", "volume")
+    table = pl.DataFrame([dict(zip(names, row, strict=True)) for row in rows])
+    return table.with_columns(
+        pl.Series("timestamp", stamps).cast(pl.Datetime("ms", "UTC")), symbol=pl.lit("005930")
+    )
+
+
+def run(
+    rows: list[Row],
+    kernels: Path,
+    *,
+    entry: str = "",
+    leave: str = "",
+    risk: str = "",
+    stamps: list[datetime] | None = None,
+    interval: str = "1d",
+    **assumed: Any,
+) -> BacktestResult:
+    """Run a strategy that buys 100 after a rise and sells after a fall."""
+    text = f"""strategy("Fills") {{
+      entry.long {{ when (close > close[1]) {{ buy(quantity: 100{entry}) }} }}
+      exit.long {{ when (close < close[1]) {{ sell(quantity: "all"{leave}) }} }}
+      {"risk_management { " + risk + " }" if risk else ""}
+    }}"""
+    midnights = [datetime(d.year, d.month, d.day, tzinfo=UTC) - timedelta(hours=9) for d in DAYS]
+    settings = BacktestSettings(**{"cash": 10_000_000, "interval": interval, **assumed})
+    bars = frame(rows, stamps or midnights[: len(rows)])
+    return run_backtest(compile_strategy(text), bars, settings, cache_dir=kernels)
+
+
+def dealt(result: BacktestResult) -> list[tuple[Any, ...]]:
+    """Return side, quantity and price of each fill."""
+    return result.fills.select("side", "quantity", "price").rows()
+
+
+RISE: list[Row] = [(10_000, 10_050, 9_950, 10_000, 900), (10_000, 10_150, 9_950, 10_100, 900)]
+
+
+def test_market_order_at_the_close_fills_at_the_next_close(kernels: Path) -> None:
+    """Never at the close that decided it."""
+    rows = [*RISE, (10_150, 10_300, 10_100, 10_200, 900)]
+
+    assert dealt(run(rows, kernels, fill="close")) == [("buy", 100, 10_200)]
+
+
+def test_auction_models_wait_for_the_first_open_and_the_last_close(kernels: Path) -> None:
+    """Minutes inside the day fill neither; a daily bar is both auctions."""
+    opens = [datetime(d.year, d.month, d.day, 0, 0, tzinfo=UTC) for d in DAYS[:2]]
+    minutes = [0, 1, 2, 389]
+    stamps = [opens[0] + timedelta(minutes=m) for m in minutes] + [opens[1]]
+    rows = [
+        *RISE,
+        (10_110, 10_120, 10_100, 10_110, 900),
+        (10_120, 10_140, 10_100, 10_130, 900),
+        (10_200, 10_220, 10_180, 10_190, 900),
+    ]
+
+    first = run(rows, kernels, stamps=stamps, interval="1m", fill="opening_auction")
+    last = run(rows, kernels, stamps=stamps, interval="1m", fill="closing_auction")
+
+    assert dealt(first) == [("buy", 100, 10_200)]
+    assert dealt(last)[0] == ("buy", 100, 10_130)
+
+
+def test_limit_buy_fills_at_a_better_open_or_once_traded_through(kernels: Path) -> None:
+    """A touch is not enough; the order ends with its session."""
+    terms = ', type: "limit", price: 10000'
+
+    better = run([*RISE, (9_950, 10_000, 9_900, 9_980, 900)], kernels, entry=terms)
+    through = run([*RISE, (10_100, 10_150, 9_990, 10_120, 900)], kernels, entry=terms)
+    touched = run([*RISE, (10_100, 10_150, 10_000, 10_090, 900)], kernels, entry=terms)
+
+    assert dealt(better) == [("buy", 100, 9_950)]
+    assert dealt(through) == [("buy", 100, 10_000)]
+    assert dealt(touched) == []
+
+
+def test_limit_order_ends_with_its_session_and_good_till_cancelled_waits(kernels: Path) -> None:
+    """A day order is gone on the day after."""
+    rows = [
+        *RISE,
+        (10_100, 10_150, 10_050, 10_100, 900),
+        (10_050, 10_100, 9_900, 10_100, 900),
+    ]
+    terms = ', type: "limit", price: 10000'
+
+    day = run(rows, kernels, entry=terms)
+    waits = run(rows, kernels, entry=terms + ', tif: "gtc"')
+
+    assert (dealt(day), day.facts.expired) == ([], 1)
+    assert (dealt(waits), waits.facts.expired) == ([("buy", 100, 10_000)], 0)
+
+
+def test_stop_buy_fills_once_touched_and_slips(kernels: Path) -> None:
+    """At its price, or at an open beyond it; ticks of slippage go against it."""
+    terms = ', type: "stop", stop: 10200'
+
+    touched = run([*RISE, (10_100, 10_200, 10_050, 10_150, 900)], kernels, entry=terms)
+    beyond = run(
+        [*RISE, (10_250, 10_300, 10_200, 10_250, 900)], kernels, entry=terms, slippage_ticks=2
+    )
+
+    assert dealt(touched) == [("buy", 100, 10_200)]
+    assert dealt(beyond) == [("buy", 100, 10_270)]
+
+
+def test_slippage_in_hundredths_of_a_percent_is_rounded_up_to_the_tick(kernels: Path) -> None:
+    """5 of them on 10,110 are 5.055 won: the next tick of 10 above is 10,120."""
+    rows = [*RISE, (10_110, 10_150, 10_100, 10_120, 900)]
+
+    assert dealt(run(rows, kernels, slippage_bps="5")) == [("buy", 100, 10_120)]
+
+
+def test_impact_grows_with_the_root_of_the_share_of_the_volume(kernels: Path) -> None:
+    """100 of 400 shares move the price by half of 100 hundredths, or by a quarter."""
+    rows = [*RISE, (10_000, 10_150, 9_900, 10_120, 400)]
+
+    root = run(rows, kernels, impact_bps="100")
+    linear = run(rows, kernels, impact_bps="100", impact_shape="linear")
+
+    assert dealt(root) == [("buy", 100, 10_050)]
+    assert dealt(linear) == [("buy", 100, 10_030)]  # 25 won, rounded up to the tick
+
+
+def test_volume_fills_in_parts_and_the_entry_is_their_average(kernels: Path) -> None:
+    """A tenth of each bar's volume; one trade, whose stop is measured from what was paid."""
+    rows = [
+        *RISE,
+        (10_100, 10_150, 10_050, 10_110, 600),
+        (10_200, 10_250, 10_150, 10_210, 600),
+        (10_200, 10_250, 10_150, 10_220, 600),
+    ]
+
+    result = run(rows, kernels, volume_percent="10")
+
+    assert dealt(result) == [("buy", 60, 10_100), ("buy", 40, 10_200)]
+    assert result.trades["quantity"].to_list() == [100]
+    assert result.trades["invested"].to_list() == [60 * 10_100 + 40 * 10_200]
+
+
+def test_risk_block_inside_bars_takes_the_stop_before_the_target(kernels: Path) -> None:
+    """A bar that reaches both loses; judged on closes it would have done neither."""
+    rows = [
+        *RISE,
+        (10_100, 10_150, 10_050, 10_110, 900),
+        (10_100, 10_700, 9_500, 10_120, 900),
+    ]
+    risk = 'stop_loss = "5%"\ntake_profit = "5%"'
+
+    inside = run(rows, kernels, risk=risk, exits_inside=True)
+    closes = run(rows, kernels, risk=risk)
+
+    # 5 % below 10,100 is 9,595, off the grid: it fills at the tick below.
+    assert dealt(inside) == [("buy", 100, 10_100), ("sell", 100, 9_590)]
+    assert inside.fills["reason"][1] == "stop_loss"
+    assert dealt(closes) == [("buy", 100, 10_100)]
+
+
+def test_sale_money_waits_two_sessions_where_that_is_assumed(kernels: Path) -> None:
+    """Sold on the fourth day for a purchase of the sixth: until then there is no cash for it."""
+    rows: list[Row] = [
+        *RISE,
+        (10_000, 10_150, 9_950, 10_000, 900),
+        (10_000, 10_150, 9_950, 10_100, 900),
+        (10_000, 10_150, 9_950, 10_200, 900),
+        (10_000, 10_150, 9_950, 10_300, 900),
+        (10_000, 10_150, 9_950, 10_400, 900),
+    ]
+
+    at_once = run(rows, kernels, cash=1_400_000)
+    later = run(rows, kernels, cash=1_400_000, waits_settlement=True)
+
+    days = [DAYS[2], DAYS[3], DAYS[4], DAYS[6]]
+    assert at_once.fills["session"].to_list() == days[:3]
+    assert at_once.fills["quantity"].to_list() == [100, 100, 100]
+    # What did not wait pays for 30 at once; an order takes what cash there is.
+    assert later.fills["session"].to_list() == days[:3]
+    assert later.fills["quantity"].to_list() == [100, 100, 30]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fill=next_close", "fill is 'next_close'; accepted: next_open, close"),
+        ("fills=close", "accepted: NAME=VALUE with one of fill"),
+        ("slippage_ticks=-1", "accepted: a whole number"),
+        ("exits_inside=maybe", "accepted: yes or no"),
+        ("slippage_bps=0.001", "accepted: at most two decimals"),
+        ("impact_shape=cubic", "accepted: root, linear"),
+    ],
+)
+def test_assumption_that_cannot_be_used_is_refused(text: str, message: str) -> None:
+    """The message says what would be accepted."""
+    with pytest.raises(InputError, match=message):
+        BacktestSettings(**read_assumptions([text]))
+
+
+def test_assumptions_are_read_by_their_kind() -> None:
+    """Words become flags and numbers."""
+    read = read_assumptions(["fill=close", "slippage_ticks=2", "exits_inside=yes"])
+
+    assert read == {"fill": "close", "slippage_ticks": 2, "exits_inside": True}
