@@ -109,9 +109,9 @@ class _Shared:
         self, plan: Plan, prepared: Prepared, lifted: Lifted | None
     ) -> tuple[ModuleType, ModuleType]:
         if lifted is None:
-            kernels = load_kernels(plan, self._cache_dir)
+            kernels = load_kernels(plan, self._cache_dir, self._settings)
         else:
             signals = bound(load(lifted.text, self._cache_dir, allocates=False), lifted)
-            kernels = signals, load_portfolio(plan, self._cache_dir)
+            kernels = signals, load_portfolio(plan, self._cache_dir, self._settings)
         compile_for(prepared, plan, *kernels)
         return kernels

@@ -93,7 +93,7 @@ def run_sets(
     for module in modules:
         # Over nothing first: numba compiles in one thread.
         pass_.over_nothing(module)
-    portfolio = load_portfolio(plans[0], cache_dir)
+    portfolio = load_portfolio(plans[0], cache_dir, settings)
     desk = desk_of(prepared, settings, empty_masks(rows, len(plans[0].rules)))
     portfolio.simulate(desk._replace(account=np.zeros_like(desk.account)), _no_fills())
     run = partial(_run_set, pass_, portfolio, desk, plans, settings)

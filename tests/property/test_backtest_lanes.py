@@ -68,7 +68,7 @@ def test_instruments_side_by_side_trade_as_in_one_group(  # noqa: PLR0917 - what
     plan = compile_strategy(TEXT.format(size=size, leave=leave, risk=risk))
     assumed = BacktestSettings(cash=cash, interval="1m")
     prepared = prepare(plan, market(seed), assumed)
-    signals, portfolio = load_kernels(plan, kernels)
+    signals, portfolio = load_kernels(plan, kernels, assumed)
     fired = fire(prepared, plan, signals)
     together, apart = (desk_of(prepared, assumed, fired) for _ in range(2))
 

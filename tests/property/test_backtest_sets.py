@@ -100,7 +100,7 @@ def test_sets_that_run_together_come_to_what_each_comes_to_alone(name: str, kern
         alone = prepare(plan, market(), settings)
         with np.errstate(all="ignore"):
             desk = desk_of(alone, settings, fire(alone, plan, plain(lower_plan(plan))))
-        fills = simulate(load_portfolio(plan, kernels), desk)
+        fills = simulate(load_portfolio(plan, kernels, settings), desk)
         equity = equity_table(desk, alone.days, settings.start_money)
         assert each.fills.tolist() == fills.tolist()
         assert each.equity.tolist() == equity["equity"].to_list()
