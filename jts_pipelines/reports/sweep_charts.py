@@ -41,11 +41,15 @@ def heat_chart(result: SweepResult) -> str:
     height = min(max(2.4, 0.34 * scores.shape[0] + 1.0), 7.5)
     with draw((10.6, height), buffer, "svg") as figure:
         axis = figure.subplots()
+        low, high = float(np.nanmin(scores)), float(np.nanmax(scores))
+        limit = max(abs(low), abs(high), 1e-9)
         # Red is good and blue is bad, as gains and losses are everywhere else; where all is
-        # good or all is bad, half of the colours show by how much.
-        limit = max(float(np.nanmax(np.abs(scores))), 1e-9)
+        # good or all is bad, one colour shows by how much.
+        colours, ends = "RdBu_r", (-limit, limit)
+        if low >= 0 or high <= 0:
+            colours, ends = ("Reds" if low >= 0 else "Blues_r"), (low, max(high, low + 1e-9))
         image = axis.imshow(
-            scores, cmap="RdBu_r", vmin=-limit, vmax=limit, origin="lower", aspect="auto"
+            scores, cmap=colours, vmin=ends[0], vmax=ends[1], origin="lower", aspect="auto"
         )
         _label(axis.set_xticks, _texts(axes[across]))
         _label(axis.set_yticks, _texts(axes[down]))
@@ -55,7 +59,10 @@ def heat_chart(result: SweepResult) -> str:
         if scores.size <= _CELLS_WITH_TEXT:
             for (row, column), score in np.ndenumerate(scores):
                 if np.isfinite(score):
-                    colour = "white" if abs(score) > 0.6 * limit else INK
+                    # Both ends of the scale are dark, or the one that is far from nothing.
+                    place = (score - ends[0]) / (ends[1] - ends[0])
+                    is_dark = place > 0.65 if low >= 0 else place < 0.3 or place > 0.8
+                    colour = "white" if is_dark else INK
                     axis.text(
                         column, row, f"{score:.2f}", ha="center", va="center",
                         fontsize=7.5, color=colour,

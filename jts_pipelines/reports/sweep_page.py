@@ -120,7 +120,7 @@ def _header(title: str, line: str, more: str) -> str:
 
 
 def _verdict(verdict: Verdict) -> str:
-    style = {Verdict.CONVINCING: "good", Verdict.LUCK: "bad", Verdict.UNKNOWN: ""}[verdict]
+    style = {Verdict.CONVINCING: "good", Verdict.UNKNOWN: ""}.get(verdict, "bad")
     return f'<p class="verdict {style}">{escape(verdict.value.capitalize())}</p>'
 
 

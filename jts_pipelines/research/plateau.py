@@ -1,8 +1,8 @@
 """Whether the best parameters stand on a plateau or on a needle.
 
 Pure. Parameters that work keep working when they are changed a little. Neighbours of a trial are
-those at most one step away on every axis of a grid; where trials were drawn instead, the nearest
-ones by distance in units of each axis' range.
+those at most one step away on every axis of a grid; a trial that has none there, because points
+were drawn, has the nearest ones instead.
 """
 
 from collections.abc import Sequence
@@ -59,8 +59,8 @@ def find_plateau(places: Sequence[Sequence[float]], scores: Floats) -> Plateau |
     points, own = points[known], scores[known]
     distance = np.abs(points[:, None, :] - points[None, :, :]).max(axis=2)
     near = distance <= 1.0
-    if near.sum(axis=1).max() < 2:
-        near = _nearest(distance, 2 * points.shape[1] + 1)
+    is_lonely = near.sum(axis=1) < 2
+    near[is_lonely] = _nearest(distance, 2 * points.shape[1] + 1)[is_lonely]
     means = (near * own).sum(axis=1) / near.sum(axis=1)
     best = int(own.argmax())
     around = near[best].copy()

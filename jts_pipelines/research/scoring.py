@@ -28,6 +28,7 @@ class Verdict(StrEnum):
     """What the evidence says about the best trial."""
 
     CONVINCING = "convincing"
+    OVERFIT = "an edge, but the choice overfits"
     LUCK = "indistinguishable from luck"
     UNKNOWN = "not known"
 

@@ -106,8 +106,9 @@ class SweepResult:
         if self.significance.deflated is None:
             return Verdict.UNKNOWN
         doubted = {finding.code for finding in self.findings}
-        is_luck = doubted & {FindingCode.LUCK, FindingCode.OVERFIT, FindingCode.LOOK_AHEAD}
-        return Verdict.LUCK if is_luck else Verdict.CONVINCING
+        if doubted & {FindingCode.LUCK, FindingCode.LOOK_AHEAD}:
+            return Verdict.LUCK
+        return Verdict.OVERFIT if FindingCode.OVERFIT in doubted else Verdict.CONVINCING
 
     @property
     def name(self) -> str:
