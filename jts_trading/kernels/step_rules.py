@@ -278,6 +278,7 @@ def _run_all(module: dict[str, Any], state: Floats, bars: list[dict[str, float]]
         np.zeros(1, np.int64),
         np.array([bar[SESSION] for bar in bars], np.int64),
         np.array([0, len(bars)], np.int64),
+        np.ones(1),
         state,
         masks,
         0,
