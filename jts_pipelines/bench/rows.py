@@ -71,6 +71,7 @@ VECTORBT_RUST = Engine("vectorbt-rust", "vectorbt_engine.py", ("rust",), "vector
 VECTORBT = Engine("vectorbt", "vectorbt_engine.py", ("numba",), "vectorbt")
 BACKTESTING = Engine("backtesting", "backtesting_engine.py", (), "backtesting")
 BACKTRADER = Engine("backtrader", "backtrader_engine.py", (), "backtrader")
+TALIB = Engine("talib", "indicator_peers.py", ("talib",), "indicators")
 NAUTILUS = Engine("nautilus", "nautilus_engine.py", (), "nautilus")
 _WIDE = Market(1_800, 7_800)
 
@@ -98,6 +99,22 @@ BENCHES: dict[str, tuple[Case, ...]] = {
             Market(1, 250_000, first=date(2015, 1, 5)),
             (Engine("jts", "jts_sweep.py"), KERNEL, KERNEL_TWO, VECTORBT_RUST, VECTORBT),
             ("sweep-400x250k",),
+        ),
+    ),
+    "indicators": (
+        Case(
+            "indicators",
+            Market(1, 1_000_000, first=date(2010, 1, 4)),
+            (
+                Engine("jts", "jts_indicators.py"),
+                Engine("jts-fused", "jts_indicators.py", ("fused",)),
+                TALIB,
+                *(
+                    Engine(name, "indicator_peers.py", (name,), "indicators")
+                    for name in ("polars-talib", "pandas-ta-classic")
+                ),
+            ),
+            ("indicators-12",),
         ),
     ),
     "live-step": (

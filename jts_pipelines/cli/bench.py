@@ -6,7 +6,7 @@ import click
 
 from jts_trading.telemetry import console
 
-_ACCEPTED = ("backtest", "sweep", "live-step", "events", "compile")
+_ACCEPTED = ("backtest", "indicators", "sweep", "live-step", "events", "compile")
 
 
 @click.command()

@@ -1,5 +1,9 @@
 """What a benchmark prints: ratios, and whether engines agree."""
 
+from pathlib import Path
+
+import numpy as np
+
 from jts_pipelines.bench.report import agree, lines_of
 from jts_pipelines.bench.rows import BENCHES, Case, Engine
 from jts_pipelines.bench.running import Measured
@@ -51,3 +55,21 @@ def test_cases_of_benches_name_scripts_that_exist() -> None:
 
     scripts = {e.script for cases in BENCHES.values() for case in cases for e in case.engines}
     assert all((ENGINES / script).is_file() for script in scripts)
+
+
+def test_values_agree_when_each_output_does_and_absent_ones_are_left_out(tmp_path: Path) -> None:
+    """Values of indicators are compared row by row, from where averages have met."""
+    ours = np.arange(6_000.0).reshape(2, 3_000)
+    ours[:, :20] = np.nan
+    early, absent, wrong = ours.copy(), ours.copy(), ours.copy()
+    early[0, 500] += 1.0
+    absent[1] = np.nan
+    wrong[0, 2_000] *= 1 + 1e-6
+    engines = {}
+    for name, values in (("jts", ours), ("a", early), ("b", absent), ("c", wrong)):
+        np.save(tmp_path / f"{name}.npy", values)
+        engines[name] = Measured(name, {"values": str(tmp_path / f"{name}.npy")})
+
+    found = {name: agree(each, engines["jts"]) for name, each in engines.items()}
+
+    assert found == {"jts": True, "a": True, "b": True, "c": False}
