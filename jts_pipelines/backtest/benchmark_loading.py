@@ -54,18 +54,21 @@ def _loaded(benchmark: Benchmark, lake: BarLake | None, first: date, last: date)
     if lake is None:
         return BenchmarkBars(benchmark, None, f"the run read a file, not the tiers; {hint}")
     for interval in _INTERVALS:
-        for symbol in benchmark.symbols:
-            bars = lake.scan(
-                "candles",
-                venue=benchmark.venue,
-                interval=interval,
-                symbols=[symbol],
-                start=first - _BEFORE,
-                end=last,
-                columns=_COLUMNS,
-            ).collect()
-            if bars.height:
-                return BenchmarkBars(benchmark, _of_one_source(bars))
+        bars = lake.scan(
+            "candles",
+            venue=benchmark.venue,
+            interval=interval,
+            symbols=benchmark.symbols,
+            start=first - _BEFORE,
+            end=last,
+            columns=_COLUMNS,
+        ).collect()
+        if bars.height:
+            present = set(bars["symbol"].unique())
+            symbol = next(known for known in benchmark.symbols if known in present)
+            return BenchmarkBars(
+                benchmark, _of_one_source(bars.filter(pl.col("symbol") == symbol))
+            )
     looked = ", ".join(f"{benchmark.venue}:{symbol}" for symbol in benchmark.symbols)
     return BenchmarkBars(
         benchmark, None, f"no bars of {looked} in the tiers for these days; {hint}"

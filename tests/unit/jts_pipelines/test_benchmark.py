@@ -1,11 +1,13 @@
 """A run beside an index or a coin: which closes count, and what is said when there are none."""
 
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 from jts_pipelines.backtest.benchmark import KNOWN, Benchmark, compare, read_benchmark
+from jts_pipelines.backtest.benchmark_loading import load_benchmarks
 from jts_trading.domain.sessions import calendar_for
 from storage.errors import InputError
 
@@ -105,3 +107,62 @@ def test_read_benchmark_accepts_names_instruments_and_files() -> None:
     assert str(read_benchmark("KOSPI=index.csv").file) == "index.csv"
     with pytest.raises(InputError, match="VENUE:SYMBOL"):
         read_benchmark("nothing")
+
+
+class Stored:
+    """A lake with bars of one interval."""
+
+    def __init__(self, rows: pl.DataFrame) -> None:
+        self.rows = rows
+
+    def scan(self, dataset: str = "candles", **wanted: object) -> pl.LazyFrame:
+        """Return the rows of an interval and some symbols."""
+        del dataset
+        found = self.rows.lazy().filter(
+            (pl.col("interval") == wanted["interval"])
+            & pl.col("symbol").is_in(list(wanted["symbols"]))
+            & (pl.col("venue") == wanted["venue"])
+        )
+        return found.select(wanted["columns"])
+
+
+def stored(symbol: str, venue: str, interval: str, brokers: list[str]) -> pl.DataFrame:
+    """Return rows of one symbol, one for each name of a source."""
+    return daily(dict.fromkeys(SESSIONS[: len(brokers)], 100.0)).with_columns(
+        symbol=pl.lit(symbol),
+        venue=pl.lit(venue),
+        interval=pl.lit(interval),
+        broker=pl.Series(brokers),
+    )
+
+
+def test_load_benchmarks_from_the_lake_takes_the_first_spelling_and_the_fullest_source() -> None:
+    """Feeds spell an index in several ways; the one with the most bars of a source counts."""
+    rows = pl.concat(
+        [
+            stored("KS11", "KRX", "1d", ["a", "b", "b"]),
+            stored("1001", "KRX", "1d", ["a", "a"]),
+            stored("KRW-BTC", "UPBIT", "1m", ["upbit"]),
+        ]
+    )
+    wanted = [read_benchmark(name) for name in ("KOSPI", "BTC", "KOSDAQ")]
+
+    index, coin, missing = load_benchmarks(wanted, Stored(rows), SESSIONS[0], SESSIONS[-1])
+
+    assert index.bars is not None
+    assert set(index.bars["symbol"]) == {"KS11"}
+    assert index.bars["broker"].to_list() == ["b", "b"]
+    assert coin.bars is not None
+    assert missing.bars is None
+    assert "KRX:KOSDAQ, KRX:KQ11, KRX:2001" in missing.absence
+
+
+def test_load_benchmarks_from_a_file_of_several_symbols_is_refused(tmp_path: Path) -> None:
+    """A benchmark is one path of closes."""
+    path = tmp_path / "panel.parquet"
+    daily({SESSIONS[0]: 1.0, SESSIONS[1]: 2.0}).with_columns(
+        symbol=pl.Series(["A", "B"])
+    ).write_parquet(path)
+
+    with pytest.raises(InputError, match=r"several symbols \(A, B"):
+        load_benchmarks([Benchmark("X", file=path)], None, SESSIONS[0], SESSIONS[-1])

@@ -1,0 +1,91 @@
+"""A walk-forward over real runs: windows restart in cash with the equity of the one before."""
+
+import os
+from datetime import date
+
+import numpy as np
+import polars as pl
+import pytest
+
+from jts_pipelines.backtest.loading import BacktestRequest, Loaded
+from jts_pipelines.ingest.generated import daily_panel
+from jts_pipelines.research.recording import About
+from jts_pipelines.research.running import Bench
+from jts_pipelines.research.scoring import score_of_returns
+from jts_pipelines.research.walk_forward import WalkPlan, WalkResult, walk
+
+TEXT = """strategy("Plain") {
+  params { slow = 2 in 2..10 step 1 }
+  indicators { calm = SMA(period: slow) }
+  entry.long { when (close > calm) { buy(quantity: "20%", type: "market") } }
+  exit.long { when (close < calm) { sell(quantity: "all", type: "market") } }
+}
+"""
+PANEL = daily_panel(seed=7, symbols=6, first=date(2023, 1, 2), last=date(2024, 6, 28))
+PLAN = WalkPlan(
+    about=About(
+        family="Plain", text_digest="t", venue="KRX", interval="1d", source="walk_forward"
+    ),
+    train=120,
+    test=60,
+)
+CASH = 100_000_000
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """Bars of six symbols; compiled code is shared by the tests of a run."""
+    root = tmp_path_factory.getbasetemp()
+    kernels = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "kernels"
+    return Bench(request=BacktestRequest(text=TEXT), loaded=Loaded(PANEL, ()), cache_dir=kernels)
+
+
+@pytest.fixture(scope="module")
+def walked(bench: Bench) -> WalkResult:
+    """Two parameter sets, walked forward."""
+    outcomes = list(bench.run_all([{"slow": "2"}, {"slow": "3"}]))
+    return walk(PLAN, outcomes, bench.run_window, cash=CASH, per_year=252)
+
+
+def test_walk_when_a_window_begins_then_it_has_the_money_of_the_one_before(
+    walked: WalkResult,
+) -> None:
+    """A decision of the first test session fills on the next: it ends in cash."""
+    money = CASH
+    for step in walked.steps:
+        first = walked.sessions[step.window.test_first]
+        row = walked.equity.filter(pl.col("session") == first)
+        assert (row["cash"].item(), row["positions"].item()) == (money, 0)
+        assert step.result is not None
+        money = step.result.final_equity
+    assert walked.equity["equity"][-1] == money
+    assert walked.equity["session"].to_list() == list(walked.sessions[PLAN.train :])
+
+
+def test_walk_when_parameters_are_chosen_then_only_training_sessions_decide(
+    walked: WalkResult,
+) -> None:
+    """The chosen set has the best Sharpe ratio of the sessions before, recomputed here."""
+    for step in walked.steps:
+        inside = slice(step.window.train_first, step.window.test_first)
+        scores = [score_of_returns(o.returns[inside], "sharpe", 252) for o in walked.outcomes]
+        assert step.params == walked.outcomes[int(np.argmax(scores))].params
+        assert step.train_score == pytest.approx(max(scores))
+
+
+def test_walk_when_later_bars_change_then_earlier_windows_do_not(bench: Bench) -> None:
+    """What a window did does not depend on bars after its end."""
+    end = PANEL["session_date"].unique().sort()[260]
+    is_halted = (pl.col("session_date") > end) & (pl.col("symbol") != PANEL["symbol"][0])
+    cut = PANEL.with_columns(
+        pl.when(is_halted).then(0).otherwise(pl.col("volume")).alias("volume")
+    )
+    sets = [{"slow": "2"}, {"slow": "3"}]
+    changed = Bench(request=bench.request, loaded=Loaded(cut, ()), cache_dir=bench.cache_dir)
+
+    before = walk(PLAN, list(bench.run_all(sets)), bench.run_window, cash=CASH, per_year=252)
+    after = walk(PLAN, list(changed.run_all(sets)), changed.run_window, cash=CASH, per_year=252)
+
+    kept = pl.col("session") <= end
+    assert before.equity.filter(kept).equals(after.equity.filter(kept))
+    assert not before.equity.equals(after.equity)
