@@ -345,7 +345,10 @@ def _units(frame: pl.DataFrame, offsets: Ints, days: Ints, units_of: UnitsOf) ->
 
 
 def _traded(frame: pl.DataFrame, table: BarTable) -> Flags:
-    is_traded = (table.volume > 0) & (table.prices > 0).all(axis=1)
+    if table.volume.min() > 0 and table.prices.min() > 0:
+        is_traded = np.ones(frame.height, np.bool_)
+    else:
+        is_traded = (table.volume > 0) & (table.prices > 0).all(axis=1)
     if "status" in frame.columns:
         is_traded &= frame["status"].is_in(_TRADED).to_numpy()
     return is_traded

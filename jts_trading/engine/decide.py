@@ -66,12 +66,10 @@ def _judge_instant(state: EngineState, drafts: list[Draft], now_ns: int) -> list
     for draft in in_order(drafts):
         ask_guard(draft, ~exits, equity)
         _decide_entry(state, draft, now_ns)
-    effects: list[Effect] = []
     for draft in drafts:
         show_values(draft)
-        if draft.fired or draft.reasons or draft.outcomes:
-            effects += record(state, draft, now_ns)
-    return effects
+    told = [draft for draft in drafts if draft.fired or draft.reasons or draft.outcomes]
+    return [effect for draft in told for effect in record(state, draft, now_ns, equity())]
 
 
 def mark(draft: Draft) -> None:
@@ -188,6 +186,8 @@ def _is_admitted(instance: Instance, symbol: str) -> bool:
 
 
 def _is_lost(instance: Instance, symbol: str) -> bool:
+    if not instance.program.rules.daily_loss_ppm:
+        return False
     units = instance.units[symbol]
     equity, at_start = units.money(instance.equity()), units.money(instance.day_start)
     return is_daily_loss_reached(equity, at_start, instance.program.rules.daily_loss_ppm)

@@ -111,7 +111,8 @@ def frames_closed(frames: tuple[Timeframe, ...], symbol: SymbolRow, bar: Bar) ->
 
 def bar_effect(state: EngineState, bar: Bar) -> Effect:
     """Return the message that a bar closed, in the instrument's currency and quantity."""
-    units = state.desks[bar.instrument_id, bar.venue].units
+    desk = state.desks[bar.instrument_id, bar.venue]
+    units = desk.units
     message = BarClosed(
         instrument_id=bar.instrument_id,
         venue=bar.venue,
@@ -121,7 +122,7 @@ def bar_effect(state: EngineState, bar: Bar) -> Effect:
         high=units.price(bar.high),
         low=units.price(bar.low),
         close=units.price(bar.close),
-        volume=Decimal(bar.volume).scaleb(-quantity_scale(parse_venue(bar.venue))),
+        volume=Decimal(bar.volume).scaleb(-desk.quantity_scale),
         closed_by=bar.closed_by,
         feed=bar.last.feed,
         last_tick=bar.last.tick,

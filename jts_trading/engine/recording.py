@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -82,7 +83,7 @@ class Draft:
         return self.bar.trigger.ts_recv_ns if self.bar.closed_by == "event" else 0
 
 
-def record(state: EngineState, draft: Draft, now_ns: int) -> list[Effect]:
+def record(state: EngineState, draft: Draft, now_ns: int, equity: Decimal) -> list[Effect]:
     """Return the facts of a bar: the decision first, then its signals, then the intent."""
     bar, spec, counts = draft.bar, draft.instance.spec, state.counts
     price = draft.instance.units[draft.symbol].price(bar.close)
@@ -105,7 +106,7 @@ def record(state: EngineState, draft: Draft, now_ns: int) -> list[Effect]:
         outcome="; ".join(draft.outcomes),
         values=msgspec.json.encode(draft.values).decode() if draft.values else "",
         bar=bar_text(bar, draft.instance.units[draft.symbol]),
-        equity=draft.instance.equity(),
+        equity=equity,
         triggered_ns=draft.triggered_ns,
     )
     facts: list[tuple[str, Fact]] = [(f"decision/{draft.decision_id}", decision)]

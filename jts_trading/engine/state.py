@@ -180,17 +180,15 @@ class Instance:
         """The interval that it is judged on."""
         return self.program.plan.base_interval or self.spec.interval
 
-    def marks(self) -> dict[str, Decimal]:
-        """Return the newest price of every instrument that has one."""
-        return {
-            name: self.units[name].price(book.mark)
-            for name, book in self.books.items()
-            if book.mark
-        }
-
     def equity(self) -> Decimal:
-        """Return cash and positions at their marks."""
-        return self.account.equity(self.marks())
+        """Return cash and positions at their newest prices, at cost where there is none."""
+        books, units = self.books, self.units
+        marks = {
+            name: units[name].price(books[name].mark)
+            for name in self.account.holdings
+            if name in books and books[name].mark
+        }
+        return self.account.equity(marks)
 
 
 @dataclass(slots=True)

@@ -57,6 +57,8 @@ def still_reserved(asset: str, amount: Decimal, quantity: Decimal, filled: Decim
         filled: Of it.
     """
     unit = _QUANTITY_UNIT if ":" in asset else currency_unit(asset)
+    if not filled and amount % unit == 0:
+        return amount
     share = Fraction(quantity - filled) / Fraction(quantity)
     # Upwards: what is kept for an open order is never too little.
     return math.ceil(Fraction(amount) * share / Fraction(unit)) * unit
