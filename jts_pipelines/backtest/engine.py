@@ -7,6 +7,7 @@ plan, bars and settings give the same result and the same digests, in any proces
 import hashlib
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -20,7 +21,7 @@ from jts_pipelines.backtest.desk import empty_desk, make_desk
 from jts_pipelines.backtest.extras import clock_of, step_extras
 from jts_pipelines.backtest.frames import at_interval, day_of, frames_closed
 from jts_pipelines.backtest.instruments import admitted_bars, read_instruments
-from jts_pipelines.backtest.kernel_text import portfolio_text
+from jts_pipelines.backtest.kernel_text import portfolio_sources, portfolio_text
 from jts_pipelines.backtest.lanes import simulate
 from jts_pipelines.backtest.market import (
     cost_columns,
@@ -275,12 +276,12 @@ def code_digest(plan: Plan, program: str = "") -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
+@cache
 def engine_digest() -> str:
     """Return what identifies the engine: portfolio, numba, processor, rule table."""
     parts = (
         ENGINE_VERSION,
-        kernel_digest(portfolio_text(is_modelled=True), allocates=False),
-        kernel_digest(portfolio_text(), allocates=False),
+        kernel_digest(portfolio_sources(), allocates=False),
         default_table().digest,
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

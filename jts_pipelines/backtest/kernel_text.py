@@ -7,6 +7,7 @@ strategy whose rules ask for the account.
 
 import ast
 import inspect
+import sys
 from collections.abc import Iterable
 from functools import cache
 from textwrap import indent
@@ -26,6 +27,7 @@ from jts_pipelines.backtest import (
     search,
 )
 from jts_pipelines.backtest.columns import Desk
+from jts_trading.dsl import inline
 from jts_trading.dsl.inline import Inliner
 from jts_trading.strategy import facts, sizing, stops
 
@@ -74,6 +76,16 @@ _MODELLED = "_in_model"
 _PLAIN = """
 EXIT_DECISIONS, ENTRY_DECISIONS, PHASE_BITS = 2, 3, 2
 """
+
+
+@cache
+def portfolio_sources() -> str:
+    """Return what every form of the portfolio is made of: its modules and what writes them out.
+
+    For digests: writing a form out takes half a second, and a run needs one of them only.
+    """
+    modules = (*PORTFOLIO, *MODEL, inline, sys.modules[__name__])
+    return "\0".join(inspect.getsource(module) for module in modules)
 
 
 @cache
