@@ -17,7 +17,7 @@ import polars as pl
 from jts_pipelines.backtest.result import PrefixCheck
 from storage.errors import InputError
 
-ROWS_MAX = 400_000
+ROWS_MAX = 150_000
 """Above this a choice of instruments is checked."""
 
 _CUTS = ((0.15, 0.6), (0.6, 0.97))
@@ -78,14 +78,27 @@ def _chosen(bars: pl.DataFrame, chance: np.random.Generator) -> pl.DataFrame:
     """Return the bars of as many instruments, drawn at random, as are checked."""
     if bars.height <= ROWS_MAX:
         return bars
-    counts = bars.group_by("symbol").len().sort("symbol")
-    drawn = counts[chance.permutation(counts.height)]
+    runs = bars["symbol"].rle().struct.unnest()
+    if runs["value"].n_unique() != runs.height:
+        runs = bars.group_by("symbol").len().select("len", value="symbol").sort("value")
+        return _first_of(bars, runs[chance.permutation(runs.height)])
+    # Bars come sorted by symbol, as a rule: each is one slice.
+    drawn = runs.with_columns(start=pl.col("len").cum_sum() - pl.col("len"))
+    drawn = drawn[chance.permutation(runs.height)]
     inside = drawn.filter(pl.col("len").cum_sum() <= ROWS_MAX)
     if inside.height == 0:
-        # One instrument alone has too many: its first bars stand for all.
-        only = bars.filter(pl.col("symbol") == drawn["symbol"][0])
+        return _first_of(bars, drawn)
+    slices = inside.sort("start").select("start", "len").rows()
+    return pl.concat([bars.slice(start, length) for start, length in slices])
+
+
+def _first_of(bars: pl.DataFrame, drawn: pl.DataFrame) -> pl.DataFrame:
+    """Return the bars of the first drawn symbols; if one alone has too many, its first ones."""
+    inside = drawn.filter(pl.col("len").cum_sum() <= ROWS_MAX)["value"]
+    if len(inside) == 0:
+        only = bars.filter(pl.col("symbol") == drawn["value"][0])
         return only.sort("timestamp").head(ROWS_MAX)
-    return bars.filter(pl.col("symbol").is_in(inside["symbol"].implode()))
+    return bars.filter(pl.col("symbol").is_in(inside.implode()))
 
 
 def _difference_at(decide: Decide, bars: pl.DataFrame, expected: Decided, cut: int) -> str:

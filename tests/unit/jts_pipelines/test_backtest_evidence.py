@@ -124,14 +124,17 @@ def test_prefix_check_when_there_are_many_bars_then_some_instruments_stand_for_a
     monkeypatch.setattr(prefix, "ROWS_MAX", 900)
 
     first, second = run(PANEL, kernels).prefix, run(PANEL, kernels).prefix
+    mixed = run(PANEL.sort("timestamp", "symbol"), kernels).prefix
 
     assert first == second
+    assert mixed.is_invariant
+    assert 0 < mixed.bars <= 900
     assert first.is_invariant
     assert 0 < first.instruments < 6
     assert first.bars <= 900
 
 
-@pytest.mark.parametrize("rows_max", [400_000, 900, 100])
+@pytest.mark.parametrize("rows_max", [150_000, 900, 100])
 def test_prefix_check_when_a_rule_knows_the_next_bar_then_it_is_named(
     kernels: Path, monkeypatch: pytest.MonkeyPatch, rows_max: int
 ) -> None:
