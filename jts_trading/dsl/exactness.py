@@ -14,6 +14,7 @@ from math import lcm
 
 from jts_trading.dsl import graph as g
 from jts_trading.dsl.grammar import QUOTE_COLUMNS
+from jts_trading.indicators.definition import Unit
 
 MULTIPLIER_MAX = 2**24
 WHOLE_MAX = 2**53
@@ -63,7 +64,11 @@ def _of_output(graph: g.Graph, number: int, index: int, found: list[Exact]) -> E
     if output.divisor is None or not definition.is_linear:
         return ROUNDED
     inner = found[indicator.inputs[0]]
-    divisor = output.divisor(dict(indicator.settings)) * inner.divisor
+    divisor = output.divisor(dict(indicator.settings))
+    if output.unit is Unit.NUMBER:
+        # A count of comparisons: it does not grow with the input.
+        return Exact(divisor, inner.is_whole and divisor <= MULTIPLIER_MAX)
+    divisor *= inner.divisor
     # A sum over its period is divided on use in any case; whole says whether that is exact.
     return Exact(divisor, inner.is_whole and divisor <= MULTIPLIER_MAX)
 

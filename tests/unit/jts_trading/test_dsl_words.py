@@ -51,6 +51,8 @@ def test_rank_when_compared_then_share_of_the_values_before() -> None:
     plan = strategy("rank(close, 4) >= 75%")
 
     assert fired(plan, [1, 2, 3, 4, 5, 3.5, 0, 9]) == [0, 0, 0, 0, 1, 0, 0, 1]
+    scaled = strategy("rank(close / 1.05, 4) >= 75% and Psychological(2, source: close / 7) > 40")
+    assert fired(scaled, [1, 2, 3, 4, 5, 3.5, 0, 9]) == [0, 0, 0, 0, 1, 0, 0, 1]
 
 
 def test_inputs_when_given_first_then_as_by_name() -> None:
