@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +43,7 @@ from jts_trading.domain.market.loading import parse_lots
 from jts_trading.domain.market.prices import order_ladder
 from jts_trading.domain.market.table import Rule, RuleTable
 from jts_trading.domain.market.upbit import upbit_ladder
+from jts_trading.domain.sessions import calendar_for
 from jts_trading.strategy.frames import DAY_SECONDS
 from jts_trading.strategy.sizing import NANO, PPM
 from jts_trading.strategy.units import Units
@@ -109,7 +111,7 @@ def ends_session(times: Ints, days: Ints, interval: str, calendar: Calendar) -> 
     if seconds >= DAY_SECONDS:
         return np.ones(len(times), np.bool_)
     unique, counts = day_runs(days)
-    closes = [calendar.open_close_ns(day_of(day))[1] // 1_000_000 for day in unique]
+    closes = [_close_ms(calendar.venue, int(day)) for day in unique]
     result: Flags = times + seconds * 1000 >= np.repeat(np.array(closes, np.int64), counts)
     return result
 
@@ -123,9 +125,27 @@ def session_terms(days: Ints, dates: tuple[date, ...], calendar: Calendar) -> tu
         calendar: Of the venue, whose sessions the run may lack.
     """
     epoch = date(1970, 1, 1)
-    settles = [(calendar.settlement_day(day) - epoch).days for day in dates]
-    following = [(calendar.next_session(day) - epoch).days for day in dates]
+    settles = [(_settles(calendar.venue, day) - epoch).days for day in dates]
+    following = [(_next(calendar.venue, day) - epoch).days for day in dates]
     return np.searchsorted(days, settles), np.searchsorted(days, following, side="right") - 1
+
+
+@lru_cache(maxsize=1 << 16)
+def _close_ms(venue: str, day: int) -> int:
+    """Return when a session closes, UTC ms; asked for again by every run of a sweep."""
+    return calendar_for(venue).open_close_ns(day_of(day))[1] // 1_000_000
+
+
+@lru_cache(maxsize=1 << 16)
+def _settles(venue: str, day: date) -> date:
+    """Return the day on which a trade settles, likewise."""
+    return calendar_for(venue).settlement_day(day)
+
+
+@lru_cache(maxsize=1 << 16)
+def _next(venue: str, day: date) -> date:
+    """Return the session after a day, likewise."""
+    return calendar_for(venue).next_session(day)
 
 
 def cost_classes(
@@ -164,7 +184,7 @@ def cost_columns(
     starts = _rule_starts(table.rules)
     known: dict[tuple[int, int, int], tuple[int, int, int]] = {}
     for at, day in enumerate(days):
-        settles = calendar.settlement_day(day)
+        settles = _settles(calendar.venue, day)
         epochs = bisect_right(starts, day), bisect_right(starts, settles)
         for number, scope in enumerate(classes):
             # Between two days on which a rule begins or ends nothing changes.
