@@ -23,7 +23,7 @@ class Bars(NamedTuple):
     """What a strategy step sees; one row per bar, instruments one after another."""
 
     offsets: Ints  # first row of each instrument, and the number of rows at the end
-    prices: Whole  # [row, open high low close]
+    prices: Whole | Floats  # [row, open high low close]; whole but where shares were merged
     volume: Whole | Floats  # shares, or coins
     frames_closed: Bits  # bit k: the pending bar of time frame k closed before this bar
     moments: NDArray[np.int32]  # number of the instant of a row, at row + shift
@@ -95,6 +95,7 @@ class Desk(NamedTuple):
     account: Ints  # [account column]
     book: Ints  # [instrument, book column]
     sessions: Ints  # [session, session column]
+    splits: Ints  # [split, (row, old, new, instrument)], by row
     lots: Ints  # volume in quantity steps, by row; empty where no model asks for it
     values: Floats  # [row, place]: what the step left, see `dsl.plan`; no rows where it left none
     facts: Floats  # [instrument, fact] of the account for the guard, see `strategy.facts`

@@ -16,6 +16,8 @@ from jts_trading.dsl.facts import FACTS_SIZE, SCALE_FACT
 # Masks that fit a byte are looked through eight rows at a time.
 _PACKED_ROWS = 8
 
+NO_SPLITS = np.zeros((0, 4), np.int64)
+
 
 def empty_masks(rows: int, rules: int) -> Bits:
     """Return masks in which nothing fired, in the type that holds so many rules."""
@@ -38,6 +40,7 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
     values: Floats,
     terms: VenueTerms,
     terms_of_days: tuple[Ints, Ints] | None = None,
+    splits: Ints | None = None,
 ) -> Desk:
     """Return a desk at its start: all money in cash, no position, no order.
 
@@ -55,11 +58,16 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
         values: What the step left, [row, place].
         terms_of_days: By session: the one in which its sales are paid (at once if left out), and
             the last one that is not after the venue's next.
+        splits: See `splits.split_rows`.
     """
     account = np.zeros(places.ACCOUNT_COLUMNS, np.int64)
     account[places.START_CASH] = account[places.CASH] = cash
     account[places.GROUP_SIZE] = account[places.GROUPS_END] = len(bars.symbols)
     book = _book(bars, costs, terms)
+    if splits is not None:
+        owners = np.searchsorted(splits[:, 3], np.arange(len(bars.symbols) + 1))
+        book[:, places.FIRST_SPLIT] = book[:, places.NEXT_SPLIT] = owners[:-1]
+        book[:, places.END_SPLIT] = owners[1:]
     account[places.HIGHEST_CLOSE] = _highest_close(bars, book[:, places.UNIT])
     count = len(bars.symbols)
     is_packed = fired.dtype == np.uint8
@@ -78,6 +86,7 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
         account=account,
         book=book,
         sessions=_sessions(session_of, epochs, terms_of_days),
+        splits=NO_SPLITS if splits is None else splits,
         lots=_lots(bars, rules),
         values=values,
         facts=_facts(bars, rules.guard_constants),
@@ -103,6 +112,7 @@ def empty_desk(prices: type[np.int32 | np.int64] | np.dtype[np.signedinteger]) -
         account=np.zeros(places.ACCOUNT_COLUMNS, np.int64),
         book=plane,
         sessions=plane,
+        splits=plane,
         lots=line,
         values=np.zeros((0, 0)),
         facts=np.zeros((0, 0)),

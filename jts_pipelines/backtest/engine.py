@@ -35,6 +35,7 @@ from jts_pipelines.backtest.reporting import Finished, Prepared, Progress, Watch
 from jts_pipelines.backtest.result import BacktestResult, PrefixCheck, require_conservation
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.backtest.signals import fire_rules
+from jts_pipelines.backtest.splits import split_rows, steady_columns
 from jts_pipelines.backtest.venues import VenueTerms, units_of_venue
 from jts_trading.domain.market.loading import default_table
 from jts_trading.domain.sessions import calendar_for
@@ -237,6 +238,7 @@ def prepare(
         days=np.unique(every.days),
         instruments=instruments,
         rules=rules,
+        splits=split_rows(bars, settings.splits),
         digest=every.digest,
         extras=step_extras(
             plan,
@@ -299,7 +301,9 @@ def compile_for(
         rules=len(plan.rules),
         extras=prepared.extras.columns,
     )
-    portfolio.simulate(empty_desk(bars.prices.dtype), np.empty((0, places.FILL_COLUMNS), np.int64))
+    portfolio.simulate(
+        empty_desk(prepared.bars.prices.dtype), np.empty((0, places.FILL_COLUMNS), np.int64)
+    )
 
 
 def fire(prepared: Prepared, plan: Plan, signals: ModuleType) -> Bits:
@@ -316,10 +320,11 @@ def fire(prepared: Prepared, plan: Plan, signals: ModuleType) -> Bits:
 def step_columns(prepared: Prepared) -> Bars:
     """Return what a strategy step sees."""
     bars = prepared.bars
+    prices, volume = steady_columns(bars, prepared.splits)
     return Bars(
         offsets=bars.offsets,
-        prices=bars.prices,
-        volume=bars.volume,
+        prices=prices,
+        volume=volume,
         frames_closed=prepared.closed,
         moments=bars.moments,
         shift=bars.shift,
@@ -360,6 +365,7 @@ def desk_of(prepared: Prepared, settings: BacktestSettings, fired: Bits) -> Desk
         terms=settings.terms,
         values=prepared.extras.values,
         terms_of_days=session_terms(days, dates, calendar),
+        splits=prepared.splits,
     )
 
 

@@ -136,16 +136,17 @@ def sell(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     fills[fill, FILL_SIDE], fills[fill, FILL_QUANTITY] = SELL, quantity
     fills[fill, FILL_COMMISSION], fills[fill, FILL_STT] = commission * unit, stt * unit
     fills[fill, FILL_RST], fills[fill, FILL_PRICE] = rst * unit, price
-    _note(desk, fills, instrument, row)
+    note(desk, fills, instrument, row)
     end_order(desk, instrument, row, quantity)
     if book[instrument, QUANTITY] == 0:
         book[instrument, LEFT_AT] = desk.times[account[NOW], STAMP]
         book[instrument, LEFT_ROW], book[instrument, HAS_LEFT] = row, 1
-        _leave(desk, instrument)
-        _close_trade(account, book[instrument, TRADE_CASH])
+        leave(desk, instrument)
+        close_trade(account, book[instrument, TRADE_CASH])
 
 
-def _close_trade(account: Ints, net: int) -> None:
+def close_trade(account: Ints, net: int) -> None:
+    """Count a trade that is over."""
     account[HELD] -= 1
     account[CLOSED] += 1
     if net > 0:
@@ -180,11 +181,11 @@ def buy(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     fills[fill, FILL_COMMISSION] = cost - quantity * price * unit
     fills[fill, FILL_STT], fills[fill, FILL_RST] = 0, 0
     fills[fill, FILL_PRICE] = price
-    _note(desk, fills, instrument, row)
+    note(desk, fills, instrument, row)
     end_order(desk, instrument, row, quantity)
 
 
-def _note(desk: Desk, fills: Ints, instrument: int, row: int) -> None:
+def note(desk: Desk, fills: Ints, instrument: int, row: int) -> None:
     """Write what both sides share."""
     book, fill = desk.book, desk.account[FILLS]
     fills[fill, FILL_ROW], fills[fill, FILL_INSTRUMENT] = row, instrument
@@ -202,7 +203,8 @@ def hold(desk: Desk, instrument: int) -> None:
     desk.account[POSITIONS] = count + 1
 
 
-def _leave(desk: Desk, instrument: int) -> None:
+def leave(desk: Desk, instrument: int) -> None:
+    """Note that an instrument is not held any more."""
     last, place = desk.account[POSITIONS] - 1, desk.book[instrument, PLACE]
     desk.held[place] = desk.held[last]
     desk.book[desk.held[last], PLACE] = place

@@ -56,7 +56,8 @@ _FUNCTIONS = (
 # With a fill model more is called from several places.
 _MODEL_FUNCTIONS = (
     *("fill_of", "most_of", "slipped", "loss_level", "close_reason", "inside_price"),
-    *("left_at", "sell", "buy", "place_order", "decide_exit", "decide_entry", "order_phase"),
+    *("left_at", "sell", "buy", "place_order", "decide_exit", "decide_entry"),
+    *("order_phase", "exchange_shares"),
 )
 
 

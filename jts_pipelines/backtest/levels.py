@@ -10,7 +10,6 @@ from jts_pipelines.backtest.places import (
     BOUGHT,
     CLOSE,
     COST,
-    END,
     ENTRY_ROW,
     EXITS_INSIDE,
     HIGH,
@@ -73,7 +72,7 @@ def close_reason(desk: Desk, instrument: int, row: int) -> int:
     return REASON_TAKE_PROFIT if close >= profit_level(desk, instrument) else -1
 
 
-def left_at(desk: Desk, instrument: int, earliest: int, latest: int) -> tuple[int, bool]:
+def left_at(desk: Desk, instrument: int, earliest: int, latest: int, end: int) -> tuple[int, bool]:
     """Return the row on which a position is left next, and whether inside the bar.
 
     Args:
@@ -81,10 +80,11 @@ def left_at(desk: Desk, instrument: int, earliest: int, latest: int) -> tuple[in
             where it is left inside that.
         instrument: Held.
         earliest: The first row on which something may happen.
-        latest: The row on which an exit rule fires, or the end of the rows.
+        latest: The row on which an exit rule fires, or the end.
+        end: The first row that is not looked at.
     """
     book = desk.book
-    end, row = min(latest + 1, book[instrument, END]), book[instrument, PEAK_ROW]
+    end, row = min(latest + 1, end), book[instrument, PEAK_ROW]
     is_inside, is_hit = False, False
     while row < end and not is_hit:
         first = max(earliest, book[instrument, TRIES_FROM])

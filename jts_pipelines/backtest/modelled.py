@@ -7,7 +7,7 @@ An order may wait for many bars, fill in parts, and end unfilled with its sessio
 
 from jts_pipelines.backtest.columns import Desk, Ints
 from jts_pipelines.backtest.decisions import decide_entry, order_exit
-from jts_pipelines.backtest.fills import buy, hold, mark_to, sell
+from jts_pipelines.backtest.fills import buy, close_trade, hold, leave, mark_to, note, sell
 from jts_pipelines.backtest.guarding import judged_on
 from jts_pipelines.backtest.levels import (
     close_reason,
@@ -21,10 +21,12 @@ from jts_pipelines.backtest.places import (
     BUY,
     CANCELLED,
     CASH,
+    CLOSE,
     COST,
     DAY,
     DECIDED,
     END,
+    END_SPLIT,
     ENDS,
     ENTRIES,
     ENTRY,
@@ -33,6 +35,16 @@ from jts_pipelines.backtest.places import (
     EXIT_DECISIONS,
     EXITS,
     EXPIRED,
+    FILL_COMMISSION,
+    FILL_DECIDED,
+    FILL_PRICE,
+    FILL_QUANTITY,
+    FILL_REASON,
+    FILL_RST,
+    FILL_SIDE,
+    FILL_STT,
+    FILLS,
+    FIRST_SPLIT,
     FOK,
     FORCE,
     HELD,
@@ -51,6 +63,7 @@ from jts_pipelines.backtest.places import (
     MARKET,
     NEXT_PHASE,
     NEXT_ROW,
+    NEXT_SPLIT,
     NOW,
     ORDER_FORCE,
     ORDER_TYPE,
@@ -59,6 +72,7 @@ from jts_pipelines.backtest.places import (
     PURCHASES,
     QUANTITY,
     REASON,
+    REASON_SPLIT,
     REASON_STOP_LOSS,
     RESERVED,
     SALES,
@@ -67,6 +81,9 @@ from jts_pipelines.backtest.places import (
     SESSION_NOW,
     SETTLES,
     SIDE,
+    SPLIT_NEW,
+    SPLIT_OLD,
+    SPLIT_ROW,
     STOP,
     STOP_LIMIT,
     STOP_PLACE,
@@ -92,7 +109,13 @@ from jts_pipelines.backtest.pricing import (
     slipped,
     up_to_tick,
 )
-from jts_pipelines.backtest.search import fired_on, moment_of, next_fired, session_of
+from jts_pipelines.backtest.search import (
+    fired_on,
+    moment_of,
+    next_fired,
+    price_of,
+    session_of,
+)
 
 # No session comes after this one: an order without an end.
 NEVER = 1 << 40
@@ -102,6 +125,10 @@ def seek_next_in_model(desk: Desk, instrument: int, row: int) -> None:
     """Schedule what happens next to an instrument, on a row or later."""
     book, rules = desk.book, desk.rules
     end, phase = book[instrument, END], ENTRY_DECISIONS
+    is_busy = book[instrument, SIDE] != 0 or book[instrument, QUANTITY] > 0
+    splits_at = next_split(desk, instrument, row)
+    if is_busy:
+        end = min(end, splits_at)
     if book[instrument, SIDE] != 0:
         phase = -1
         while row < end and phase < 0:
@@ -111,11 +138,73 @@ def seek_next_in_model(desk: Desk, instrument: int, row: int) -> None:
             row += phase < 0
     elif book[instrument, QUANTITY] > 0:
         latest = next_fired(desk, row, end, rules[EXITS])
-        row, is_inside = left_at(desk, instrument, row, latest)
+        row, is_inside = left_at(desk, instrument, row, latest, end)
         phase = LATE_SALES if is_inside else EXIT_DECISIONS
     else:
         row = next_fired(desk, row, end, rules[ENTRIES])
+    if is_busy and row == splits_at:
+        phase = SALES
     book[instrument, NEXT_ROW], book[instrument, NEXT_PHASE] = row, phase
+
+
+def next_split(desk: Desk, instrument: int, row: int) -> int:
+    """Return the row of the next split, on a row or later; those before it are over."""
+    book = desk.book
+    while (
+        book[instrument, NEXT_SPLIT] < book[instrument, END_SPLIT]
+        and desk.splits[book[instrument, NEXT_SPLIT], SPLIT_ROW] < row
+    ):
+        book[instrument, NEXT_SPLIT] += 1
+    if book[instrument, NEXT_SPLIT] == book[instrument, END_SPLIT]:
+        return NEVER
+    return int(desk.splits[book[instrument, NEXT_SPLIT], SPLIT_ROW])
+
+
+def base_of_in_model(desk: Desk, instrument: int, first: int) -> int:
+    """Return the base price of a session that begins with a row: divided by a split."""
+    book, base = desk.book, price_of(desk, CLOSE, first - 1)
+    for at in range(book[instrument, FIRST_SPLIT], book[instrument, END_SPLIT]):
+        if desk.splits[at, SPLIT_ROW] == first:
+            base = -(-base * desk.splits[at, SPLIT_OLD] // desk.splits[at, SPLIT_NEW])
+    return int(base)
+
+
+def exchange_shares(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
+    """Turn a position into new shares; a part of one is paid at the base, orders are dropped.
+
+    A sale at the market goes on with the new shares.
+    """
+    account, book, fill = desk.account, desk.book, desk.account[FILLS]
+    split = desk.splits[book[instrument, NEXT_SPLIT]]
+    old, new, held = split[SPLIT_OLD], split[SPLIT_NEW], book[instrument, QUANTITY]
+    book[instrument, NEXT_SPLIT] += 1
+    if book[instrument, SIDE] == BUY or book[instrument, ORDER_TYPE] != MARKET:
+        account[CANCELLED] += book[instrument, SIDE] != 0
+        drop_order(desk, instrument)
+    if held == 0:
+        return
+    mark_to(desk, instrument, row - 1)
+    close, kept, unit = book[instrument, MARK], held * new // old, book[instrument, UNIT]
+    paid = (held * new - kept * old) * close // new * unit
+    base = max(close * old // new, 1)
+    account[VALUE] += (kept * base - held * close) * unit
+    account[CASH] += paid
+    book[instrument, TRADE_CASH] += paid
+    book[instrument, QUANTITY], book[instrument, MARK] = kept, base
+    book[instrument, COST] *= old
+    book[instrument, BOUGHT] *= new
+    book[instrument, ENTRY] = book[instrument, COST] // book[instrument, BOUGHT]
+    book[instrument, PEAK] = book[instrument, PEAK] * old // new
+    book[instrument, WANTED] = book[instrument, WANTED] * new // old
+    fills[fill, FILL_SIDE] = BUY if kept >= held else SELL
+    fills[fill, FILL_QUANTITY], fills[fill, FILL_PRICE] = abs(kept - held), 0
+    fills[fill, FILL_COMMISSION], fills[fill, FILL_STT], fills[fill, FILL_RST] = -paid, 0, 0
+    note(desk, fills, instrument, row)
+    fills[fill, FILL_REASON], fills[fill, FILL_DECIDED] = REASON_SPLIT, row
+    if kept == 0:
+        book[instrument, SIDE] = 0
+        leave(desk, instrument)
+        close_trade(account, book[instrument, TRADE_CASH])
 
 
 def order_phase(desk: Desk, instrument: int, row: int) -> int:
@@ -164,6 +253,8 @@ def act_in_model(desk: Desk, instrument: int, row: int, phase: int, fills: Ints)
             decide_exit_in_model(desk, instrument, row)
         else:
             decide_entry(desk, instrument, row)
+    elif phase == SALES and next_split(desk, instrument, row) == row:
+        exchange_shares(desk, instrument, row, fills)
     elif book[instrument, SIDE] == 0:
         leave_inside(desk, instrument, row, fills)
     elif is_ended(desk, instrument, row):

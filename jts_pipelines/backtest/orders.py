@@ -75,9 +75,13 @@ def order_rules(plan: Plan, settings: BacktestSettings) -> Rules:
 def is_modelled(plan: Plan, settings: BacktestSettings) -> bool:
     """Return whether orders do more than fill at the next open."""
     usual = FillModel(has_root=settings.fill_model.has_root)
-    return settings.fill_model != usual or any(
-        rule.order_type is not OrderType.MARKET or rule.time_in_force is not TimeInForce.DAY
-        for rule in plan.rules
+    return (
+        bool(settings.splits)
+        or settings.fill_model != usual
+        or any(
+            rule.order_type is not OrderType.MARKET or rule.time_in_force is not TimeInForce.DAY
+            for rule in plan.rules
+        )
     )
 
 

@@ -85,7 +85,9 @@ IS_TRIGGERED = 36
 # and of the position: what was paid for all that was bought, and how much that was; whether the
 # entry filled after the open of its bar.
 COST, BOUGHT, IS_LATE = 37, 38, 39
-BOOK_COLUMNS = 40
+# Its splits: the first, the next, and where those of the following instrument begin.
+FIRST_SPLIT, NEXT_SPLIT, END_SPLIT = 40, 41, 42
+BOOK_COLUMNS = 43
 
 BUY, SELL = 1, -1
 
@@ -97,6 +99,10 @@ FILL_COLUMNS = 11
 
 # Reasons below are rule numbers.
 REASON_STOP_LOSS, REASON_TRAILING_STOP, REASON_TAKE_PROFIT = 100, 101, 102
+REASON_SPLIT = 103
+
+# A split: the first row with new shares, and how many old ones became how many new ones.
+SPLIT_ROW, SPLIT_OLD, SPLIT_NEW = 0, 1, 2
 
 # Phases of one instant, in their order. Where orders fill at opens only, there are no late ones:
 # `kernel_text` numbers the others on.

@@ -47,6 +47,7 @@ class Prepared:
         rows: How many bars of it there are, with those in which nothing traded.
         days: The sessions of the run.
         digest: Of everything that was read.
+        splits: See `splits.split_rows`.
         extras: What the pass over rules takes beside the bars, see `step_extras`.
     """
 
@@ -59,6 +60,7 @@ class Prepared:
     rules: Rules
     digest: str
     extras: StepExtras
+    splits: Ints
 
 
 class Watch:

@@ -25,6 +25,7 @@ _RISK_REASONS = {
     places.REASON_STOP_LOSS: "stop_loss",
     places.REASON_TRAILING_STOP: "trailing_stop",
     places.REASON_TAKE_PROFIT: "take_profit",
+    places.REASON_SPLIT: "split",
 }
 
 

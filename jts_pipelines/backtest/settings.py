@@ -34,6 +34,7 @@ _ASSUMED: dict[str, type] = {
     **dict.fromkeys(("kelly_cap_percent", "unknown_market"), str),
     **dict.fromkeys(("slippage_ticks", "kelly_trades_min", "commission_unit"), int),
     **dict.fromkeys(("exits_inside", "waits_settlement"), bool),
+    "splits": tuple,
 }
 _WORDS = {"yes": True, "no": False, "true": True, "false": False}
 
@@ -66,6 +67,8 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         impact_shape: How it grows: with the `root` of the share of the volume, or `linear`.
         exits_inside: The risk block leaves inside bars, at its levels; else on closes, as live.
         waits_settlement: Money of a sale pays for purchases once it has settled (KRX: T+2).
+        splits: `SYMBOL@DAY=OLD:NEW` of splits, consolidations and free shares: the first session
+            with new shares, and how many old ones became how many new ones.
         sessions_per_year: For annualised figures; 0 takes what the venue has.
     """
 
@@ -89,6 +92,7 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     impact_shape: str = "root"
     exits_inside: bool = False
     waits_settlement: bool = False
+    splits: tuple[str, ...] = ()
     sessions_per_year: int = 0
 
     def __post_init__(self) -> None:
@@ -208,6 +212,8 @@ def read_assumptions(texts: Sequence[str]) -> dict[str, Any]:
         kind = _ASSUMED[name]
         if kind is str:
             found[name] = value
+        elif kind is tuple:
+            found[name] = tuple(part.strip() for part in value.split(",") if part.strip())
         elif kind is bool and value in _WORDS:
             found[name] = _WORDS[value]
         elif kind is int and value.isdecimal():
