@@ -3,7 +3,6 @@
 import importlib
 import subprocess
 import sys
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -53,14 +52,17 @@ def test_help_when_asked_then_no_command_and_no_engine_is_imported(tmp_path: Pat
     assert done.stderr == "[]\n"
 
 
-def test_help_when_run_then_it_takes_under_a_third_of_a_second(tmp_path: Path) -> None:
-    """The best of five runs, interpreter included."""
-    seconds = []
-    for _ in range(5):
-        started = time.perf_counter()
-        assert _run("--help", cwd=tmp_path).returncode == 0
-        seconds.append(time.perf_counter() - started)
-    assert min(seconds) < 0.3
+def test_help_when_run_then_few_modules_are_loaded(tmp_path: Path) -> None:
+    """What a start costs is what it imports: 0.2 s for some 170 modules, interpreter included."""
+    program = (
+        "import sys; from jts_pipelines.cli.__main__ import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(len(sys.modules), file=sys.stderr)\n"
+    )
+    argv = [sys.executable, "-P", "-c", program]
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert int(done.stderr) < 190
 
 
 @pytest.mark.parametrize("name", _PRESENT)
