@@ -18,6 +18,7 @@ from jts_pipelines.backtest import (
     bands,
     decisions,
     driver,
+    exchanging,
     fills,
     guarding,
     levels,
@@ -34,7 +35,7 @@ from jts_trading.strategy import facts, sizing, stops
 PORTFOLIO = (
     *(places, sizing, stops, facts, bands, search, agenda, fills, guarding, decisions, driver),
 )
-MODEL = (pricing, levels, modelled)
+MODEL = (pricing, levels, exchanging, modelled)
 # Names from these rooms stand in the joined text itself.
 _JOINED = (
     "jts_trading.strategy",

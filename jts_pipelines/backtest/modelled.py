@@ -7,7 +7,13 @@ An order may wait for many bars, fill in parts, and end unfilled with its sessio
 
 from jts_pipelines.backtest.columns import Desk, Ints
 from jts_pipelines.backtest.decisions import decide_entry, order_exit
-from jts_pipelines.backtest.fills import buy, close_trade, hold, leave, mark_to, note, sell
+from jts_pipelines.backtest.exchanging import (
+    NEVER_ENDS,
+    drop_order,
+    exchange_shares,
+    next_split,
+)
+from jts_pipelines.backtest.fills import buy, hold, mark_to, sell
 from jts_pipelines.backtest.guarding import judged_on
 from jts_pipelines.backtest.levels import (
     close_reason,
@@ -21,12 +27,10 @@ from jts_pipelines.backtest.places import (
     BUY,
     CANCELLED,
     CASH,
-    CLOSE,
     COST,
     DAY,
     DECIDED,
     END,
-    END_SPLIT,
     ENDS,
     ENTRIES,
     ENTRY,
@@ -35,19 +39,8 @@ from jts_pipelines.backtest.places import (
     EXIT_DECISIONS,
     EXITS,
     EXPIRED,
-    FILL_COMMISSION,
-    FILL_DECIDED,
-    FILL_PRICE,
-    FILL_QUANTITY,
-    FILL_REASON,
-    FILL_RST,
-    FILL_SIDE,
-    FILL_STT,
-    FILLS,
-    FIRST_SPLIT,
     FOK,
     FORCE,
-    HELD,
     HELD_BACK,
     IOC,
     IS_LATE,
@@ -63,7 +56,6 @@ from jts_pipelines.backtest.places import (
     MARKET,
     NEXT_PHASE,
     NEXT_ROW,
-    NEXT_SPLIT,
     NOW,
     ORDER_FORCE,
     ORDER_TYPE,
@@ -72,7 +64,6 @@ from jts_pipelines.backtest.places import (
     PURCHASES,
     QUANTITY,
     REASON,
-    REASON_SPLIT,
     REASON_STOP_LOSS,
     RESERVED,
     SALES,
@@ -81,9 +72,6 @@ from jts_pipelines.backtest.places import (
     SESSION_NOW,
     SETTLES,
     SIDE,
-    SPLIT_NEW,
-    SPLIT_OLD,
-    SPLIT_ROW,
     STOP,
     STOP_LIMIT,
     STOP_PLACE,
@@ -113,12 +101,8 @@ from jts_pipelines.backtest.search import (
     fired_on,
     moment_of,
     next_fired,
-    price_of,
     session_of,
 )
-
-# No session comes after this one: an order without an end.
-NEVER = 1 << 40
 
 
 def seek_next_in_model(desk: Desk, instrument: int, row: int) -> None:
@@ -145,66 +129,6 @@ def seek_next_in_model(desk: Desk, instrument: int, row: int) -> None:
     if is_busy and row == splits_at:
         phase = SALES
     book[instrument, NEXT_ROW], book[instrument, NEXT_PHASE] = row, phase
-
-
-def next_split(desk: Desk, instrument: int, row: int) -> int:
-    """Return the row of the next split, on a row or later; those before it are over."""
-    book = desk.book
-    while (
-        book[instrument, NEXT_SPLIT] < book[instrument, END_SPLIT]
-        and desk.splits[book[instrument, NEXT_SPLIT], SPLIT_ROW] < row
-    ):
-        book[instrument, NEXT_SPLIT] += 1
-    if book[instrument, NEXT_SPLIT] == book[instrument, END_SPLIT]:
-        return NEVER
-    return int(desk.splits[book[instrument, NEXT_SPLIT], SPLIT_ROW])
-
-
-def base_of_in_model(desk: Desk, instrument: int, first: int) -> int:
-    """Return the base price of a session that begins with a row: divided by a split."""
-    book, base = desk.book, price_of(desk, CLOSE, first - 1)
-    for at in range(book[instrument, FIRST_SPLIT], book[instrument, END_SPLIT]):
-        if desk.splits[at, SPLIT_ROW] == first:
-            base = -(-base * desk.splits[at, SPLIT_OLD] // desk.splits[at, SPLIT_NEW])
-    return int(base)
-
-
-def exchange_shares(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
-    """Turn a position into new shares; a part of one is paid at the base, orders are dropped.
-
-    A sale at the market goes on with the new shares.
-    """
-    account, book, fill = desk.account, desk.book, desk.account[FILLS]
-    split = desk.splits[book[instrument, NEXT_SPLIT]]
-    old, new, held = split[SPLIT_OLD], split[SPLIT_NEW], book[instrument, QUANTITY]
-    book[instrument, NEXT_SPLIT] += 1
-    if book[instrument, SIDE] == BUY or book[instrument, ORDER_TYPE] != MARKET:
-        account[CANCELLED] += book[instrument, SIDE] != 0
-        drop_order(desk, instrument)
-    if held == 0:
-        return
-    mark_to(desk, instrument, row - 1)
-    close, kept, unit = book[instrument, MARK], held * new // old, book[instrument, UNIT]
-    paid = (held * new - kept * old) * close // new * unit
-    base = max(close * old // new, 1)
-    account[VALUE] += (kept * base - held * close) * unit
-    account[CASH] += paid
-    book[instrument, TRADE_CASH] += paid
-    book[instrument, QUANTITY], book[instrument, MARK] = kept, base
-    book[instrument, COST] *= old
-    book[instrument, BOUGHT] *= new
-    book[instrument, ENTRY] = book[instrument, COST] // book[instrument, BOUGHT]
-    book[instrument, PEAK] = book[instrument, PEAK] * old // new
-    book[instrument, WANTED] = book[instrument, WANTED] * new // old
-    fills[fill, FILL_SIDE] = BUY if kept >= held else SELL
-    fills[fill, FILL_QUANTITY], fills[fill, FILL_PRICE] = abs(kept - held), 0
-    fills[fill, FILL_COMMISSION], fills[fill, FILL_STT], fills[fill, FILL_RST] = -paid, 0, 0
-    note(desk, fills, instrument, row)
-    fills[fill, FILL_REASON], fills[fill, FILL_DECIDED] = REASON_SPLIT, row
-    if kept == 0:
-        book[instrument, SIDE] = 0
-        leave(desk, instrument)
-        close_trade(account, book[instrument, TRADE_CASH])
 
 
 def order_phase(desk: Desk, instrument: int, row: int) -> int:
@@ -278,15 +202,6 @@ def first_after_in_model(desk: Desk, instrument: int, row: int, phase: int) -> i
     return row if phase <= LATE_SALES or is_free else row + 1
 
 
-def drop_order(desk: Desk, instrument: int) -> None:
-    """Take a waiting order back."""
-    account, book = desk.account, desk.book
-    if book[instrument, SIDE] == BUY:
-        account[RESERVED] -= book[instrument, HELD_BACK]
-        account[HELD] -= book[instrument, QUANTITY] == 0
-    book[instrument, SIDE] = 0
-
-
 def leave_inside(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     """Leave a position inside a bar at a level of the risk block."""
     book = desk.book
@@ -295,7 +210,7 @@ def leave_inside(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     book[instrument, DECIDED], book[instrument, ORDER_FORCE] = row, DAY
     # Whatever one bar does not take is sold at the next ones.
     book[instrument, ORDER_TYPE], book[instrument, TRIES_FROM] = MARKET, row
-    book[instrument, LAST_SESSION], book[instrument, IS_TRIGGERED] = NEVER, 0
+    book[instrument, LAST_SESSION], book[instrument, IS_TRIGGERED] = NEVER_ENDS, 0
     if most_of(desk, instrument, row) > 0:
         sell(desk, instrument, row, fills)
     else:
@@ -341,7 +256,7 @@ def place_order_in_model(desk: Desk, instrument: int, row: int, reason: int) -> 
     # A market order is given again in each session until it fills.
     is_endless = kind == MARKET or force != DAY
     last = desk.sessions[session, UNTIL] if is_over == 1 else session
-    book[instrument, LAST_SESSION] = NEVER if is_endless else last
+    book[instrument, LAST_SESSION] = NEVER_ENDS if is_endless else last
     ladder = ladder_of(desk, instrument, row)
     is_buy, is_known = book[instrument, QUANTITY] == 0, True
     if kind in (LIMIT, STOP_LIMIT):

@@ -140,12 +140,12 @@ def look_up_band(desk: Desk, instrument: int, row: int) -> None:
     base, lower, upper = 0, 0, NO_UPPER
     rules = desk.ladders[book[instrument, CLASS], desk.sessions[session, EPOCH]]
     if first > book[instrument, FIRST] and rules[HAS_LIMITS] == 1:
-        base = base_of(desk, instrument, first)
+        base = reference_of(desk, instrument, first)
         lower, upper = band_of(rules, base)
     book[instrument, BASE], book[instrument, LOWER], book[instrument, UPPER] = base, lower, upper
 
 
-def base_of(desk: Desk, instrument: int, first: int) -> int:  # noqa: ARG001
+def reference_of(desk: Desk, instrument: int, first: int) -> int:  # noqa: ARG001
     """Return the base price of a session that begins with a row, not on the grid yet."""
     return price_of(desk, CLOSE, first - 1)
 

@@ -1,0 +1,119 @@
+"""What splits change in the portfolio: shares, orders that wait, base prices.
+
+Read as text and compiled, see `driver`; `modelled` calls it.
+"""
+
+from jts_pipelines.backtest.columns import Desk, Ints
+from jts_pipelines.backtest.fills import close_trade, leave, mark_to, note
+from jts_pipelines.backtest.places import (
+    BOUGHT,
+    BUY,
+    CANCELLED,
+    CASH,
+    CLOSE,
+    COST,
+    END_SPLIT,
+    ENTRY,
+    FILL_COMMISSION,
+    FILL_DECIDED,
+    FILL_PRICE,
+    FILL_QUANTITY,
+    FILL_REASON,
+    FILL_RST,
+    FILL_SIDE,
+    FILL_STT,
+    FILLS,
+    FIRST_SPLIT,
+    HELD,
+    HELD_BACK,
+    MARK,
+    MARKET,
+    NEXT_SPLIT,
+    ORDER_TYPE,
+    PEAK,
+    QUANTITY,
+    REASON_SPLIT,
+    RESERVED,
+    SELL,
+    SIDE,
+    SPLIT_NEW,
+    SPLIT_OLD,
+    SPLIT_ROW,
+    TRADE_CASH,
+    UNIT,
+    VALUE,
+    WANTED,
+)
+from jts_pipelines.backtest.search import price_of
+
+# No session or row comes after this one: an order without an end, a split that does not come.
+NEVER_ENDS = 1 << 40
+
+
+def drop_order(desk: Desk, instrument: int) -> None:
+    """Take a waiting order back."""
+    account, book = desk.account, desk.book
+    if book[instrument, SIDE] == BUY:
+        account[RESERVED] -= book[instrument, HELD_BACK]
+        account[HELD] -= book[instrument, QUANTITY] == 0
+    book[instrument, SIDE] = 0
+
+
+def next_split(desk: Desk, instrument: int, row: int) -> int:
+    """Return the row of the next split, on a row or later; those before it are over."""
+    book = desk.book
+    while (
+        book[instrument, NEXT_SPLIT] < book[instrument, END_SPLIT]
+        and desk.splits[book[instrument, NEXT_SPLIT], SPLIT_ROW] < row
+    ):
+        book[instrument, NEXT_SPLIT] += 1
+    if book[instrument, NEXT_SPLIT] == book[instrument, END_SPLIT]:
+        return NEVER_ENDS
+    return int(desk.splits[book[instrument, NEXT_SPLIT], SPLIT_ROW])
+
+
+def reference_of_in_model(desk: Desk, instrument: int, first: int) -> int:
+    """Return the base price of a session that begins with a row: divided by a split."""
+    book, base = desk.book, price_of(desk, CLOSE, first - 1)
+    for at in range(book[instrument, FIRST_SPLIT], book[instrument, END_SPLIT]):
+        if desk.splits[at, SPLIT_ROW] == first:
+            base = -(-base * desk.splits[at, SPLIT_OLD] // desk.splits[at, SPLIT_NEW])
+    return int(base)
+
+
+def exchange_shares(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
+    """Turn a position into new shares; a part of one is paid at the base, orders are dropped.
+
+    A sale at the market goes on with the new shares.
+    """
+    account, book, fill = desk.account, desk.book, desk.account[FILLS]
+    split = desk.splits[book[instrument, NEXT_SPLIT]]
+    old, new, held = split[SPLIT_OLD], split[SPLIT_NEW], book[instrument, QUANTITY]
+    book[instrument, NEXT_SPLIT] += 1
+    if book[instrument, SIDE] == BUY or book[instrument, ORDER_TYPE] != MARKET:
+        account[CANCELLED] += book[instrument, SIDE] != 0
+        drop_order(desk, instrument)
+    if held == 0:
+        return
+    mark_to(desk, instrument, row - 1)
+    close, kept, unit = book[instrument, MARK], held * new // old, book[instrument, UNIT]
+    paid = (held * new - kept * old) * close // new * unit
+    base = max(close * old // new, 1)
+    account[VALUE] += (kept * base - held * close) * unit
+    account[CASH] += paid
+    book[instrument, TRADE_CASH] += paid
+    book[instrument, QUANTITY], book[instrument, MARK] = kept, base
+    book[instrument, COST] *= old
+    book[instrument, BOUGHT] *= new
+    book[instrument, ENTRY] = book[instrument, COST] // book[instrument, BOUGHT]
+    book[instrument, PEAK] = book[instrument, PEAK] * old // new
+    book[instrument, WANTED] = book[instrument, WANTED] * new // old
+    fills[fill, FILL_SIDE] = BUY if kept >= held else SELL
+    fills[fill, FILL_QUANTITY], fills[fill, FILL_PRICE] = abs(kept - held), 0
+    fills[fill, FILL_COMMISSION], fills[fill, FILL_STT], fills[fill, FILL_RST] = -paid, 0, 0
+    note(desk, fills, instrument, row)
+    fills[fill, FILL_REASON], fills[fill, FILL_DECIDED] = REASON_SPLIT, row
+    if kept == 0:
+        book[instrument, SIDE] = 0
+        leave(desk, instrument)
+        close_trade(account, book[instrument, TRADE_CASH])
