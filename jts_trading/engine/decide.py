@@ -5,6 +5,7 @@ marked, then exits, then entries are decided in order of instrument id, each see
 those before it reserved. What follows from a bar is drafted, then recorded: one decision, a signal
 for each rule that fired, an intent if an order is given. An order that cannot be given now (the
 session is over, an entry still works, data are old) is wanted: `engine.wanting` gives it later.
+What waits for the next session is sized now and holds its cash back, as in a backtest.
 """
 
 from collections.abc import Callable, Sequence
@@ -93,7 +94,7 @@ def _decide_exit(state: EngineState, draft: Draft, now_ns: int) -> None:
         _meet_wanted(state, draft, leaves)
     elif working is not None:
         if leaves and working.side is OrderSide.BUY:
-            _want(state, draft, OrderSide.SELL, first_rule(leaves), now_ns)
+            _want(state, draft, _wanted(draft, OrderSide.SELL, first_rule(leaves)), now_ns)
             draft.outcomes.append(Outcome.LEAVES_AFTER_ENTRY)
         elif leaves:
             draft.outcomes.append(Outcome.ORDER_WORKS)
@@ -123,12 +124,8 @@ def _leave(state: EngineState, draft: Draft, reason: int, now_ns: int) -> None:
         draft.reasons.append(reason)
         draft.values.append(risk_node(instance, symbol, reason, draft.bar.close))
     if now_ns - draft.bar.known_ns > state.settings.decision_age_ns:
-        _want(state, draft, OrderSide.SELL, reason, now_ns)
+        _want(state, draft, _wanted(draft, OrderSide.SELL, reason), now_ns)
         draft.outcomes.append(Outcome.OLD_EXIT)
-        return
-    if not is_tradable(instance.spec.venue, now_ns):
-        _want(state, draft, OrderSide.SELL, reason, now_ns, is_for_next=True)
-        draft.outcomes.append(Outcome.WAITS)
         return
     try:
         sized = size_exit(instance, symbol, reason, draft.bar.close, draft.bar.day)
@@ -138,7 +135,7 @@ def _leave(state: EngineState, draft: Draft, reason: int, now_ns: int) -> None:
     if sized.lots == 0:
         draft.outcomes.append(Outcome.FLAT)
         return
-    _give(state, draft, _wanted(draft, OrderSide.SELL, reason), sized, now_ns)
+    _order(state, draft, _wanted(draft, OrderSide.SELL, reason), sized, now_ns)
 
 
 def _decide_entry(state: EngineState, draft: Draft, now_ns: int) -> None:
@@ -153,14 +150,11 @@ def _decide_entry(state: EngineState, draft: Draft, now_ns: int) -> None:
     if now_ns - draft.bar.known_ns > state.settings.decision_age_ns:
         draft.outcomes.append(Outcome.OLD)
         return
-    if not is_tradable(instance.spec.venue, now_ns):
-        _want(state, draft, OrderSide.BUY, rule, now_ns, is_for_next=True)
-        draft.outcomes.append(Outcome.WAITS)
-        return
-    wanted = _wanted(draft, OrderSide.BUY, rule, is_for_next=draft.bar.is_last)
+    is_for_next = draft.bar.is_last or not is_tradable(instance.spec.venue, now_ns)
+    wanted = _wanted(draft, OrderSide.BUY, rule, is_for_next=is_for_next)
     sized = size_entry(instance, symbol, wanted, draft.bar.day, state.settings)
     if isinstance(sized, Sized):
-        _give(state, draft, wanted, sized, now_ns)
+        _order(state, draft, wanted, sized, now_ns)
     else:
         draft.outcomes.append(sized)
 
@@ -215,16 +209,17 @@ def _wanted(draft: Draft, side: OrderSide, reason: int, *, is_for_next: bool = F
     )
 
 
-def _want(
-    state: EngineState,
-    draft: Draft,
-    side: OrderSide,
-    reason: int,
-    now_ns: int,
-    *,
-    is_for_next: bool = False,
-) -> None:
-    wanted = _wanted(draft, side, reason, is_for_next=is_for_next)
+def _order(state: EngineState, draft: Draft, wanted: Wanted, sized: Sized, now_ns: int) -> None:
+    """Give a sized order, or have it wait for the next session as it is."""
+    if is_tradable(draft.instance.spec.venue, now_ns):
+        _give(state, draft, wanted, sized, now_ns)
+        return
+    kept = {"previous_close": 0, "lots": sized.lots, "held_back": sized.held_back}
+    _want(state, draft, msgspec.structs.replace(wanted, **kept), now_ns)
+    draft.outcomes.append(Outcome.WAITS)
+
+
+def _want(state: EngineState, draft: Draft, wanted: Wanted, now_ns: int) -> None:
     draft.book.wanted = msgspec.structs.replace(wanted, not_before_ns=now_ns)
     state.waiting.add((draft.instance.spec.instance, draft.symbol))
 

@@ -71,7 +71,7 @@ def facts_of(draft: Draft, equity: Decimal) -> Floats:
     since = (book.peak, book.bars_held, age_s)
     lots, cost = units.lots(held.quantity), units.money(held.cost)
     fill_position(facts, lots, cost, bar.close, since, step)
-    sums = (equity, account.cash, account.cash - account.reserved, instance.day_start)
+    sums = (equity, account.cash, instance.free_cash(), instance.day_start)
     worth, cash, free, day_start = (units.money(amount) for amount in sums)
     fill_portfolio(facts, (worth, cash, free, day_start), positions_taken(instance), step)
     return facts

@@ -128,7 +128,7 @@ def size_entry(
             return Outcome.NO_EDGE
     reserve = terms.reserve(close, wanted.previous_close, settings.collar)
     lot = terms.lot(wanted.previous_close or close)
-    free = units.money(instance.account.cash - instance.account.reserved)
+    free = units.money(instance.free_cash(symbol))
     quantity = wanted_quantity(size.kind, amount, equity, close)
     quantity = capped_quantity(quantity, equity, close, rules.max_position_ppm, lot)
     quantity = affordable_quantity(quantity, reserve, lot, free, terms.fee)

@@ -113,6 +113,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         triggered_ns: When the trade arrived that led to it; 0 for the clock.
         not_before_ns: When it may be given at the earliest.
         tries: Orders that were given for it already.
+        lots: Smallest quantities that were decided on; 0: the order is sized when it is given.
+        held_back: Money units that a buy keeps from others until then.
     """
 
     side: OrderSide
@@ -125,6 +127,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     triggered_ns: int = 0
     not_before_ns: int = 0
     tries: int = 0
+    lots: int = 0
+    held_back: int = 0
 
 
 class SymbolBook(msgspec.Struct, kw_only=True):
@@ -189,6 +193,19 @@ class Instance:
             if name in books and books[name].mark
         }
         return self.account.equity(marks)
+
+    def free_cash(self, besides: str = "") -> Decimal:
+        """Return the cash that neither an order nor a wanted one holds back.
+
+        Args:
+            besides: The instrument whose own wanted order does not count.
+        """
+        wanted = [
+            self.units[name].amount(book.wanted.held_back)
+            for name, book in self.books.items()
+            if book.wanted is not None and book.wanted.held_back and name != besides
+        ]
+        return self.account.cash - self.account.reserved - sum(wanted, Decimal(0))
 
 
 @dataclass(slots=True)

@@ -1,8 +1,9 @@
 """Orders that were decided earlier and can be given now.
 
 An exit stays wanted until its position is gone: it is given again, ever more rarely, when an order
-ends without having sold everything. An entry that waited for the session is sized anew, and is
-dropped when the instance is no longer flat or may not enter.
+ends without having sold everything. An order that waited for the session is as large as it was
+decided, unless less is held or free by now. An entry is dropped when the instance is no longer
+flat or may not enter.
 """
 
 import msgspec
@@ -27,7 +28,7 @@ def want_again(
     wait_ns = state.settings.retry_ns << min(given.tries, _DOUBLINGS_MAX)
     tries = given.tries + 1
     instance.books[symbol].wanted = msgspec.structs.replace(
-        given, tries=tries, not_before_ns=now_ns + wait_ns, triggered_ns=0
+        given, tries=tries, not_before_ns=now_ns + wait_ns, triggered_ns=0, lots=0
     )
     state.waiting.add((instance.spec.instance, symbol))
     if tries < _TOLD_FROM:
@@ -79,16 +80,12 @@ def _give(state: EngineState, instance: Instance, symbol: str, now_ns: int) -> l
     session = session_at(instance.spec.venue, now_ns)
     if wanted is None or session is None:
         return []
-    sized: Sized | str
     if wanted.side is OrderSide.BUY:
         if not instance.account.is_flat(symbol) or instance.spec.status == "paused":
             return []
-        sized = size_entry(instance, symbol, wanted, session.day, state.settings)
+        sized = _entry(state, instance, symbol, wanted, session.day)
     else:
-        try:
-            sized = size_exit(instance, symbol, wanted.reason, book.mark, session.day)
-        except RuleMissingError as error:
-            sized = str(error)
+        sized = _exit(instance, symbol, wanted, session.day)
     if isinstance(sized, str) or sized.lots == 0:
         return []
     intent = make_intent(
@@ -101,3 +98,22 @@ def _give(state: EngineState, instance: Instance, symbol: str, now_ns: int) -> l
     return [
         Effect(intent, f"intent/{intent.intent.order_id}", cause.correlation_id, cause.message_id)
     ]
+
+
+def _entry(
+    state: EngineState, instance: Instance, symbol: str, wanted: Wanted, day: int
+) -> Sized | str:
+    free = instance.units[symbol].money(instance.free_cash(symbol))
+    if wanted.lots and wanted.held_back <= free:
+        return Sized(wanted.lots, wanted.held_back)
+    return size_entry(instance, symbol, wanted, day, state.settings)
+
+
+def _exit(instance: Instance, symbol: str, wanted: Wanted, day: int) -> Sized | str:
+    held = instance.units[symbol].lots(instance.account.holding(symbol).quantity)
+    if wanted.lots:
+        return Sized(min(wanted.lots, max(held, 0)))
+    try:
+        return size_exit(instance, symbol, wanted.reason, instance.books[symbol].mark, day)
+    except RuleMissingError as error:
+        return str(error)
