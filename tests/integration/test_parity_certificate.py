@@ -17,6 +17,7 @@ import pytest
 
 from jts_pipelines.defs.joint import envelope_of
 from jts_pipelines.defs.ranges import range_tags
+from jts_pipelines.defs.reports.bus_day import recorded_up_to
 from jts_pipelines.defs.reports.parity import parity_certificate
 from jts_pipelines.defs.resources import HouseResource
 from jts_pipelines.defs.trading_inputs.document import write_next
@@ -113,7 +114,7 @@ async def _live(variables: dict[str, str], house: Any) -> None:
 
 async def _is_done(url: str, house: Any) -> bool:
     bus = RedisBus(url)
-    bars = await bus.length(CANDLES)
+    bars, newest = await bus.length(CANDLES), await bus.newest(TICKS)
     await bus.close()
     if bars < MINUTES:
         return False
@@ -123,7 +124,10 @@ async def _is_done(url: str, house: Any) -> bool:
     client = clickhouse_connect.get_client(dsn=house.settings.hot_dsn)
     places = dict(client.query("SELECT reader, place FROM places FINAL").result_rows)
     client.close()
-    return recorded == 4 * MINUTES + 1 and int(places.get("recorder/journal", "0")) >= head > 0
+    # Rows come before the place that says that they are all there.
+    is_noted = newest is not None and recorded_up_to(places, TICKS) >= newest
+    is_told = int(places.get("recorder/journal", "0")) >= head > 0
+    return recorded == 4 * MINUTES + 1 and is_noted and is_told
 
 
 @dataclass(frozen=True)
