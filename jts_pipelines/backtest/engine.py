@@ -144,7 +144,7 @@ def run_prepared(
     watch.begin("portfolio")
     desk = desk_of(prepared, settings, fired)
     fills = simulate(kernels[1], desk)
-    _require_exact(desk, settings.terms)
+    require_exact(desk, settings.terms)
     require_conservation(desk, fills, settings.start_money)
     watch.begin("prefix")
     prefix = PrefixCheck((), 0, 0)
@@ -196,7 +196,12 @@ def _decided(prepared: Prepared, fired: Bits, fills: Ints) -> Decided:
     )
 
 
-def _require_exact(desk: Desk, terms: VenueTerms) -> None:
+def require_exact(desk: Desk, terms: VenueTerms) -> None:
+    """Refuse a run in which something was worth more than is counted exactly.
+
+    Raises:
+        InputError: It was.
+    """
     if desk.account[places.BEYOND]:
         most = places.WORTH_MAX // terms.money_scale
         raise InputError(

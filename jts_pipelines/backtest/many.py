@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import polars as pl
 
 from jts_pipelines.backtest.engine import (
@@ -21,12 +22,12 @@ from jts_pipelines.backtest.engine import (
     prepare,
     run_prepared,
 )
-from jts_pipelines.backtest.lifting import Lifted, bound, lift
 from jts_pipelines.backtest.orders import order_rules
 from jts_pipelines.backtest.reporting import Prepared, Watch
 from jts_pipelines.backtest.result import BacktestResult
 from jts_pipelines.backtest.settings import BacktestSettings
-from jts_trading.dsl.lowering import lower_plan
+from jts_trading.dsl.lifting import Lifted, lift
+from jts_trading.dsl.lowering import ROWS_FUNCTION, lower_plan
 from jts_trading.dsl.plan import Plan
 from jts_trading.kernels.loader import load
 from storage.errors import InputError
@@ -70,6 +71,19 @@ def _is_simple(program: str) -> bool:
     return program.count("def ") == 1 and "objmode" not in program
 
 
+def _bound(module: ModuleType, lifted: Lifted) -> ModuleType:
+    """Return a compiled group with the numbers of one member in place."""
+    entry = getattr(module, ROWS_FUNCTION)
+    numbers = np.array(lifted.whole, np.int64), np.array(lifted.real, np.float64)
+    found = ModuleType(f"{module.__name__}_bound")
+
+    def run_rows(*arguments: object) -> None:
+        entry(*arguments, *numbers)
+
+    setattr(found, ROWS_FUNCTION, run_rows)
+    return found
+
+
 class _Shared:
     """What the runs share: columns by how they are seen, compiled programs by their text."""
 
@@ -111,7 +125,7 @@ class _Shared:
         if lifted is None:
             kernels = load_kernels(plan, self._cache_dir, self._settings)
         else:
-            signals = bound(load(lifted.text, self._cache_dir, allocates=False), lifted)
+            signals = _bound(load(lifted.text, self._cache_dir, allocates=False), lifted)
             kernels = signals, load_portfolio(plan, self._cache_dir, self._settings)
         compile_for(prepared, plan, *kernels)
         return kernels

@@ -18,14 +18,14 @@ import numpy as np
 from jts_pipelines.backtest import places
 from jts_pipelines.backtest.columns import Bits, Desk, Floats, Ints
 from jts_pipelines.backtest.desk import empty_masks, pack_rules
-from jts_pipelines.backtest.engine import desk_of, load_portfolio, step_columns
+from jts_pipelines.backtest.engine import desk_of, load_portfolio, require_exact, step_columns
 from jts_pipelines.backtest.lanes import run_together
 from jts_pipelines.backtest.orders import order_rules
 from jts_pipelines.backtest.reporting import Prepared
 from jts_pipelines.backtest.result import require_conservation
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_trading.dsl.plan import Plan
-from jts_trading.dsl.shared import Member, Shape, Shared, share
+from jts_trading.dsl.shared import Member, share
 from jts_trading.kernels.loader import load
 from storage.errors import InputError
 
@@ -79,7 +79,8 @@ def run_sets(
         cache_dir: Where compiled code is kept.
 
     Raises:
-        InputError: Orders that cannot be used, or columns that do not fit into memory.
+        InputError: Orders that cannot be used, columns that do not fit into memory, or a position
+            that is worth more than is counted exactly.
         ConservationError: A result does not add up.
     """
     shared = share(plans)
@@ -89,10 +90,11 @@ def run_sets(
     columns = np.empty((shared.columns, rows))
     size = max(plan.state_size for plan in plans)
     pass_ = _Pass(prepared, columns, size, len(plans[0].rules))
-    modules = [load(shape.text, cache_dir, allocates=False) for shape in _shapes_of(shared)]
-    for module in modules:
+    shapes = (*shared.series, *shared.sets)
+    modules = [load(shape.text, cache_dir, allocates=False) for shape in shapes]
+    for module, shape in zip(modules, shapes, strict=True):
         # Over nothing first: numba compiles in one thread.
-        pass_.over_nothing(module)
+        pass_.over_nothing(module, shape.members[0])
     portfolio = load_portfolio(plans[0], cache_dir, settings)
     desk = desk_of(prepared, settings, empty_masks(rows, len(plans[0].rules)))
     portfolio.simulate(desk._replace(account=np.zeros_like(desk.account)), _no_fills())
@@ -115,10 +117,6 @@ def run_sets(
     return [found[at] for at in order]
 
 
-def _shapes_of(shared: Shared) -> tuple[Shape, ...]:
-    return (*shared.series, *shared.sets)
-
-
 def _no_fills() -> Ints:
     return np.empty((0, places.FILL_COLUMNS), np.int64)
 
@@ -138,9 +136,9 @@ class _Pass:
         self._run(module, masks, member, len(self.prepared.bars.symbols))
         return masks.view(np.int64)
 
-    def over_nothing(self, module: ModuleType) -> None:
+    def over_nothing(self, module: ModuleType, member: Member) -> None:
         """Let numba compile a function, or load what it compiled before."""
-        self._run(module, empty_masks(0, self.rules), Member(0, (0,) * 64, (0.0,) * 64), 0)
+        self._run(module, empty_masks(0, self.rules), member, 0)
 
     def _run(self, module: ModuleType, masks: Bits, member: Member, last: int) -> None:
         bars = step_columns(self.prepared)
@@ -178,6 +176,7 @@ def _run_set(  # noqa: PLR0917 - what all sets share, then the set
         facts=shared.facts.copy(),
     )
     fills = run_together(portfolio, desk)
+    require_exact(desk, settings.terms)
     require_conservation(desk, fills, settings.start_money)
     cash = settings.start_money + desk.sessions[:, places.SESSION_CASH]
     return SetResult(fills.copy(), cash, desk.sessions[:, places.SESSION_VALUE].copy())

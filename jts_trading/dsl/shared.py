@@ -1,26 +1,24 @@
 """One text for many parameter sets: the numbers in which they differ become arguments.
 
-Theory of operation. The sources of a strategy with different parameters differ in numbers:
-periods, slots, factors. They are laid side by side, and where numbers differ stands `whole[k]` or
-`real[k]`; so one compiled function serves all sets of a shape. Sets that differ in more than
-numbers have another shape, and a function of their own.
+Theory of operation. The sources of a strategy with different parameters differ in numbers, so one
+compiled function serves all sets of a shape (`lifting`). Sets that differ in more than numbers
+have another shape, and a function of their own.
 
 Indicators of bar columns alone come out the same in every set that has the same periods. Their
 calls are taken out and computed once, into columns that the sets read. Where nothing else is
 called (`sheets`), numbers are compared before anything is lowered, which is quick; else each set
 is lowered.
 
-Nothing is computed otherwise than in the step: `tests/property/test_dsl_shared.py` holds the masks
-together.
+Nothing is computed otherwise than in the step: `tests/property/test_backtest_sets.py` holds fills
+and equity together.
 """
 
 import ast
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from jts_trading.dsl.lowering import ROWS_FUNCTION, lower_step
+from jts_trading.dsl.lifting import lift, with_arguments
+from jts_trading.dsl.lowering import lower_step
 from jts_trading.dsl.plan import Plan
 from jts_trading.dsl.sheets import BAR_COLUMNS, Sheet, by_skeleton, number_of
 
@@ -91,9 +89,6 @@ def share(plans: Sequence[Plan]) -> Shared:
         else:
             quick.append(shape)
     texts = {place: _read_columns(plans[place].source, keys) for place in rest}
-    functions = {
-        name: text for plan in plans[:1] for name, text in _functions(plan.source).items()
-    }
     columns = sum(key[3] for key in keys)
     return Shared(_series(keys, functions), (*quick, *_shapes(texts)), columns)
 
@@ -133,7 +128,7 @@ def _quick_shape(sheet: Sheet, places: list[int], keys: dict[SeriesKey, int]) ->
             first.append(keys.setdefault(key, sum(known[3] for known in keys)))
         whole.append(first)
     real = [[float(numbers[at]) for numbers in sheet.rows] for at in form.real]
-    text = _with_loads(lower_step(form.source, _ARGUMENTS), len(whole), len(real))
+    text = _with_loads(form.source, len(whole), len(real))
     members = tuple(
         Member(place, tuple(column[at] for column in whole), tuple(column[at] for column in real))
         for at, place in enumerate(places)
@@ -166,7 +161,7 @@ def _read_columns(source: str, keys: dict[SeriesKey, int]) -> str:
             read = f"{ast.unparse(each)} = {_COLUMNS}[{first + place}, row]"
             found += ast.parse(read).body
     step.body = found
-    return lower_step(ast.unparse(tree), _ARGUMENTS)
+    return lower_step(ast.unparse(tree), (_COLUMNS,))
 
 
 def _key_of(
@@ -208,17 +203,12 @@ def _series_text(key: SeriesKey, functions: dict[str, str]) -> str:
         f"def step(state, open_, high, low, close, volume, tf_closed):\n    {lines}",
     ]
     count = sum(isinstance(number, int) for number in numbers)
-    return _with_loads(lower_step("\n\n".join(parts), _ARGUMENTS), 1 + count, len(numbers) - count)
+    return _with_loads("\n\n".join(parts), 1 + count, len(numbers) - count)
 
 
-def _with_loads(text: str, whole: int, real: int) -> str:
-    """Return the text of `run_rows` that takes its numbers out of its arguments first."""
-    tree = ast.parse(text)
-    (run,) = (n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == ROWS_FUNCTION)
-    loads = [f"whole__{k} = whole[{k}]" for k in range(whole)]
-    loads += [f"real__{k} = real[{k}]" for k in range(real)]
-    run.body = [*ast.parse("\n".join(loads)).body, *run.body]
-    return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+def _with_loads(source: str, whole: int, real: int) -> str:
+    """Return the batch form of a source that reads columns and has arguments by name."""
+    return with_arguments(ast.parse(lower_step(source, _ARGUMENTS)), whole, real)
 
 
 def _functions(source: str) -> dict[str, str]:
@@ -227,71 +217,8 @@ def _functions(source: str) -> dict[str, str]:
 
 
 def _shapes(texts: Mapping[int, str]) -> tuple[Shape, ...]:
-    """Lay texts side by side, those of one shape together."""
-    found: dict[str, list[tuple[int, ast.Module, list[ast.Constant]]]] = {}
-    for place, text in texts.items():
-        tree = ast.parse(_renamed(text))
-        numbers = [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and _is_number(n)]
-        found.setdefault(_masked(tree, numbers), []).append((place, tree, numbers))
-    return tuple(_shape(group) for group in found.values())
-
-
-def _renamed(text: str) -> str:
-    """Return a text whose slots are numbered in the order in which they appear."""
-    seen: dict[str, str] = {}
-    return re.sub(r"\bs\d+\b", lambda m: seen.setdefault(m[0], f"kept_slot_{len(seen)}"), text)
-
-
-def _is_number(node: ast.Constant) -> bool:
-    return isinstance(node.value, int | float) and not isinstance(node.value, bool)
-
-
-def _masked(tree: ast.Module, numbers: list[ast.Constant]) -> str:
-    """Return the text of a tree without its numbers: whether they are whole stays."""
-    values = [node.value for node in numbers]
-    for node in numbers:
-        node.value = type(node.value).__name__
-    text = ast.unparse(tree)
-    for node, value in zip(numbers, values, strict=True):
-        node.value = value
-    return text
-
-
-def _shape(group: list[tuple[int, ast.Module, list[ast.Constant]]]) -> Shape:
-    """Turn the numbers in which the texts of a shape differ into arguments."""
-    _, tree, numbers = group[0]
-    rows: list[tuple[Any, ...]] = [tuple(node.value for node in each) for _, _, each in group]
-    differing = [at for at in range(len(numbers)) if len({row[at] for row in rows}) > 1]
-    whole = [at for at in differing if isinstance(rows[0][at], int)]
-    real = [at for at in differing if isinstance(rows[0][at], float)]
-    text_of: dict[int, str] = {}
-    # Numbers that are equal in every set are one argument.
-    names: dict[tuple[object, ...], str] = {}
-    kept: dict[str, list[int]] = {"whole": [], "real": []}
-    for kind, places in (("whole", whole), ("real", real)):
-        for at in places:
-            column = (kind, *(row[at] for row in rows))
-            if column not in names:
-                names[column] = f"{kind}__{len(kept[kind])}"
-                kept[kind].append(at)
-            text_of[id(numbers[at])] = names[column]
-    tree = _Named(text_of).visit(tree)
-    bare = ast.unparse(ast.fix_missing_locations(tree))
-    text = _with_loads(bare, len(kept["whole"]), len(kept["real"]))
-    members = tuple(
-        Member(
-            place, tuple(row[at] for at in kept["whole"]), tuple(row[at] for at in kept["real"])
-        )
-        for (place, _, _), row in zip(group, rows, strict=True)
-    )
-    return Shape(text, members)
-
-
-class _Named(ast.NodeTransformer):
-    def __init__(self, names: dict[int, str]) -> None:
-        self._names = names
-
-    def visit_Constant(self, node: ast.Constant) -> ast.expr:
-        """Replace a number that is an argument."""
-        name = self._names.get(id(node))
-        return node if name is None else ast.Name(name, ast.Load())
+    """Put texts that differ in numbers only together."""
+    found: dict[str, list[Member]] = {}
+    for place, lifted in zip(texts, lift(list(texts.values())), strict=True):
+        found.setdefault(lifted.text, []).append(Member(place, lifted.whole, lifted.real))
+    return tuple(Shape(text, tuple(members)) for text, members in found.items())

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from jts_pipelines.backtest.engine import run_backtest
-from jts_pipelines.backtest.lifting import lift
 from jts_pipelines.backtest.many import run_many
 from jts_pipelines.backtest.result import BacktestResult
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.ingest.generated import daily_panel
 from jts_trading.dsl.compiler import compile_strategy
+from jts_trading.dsl.lifting import lift
 from jts_trading.dsl.lowering import lower_plan
 from storage.errors import InputError
 
@@ -96,13 +96,13 @@ def test_lift_when_programs_differ_in_numbers_then_they_share_a_text() -> None:
     first, second, other = lift([source_of(4, 0.5), source_of(9, 1.5), source_of(4, 0.5, 3)])
 
     assert first.text == second.text != other.text
-    assert (first.ints.tolist(), first.floats.tolist()) == ([4], [0.5])
-    assert (second.ints.tolist(), second.floats.tolist()) == ([9], [1.5])
+    assert (first.whole, first.real) == ((4,), (0.5,))
+    assert (second.whole, second.real) == ((9,), (1.5,))
     for lifted, expected in ((first, 40.0 * 0.5 + 10), (second, 90.0 * 1.5 + 10)):
         scope: dict[str, object] = {}
         exec(lifted.text, scope)  # noqa: S102 - the text of this test
         out = [0.0]
-        scope["run_rows"]([10.0 * n for n in range(10)], out, lifted.ints, lifted.floats)
+        scope["run_rows"]([10.0 * n for n in range(10)], out, lifted.whole, lifted.real)
         assert out == [expected]
 
 
@@ -111,7 +111,7 @@ def test_lift_when_programs_differ_otherwise_then_they_stay_apart() -> None:
     plus, minus = lift([source_of(4, 0.5), source_of(4, 0.5).replace("* 0.5", "- 0.5")])
 
     assert plus.text != minus.text
-    assert plus.ints.size == plus.floats.size == 0
+    assert plus.whole == plus.real == ()
 
 
 def test_columns_when_shared_then_a_panel_is_read_once(

@@ -1,4 +1,4 @@
-"""One compiled program for many parameter sets: numbers that differ become arguments.
+"""One program for many parameter sets: numbers that differ become arguments.
 
 Theory of operation. Compiling a strategy costs a second, running it over a year of bars a
 millisecond, so a sweep would spend its time compiling. The batch forms of a strategy with other
@@ -14,13 +14,10 @@ import copy
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import ModuleType
+from typing import Any
 
-import numpy as np
+from jts_trading.dsl.lowering import ROWS_FUNCTION
 
-from jts_pipelines.backtest.columns import Floats, Ints
-
-ENTRY = "run_rows"
 _SLOT = re.compile(r"s\d+")
 
 
@@ -29,21 +26,21 @@ class Lifted:
     """One source as a member of its group.
 
     Attributes:
-        text: Of the group; the entry takes `ints` and `floats` after its other arguments.
-        ints: Whole numbers of this source, where the group differs.
-        floats: Other numbers, likewise.
+        text: Of the group; `run_rows` takes `whole` and `real` behind its other arguments.
+        whole: Whole numbers of this source, where the group differs.
+        real: Other numbers, likewise.
     """
 
     text: str
-    ints: Ints
-    floats: Floats
+    whole: tuple[int, ...]
+    real: tuple[float, ...]
 
 
 def lift(sources: Sequence[str]) -> list[Lifted]:
     """Return each source as a member of its group, in the order of the sources.
 
     Args:
-        sources: Batch forms of plans: an entry function and nothing else that is called.
+        sources: Batch forms of plans.
     """
     trees = [_canonical(ast.parse(source)) for source in sources]
     groups: dict[str, list[int]] = {}
@@ -51,36 +48,47 @@ def lift(sources: Sequence[str]) -> list[Lifted]:
         groups.setdefault(_shape(tree), []).append(at)
     found: dict[int, Lifted] = {}
     for members in groups.values():
-        values = [[node.value for node in _numbers(trees[at])] for at in members]
-        columns = list(zip(*values, strict=True))
-        differing = [n for n, column in enumerate(columns) if len(set(column)) > 1]
-        text = _text(trees[members[0]], differing)
+        values = [tuple(node.value for node in _numbers(trees[at])) for at in members]
+        arguments = _arguments(values)
+        text = _text(trees[members[0]], arguments)
         for at, own in zip(members, values, strict=True):
-            chosen = [own[n] for n in differing]
+            chosen = [own[places[0]] for places in arguments]
             found[at] = Lifted(
                 text,
-                np.array([v for v in chosen if isinstance(v, int)], np.int64),
-                np.array([v for v in chosen if isinstance(v, float)], np.float64),
+                tuple(number for number in chosen if isinstance(number, int)),
+                tuple(number for number in chosen if isinstance(number, float)),
             )
     return [found[at] for at in range(len(sources))]
 
 
-def bound(module: ModuleType, lifted: Lifted) -> ModuleType:
-    """Return a compiled group with the numbers of one member in place."""
-    entry = getattr(module, ENTRY)
-    found = ModuleType(f"{module.__name__}_bound")
+def with_arguments(tree: ast.Module, whole: int, real: int) -> str:
+    """Return the text of a program whose `run_rows` takes its numbers out of arrays first.
 
-    def run_rows(*arguments: object) -> None:
-        entry(*arguments, lifted.ints, lifted.floats)
+    Args:
+        tree: Its `run_rows` reads `whole__k` and `real__k`.
+        whole: How many whole numbers there are.
+        real: How many others.
+    """
+    loads = [f"whole__{k} = whole[{k}]" for k in range(whole)]
+    loads += [f"real__{k} = real[{k}]" for k in range(real)]
+    entry = _entry(tree)
+    entry.body[:0] = ast.parse("\n".join(loads)).body
+    return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
 
-    setattr(found, ENTRY, run_rows)
+
+def _entry(tree: ast.Module) -> ast.FunctionDef:
+    (found,) = (
+        node
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.name == ROWS_FUNCTION
+    )
     return found
 
 
 def _canonical(tree: ast.Module) -> ast.Module:
     """Number the names of state slots by their first appearance, not by their place."""
     names: dict[str, str] = {}
-    for node in ast.walk(tree):
+    for node in ast.walk(_entry(tree)):
         if isinstance(node, ast.Name) and _SLOT.fullmatch(node.id):
             node.id = names.setdefault(node.id, f"slot_{len(names)}")
     return tree
@@ -88,14 +96,15 @@ def _canonical(tree: ast.Module) -> ast.Module:
 
 def _numbers(tree: ast.Module) -> list[ast.Constant]:
     """Return the constants that may become arguments, in the order of the walk."""
+    nodes = list(ast.walk(_entry(tree)))
     exponents = {
         id(node.right)
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow)
     }
     return [
         node
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Constant)
         and type(node.value) in (int, float)
         and id(node) not in exponents
@@ -114,22 +123,27 @@ def _shape(tree: ast.Module) -> str:
     return shape
 
 
-def _text(tree: ast.Module, differing: list[int]) -> str:
+def _arguments(values: list[tuple[Any, ...]]) -> list[list[int]]:
+    """Return the places of each number that differs; those equal in every source are one."""
+    found: dict[tuple[object, ...], list[int]] = {}
+    for at, column in enumerate(zip(*values, strict=True)):
+        if len(set(column)) > 1:
+            found.setdefault((type(column[0]), *column), []).append(at)
+    return list(found.values())
+
+
+def _text(tree: ast.Module, arguments: list[list[int]]) -> str:
     lifted = copy.deepcopy(tree)
     numbers = _numbers(lifted)
-    names = {id(numbers[n]): f"lifted_{n}" for n in differing}
-    counts = {"ints": 0, "floats": 0}
-    reads = []
-    for n in differing:
-        kind = "ints" if isinstance(numbers[n].value, int) else "floats"
-        reads.append(f"lifted_{n} = {kind}[{counts[kind]}]")
+    names: dict[int, str] = {}
+    counts = {"whole": 0, "real": 0}
+    for places in arguments:
+        kind = "whole" if isinstance(numbers[places[0]].value, int) else "real"
+        names |= {id(numbers[at]): f"{kind}__{counts[kind]}" for at in places}
         counts[kind] += 1
-    _Names(names).visit(lifted)
-    for node in lifted.body:
-        if isinstance(node, ast.FunctionDef) and node.name == ENTRY:
-            node.args.args += [ast.arg("ints"), ast.arg("floats")]
-            node.body[:0] = ast.parse("\n".join(reads)).body
-    return ast.unparse(ast.fix_missing_locations(lifted))
+    entry = _entry(_Names(names).visit(lifted))
+    entry.args.args += [ast.arg("whole"), ast.arg("real")]
+    return with_arguments(lifted, counts["whole"], counts["real"])
 
 
 class _Names(ast.NodeTransformer):
