@@ -168,6 +168,21 @@ def test_volume_fills_in_parts_and_the_entry_is_their_average(kernels: Path) -> 
     assert result.trades["invested"].to_list() == [60 * 10_100 + 40 * 10_200]
 
 
+def test_orders_for_one_bar_take_what_it_has_or_all_or_nothing(kernels: Path) -> None:
+    """60 of 100 can be had: `ioc` takes them and ends, `fok` takes none, or all of a thick bar."""
+    thin = [*RISE, (10_100, 10_150, 10_050, 10_100, 600), (10_100, 10_150, 10_050, 10_100, 900)]
+    thick = [*RISE, (10_100, 10_150, 10_050, 10_100, 1_000)]
+    limit = ', type: "limit", price: 10300, tif: '
+
+    some = run(thin, kernels, entry=limit + '"ioc"', volume_percent="10")
+    none = run(thin, kernels, entry=limit + '"fok"', volume_percent="10")
+    whole = run(thick, kernels, entry=limit + '"fok"', volume_percent="10")
+
+    assert dealt(some) == [("buy", 60, 10_100)]
+    assert (dealt(none), none.facts.expired) == ([], 1)
+    assert (dealt(whole), whole.facts.expired) == ([("buy", 100, 10_100)], 0)
+
+
 def test_risk_block_inside_bars_takes_the_stop_before_the_target(kernels: Path) -> None:
     """A bar that reaches both loses; judged on closes it would have done neither."""
     rows = [
