@@ -11,9 +11,9 @@ from jts_pipelines.backtest.frames import day_of
 from jts_pipelines.backtest.instruments import Instruments
 from jts_pipelines.backtest.result import Facts, PrefixCheck
 from jts_trading.dsl.plan import Plan
+from jts_trading.strategy.frames import interval_seconds
 from jts_trading.strategy.rules import short_rules, uses_kelly
 from storage.quality.reasons import Doubt
-from storage.schema.datasets import INTERVALS
 
 TRADES_MIN = 30
 TRADES_PER_PARAMETER_MIN = 10
@@ -226,7 +226,7 @@ def taint_doubts(fills: pl.DataFrame, bars: pl.DataFrame, interval: str) -> list
         pl.col("timestamp").dt.cast_time_unit("ms").alias("at"),
         pl.col("quality").cast(pl.String),
     ).collect()
-    length = pl.duration(seconds=INTERVALS[interval])
+    length = pl.duration(seconds=interval_seconds(interval))
 
     def is_inside(start: str) -> pl.Expr:
         return (pl.col("at") >= pl.col(start)) & (pl.col("at") < pl.col(start) + length)

@@ -42,8 +42,8 @@ from jts_trading.domain.sessions import calendar_for
 from jts_trading.dsl.lowering import lower_plan
 from jts_trading.dsl.plan import Plan
 from jts_trading.kernels.loader import kernel_digest, load
+from jts_trading.strategy.frames import interval_seconds
 from storage.errors import InputError
-from storage.schema.datasets import INTERVALS
 
 ENGINE_VERSION = "2"
 
@@ -192,7 +192,7 @@ def _decided(prepared: Prepared, fired: Bits, fills: Ints) -> Decided:
     return Decided(
         masks.sort("stamp", "symbol"),
         pl.DataFrame(columns).sort("stamp", "symbol", maintain_order=True),
-        INTERVALS[prepared.interval] * 1000,
+        interval_seconds(prepared.interval) * 1000,
     )
 
 
@@ -249,7 +249,7 @@ def prepare(
             plan,
             bars,
             frame,
-            INTERVALS[interval] * 1000,
+            interval_seconds(interval) * 1000,
             clock_of(settings.venue, session_open),
         ),
     )

@@ -17,10 +17,10 @@ from jts_trading.strategy.frames import (
     DAY_SECONDS,
     WEEK_SECONDS,
     bucket_number,
+    interval_seconds,
     period_number,
 )
 from storage.errors import InputError
-from storage.schema.datasets import INTERVALS
 
 _EPOCH = date(1970, 1, 1)
 
@@ -38,8 +38,8 @@ def at_interval(bars: BarTable, given: str, wanted: str, session_open: SessionOp
     """
     if given == wanted:
         return bars
-    fine, coarse = INTERVALS[given], INTERVALS.get(wanted, 0)
-    if coarse < fine or coarse % fine:
+    fine, coarse = interval_seconds(given), interval_seconds(wanted)
+    if coarse < fine or coarse % fine or coarse > DAY_SECONDS:
         raise InputError(f"the strategy decides on {wanted} bars; bars of {given} were given")
     traded = bars.is_traded
     bucket = buckets(bars, coarse, session_open)

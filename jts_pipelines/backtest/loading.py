@@ -15,12 +15,14 @@ import polars as pl
 from jts_pipelines.backtest.bar_table import REQUIRED
 from jts_pipelines.backtest.cautions import Caution, Code
 from jts_pipelines.backtest.settings import BacktestSettings
+from jts_pipelines.backtest.tick_bars import TRADE_COLUMNS, are_trades, bars_of_trades
 from jts_trading.domain.sessions import calendar_for
 from jts_trading.dsl.grammar import QUOTE_COLUMNS
 from storage.errors import InputError
 
 _COLUMNS = (*REQUIRED, "status", "trade_date", "broker", "quality")
 _QUOTES = ("bid", "ask")
+_TICKS = (*TRADE_COLUMNS, *_QUOTES, "broker", "received_at", "feed", "tick")
 
 
 class BarLake(Protocol):
@@ -52,6 +54,8 @@ class BacktestRequest:
         symbols: The venue's own spelling; None takes all that have bars.
         params: Values of parameters that replace those in the text, as they would be written.
         bar_broker: Takes only rows of this source, where several have the same bars.
+        has_ticks: Bars of the tiers are built from recorded trades, not read.
+        quotes: File of best quotes for bars that are built from trades.
         settings: Assumptions.
     """
 
@@ -62,6 +66,8 @@ class BacktestRequest:
     symbols: tuple[str, ...] | None = None
     params: Mapping[str, str] = field(default_factory=dict)
     bar_broker: str | None = None
+    has_ticks: bool = False
+    quotes: Path | None = None
     settings: BacktestSettings = field(default_factory=BacktestSettings)
 
     def __post_init__(self) -> None:
@@ -94,6 +100,8 @@ def bars_from_lake(lake: BarLake, request: BacktestRequest) -> Loaded:
         InputError: There are none.
         StorageError: A tier is not there or a file is damaged.
     """
+    if request.has_ticks:
+        return _from_trades(_ticks(lake, request), request)
     rows = lake.scan(
         "candles",
         venue=request.settings.venue,
@@ -111,6 +119,8 @@ def bars_from_lake(lake: BarLake, request: BacktestRequest) -> Loaded:
 def bars_from_file(path: Path, request: BacktestRequest) -> Loaded:
     """Load the bars of a request from a Parquet or CSV file, which no tier needs to know.
 
+    A file of trades (`price` and `quantity`) becomes bars of the interval that is asked for.
+
     Zeros as open, high and low mean that nothing traded, as most feeds write a halt. Bars whose
     high or low does not enclose open and close are left out, as an ingest would: both roads of
     one file give one result.
@@ -119,6 +129,10 @@ def bars_from_file(path: Path, request: BacktestRequest) -> Loaded:
         InputError: The file cannot be read, or has no bars that can be used.
     """
     frame = read_table(path)
+    if are_trades(frame):
+        return _from_trades(frame, request)
+    if request.quotes is not None:
+        raise InputError(f"{path} holds bars; quotes are accepted beside trades only")
     if "interval" in frame.columns:
         frame = frame.filter(pl.col("interval") == request.settings.interval)
     if request.symbols is not None and "symbol" in frame.columns:
@@ -126,6 +140,29 @@ def bars_from_file(path: Path, request: BacktestRequest) -> Loaded:
     frame = _between(_wanted(frame, request), request)
     bars = _wanted(frame.filter(~_is_out_of_order(frame)), request)
     return Loaded(bars, _left_out(frame.height - bars.height) + _absent(frame, request))
+
+
+def _ticks(lake: BarLake, request: BacktestRequest) -> pl.DataFrame:
+    return lake.scan(
+        "ticks",
+        venue=request.settings.venue,
+        symbols=request.symbols,
+        start=request.from_day,
+        end=request.to_day,
+        columns=_TICKS,
+    ).collect()
+
+
+def _from_trades(trades: pl.DataFrame, request: BacktestRequest) -> Loaded:
+    """Build the bars of a request from trades."""
+    if request.symbols is not None and "symbol" in trades.columns:
+        trades = trades.filter(pl.col("symbol").is_in(request.symbols))
+    trades = _wanted(trades, request)
+    quotes = None if request.quotes is None else read_table(request.quotes)
+    settings = request.settings
+    built = bars_of_trades(trades, settings.interval, settings.venue, quotes)
+    bars = _between(built.bars, request)
+    return Loaded(bars, built.cautions + _absent(bars, request))
 
 
 def period_of(bars: pl.DataFrame, venue: str) -> tuple[date, date]:

@@ -44,11 +44,10 @@ from jts_trading.domain.market.prices import order_ladder
 from jts_trading.domain.market.table import Rule, RuleTable
 from jts_trading.domain.market.upbit import upbit_ladder
 from jts_trading.domain.sessions import calendar_for
-from jts_trading.strategy.frames import DAY_SECONDS
+from jts_trading.strategy.frames import DAY_SECONDS, interval_seconds
 from jts_trading.strategy.sizing import NANO, PPM
 from jts_trading.strategy.units import Units
 from storage.errors import InputError
-from storage.schema.datasets import INTERVALS
 
 _RULE_KEYS = ("tick", "limit_rate", "lot", "min_total")
 # Every ladder and lot table of the rules has fewer steps.
@@ -107,7 +106,7 @@ def _epochs_of(bars: BarTable, is_chosen: Flags, starts: Ints) -> list[tuple[int
 
 def ends_session(times: Ints, days: Ints, interval: str, calendar: Calendar) -> Flags:
     """Return whether a bar that starts at an instant ends at or after the close of its session."""
-    seconds = INTERVALS[interval]
+    seconds = interval_seconds(interval)
     if seconds >= DAY_SECONDS:
         return np.ones(len(times), np.bool_)
     unique, counts = day_runs(days)

@@ -11,9 +11,9 @@ import msgspec
 from jts_pipelines.backtest.columns import FillModel
 from jts_pipelines.backtest.places import WORTH_MAX
 from jts_pipelines.backtest.venues import VENUES, VenueTerms
+from jts_trading.strategy.frames import DAY_SECONDS, IntervalError, interval_seconds
 from jts_trading.strategy.sizing import MONEY_MAX, NANO, PPM
 from storage.errors import InputError
-from storage.schema.datasets import INTERVALS
 
 COMMISSION_MAX = Decimal("0.1")
 _PERCENTAGES = (
@@ -109,9 +109,7 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         most = min(MONEY_MAX, WORTH_MAX // self.terms.money_scale)
         if not 0 < self.cash <= most:
             raise InputError(f"cash is {self.cash}; accepted: 1 to {most} {self.terms.currency}")
-        if self.interval not in INTERVALS:
-            accepted = ", ".join(INTERVALS)
-            raise InputError(f"interval is {self.interval!r}; accepted: {accepted}")
+        self._check_interval()
         if self.commission_unit < 1:
             raise InputError(f"commission_unit is {self.commission_unit}; accepted: 1 and above")
         self._check_choice("fill", FILLS)
@@ -123,6 +121,17 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             self.ppm(name)
         self._check_commission()
         self.fill_model  # noqa: B018 - raises what cannot be counted
+
+    def _check_interval(self) -> None:
+        try:
+            seconds = interval_seconds(self.interval)
+        except IntervalError:
+            seconds = 0
+        if not 0 < seconds <= DAY_SECONDS or DAY_SECONDS % seconds:
+            raise InputError(
+                f"interval is {self.interval!r}; accepted: 1s, 5s, 30s, 1m, 5m, 1h, 1d and others "
+                "that divide a day"
+            )
 
     def _check_choice(self, name: str, accepted: tuple[str, ...]) -> None:
         if getattr(self, name) not in accepted:

@@ -29,9 +29,7 @@ _OPTIONS = (
     click.option("--to", "to_day", type=DAY, help="Last session, inclusive."),
     click.option("--venue", default="KRX", show_default=True, help="Where it trades."),
     click.option("--symbols", help="Comma-separated; all that have bars if left out."),
-    click.option(
-        "--interval", default="1d", show_default=True, help="Interval of the stored bars."
-    ),
+    click.option("--interval", default="1d", show_default=True, help="Interval of the bars."),
     click.option("--cash", default=100_000_000, show_default=True, help="Starting cash in won."),
     click.option(
         "--set", "assignments", multiple=True, metavar="P=V", help="Value of a parameter."
@@ -45,7 +43,13 @@ _OPTIONS = (
         metavar="NAME=VALUE",
         help="How orders fill: fill=close, volume_percent=5, slippage_bps=3, exits_inside=yes ...",
     ),
-    click.option("--bars", type=FILE, help="Read a Parquet or CSV file instead of the tiers."),
+    click.option(
+        "--bars", type=FILE, help="Read a Parquet or CSV file of bars or trades, not the tiers."
+    ),
+    click.option(
+        "--ticks", "has_ticks", is_flag=True, help="Build the bars from trades that were recorded."
+    ),
+    click.option("--quotes", type=FILE, help="Best quotes beside a file of trades."),
     click.option(
         "--instruments",
         type=FILE,
@@ -70,6 +74,8 @@ class Given:
     commission: str | None
     assumptions: tuple[str, ...]
     bars: Path | None
+    has_ticks: bool
+    quotes: Path | None
     instruments: Path | None
 
     def request(self) -> "BacktestRequest":
@@ -89,6 +95,8 @@ class Given:
             symbols=_symbols(self.symbols),
             params=assigned(self.assignments),
             bar_broker=self.broker,
+            has_ticks=self.has_ticks,
+            quotes=self.quotes,
             settings=BacktestSettings(
                 cash=self.cash,
                 venue=self.venue.upper(),

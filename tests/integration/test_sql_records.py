@@ -13,6 +13,8 @@ import clickhouse_connect
 import polars as pl
 import pytest
 
+from jts_pipelines.backtest.loading import BacktestRequest, bars_from_lake
+from jts_pipelines.backtest.settings import BacktestSettings
 from jts_trading.market_store.clickhouse import ClickHouseMarket
 from storage.errors import InputError
 from storage.hot.store import HotStore
@@ -144,6 +146,38 @@ def test_ticks_when_filters_can_be_pushed_fetch_only_their_rows(
     assert answer.table["n"].to_pylist() == [found]
     assert answer.hot_rows == fetched
     assert set(answer.hot_columns) <= {"tick", "symbol", "price", "timestamp", "trade_date"}
+
+
+def test_ticks_when_a_backtest_asks_for_them_become_bars_from_every_tier(desk: Desk) -> None:
+    """A trade a second, bars of ten: the same from hot and from files, with their last quotes."""
+    day = date(2025, 5, 2)
+    rows = [
+        tick(at, day, price=Decimal(100 + at % 7), quantity=Decimal(at + 1))
+        | {"timestamp": OPEN_NS + (day - DAY).days * 86_400 * 10**9 + at * 10**9}
+        for at in range(25)
+    ]
+    desk.append("ticks", *reversed(rows))
+    request = BacktestRequest(
+        text="",
+        has_ticks=True,
+        settings=BacktestSettings(interval="10s"),
+        from_day=day,
+        to_day=day,
+    )
+    columns = ("open", "high", "low", "close", "volume", "bid")
+
+    hot = bars_from_lake(desk.lake, request).bars.select(columns)
+    desk.archive("ticks")
+    cold = bars_from_lake(desk.lake, request).bars.select(columns)
+
+    assert [row[:5] for row in hot.rows()] == [
+        (100, 106, 100, 102, 55),
+        (103, 106, 100, 105, 155),
+        (106, 106, 100, 103, 115),
+    ]
+    assert hot["bid"].null_count() == 0
+    assert cold.equals(hot)
+    assert desk.lake.sql("SELECT tier FROM ticks LIMIT 1").to_pylist() != [{"tier": "hot"}]
 
 
 def test_ticks_when_joined_with_candles_times_compare(desk: Desk) -> None:

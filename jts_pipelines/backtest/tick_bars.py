@@ -1,0 +1,268 @@
+"""Bars from trades, as live trading makes them: recorded ticks of the tiers, or a file of trades.
+
+A trade belongs to the bar of its interval, cut from the open of its session; a print of KRX's
+closing auction belongs to the last bar. A bar of an interval without trades does not exist. Best
+quotes, where there are any, become the `bid` and `ask` that were known at the end of a bar.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from jts_pipelines.backtest.cautions import Caution, Code
+from jts_pipelines.backtest.columns import Ints
+from jts_trading.domain.calendars import Calendar
+from jts_trading.domain.sessions import calendar_for
+from jts_trading.engine.slots import Session, session_of, slot_in
+from jts_trading.strategy.frames import DAY_SECONDS, interval_seconds
+from storage.errors import InputError
+
+TRADE_COLUMNS = ("symbol", "timestamp", "price", "quantity")
+QUOTE_COLUMNS = ("bid", "ask")
+_EPOCH = date(1970, 1, 1)
+_NS_PER_S = 1_000_000_000
+# A session begins and ends inside one UTC quarter of an hour: one question per quarter.
+_QUARTER_NS = 15 * 60 * _NS_PER_S
+# Sums of binary fractions would depend on their order; those of these units do not.
+_UNITS = 10**8
+_ORDER = ("feed", "tick")
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltBars:
+    """Bars, and what is to be said about the trades that are in none."""
+
+    bars: pl.DataFrame
+    cautions: tuple[Caution, ...]
+
+
+def are_trades(frame: pl.DataFrame) -> bool:
+    """Return whether a table holds trades and no bars."""
+    return "price" in frame.columns and "open" not in frame.columns
+
+
+def bars_of_trades(
+    trades: pl.DataFrame, interval: str, venue: str, quotes: pl.DataFrame | None = None
+) -> BuiltBars:
+    """Gather trades into bars, ready for `bar_table.read_bars`.
+
+    Args:
+        trades: `symbol`, `timestamp`, `price`, `quantity`; where known `broker`, `received_at`,
+            `bid` and `ask`. Trades of one instant keep their order.
+        interval: Of the bars.
+        venue: Whose sessions count.
+        quotes: `symbol`, `timestamp` (or `received_at`), `bid`, `ask`; in the place of those that
+            trades carry.
+
+    Raises:
+        InputError: A column is missing or of another type, no trade can be used, or two sources
+            have trades of one instrument and session.
+    """
+    frame = _checked(trades)
+    is_sound = (pl.col("price") > 0) & (pl.col("quantity") > 0)
+    sound = frame.filter(is_sound.fill_null(value=False))
+    sound = sound.sort("symbol", "at", *(n for n in _ORDER if n in sound.columns))
+    placed = _placed(sound, interval_seconds(interval), venue)
+    _refuse_two_sources(placed)
+    bars = _gathered(placed)
+    if quotes is not None:
+        bars = _with_quotes(bars, _checked_quotes(quotes))
+    left_out = frame.height - placed.height
+    if bars.height == 0:
+        raise InputError(f"none of {frame.height:,} trades lies in a session of {venue}")
+    caution = Caution(
+        Code.TRADES_LEFT_OUT,
+        f"{left_out:,} of {frame.height:,} trades are in no bar: outside the session, or without "
+        "a price and quantity above zero",
+    )
+    made = bars.drop("last_at", "last_received").with_columns(interval=pl.lit(interval))
+    return BuiltBars(made, (caution,) if left_out else ())
+
+
+def _checked(trades: pl.DataFrame) -> pl.DataFrame:
+    missing = [name for name in TRADE_COLUMNS if name not in trades.columns]
+    if missing:
+        needed = ", ".join(TRADE_COLUMNS)
+        raise InputError(f"the trades lack {', '.join(missing)}; needed: {needed}")
+    for name in ("price", "quantity"):
+        if not trades.schema[name].is_numeric():
+            raise InputError(f"{name} of the trades is {trades.schema[name]}; accepted: numbers")
+    if trades["symbol"].null_count():
+        raise InputError("symbol must have a value in every trade")
+    kept = [n for n in (*_ORDER, "broker", *QUOTE_COLUMNS) if n in trades.columns]
+    frame = trades.select(
+        pl.col("symbol").cast(pl.String),
+        _instant(trades, "timestamp").alias("at"),
+        _instant(trades, "received_at").alias("received"),
+        _finite(trades, "price"),
+        _whole(trades, "quantity"),
+        *kept,
+    )
+    if frame["at"].null_count():
+        raise InputError("timestamp must have a value in every trade")
+    return frame
+
+
+def _instant(frame: pl.DataFrame, name: str) -> pl.Expr:
+    """Return a column of instants in UTC ns; null where there is none."""
+    if name not in frame.columns:
+        return pl.lit(None, pl.Int64)
+    kind = frame.schema[name]
+    if not isinstance(kind, pl.Datetime) or kind.time_zone is None:
+        raise InputError(f"{name} is {kind}; accepted: times with a time zone")
+    return pl.col(name).dt.epoch("ns")
+
+
+def _finite(frame: pl.DataFrame, name: str) -> pl.Expr:
+    column = pl.col(name)
+    return column.fill_nan(None) if frame.schema[name].is_float() else column
+
+
+def _whole(frame: pl.DataFrame, name: str) -> pl.Expr:
+    """Return quantities in whole units of a hundred-millionth."""
+    if frame.schema[name].is_float():
+        return (pl.col(name).fill_nan(None) * _UNITS).round().cast(pl.Int64)
+    return (pl.col(name).cast(pl.Decimal(38, 8)) * _UNITS).cast(pl.Int64)
+
+
+def _placed(trades: pl.DataFrame, seconds: int, venue: str) -> pl.DataFrame:
+    """Return the trades that belong to a bar, with its start (UTC ns) and session."""
+    at = trades["at"].to_numpy()
+    session, opens, closes, lasts, labels = _sessions(at, venue, seconds)
+    known = np.flatnonzero(session >= 0)
+    session, at = session[known], at[known]
+    inside = (at >= opens[session]) & (at < lasts[session])
+    session, at = session[inside], at[inside]
+    opened = opens[session]
+    width = seconds * _NS_PER_S
+    start = opened + (np.minimum(at, closes[session] - 1) - opened) // width * width
+    if seconds >= DAY_SECONDS:
+        start = labels[session]
+    days = _days_of(opens, venue)
+    return trades[known[inside]].with_columns(
+        start=start, trade_date=pl.Series(days[session], dtype=pl.Int32).cast(pl.Date)
+    )
+
+
+def _sessions(
+    at: Ints, venue: str, seconds: int
+) -> tuple[NDArray[np.int64], Ints, Ints, Ints, Ints]:
+    """Return the number of the session of each instant (-1 for none), and the sessions' times.
+
+    Returns:
+        Numbers by instant; then by session its open, close, the end of prints that still belong
+        to it, and the label of its bar of a day; all UTC ns.
+    """
+    calendar = calendar_for(venue)
+    quarters, place = np.unique(at // _QUARTER_NS * _QUARTER_NS, return_inverse=True)
+    found = [_session_at(calendar, venue, quarter) for quarter in quarters.tolist()]
+    distinct = sorted({session for session in found if session is not None})
+    number = {session: index for index, session in enumerate(distinct)}
+    numbers = [-1 if session is None else number[session] for session in found]
+    labels = [slot_in(venue, s, s.open_ns, max(seconds, 1)).start_ns for s in distinct]
+    return (
+        np.array(numbers, np.int64)[place],
+        np.array([s.open_ns for s in distinct], np.int64),
+        np.array([s.close_ns for s in distinct], np.int64),
+        np.array([s.last_ns for s in distinct], np.int64),
+        np.array(labels, np.int64),
+    )
+
+
+def _session_at(calendar: Calendar, venue: str, ts_ns: int) -> Session | None:
+    return session_of(venue, calendar.session_date(ts_ns))
+
+
+def _days_of(opens: Ints, venue: str) -> Ints:
+    calendar = calendar_for(venue)
+    days = [(calendar.session_date(at) - _EPOCH).days for at in opens.tolist()]
+    return np.array(days, np.int64)
+
+
+def _refuse_two_sources(trades: pl.DataFrame) -> None:
+    if "broker" not in trades.columns:
+        return
+    both = (
+        trades.group_by("symbol", "trade_date")
+        .agg(pl.col("broker").unique().sort())
+        .filter(pl.col("broker").list.len() > 1)
+        .sort("symbol", "trade_date")
+    )
+    if both.height:
+        symbol, day, brokers = both.row(0)
+        raise InputError(
+            f"{symbol} has trades of {' and '.join(map(str, brokers))} on {day}; choose one with "
+            "--broker"
+        )
+
+
+def _gathered(trades: pl.DataFrame) -> pl.DataFrame:
+    last = [pl.last(name) for name in ("broker", *QUOTE_COLUMNS) if name in trades.columns]
+    return (
+        trades.group_by("symbol", "start", maintain_order=True)
+        .agg(
+            pl.first("trade_date"),
+            pl.first("price").alias("open"),
+            pl.max("price").alias("high"),
+            pl.min("price").alias("low"),
+            pl.last("price").alias("close"),
+            (pl.sum("quantity") / _UNITS).alias("volume"),
+            pl.last("at").alias("last_at"),
+            pl.max("received").alias("last_received"),
+            *last,
+        )
+        .with_columns(
+            timestamp=pl.from_epoch("start", "ns")
+            .dt.cast_time_unit("ms")
+            .dt.replace_time_zone("UTC")
+        )
+        .drop("start")
+    )
+
+
+def _checked_quotes(quotes: pl.DataFrame) -> pl.DataFrame:
+    needed = ("symbol", *QUOTE_COLUMNS)
+    missing = [name for name in needed if name not in quotes.columns]
+    if missing or not {"timestamp", "received_at"} & set(quotes.columns):
+        raise InputError(
+            f"the quotes lack {', '.join(missing) or 'timestamp'}; needed: {', '.join(needed)}, "
+            "and timestamp or received_at"
+        )
+    return quotes.select(
+        pl.col("symbol").cast(pl.String),
+        _instant(quotes, "timestamp").alias("at"),
+        _instant(quotes, "received_at").alias("received"),
+        *QUOTE_COLUMNS,
+    )
+
+
+def _with_quotes(bars: pl.DataFrame, quotes: pl.DataFrame) -> pl.DataFrame:
+    """Give each bar the quotes that were known when its last trade was.
+
+    By time of arrival where trades and quotes have one: a venue need not date its quotes.
+    """
+    by_arrival = not (bars["last_received"].null_count() or quotes["received"].null_count())
+    left, right = ("last_received", "received") if by_arrival else ("last_at", "at")
+    if undated := quotes[right].null_count():
+        raise InputError(
+            f"{undated:,} quotes have no timestamp, and received_at is not in all trades and "
+            "quotes; accepted: timestamp in all quotes, or received_at in both files"
+        )
+    return (
+        bars.drop(*(name for name in QUOTE_COLUMNS if name in bars.columns))
+        .with_row_index("place")
+        .sort(left)
+        .join_asof(
+            quotes.sort(right, maintain_order=True).select("symbol", right, *QUOTE_COLUMNS),
+            left_on=left,
+            right_on=right,
+            by="symbol",
+            strategy="backward",
+            check_sortedness=False,  # Not possible by symbol; both were sorted above.
+        )
+        .sort("place")
+        .drop("place", right)
+    )
