@@ -1,37 +1,87 @@
-"""The way of most trades: into bars that are open, and nothing else.
+"""The way of most ticks: trades into bars that are open, and what concerns nobody.
 
-It does what `engine.step` does with such a trade, for a whole entry at once: what follows from a
-trade is worked out only where something can follow. Where each bar's last trade came from is noted
-once, after the last of them.
+It does what `engine.step` does with such a tick, for a whole entry at once: what follows from a
+tick is worked out only where something can follow. Where each bar's last trade came from is noted
+once, after the last of them. The decimals of a feed come again and again, so each is turned into a
+whole number once and looked up from then on.
 """
+
+from collections.abc import Callable
+from decimal import Decimal
+from functools import lru_cache
 
 from jts_trading.domain.ticks import TradeTick
 from jts_trading.engine.bars import Cause
 from jts_trading.engine.events import TicksArrived
 from jts_trading.engine.state import Desk, EngineState
 
+WHOLES_MAX = 65_536
+
+
+class Wholes(dict[Decimal, int]):
+    """Decimals as whole numbers: those that were met are remembered, up to `WHOLES_MAX`.
+
+    Args:
+        convert: Turns one into a whole number.
+    """
+
+    def __init__(self, convert: Callable[[Decimal], int]) -> None:
+        super().__init__()
+        self._convert = convert
+
+    def __missing__(self, amount: Decimal) -> int:
+        """Return the whole number of a decimal that was not met before."""
+        if len(self) >= WHOLES_MAX:
+            self.clear()
+        found = self[amount] = self._convert(amount)
+        return found
+
+
+@lru_cache(maxsize=64)
+def ticks_in(price_step: Decimal) -> Wholes:
+    """Return prices in ticks of this step; one that is off the grid is 0, like none."""
+    scale = 1 / price_step
+
+    def ticks_of(price: Decimal) -> int:
+        found = price * scale
+        whole = int(found)
+        return whole if whole == found else 0
+
+    return Wholes(ticks_of)
+
+
+@lru_cache(maxsize=64)
+def lots_in(scale: int) -> Wholes:
+    """Return quantities with so many decimals in their smallest unit, rounded down."""
+    return Wholes(lambda quantity: int(quantity.scaleb(scale)))
+
 
 def add_trades(state: EngineState, event: TicksArrived, first: int) -> int:
-    """Add trades of an entry, from the first one on, to open bars; return which is the next.
+    """Take in ticks of an entry, from the first one on; return which is the next.
 
-    It stops before a tick that is no trade, that comes when bars are due, of an instrument that
-    nobody trades, that is off the grid, or for which no bar is open.
+    It stops before a tick that comes when bars are due, and before a trade in an instrument that
+    somebody trades if it is off the grid or if no bar is open for it.
     """
-    entry, desks, due_ns = event.ticks, state.desks, state.next_due_ns
-    ticks, at, newest_ns = entry.ticks, first, state.newest_ns
+    desks, due_ns = state.desks, state.next_due_ns
+    ticks, newest_ns = event.ticks.ticks, state.newest_ns
     last: dict[tuple[str, str], int] = {}
-    while at < len(ticks):
+    at = first
+    for at in range(first, len(ticks)):
         tick = ticks[at]
-        if type(tick) is not TradeTick or tick.ts_recv_ns >= due_ns:
+        received_ns = tick.ts_recv_ns
+        if received_ns >= due_ns:
             break
-        key = (tick.instrument_id, tick.venue)
-        desk = desks.get(key)
-        if desk is None or not _is_added(desk, tick):
-            break
-        if tick.ts_recv_ns > newest_ns:  # noqa: PLR1730 - quicker than a call
-            newest_ns = tick.ts_recv_ns
-        last[key] = at
-        at += 1
+        if type(tick) is TradeTick:
+            key = (tick.instrument_id, tick.venue)
+            desk = desks.get(key)
+            if desk is not None:
+                if not _is_added(desk, tick):
+                    break
+                last[key] = at
+        if received_ns > newest_ns:  # noqa: PLR1730 - quicker than a call
+            newest_ns = received_ns
+    else:
+        at = len(ticks)
     for key, place in last.items():
         cause = _cause_of(event, place)
         for builder in desks[key].builders:
@@ -43,15 +93,14 @@ def add_trades(state: EngineState, event: TicksArrived, first: int) -> int:
 
 def _is_added(desk: Desk, tick: TradeTick) -> bool:
     """Add a trade to all bars of an instrument; False, and nothing done, if one is not open."""
-    at_ns = tick.ts_event_ns
-    for builder in desk.builders:
+    at_ns, builders = tick.ts_event_ns, desk.builders
+    for builder in builders:
         if not (builder.trades and builder.start_ns <= at_ns < builder.stop_ns):
             return False
-    price, scale = desk.ticks_of(tick.price), desk.quantity_scale
-    quantity = int(tick.quantity.scaleb(scale) if scale else tick.quantity)
-    if price is None or price <= 0 or quantity <= 0:
+    price, quantity = desk.ticks_of[tick.price], desk.lots_of[tick.quantity]
+    if price <= 0 or quantity <= 0:
         return False
-    for builder in desk.builders:
+    for builder in builders:
         if price > builder.high:
             builder.high = price
         elif price < builder.low:

@@ -114,7 +114,9 @@ def _meet_wanted(state: EngineState, draft: Draft, leaves: int) -> None:
         draft.outcomes.append(Outcome.EXIT_WAITS)
         return
     draft.book.wanted = None
-    state.waiting.discard((draft.instance.spec.instance, draft.symbol))
+    key = (draft.instance.spec.instance, draft.symbol)
+    state.waiting.discard(key)
+    state.blocked.discard(key)
     draft.outcomes.append(Outcome.CANCELLED)
 
 

@@ -3,13 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
-from functools import lru_cache
 
 import numpy as np
 
 from jts_trading.domain.instruments import parse_instrument_id, parse_venue, quantity_scale
 from jts_trading.domain.trading_inputs import StrategyInput
+from jts_trading.engine.adding import lots_in, ticks_in
 from jts_trading.engine.bars import BarBuilder
 from jts_trading.engine.program import Program
 from jts_trading.engine.state import (
@@ -129,29 +128,19 @@ def attach(state: EngineState) -> None:
         for symbol, book in instance.books.items()
         if book.wanted is not None
     }
+    state.blocked = set()
 
 
 def _new_desk(symbol: str, venue: str, units: Units) -> Desk:
+    scale = quantity_scale(parse_venue(venue))
     return Desk(
         instrument_id=symbol,
         venue=venue,
         units=units,
-        ticks_of=ticks_reader(units.price_step),
-        quantity_scale=quantity_scale(parse_venue(venue)),
+        ticks_of=ticks_in(units.price_step),
+        lots_of=lots_in(scale),
+        quantity_scale=scale,
     )
-
-
-@lru_cache(maxsize=64)
-def ticks_reader(price_step: Decimal) -> Callable[[Decimal], int | None]:
-    """Return the function that turns prices into ticks of this step, None for off the grid."""
-    scale = 1 / price_step
-
-    def ticks_of(price: Decimal) -> int | None:
-        found = price * scale
-        whole = int(found)
-        return whole if whole == found else None
-
-    return ticks_of
 
 
 def load_market(state: EngineState, half: MarketHalf) -> frozenset[str]:

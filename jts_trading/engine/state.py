@@ -11,7 +11,6 @@ not part of it and are attached again when it is loaded.
 """
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -213,14 +212,16 @@ class Desk:
     """What is known of one instrument at one venue while the engine runs.
 
     Attributes:
-        ticks_of: Turns a price into ticks, None for one between two ticks.
+        ticks_of: Prices in ticks, 0 for one between two ticks; see `engine.adding`.
+        lots_of: Quantities in the smallest of the venue.
         readers: Instances that are judged on each builder's bars.
     """
 
     instrument_id: str
     venue: str
     units: Units
-    ticks_of: Callable[[Decimal], int | None]
+    ticks_of: dict[Decimal, int]
+    lots_of: dict[Decimal, int]
     quantity_scale: int
     builders: list[BarBuilder] = field(default_factory=list)
     readers: list[list[Instance]] = field(default_factory=list)
@@ -237,7 +238,8 @@ class EngineState:
         is_past: What is taken in now was decided on before.
         newest_ns: Arrival of the newest tick.
         desks: By instrument and venue.
-        waiting: Instances and instruments with an order that is wanted.
+        waiting: Instances and instruments with an order that is wanted and may be given.
+        blocked: Those whose wanted order has to wait until another one has ended.
     """
 
     settings: EngineSettings
@@ -252,6 +254,14 @@ class EngineState:
     newest_ns: int = 0
     desks: dict[tuple[str, str], Desk] = field(default_factory=dict)
     waiting: set[tuple[str, str]] = field(default_factory=set)
+    blocked: set[tuple[str, str]] = field(default_factory=set)
+
+    def unblock(self, instance: Instance, instrument_id: str) -> None:
+        """Let what is wanted in an instrument be tried again: its order has ended."""
+        key = (instance.spec.instance, instrument_id)
+        if key in self.blocked:
+            self.blocked.discard(key)
+            self.waiting.add(key)
 
 
 class MarketHalf(msgspec.Struct, kw_only=True):

@@ -70,7 +70,9 @@ def _take_ticks(state: EngineState, event: TicksArrived, now_ns: int) -> list[Ef
     entry = event.ticks
     effects: list[Effect] = []
     state.is_past = event.is_past
-    place = state.feeds.setdefault(entry.feed, FeedPlace())
+    place = state.feeds.get(entry.feed)
+    if place is None:
+        place = state.feeds[entry.feed] = FeedPlace()
     at = _skip(place, event)
     while (at := add_trades(state, event, at)) < len(entry.ticks):
         effects += _take_tick(state, event, at, now_ns)
@@ -116,11 +118,15 @@ def _skip(place: FeedPlace, event: TicksArrived) -> int:
 def _trade(
     state: EngineState, desk: Desk, tick: TradeTick, cause: Cause, now_ns: int
 ) -> list[Effect]:
-    at_ns, price = tick.ts_event_ns, desk.ticks_of(tick.price)
-    quantity = int(tick.quantity.scaleb(desk.quantity_scale))
-    if price is None or price <= 0 or quantity <= 0:
+    at_ns, price, quantity = (
+        tick.ts_event_ns,
+        desk.ticks_of[tick.price],
+        desk.lots_of[tick.quantity],
+    )
+    if price <= 0 or quantity <= 0:
         state.counts.refused_ticks += 1
         return []
+    at_ns = tick.ts_event_ns
     desk.last_event_ns = max(desk.last_event_ns, at_ns)
     trade = Trade(at_ns, price, quantity, cause)
     closed: list[tuple[Bar, list[Instance]]] = []
@@ -233,6 +239,7 @@ def _hear(state: EngineState, instance: Instance, news: OrderNews, now_ns: int) 
             book.wanted = None
     if news.order is None or not news.order.has_ended:
         return []
+    state.unblock(instance, symbol)
     given, book.given = book.given, None
     is_exit = given is not None and given.side is OrderSide.SELL
     if given is None or not is_exit or is_flat or news.order.filled >= news.order.quantity:
@@ -254,6 +261,7 @@ def _refuse(state: EngineState, event: IntentRefused) -> None:
     order = instance.account.orders.pop(event.order_id, None)
     if order is not None:
         instance.books[order.instrument_id].given = None
+        state.unblock(instance, order.instrument_id)
 
 
 def _describe_anew(state: EngineState, event: InputsChanged) -> None:

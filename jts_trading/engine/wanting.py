@@ -53,6 +53,9 @@ def give_wanted(state: EngineState, now_ns: int) -> list[Effect]:
         book = instance.books.get(symbol) if instance is not None else None
         if instance is None or book is None or book.wanted is None:
             state.waiting.discard((name, symbol))
+        elif instance.account.working(symbol) is not None:
+            state.waiting.discard((name, symbol))
+            state.blocked.add((name, symbol))
         elif _may_give(state, instance, symbol, book.wanted, now_ns):
             state.waiting.discard((name, symbol))
             effects += _give(state, instance, symbol, now_ns)
@@ -62,9 +65,7 @@ def give_wanted(state: EngineState, now_ns: int) -> list[Effect]:
 def _may_give(
     state: EngineState, instance: Instance, symbol: str, wanted: Wanted, now_ns: int
 ) -> bool:
-    if now_ns < wanted.not_before_ns or instance.account.working(symbol) is not None:
-        return False
-    if not is_tradable(instance.spec.venue, now_ns):
+    if now_ns < wanted.not_before_ns or not is_tradable(instance.spec.venue, now_ns):
         return False
     # The first trade of the session is there: its price is one that risk can judge.
     session = session_at(instance.spec.venue, now_ns)

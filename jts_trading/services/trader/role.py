@@ -197,7 +197,7 @@ class Trader:
                 sum(not each.is_flat(name) for each in accounts for name in each.holdings)
             )
             samples["inputs_version"] = float(state.inputs_version)
-            samples["wanted_orders"] = float(len(state.waiting))
+            samples["wanted_orders"] = float(len(state.waiting) + len(state.blocked))
             if state.newest_ns:
                 lag_ns = self._clock.now_ns() - state.newest_ns
                 samples["place_lag_s"] = float(lag_ns / self._speed / _NS_PER_S)
