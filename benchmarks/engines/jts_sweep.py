@@ -15,7 +15,8 @@ from texts import CASH, TEXTS
 from jts_pipelines.backtest.engine import prepare
 from jts_pipelines.backtest.sets import run_sets
 from jts_pipelines.backtest.settings import BacktestSettings
-from jts_trading.dsl.compiler import compile_strategy
+from jts_trading.dsl.compiler import compile_strategy, read_strategy
+from jts_trading.dsl.patterns import Patterns
 
 
 def main() -> None:
@@ -30,8 +31,9 @@ def main() -> None:
 
     def run() -> Outcome:
         began = time.perf_counter()
+        patterns = Patterns(read_strategy(TEXTS[case]))
         plans = [
-            compile_strategy(TEXTS[case], params={"quick": str(quick), "slow": str(slow)})
+            patterns.member({"quick": str(quick), "slow": str(slow)}).plan
             for quick, slow in sweep_pairs()
         ]
         spent["texts"] = time.perf_counter() - began

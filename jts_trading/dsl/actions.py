@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 
 from jts_trading.dsl import syntax as s
 from jts_trading.dsl.cursor import literal_of_text
@@ -24,6 +25,7 @@ from jts_trading.dsl.normal import decimal_text
 from jts_trading.dsl.plan import Quantity, QuantityKind
 from jts_trading.dsl.resolve import Resolver
 from jts_trading.dsl.values import Fixed, Kind, Series, describe
+from jts_trading.indicators.symbols import derive
 
 FASTEST = "fastest"
 _QUANTITY_HINT = f'write "5%", "{ALL_QUANTITY}", 100, 1_000_000 KRW or {KELLY_CALL}()'
@@ -134,10 +136,14 @@ def _fixed_quantity(resolver: Resolver, value: Fixed, at: int) -> Quantity:
     if kind is QuantityKind.PERCENT and value.value > 1:
         raise resolver.refuse("a quantity is at most 100% of the equity", at)
     try:
-        amount = Decimal(decimal_text(value.value))
+        amount = derive(_exact_decimal, value.value)
     except ValueError as error:
         raise resolver.refuse(f"the quantity {error}", at, _QUANTITY_HINT) from error
     return Quantity(kind, amount, value.currency)
+
+
+def _exact_decimal(value: Fraction) -> Decimal:
+    return Decimal(decimal_text(value))
 
 
 _QUOTED = {Slot.TYPE: "type of order", Slot.FORCE: "time in force"}

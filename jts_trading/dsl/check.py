@@ -26,6 +26,7 @@ from jts_trading.dsl.settings import check_params, check_risk, check_sources, ch
 from jts_trading.dsl.universe import check_filters, check_rank, check_universe, with_filters
 from jts_trading.dsl.values import KIND_OF_MEASURE, Fixed
 from jts_trading.indicators.catalog import NATIVE, Catalog
+from jts_trading.indicators.symbols import Recording
 
 _NAME = re.compile(r"[A-Za-z0-9가-힣][A-Za-z0-9_가-힣 .-]{0,63}")
 
@@ -35,6 +36,7 @@ def check(
     source: SourceText,
     overrides: Mapping[str, str],
     catalog: Catalog = NATIVE,
+    recording: Recording | None = None,
 ) -> Program:
     """Check a strategy.
 
@@ -43,11 +45,12 @@ def check(
         source: Its text, for errors.
         overrides: Values of parameters that replace the declared ones.
         catalog: The indicators that the text may call.
+        recording: Makes symbols of the parameters, if there is one.
 
     Raises:
         StrategyError: With line, column and what would be accepted.
     """
-    return resolve(strategy, source, overrides, catalog)[0]
+    return resolve(strategy, source, overrides, catalog, recording)[0]
 
 
 def resolve(
@@ -55,6 +58,7 @@ def resolve(
     source: SourceText,
     overrides: Mapping[str, str],
     catalog: Catalog = NATIVE,
+    recording: Recording | None = None,
 ) -> tuple[Program, Resolver]:
     """Check a strategy; return the program, and what its expressions resolve with.
 
@@ -71,7 +75,8 @@ def resolve(
     scope = Scope(source, strategy, build_frames(source, strategy, lengths), catalog)
     for parameter in params:
         kind = KIND_OF_MEASURE[Measure(parameter.measure)]
-        scope.params[parameter.name] = Fixed(parameter.value, kind)
+        value = parameter.value if recording is None else recording.parameter(parameter.value)
+        scope.params[parameter.name] = Fixed(value, kind)
     resolver = Resolver(scope, Graph())
     _define(resolver, strategy, taken)
     rules = _rules(resolver, strategy, check_filters(resolver, strategy))

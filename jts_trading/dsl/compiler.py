@@ -8,7 +8,7 @@ Pure: the text comes in as an argument, the plan goes out; nothing is read, comp
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from jts_trading.dsl import graph as g
 from jts_trading.dsl.check import check, resolve
@@ -20,11 +20,12 @@ from jts_trading.dsl.exports import Export, find_exports, rank_export
 from jts_trading.dsl.grammar import COLUMNS, EXTRA_COLUMNS, SESSION_COLUMN
 from jts_trading.dsl.guard import emit_account, emit_guard
 from jts_trading.dsl.layout import STATE_SLOTS_MAX, Layout, lay_out
-from jts_trading.dsl.lexer import read_text
+from jts_trading.dsl.lexer import SourceText, read_text
 from jts_trading.dsl.normal import decimal_text, duration_text, normalise
 from jts_trading.dsl.parser import parse
-from jts_trading.dsl.plan import ENGINE_VERSION, Plan, Rule, Timeframe
+from jts_trading.dsl.plan import ENGINE_VERSION, ParameterValue, Plan, Rule, Timeframe
 from jts_trading.dsl.program import CheckedRule, Program
+from jts_trading.dsl.syntax import Strategy
 from jts_trading.dsl.tracing import Trace, trace_trees
 from jts_trading.dsl.warmup import Warmup, find_warmup, latest
 from jts_trading.indicators.catalog import NATIVE, Catalog
@@ -48,15 +49,55 @@ def compile_strategy(
     Raises:
         StrategyError: The text is refused: line, column, what was found, what is accepted.
     """
+    read = read_strategy(text, file=file, catalog=catalog)
+    return plan_of(read, check(read.syntax, read.source, params or {}, catalog))
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyText:
+    """A text that was read: what compilations with different parameters have in common.
+
+    Attributes:
+        normalised: The text as the digest of a plan covers it.
+        catalog: The indicators that it may call.
+    """
+
+    source: SourceText
+    syntax: Strategy
+    normalised: str
+    catalog: Catalog
+
+
+def read_strategy(
+    text: str | bytes, *, file: str = "<strategy>", catalog: Catalog = NATIVE
+) -> StrategyText:
+    """Read and parse a strategy text.
+
+    Args:
+        text: As for `compile_strategy`.
+        file: How errors name it.
+        catalog: The indicators that the text may call.
+
+    Raises:
+        StrategyError: The text is no strategy.
+    """
     source = read_text(text, file)
     syntax = parse(source)
-    program = check(syntax, source, params or {}, catalog)
+    return StrategyText(source, syntax, normalise(syntax), catalog)
+
+
+def plan_of(read: StrategyText, program: Program) -> Plan:
+    """Return the plan of a checked strategy.
+
+    Raises:
+        StrategyError: It remembers more than may be.
+    """
+    file = read.source.file
     live = program.graph.reachable(program.roots())
     exact = find_exact(program.graph)
     warmup = find_warmup(program.graph)
     exports = find_exports(program, live)
     layout = _lay_out(program, live, file, len(exports))
-    normalised = normalise(syntax)
     frames = program.frames.table
     guard = emit_guard(program, Emitter(program.graph, exact, layout), live, exports)
     return Plan(
@@ -77,8 +118,8 @@ def compile_strategy(
         warmup_bars=_warmup_bars(program, warmup),
         state_size=layout.size,
         source=emit_source(program, exact, layout, live, exports),
-        normalised=normalised,
-        digest=_digest(normalised, program),
+        normalised=read.normalised,
+        digest=plan_digest(read.normalised, program.params, own_steps(program)),
         nodes=describe_nodes(program, live),
         values_slot=layout.values,
         values=len(exports),
@@ -181,7 +222,10 @@ def _warmup_bars(program: Program, warmup: tuple[Warmup, ...]) -> dict[str, int]
     return {table[frame][0]: bars for frame, bars in sorted(need.items())}
 
 
-def _digest(normalised: str, program: Program) -> str:
-    values = "".join(f"{p.name}={decimal_text(p.value)};" for p in program.params)
-    identity = "\0".join((ENGINE_VERSION, normalised, values, *own_steps(program)))
+def plan_digest(
+    normalised: str, params: tuple[ParameterValue, ...], steps: tuple[str, ...]
+) -> str:
+    """Return what identifies a plan: text, parameters, steps that are not native, engine."""
+    values = "".join(f"{p.name}={decimal_text(p.value)};" for p in params)
+    identity = "\0".join((ENGINE_VERSION, normalised, values, *steps))
     return hashlib.sha256(identity.encode()).hexdigest()

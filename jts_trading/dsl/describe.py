@@ -1,13 +1,12 @@
 """Say in words what a plan computes, node by node."""
 
-from fractions import Fraction
-
 from jts_trading.dsl import graph as g
 from jts_trading.dsl.grammar import Word
 from jts_trading.dsl.layout import slots_of
 from jts_trading.dsl.plan import PlanNode
 from jts_trading.dsl.program import Program
-from jts_trading.indicators.definition import setting_text
+from jts_trading.indicators.definition import setting_text, short_text
+from jts_trading.indicators.symbols import written
 
 
 def describe_nodes(program: Program, live: frozenset[int]) -> tuple[PlanNode, ...]:
@@ -25,7 +24,7 @@ def describe_nodes(program: Program, live: frozenset[int]) -> tuple[PlanNode, ..
 def _text(graph: g.Graph, node: g.Node) -> str:  # noqa: PLR0911 - one return per kind of node
     match node:
         case g.Constant(value=value, power=power):
-            return _number(value) + (" units of currency" if power == 1 else "")
+            return written(short_text, value) + (" units of currency" if power == 1 else "")
         case g.TruthConstant(value=value):
             return str(Word.TRUE if value else Word.FALSE)
         case g.Column(name=name) | g.Fact(name=name):
@@ -63,7 +62,3 @@ def _condition(node: g.Node) -> str:
             return f"bars since #{truth} was {Word.TRUE}"
         case _:
             raise AssertionError(f"no words for {node}")
-
-
-def _number(value: Fraction) -> str:
-    return str(value.numerator) if value.denominator == 1 else f"{float(value):g}"

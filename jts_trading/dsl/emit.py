@@ -24,6 +24,7 @@ from jts_trading.dsl.program import Program
 from jts_trading.dsl.runtime import divide, gather, past, since
 from jts_trading.indicators.catalog import NATIVE
 from jts_trading.indicators.definition import ParameterKind
+from jts_trading.indicators.symbols import derive, real_text, written
 
 _ARGUMENTS = {
     "open": "open_",
@@ -85,7 +86,7 @@ class Emitter:
 
 
 def _float(value: Fraction | int) -> str:
-    return repr(float(value))
+    return written(real_text, value)
 
 
 def _column(emit: Emitter, number: int, node: g.Column) -> list[str]:
@@ -104,7 +105,7 @@ def _indicator(emit: Emitter, number: int, node: g.Indicator) -> list[str]:
     for parameter in definition.parameters:
         is_float = parameter.kind is ParameterKind.NUMBER
         setting = settings[parameter.name]
-        arguments.append(_float(setting) if is_float else str(int(setting)))
+        arguments.append(_float(setting) if is_float else str(derive(int, setting)))
     text = emit.numerator if definition.is_linear else emit.value
     arguments.extend(text(n) for n in node.inputs)
     targets = ", ".join(f"i{number}_{i}" for i in range(len(definition.outputs)))
@@ -129,7 +130,7 @@ def _arithmetic(emit: Emitter, number: int, node: g.Arithmetic) -> list[str]:
         return [f"v{number} = {emit.numerator(series, factor.numerator)}"]
     if node.sign != "/":
         return [f"v{number} = {emit.value(node.left)} {node.sign} {emit.value(node.right)}"]
-    common = lcm(left.divisor, right.divisor)
+    common = derive(lcm, left.divisor, right.divisor)
     if left.is_whole and right.is_whole and common <= MULTIPLIER_MAX:
         # One rounding only: the quotient of two whole numbers.
         sides = (
@@ -142,7 +143,7 @@ def _arithmetic(emit: Emitter, number: int, node: g.Arithmetic) -> list[str]:
 
 def _compare(emit: Emitter, number: int, node: g.Compare) -> list[str]:
     left, right = emit.exact[node.left], emit.exact[node.right]
-    common = gcd(left.divisor, right.divisor)
+    common = derive(gcd, left.divisor, right.divisor)
     factors = (right.divisor // common, left.divisor // common)
     if left.is_whole and right.is_whole and max(factors) <= MULTIPLIER_MAX:
         a, b = emit.numerator(node.left, factors[0]), emit.numerator(node.right, factors[1])

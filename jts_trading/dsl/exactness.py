@@ -15,6 +15,7 @@ from math import lcm
 from jts_trading.dsl import graph as g
 from jts_trading.dsl.grammar import QUOTE_COLUMNS
 from jts_trading.indicators.definition import Unit
+from jts_trading.indicators.symbols import derive
 
 MULTIPLIER_MAX = 2**24
 WHOLE_MAX = 2**53
@@ -78,7 +79,7 @@ def _of_arithmetic(graph: g.Graph, node: g.Arithmetic, found: list[Exact]) -> Ex
     if not (left.is_whole and right.is_whole):
         return ROUNDED
     if node.sign in "+-":
-        divisor = lcm(left.divisor, right.divisor)
+        divisor = derive(lcm, left.divisor, right.divisor)
         return Exact(divisor, True) if divisor <= MULTIPLIER_MAX else ROUNDED
     scaled = scaling(graph, node)
     if scaled is None:

@@ -9,10 +9,12 @@ higher one. A value of a higher frame is held between its bars.
 Truth is three-valued and coded 0 (false), 1 (null), 2 (true): `and` is min, `or` is max.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 from jts_trading.indicators.definition import Definition
+from jts_trading.indicators.symbols import is_symbol
 
 BASE_FRAME = 0
 
@@ -191,26 +193,52 @@ def is_truth(node: Node) -> bool:
     return isinstance(node, TruthConstant | Compare | Cross | Combine | Invert)
 
 
+def is_symbolic(node: Node) -> bool:
+    """Whether a number of a node itself follows from parameters, see `indicators.symbols`."""
+    match node:
+        case Constant(value=number) | Past(bars=number):
+            return is_symbol(number)
+        case Indicator(settings=settings):
+            return any(is_symbol(number) for _, number in settings)
+        case _:
+            return False
+
+
 @dataclass(slots=True)
 class Graph:
     """Nodes by number."""
 
     nodes: list[Node] = field(default_factory=list)
     _numbers: dict[Node, int] = field(default_factory=dict)
+    _symbolic: list[int] = field(default_factory=list)
     _late: set[int] = field(default_factory=set)
 
     def add(self, node: Node) -> int:
         """Return the number of this node, new or known."""
-        number = self._numbers.get(node)
+        number = self._known(node)
         if number is None:
             if any(operand >= len(self.nodes) for operand in operands(node)):
                 raise ValueError(f"{node} refers to a node that does not exist yet")
             number = len(self.nodes)
             self.nodes.append(node)
-            self._numbers[node] = number
+            if is_symbolic(node):
+                self._symbolic.append(number)
+            else:
+                self._numbers[node] = number
             if isinstance(node, Fact) or not self._late.isdisjoint(operands(node)):
                 self._late.add(number)
         return number
+
+    def _known(self, node: Node) -> int | None:
+        """Return the number of an equal node; whether symbols are equal is a decision."""
+        if is_symbolic(node):
+            others: Iterable[int] = range(len(self.nodes))
+        else:
+            if node in self._numbers:
+                return self._numbers[node]
+            others = self._symbolic
+        same = (n for n in others if type(self.nodes[n]) is type(node) and self.nodes[n] == node)
+        return next(same, None)
 
     def is_late(self, number: int) -> bool:
         """Whether a node depends on the account, so that no step over bars can compute it."""

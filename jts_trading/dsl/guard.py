@@ -22,6 +22,7 @@ from jts_trading.dsl.exports import Export, late_nodes
 from jts_trading.dsl.facts import FACTS_SIZE, SCALE_FACT
 from jts_trading.dsl.program import Program
 from jts_trading.dsl.runtime import divide
+from jts_trading.indicators.symbols import derive
 
 _INDENT = "    "
 _ALL_TRUE = 2
@@ -57,7 +58,7 @@ class _Hoisting(Emitter):
     def literal(self, value: Fraction | int) -> str:
         """Return the text of a number that is known in advance."""
         # Equal ones have a place each: another value of a parameter changes no text.
-        self.constants.append(float(value))
+        self.constants.append(derive(float, value))
         return f"facts[{FACTS_SIZE + len(self.constants) - 1}]"
 
 

@@ -3,6 +3,7 @@
 Names, types and ranges are checked on the way; every error knows its place in the text.
 """
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -32,6 +33,7 @@ from jts_trading.dsl.values import (
     require_sum,
 )
 from jts_trading.dsl.warmup import Warmup
+from jts_trading.indicators.symbols import derive
 
 # Constants are folded as fractions, whose digits would double with every square of a square.
 CONSTANT_MAX = 10**40
@@ -121,15 +123,18 @@ class Resolver:
         return Series(self.graph.add(node), Kind.TRUTH)
 
 
+_SIGNS: dict[str, Callable[[Fraction, Fraction], bool]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+
+
 def _decide(sign: str, left: Fraction, right: Fraction) -> bool:
-    return {
-        ">": left > right,
-        ">=": left >= right,
-        "<": left < right,
-        "<=": left <= right,
-        "==": left == right,
-        "!=": left != right,
-    }[sign]
+    return _SIGNS[sign](left, right)
 
 
 def _hint(left: Value, right: Value) -> str:
@@ -239,7 +244,7 @@ def _history(resolver: Resolver, node: s.History, frame: int) -> Bound:
     of_frame = g.frame_of(resolver.graph.nodes[operand.node])
     if of_frame is None:
         return operand
-    past = g.Past(operand.node, int(bars.value), of_frame)
+    past = g.Past(operand.node, derive(int, bars.value), of_frame)
     return Series(resolver.graph.add(past), operand.kind, operand.power)
 
 

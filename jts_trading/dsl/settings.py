@@ -156,11 +156,16 @@ def check_params(
     found: list[ParameterValue] = []
     for node in params:
         check_new_name(source, node.name, node.at, taken)
-        found.append(_parameter(source, node, overrides.get(node.name)))
+        found.append(parameter_value(source, node, overrides.get(node.name)))
     return tuple(found)
 
 
-def _parameter(source: SourceText, node: s.Parameter, override: str | None) -> ParameterValue:
+def parameter_value(source: SourceText, node: s.Parameter, override: str | None) -> ParameterValue:
+    """Return a parameter with the value in use: what was declared, or another one, as text.
+
+    Raises:
+        StrategyError: Value or range is not accepted.
+    """
     value = node.value
     if override is not None:
         changed = _signed_literal(source, override, node.at)

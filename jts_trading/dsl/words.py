@@ -22,6 +22,7 @@ from jts_trading.dsl.grammar import (
     Word,
 )
 from jts_trading.dsl.values import Bundle, Kind, Series
+from jts_trading.indicators.symbols import derive
 
 _SECONDS_OF_DAY = 86_400
 
@@ -111,7 +112,7 @@ def require_quality(resolver: ExpressionResolver, bars: int, at: int) -> int:
     if highest is None:
         raise TypeError("the catalogue lacks Highest")
     doubt = _doubt(resolver, g.BASE_FRAME, at)
-    settings = (("period", Fraction(bars)),)
+    settings = (("period", derive(Fraction, bars)),)
     worst = resolver.graph.add(g.Indicator(highest, settings, (doubt,), g.BASE_FRAME))
     output = resolver.graph.add(g.Output(worst, 0, g.BASE_FRAME))
     zero = resolver.graph.add(g.Constant(Fraction(0)))

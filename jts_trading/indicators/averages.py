@@ -14,6 +14,7 @@ from jts_trading.indicators.definition import (
     period,
     whole,
 )
+from jts_trading.indicators.symbols import derive
 from jts_trading.indicators.windows import lag_step, line_step, sum_step
 
 
@@ -380,8 +381,8 @@ AVERAGES = (
         parameters=(period(20, low=2),),
         outputs=(VALUE,),
         step=hma_step,
-        state_size=lambda s: 9 + whole(s) // 2 + whole(s) + math.isqrt(whole(s)),
-        warmup=lambda s: whole(s) + math.isqrt(whole(s)) - 1,
+        state_size=lambda s: 9 + whole(s) // 2 + whole(s) + derive(math.isqrt, whole(s)),
+        warmup=lambda s: whole(s) + derive(math.isqrt, whole(s)) - 1,
         uses=(line_step, wma_step),
     ),
     Definition(

@@ -35,6 +35,8 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Protocol
 
+from jts_trading.indicators.symbols import derive, written
+
 Settings = Mapping[str, Fraction]
 
 PERIOD_MAX = 10_000
@@ -166,14 +168,22 @@ def date_parameter(name: str) -> Parameter:
 
 def setting_text(kind: ParameterKind, value: Fraction) -> str:
     """Return the value of a parameter as it would be written."""
-    if kind is ParameterKind.DATE:
-        return str(EPOCH + timedelta(days=int(value)))
+    return written(_day_text if kind is ParameterKind.DATE else short_text, value)
+
+
+def short_text(value: Fraction) -> str:
+    """Return a number in few digits."""
     return str(value.numerator) if value.denominator == 1 else f"{float(value):g}"
+
+
+def _day_text(value: Fraction) -> str:
+    return str(EPOCH + timedelta(days=int(value)))
 
 
 def whole(settings: Settings, name: str = "period") -> int:
     """Return the value of a parameter that counts bars."""
-    return int(settings[name])
+    found: int = derive(int, settings[name])
+    return found
 
 
 def fast_below_slow(settings: Settings) -> str | None:

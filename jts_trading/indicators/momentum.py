@@ -19,6 +19,7 @@ from jts_trading.indicators.definition import (
     period,
     whole,
 )
+from jts_trading.indicators.symbols import derive
 from jts_trading.indicators.windows import lag_step, line_step, sum_step
 
 
@@ -344,7 +345,8 @@ def _kst_start(settings: Settings) -> int:
 
 
 def _kst_size(settings: Settings) -> int:
-    return 14 + sum(int(value) for value in settings.values())
+    found: int = 14 + sum(derive(int, value) for value in settings.values())
+    return found
 
 
 def _periods(**defaults: int) -> tuple[Parameter, ...]:
@@ -466,7 +468,7 @@ MOMENTUM = (
         outputs=LINE_AND_SIGNAL,
         step=tsi_step,
         state_size=lambda _: 12,
-        warmup=lambda s: int(sum(s.values())) - 1,
+        warmup=lambda s: derive(int, sum(s.values())) - 1,
         uses=(ema_step, lag_step),
         constraint=fast_below_slow,
     ),
@@ -491,7 +493,7 @@ MOMENTUM = (
         parameters=_periods(long=14, short=11, mean=10),
         outputs=(NUMBER_VALUE,),
         step=coppock_step,
-        state_size=lambda s: 5 + int(sum(s.values())),
+        state_size=lambda s: 5 + derive(int, sum(s.values())),
         warmup=lambda s: max(whole(s, "long"), whole(s, "short")) + whole(s, "mean"),
         uses=(lag_step, line_step, wma_step),
     ),

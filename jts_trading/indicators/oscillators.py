@@ -22,6 +22,7 @@ from jts_trading.indicators.definition import (
     period,
     whole,
 )
+from jts_trading.indicators.symbols import derive
 from jts_trading.indicators.windows import distance_step, lag_step, sum_step
 
 
@@ -399,8 +400,8 @@ OSCILLATORS = (
         parameters=(period(7, name="short"), period(14, name="middle"), period(28, name="long")),
         outputs=(NUMBER_VALUE,),
         step=ultimate_step,
-        state_size=lambda s: 14 + 2 * int(sum(s.values())),
-        warmup=lambda s: 1 + int(max(s.values())),
+        state_size=lambda s: 14 + 2 * derive(int, sum(s.values())),
+        warmup=lambda s: 1 + derive(int, max(s.values())),
         uses=(sum_step,),
     ),
     Definition(
@@ -437,7 +438,7 @@ OSCILLATORS = (
             ),
         ),
         step=accelerator_step,
-        state_size=lambda s: 6 + int(sum(s.values())),
+        state_size=lambda s: 6 + derive(int, sum(s.values())),
         warmup=lambda s: whole(s, "slow") + whole(s, "signal") - 1,
         uses=(sum_step, awesome_step),
         is_linear=True,

@@ -19,6 +19,7 @@ from jts_trading.indicators.definition import (
     whole,
 )
 from jts_trading.indicators.oscillators import rsi_step
+from jts_trading.indicators.symbols import derive
 from jts_trading.indicators.windows import highest_step, lowest_step, sum_step
 
 
@@ -321,7 +322,7 @@ STOCHASTICS = (
         outputs=(Output("line", Unit.NUMBER), Output("signal", Unit.NUMBER)),
         step=smi_step,
         state_size=lambda s: _range_slots(s) + 10,
-        warmup=lambda s: int(sum(s.values())) - 3,
+        warmup=lambda s: derive(int, sum(s.values())) - 3,
         uses=(highest_step, lowest_step, ema_step),
         constraint=fast_below_slow,
     ),
