@@ -15,9 +15,18 @@ import polars as pl
 from jts_pipelines.backtest.bar_table import REQUIRED
 from jts_pipelines.backtest.cautions import Caution, Code
 from jts_pipelines.backtest.settings import BacktestSettings
-from jts_pipelines.backtest.tick_bars import TRADE_COLUMNS, are_trades, bars_of_trades
+from jts_pipelines.backtest.tick_bars import (
+    TRADE_COLUMNS,
+    are_trades,
+    bars_of_trades,
+    checked_trades,
+    placed_trades,
+    refuse_two_sources,
+    sound_trades,
+)
 from jts_trading.domain.sessions import calendar_for
 from jts_trading.dsl.grammar import QUOTE_COLUMNS
+from jts_trading.strategy.frames import DAY_SECONDS
 from storage.errors import InputError
 
 _COLUMNS = (*REQUIRED, "status", "trade_date", "broker", "quality")
@@ -153,11 +162,39 @@ def _ticks(lake: BarLake, request: BacktestRequest) -> pl.DataFrame:
     ).collect()
 
 
-def _from_trades(trades: pl.DataFrame, request: BacktestRequest) -> Loaded:
-    """Build the bars of a request from trades."""
+def trades_of(source: BarLake | Path, request: BacktestRequest) -> pl.DataFrame | None:
+    """Return the trades of a request that lie in a session, by time; None for a source of bars.
+
+    Columns as `tick_bars.placed_trades` has them.
+
+    Raises:
+        InputError: There are none, or they cannot be used.
+        StorageError: A tier is not there or a file is damaged.
+    """
+    if isinstance(source, Path):
+        rows = read_table(source)
+        if not are_trades(rows):
+            return None
+    elif request.has_ticks:
+        rows = _ticks(source, request)
+    else:
+        return None
+    venue = request.settings.venue
+    sound = sound_trades(checked_trades(_asked(rows, request)))
+    placed = placed_trades(sound, DAY_SECONDS, venue)
+    refuse_two_sources(placed)
+    return _between(_wanted(placed, request), request)
+
+
+def _asked(trades: pl.DataFrame, request: BacktestRequest) -> pl.DataFrame:
     if request.symbols is not None and "symbol" in trades.columns:
         trades = trades.filter(pl.col("symbol").is_in(request.symbols))
-    trades = _wanted(trades, request)
+    return _wanted(trades, request)
+
+
+def _from_trades(trades: pl.DataFrame, request: BacktestRequest) -> Loaded:
+    """Build the bars of a request from trades."""
+    trades = _asked(trades, request)
     quotes = None if request.quotes is None else read_table(request.quotes)
     settings = request.settings
     built = bars_of_trades(trades, settings.interval, settings.venue, quotes)

@@ -259,13 +259,13 @@ def reason_texts(plan: Plan) -> dict[int, str]:
     return rules | _RISK_REASONS
 
 
-def trade_table(fills: pl.DataFrame, marks: Mapping[str, int]) -> pl.DataFrame:
+def trade_table(fills: pl.DataFrame, marks: Mapping[str, int | float]) -> pl.DataFrame:
     """Return one row per round trip.
 
     Args:
         fills: All fills, see `fill_table`.
         marks: What one smallest quantity of an instrument is worth at its last close, in units of
-            the account, for what is still held.
+            the account, for what is still held; whole numbers where the fills have them.
     """
     is_buy, gross = pl.col("side") == "buy", pl.col("gross")
     flow = pl.when(is_buy).then(-gross).otherwise(gross) - pl.col("commission") - pl.col("tax")
@@ -290,7 +290,8 @@ def trade_table(fills: pl.DataFrame, marks: Mapping[str, int]) -> pl.DataFrame:
         )
         .sort("trade")
     )
-    mark = pl.col("instrument").replace_strict(marks, default=0, return_dtype=pl.Int64)
+    kind = fills.schema["gross"]
+    mark = pl.col("instrument").replace_strict(marks, default=0, return_dtype=kind)
     held = pl.col("quantity") - pl.col("sold")
     return (
         trades.with_columns(

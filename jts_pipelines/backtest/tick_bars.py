@@ -61,12 +61,10 @@ def bars_of_trades(
         InputError: A column is missing or of another type, no trade can be used, or two sources
             have trades of one instrument and session.
     """
-    frame = _checked(trades)
-    is_sound = (pl.col("price") > 0) & (pl.col("quantity") > 0)
-    sound = frame.filter(is_sound.fill_null(value=False))
-    sound = sound.sort("symbol", "at", *(n for n in _ORDER if n in sound.columns))
-    placed = _placed(sound, interval_seconds(interval), venue)
-    _refuse_two_sources(placed)
+    frame = checked_trades(trades)
+    sound = sound_trades(frame)
+    placed = placed_trades(sound, interval_seconds(interval), venue)
+    refuse_two_sources(placed)
     bars = _gathered(placed)
     if quotes is not None:
         bars = _with_quotes(bars, _checked_quotes(quotes))
@@ -82,7 +80,19 @@ def bars_of_trades(
     return BuiltBars(made, (caution,) if left_out else ())
 
 
-def _checked(trades: pl.DataFrame) -> pl.DataFrame:
+def sound_trades(trades: pl.DataFrame) -> pl.DataFrame:
+    """Return the checked trades with a price and a quantity, by symbol and time."""
+    is_sound = (pl.col("price") > 0) & (pl.col("quantity") > 0)
+    sound = trades.filter(is_sound.fill_null(value=False))
+    return sound.sort("symbol", "at", *(name for name in _ORDER if name in sound.columns))
+
+
+def checked_trades(trades: pl.DataFrame) -> pl.DataFrame:
+    """Return trades with instants in UTC ns and quantities in hundred-millionths.
+
+    Raises:
+        InputError: See `bars_of_trades`.
+    """
     missing = [name for name in TRADE_COLUMNS if name not in trades.columns]
     if missing:
         needed = ", ".join(TRADE_COLUMNS)
@@ -128,7 +138,7 @@ def _whole(frame: pl.DataFrame, name: str) -> pl.Expr:
     return (pl.col(name).cast(pl.Decimal(38, 8)) * _UNITS).cast(pl.Int64)
 
 
-def _placed(trades: pl.DataFrame, seconds: int, venue: str) -> pl.DataFrame:
+def placed_trades(trades: pl.DataFrame, seconds: int, venue: str) -> pl.DataFrame:
     """Return the trades that belong to a bar, with its start (UTC ns) and session."""
     at = trades["at"].to_numpy()
     session, opens, closes, lasts, labels = _sessions(at, venue, seconds)
@@ -182,7 +192,12 @@ def _days_of(opens: Ints, venue: str) -> Ints:
     return np.array(days, np.int64)
 
 
-def _refuse_two_sources(trades: pl.DataFrame) -> None:
+def refuse_two_sources(trades: pl.DataFrame) -> None:
+    """Refuse trades of one instrument and session from two sources.
+
+    Raises:
+        InputError: There are some; the way out is named.
+    """
     if "broker" not in trades.columns:
         return
     both = (

@@ -34,6 +34,12 @@ _TABLED = ("total_return", "cagr", "sharpe", "max_drawdown", "exposure", "trades
     metavar="TRAIN:TEST",
     help="Choose parameters on past sessions, test on the next: see jts walk-forward.",
 )
+@click.option(
+    "--events",
+    "by_events",
+    is_flag=True,
+    help="Trade by trade through live trading's own engine and all checks of risk.",
+)
 @click.option("--report", type=FILE, help="Where the tear sheet goes.")
 @click.option("--trades", type=FILE, help="Where the fills go: .parquet or .csv.")
 @console.json_option
@@ -43,6 +49,7 @@ def backtest(
     benchmarks: tuple[str, ...],
     ranges: tuple[str, ...],
     walk_forward: str | None,
+    by_events: bool,
     report: Path | None,
     trades: Path | None,
     as_json: bool,
@@ -51,7 +58,9 @@ def backtest(
 
     Bars come from all tiers, or from a file with --bars. Orders decided on the close of a bar fill
     at the next open that can trade; docs/assumptions.md says everything that is assumed. With
-    --sweep or --walk-forward many parameter sets run, as by those commands.
+    --sweep or --walk-forward many parameter sets run, as by those commands. With --events trades
+    (or bars of an hour at most) run through the engine, the checks of risk and the limits of live
+    trading.
     """
     from jts_pipelines.backtest.request import document, run_id, write_artifacts
     from jts_pipelines.reports.tearsheet import write_tearsheet
@@ -61,6 +70,11 @@ def backtest(
         raise console.CommandError(
             f"--trades is {trades}; accepted: .parquet and .csv", console.BAD_USAGE
         )
+    if by_events:
+        from jts_pipelines.cli.event_backtest import run_and_show
+
+        run_and_show(given, as_json=as_json)
+        return
     if walk_forward is not None or ranges:
         _run_many(given, ranges, walk_forward, report, as_json=as_json)
         return

@@ -15,7 +15,7 @@ from jts_trading.telemetry import console
 
 if TYPE_CHECKING:
     from jts_pipelines.backtest.loading import BacktestRequest, BarLake
-    from jts_pipelines.research.study import Study
+    from jts_pipelines.research.study import Place, Study
     from jts_trading.config.settings import Settings
 
 DAY = click.DateTime(["%Y-%m-%d"])
@@ -139,15 +139,26 @@ def open_study(
         InputError, StorageError: See `study.load_study`.
     """
     from jts_pipelines.backtest.benchmark import read_benchmark
+    from jts_pipelines.research.study import load_study
+
+    wanted = [read_benchmark(text) for text in benchmarks]
+    request, place = asked_of(given, settings, as_json=as_json)
+    with opened_source(given, settings) as source:
+        study = load_study(request, place, source, benchmarks=wanted)
+    yield study
+
+
+def asked_of(
+    given: Given, settings: "Settings", *, as_json: bool
+) -> "tuple[BacktestRequest, Place]":
+    """Return what is asked and where; a text that is refused must not start a store first."""
     from jts_pipelines.backtest.loading import read_table
     from jts_pipelines.backtest.request import compiled
     from jts_pipelines.defs.house import House
-    from jts_pipelines.research.study import Place, load_study
+    from jts_pipelines.research.study import Place
     from jts_trading.dsl.errors import StrategyError
 
     house, request = House(settings), given.request()
-    wanted = [read_benchmark(text) for text in benchmarks]
-    # A text that is refused must not start a store first.
     try:
         catalog = house.indicators
         compiled(request, catalog)
@@ -161,12 +172,17 @@ def open_study(
         catalog=catalog,
         instruments=None if listed is None else read_table(listed),
     )
+    return request, place
+
+
+@contextmanager
+def opened_source(given: Given, settings: "Settings") -> "Iterator[BarLake | Path]":
+    """Hand out the file that was named, or all tiers of a running or started store."""
     if given.bars is not None:
-        yield load_study(request, place, given.bars, benchmarks=wanted)
+        yield given.bars
         return
     with _opened_lake(settings) as lake:
-        study = load_study(request, place, lake, benchmarks=wanted)
-    yield study
+        yield lake
 
 
 @contextmanager

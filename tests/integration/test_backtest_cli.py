@@ -304,6 +304,34 @@ def test_sweep_and_walk_forward_write_pages_tables_and_documents(
     assert family["by_source"]["sweep"] >= 2
 
 
+def test_event_backtest_writes_a_document_with_denials_and_its_tables(workplace: Path) -> None:
+    """Ten minutes of trades of one share, one of them bought for more than R01 allows."""
+    start = 1_717_372_800_000_000_000
+    path = [100, 101, 102, 103, 104, 105, 104, 103, 102, 101, 100, 99]
+    pl.DataFrame(
+        {
+            "symbol": ["005930"] * 1_200,
+            "timestamp": [start + at * 5 * 10**9 for at in range(1_200)],
+            "price": [70_000 + 100 * path[at // 12 % len(path)] for at in range(1_200)],
+            "quantity": [10] * 1_200,
+        },
+        schema_overrides={"timestamp": pl.Datetime("ns", "UTC")},
+    ).write_parquet(workplace / "trades.parquet")
+    asked = ("backtest", "cross.jts", "--events", "--bars", "trades.parquet", "--interval", "1m")
+
+    small = answer(jts(workplace, *asked, "--cash", "20000000", "--json"))
+    large = answer(jts(workplace, *asked, "--cash", "200000000", "--json"))
+    shown = jts(workplace, *asked, "--cash", "200000000")
+
+    assert (small["market_trades"], small["bars"], small["denied"]) == (1_200, 100, {})
+    assert small["fills"] == small["orders"] > 8
+    assert small["final_equity"] == pl.read_parquet(small["equity_file"])["equity"][-1]
+    assert pl.read_parquet(small["fills_file"]).height == small["fills"]
+    assert large["fills"] == 0
+    assert large["denied"] == {"R01": large["orders"]}
+    assert "orders denied by R01" in shown.stdout
+
+
 def test_holdout_when_locked_then_nothing_runs_over_it_until_it_is_opened(
     workplace: Path, daily: Path
 ) -> None:

@@ -1,0 +1,267 @@
+"""What an event backtest found, as tables and one document."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from jts_pipelines.backtest.event_desk import OrderLine
+from jts_pipelines.backtest.event_run import EventRun
+from jts_pipelines.backtest.metrics import compute_metrics
+from jts_pipelines.backtest.result import Metric, trade_table
+from jts_pipelines.backtest.settings import BacktestSettings
+from jts_trading.domain.journal_events import OrderFilled
+from jts_trading.domain.orders import OrderSide
+from jts_trading.domain.sessions import local_date
+from storage.errors import InputError
+
+_ZERO = Decimal(0)
+NameOf = Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class EventResult:
+    """A finished event backtest.
+
+    Attributes:
+        run: What it is made of.
+        orders: One row per order in the order of time: given_at, instrument, name, side,
+            quantity, status (filled, denied, expired or waiting), check and why of a denial,
+            filled_at, price, order_id.
+        fills: One row per fill: time, session, instrument, name, side, quantity, price,
+            commission, tax, reason, trade, gross, order_id.
+        trades: Round trips, see `result.trade_table`.
+        equity: One row per session: session, cash, positions, equity, drawdown.
+        metrics: See `metrics.DEFINITIONS`.
+        denials: Orders that risk denied, by check.
+    """
+
+    run: EventRun
+    orders: pl.DataFrame
+    fills: pl.DataFrame
+    trades: pl.DataFrame
+    equity: pl.DataFrame
+    metrics: Mapping[str, Metric]
+    denials: Mapping[str, int]
+
+    @property
+    def final_equity(self) -> int | float:
+        """Cash and positions after the last trade, in the account's currency."""
+        found: int | float = self.equity["equity"][-1]
+        return found
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of every order and of the equity of every session."""
+        found = hashlib.sha256()
+        for table in (self.orders, self.equity):
+            found.update(table.write_csv().encode())
+        return found.hexdigest()
+
+
+def event_result(run: EventRun, settings: BacktestSettings, name_of: NameOf) -> EventResult:
+    """Return the tables and figures of a run.
+
+    Args:
+        run: A finished one.
+        settings: Its assumptions.
+        name_of: What people call an instrument, by its id.
+    """
+    is_whole = settings.terms.money_places == 0
+    equity = _equity(run, settings, is_whole=is_whole)
+    trips = _Trips(run.steps)
+    fills = _fills(run, trips, name_of, is_whole=is_whole)
+    marks = {name: _shown(price, is_whole=is_whole) for name, price in run.marks.items()}
+    is_closed = pl.col("trade").is_in(trips.closed)
+    trades = trade_table(fills, marks).with_columns(
+        pl.when(is_closed).then(pl.lit("closed")).otherwise(pl.lit("open")).alias("status")
+    )
+    return EventResult(
+        run=run,
+        orders=_orders(run, name_of, is_whole=is_whole),
+        fills=fills,
+        trades=trades,
+        equity=equity,
+        metrics=compute_metrics(
+            equity,
+            trades,
+            fills,
+            start_cash=settings.cash,
+            sessions_per_year=settings.year,
+        ),
+        denials=dict(sorted(Counter(line.check for line in run.orders if line.check).items())),
+    )
+
+
+def write_tables(result: EventResult, directory: Path) -> dict[str, str]:
+    """Write every table as Parquet; return the files by name.
+
+    Raises:
+        InputError: A file cannot be written.
+    """
+    written = {}
+    for name in ("orders", "fills", "trades", "equity"):
+        path = directory / f"{name}.parquet"
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            getattr(result, name).write_parquet(path, compression="zstd")
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written: {error}") from error
+        written[f"{name}_file"] = str(path)
+    return written
+
+
+def event_document(result: EventResult, settings: BacktestSettings) -> dict[str, object]:
+    """Return what `jts backtest --events --json` prints."""
+    run, sessions = result.run, result.equity["session"]
+    return {
+        "strategy": run.plan.name,
+        "kind": "events",
+        "release": run.spec.release,
+        "venue": settings.venue,
+        "interval": run.spec.interval,
+        "period": {"from": sessions[0], "to": sessions[-1], "sessions": len(sessions)},
+        "instruments": len(run.spec.instrument_ids),
+        "market_trades": run.trades,
+        "bars": run.bars,
+        "signals": run.signals,
+        "outcomes": dict(run.outcomes.most_common()),
+        "orders": result.orders.height,
+        "denied": dict(result.denials),
+        "is_latched": run.is_latched,
+        "fills": result.fills.height,
+        "trades": int((result.trades["status"] == "closed").sum()),
+        "final_equity": result.final_equity,
+        "metrics": dict(result.metrics),
+        "result_digest": result.digest,
+        "seconds": round(run.seconds, 3),
+    }
+
+
+def _equity(run: EventRun, settings: BacktestSettings, *, is_whole: bool) -> pl.DataFrame:
+    cash = [_shown(session.cash, is_whole=is_whole) for session in run.sessions]
+    held = [_shown(session.positions, is_whole=is_whole) for session in run.sessions]
+    equity = np.array(cash) + np.array(held)
+    peak = np.maximum.accumulate(np.maximum(equity, settings.cash))
+    return pl.DataFrame(
+        {
+            "session": pl.Series([session.day for session in run.sessions], dtype=pl.Date),
+            "cash": cash,
+            "positions": held,
+            "equity": equity,
+            "drawdown": equity / peak - 1.0,
+        }
+    )
+
+
+def _orders(run: EventRun, name_of: NameOf, *, is_whole: bool) -> pl.DataFrame:
+    number = pl.Int64 if is_whole else pl.Float64
+    stamp = pl.Datetime("ns", "UTC")
+    rows = [
+        {
+            "given_at": line.given_ns,
+            "instrument": line.intent.instrument_id,
+            "name": name_of(line.intent.instrument_id),
+            "side": str(line.intent.side),
+            "quantity": _shown(line.intent.quantity, is_whole=is_whole),
+            "status": line.status,
+            "check": line.check,
+            "why": line.reason,
+            "filled_at": None if line.fill is None else line.fill.ts_event_ns,
+            "price": None if line.fill is None else _shown(line.fill.price, is_whole=is_whole),
+            "order_id": line.intent.order_id,
+        }
+        for line in run.orders
+    ]
+    texts = ("instrument", "name", "side", "status", "check", "why", "order_id")
+    return pl.DataFrame(
+        rows,
+        schema={
+            "given_at": stamp,
+            **dict.fromkeys(texts[:3], pl.String),
+            "quantity": number,
+            **dict.fromkeys(texts[3:6], pl.String),
+            "filled_at": stamp,
+            "price": number,
+            "order_id": pl.String,
+        },
+    )
+
+
+class _Trips:
+    """Numbers round trips by their purchases, and knows which have ended.
+
+    A venue that keeps its commission in coins leaves less than can be sold: that is flat.
+    """
+
+    def __init__(self, steps: Mapping[str, Decimal]) -> None:
+        self.closed: set[int] = set()
+        self._steps = steps
+        self._last = 0
+        self._open: dict[str, int] = {}
+        self._held: dict[str, Decimal] = {}
+
+    def take(self, line: OrderLine, fill: OrderFilled) -> int:
+        """Return the number of the round trip that a filled order belongs to."""
+        name, is_buy = line.intent.instrument_id, line.intent.side is OrderSide.BUY
+        if name not in self._open:
+            self._last += 1
+            self._open[name] = self._last
+        number, before = self._open[name], self._held.get(name, _ZERO)
+        change = fill.quantity if is_buy else -fill.quantity
+        self._held[name] = before + change - fill.fee_quantity
+        if self._held[name] < self._steps.get(name, Decimal(1)):
+            self.closed.add(number)
+            del self._open[name]
+        return number
+
+
+def _fills(run: EventRun, trips: _Trips, name_of: NameOf, *, is_whole: bool) -> pl.DataFrame:
+    number = pl.Int64 if is_whole else pl.Float64
+    rows = []
+    for line in run.orders:
+        if line.fill is None:
+            continue
+        fill, intent = line.fill, line.intent
+        # What the venue keeps in coins is worth as much of the currency at the price of the fill.
+        commission = fill.fee + fill.fee_quantity * fill.price
+        rows.append(
+            {
+                "time": datetime.fromtimestamp(fill.ts_event_ns / 1e9, UTC),
+                "session": local_date(intent.venue, fill.ts_event_ns),
+                "instrument": intent.instrument_id,
+                "name": name_of(intent.instrument_id),
+                "side": str(intent.side),
+                "quantity": _shown(fill.quantity, is_whole=is_whole),
+                "price": _shown(fill.price, is_whole=is_whole),
+                "commission": _shown(commission, is_whole=is_whole),
+                "tax": _shown(fill.tax, is_whole=is_whole),
+                "reason": "exit" if intent.reduces else "entry",
+                "trade": trips.take(line, fill),
+                "gross": _shown(fill.price * fill.quantity, is_whole=is_whole),
+                "order_id": intent.order_id,
+            }
+        )
+    return pl.DataFrame(
+        rows,
+        schema={
+            "time": pl.Datetime("ms", "UTC"),
+            "session": pl.Date,
+            **dict.fromkeys(("instrument", "name", "side"), pl.String),
+            **dict.fromkeys(("quantity", "price", "commission", "tax"), number),
+            "reason": pl.String,
+            "trade": pl.Int64,
+            "gross": number,
+            "order_id": pl.String,
+        },
+    )
+
+
+def _shown(value: Decimal, *, is_whole: bool) -> int | float:
+    return int(value) if is_whole else float(value)

@@ -1,0 +1,195 @@
+"""Trades in order of time, as entries of a feed: recorded ones, or those that bars stand for.
+
+A bar becomes its open twice, its low and high (the one that is further from the close first) and
+its close, inside its interval. The open comes when the clock has closed the bar before: then the
+bars of all instruments have closed together, and what was decided on them meets the open. An order
+that the first trade of a session brings about meets the second one, of the same price. Nothing is
+known of the order of trades inside a bar, but no order of the engine waits for anything in there.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+import polars as pl
+
+from jts_pipelines.backtest.columns import Ints
+from jts_trading.domain.feed_messages import TicksCollected
+from jts_trading.domain.ticks import Aggressor, TradeTick
+from jts_trading.engine.state import EngineSettings
+from jts_trading.strategy.frames import interval_seconds
+from storage.schema.datasets import Status
+
+BATCH = 64
+_ZERO = Decimal(0)
+_NS_PER_MS = 1_000_000
+_AFTER_CLOCK_NS = EngineSettings().grace_ns + _NS_PER_MS
+_UNITS = 10**8
+_WHOLE = ("KRX", "NXT")
+_TRADED = (Status.TRADED.value, Status.AUCTION.value)
+
+
+@dataclass(frozen=True, slots=True)
+class TradeStream:
+    """Trades as columns, by time; those of one instant by instrument.
+
+    Attributes:
+        ids: Instrument ids.
+        at: Instants, UTC ns.
+        which: Index into the ids.
+        prices, quantities: Distinct numbers, and the place of that of each trade.
+        quotes: Best bid and ask after each trade, where they are known.
+    """
+
+    venue: str
+    broker: str
+    ids: tuple[str, ...]
+    at: Ints
+    which: Ints
+    prices: tuple[tuple[Decimal, ...], Ints]
+    quantities: tuple[tuple[Decimal, ...], Ints]
+    quotes: tuple[tuple[Decimal | None, Decimal | None], ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    def entry(self, first: int, end: int) -> TicksCollected:
+        """Return some trades as one entry of the feed."""
+        return TicksCollected(
+            feed=f"{self.broker}-1",
+            session=1,
+            first_frame=first,
+            first_tick=first,
+            ticks=tuple(self._tick(at) for at in range(first, end)),
+            frames=tuple(range(end - first)),
+        )
+
+    def _tick(self, at: int) -> TradeTick:
+        ns, quotes = int(self.at[at]), self.quotes
+        bid, ask = (None, None) if quotes is None else quotes[at]
+        return TradeTick(
+            instrument_id=self.ids[self.which[at]],
+            venue=self.venue,
+            broker=self.broker,
+            ts_event_ns=ns,
+            ts_recv_ns=ns,
+            price=self.prices[0][self.prices[1][at]],
+            quantity=self.quantities[0][self.quantities[1][at]],
+            aggressor=Aggressor.UNKNOWN,
+            cumulative_quantity=_ZERO,
+            bid=bid,
+            ask=ask,
+        )
+
+
+def stream_of_trades(
+    trades: pl.DataFrame, ids: Mapping[str, str], venue: str, broker: str
+) -> TradeStream:
+    """Return checked trades (`tick_bars.checked_trades`) as a stream.
+
+    Args:
+        trades: `symbol`, `at` (UTC ns), `price`, `quantity` in hundred-millionths; `bid`, `ask`.
+        ids: Instrument id of each symbol.
+        venue: Where they trade.
+        broker: Through whom orders go.
+    """
+    quotes = None
+    if {"bid", "ask"} <= set(trades.columns):
+        trades = trades.sort("at", "symbol", maintain_order=True)
+        quotes = _quotes(trades)
+    return _stream(trades, ids, venue, broker, quotes)
+
+
+def stream_of_bars(
+    bars: pl.DataFrame, ids: Mapping[str, str], interval: str, venue: str, broker: str
+) -> TradeStream:
+    """Return the trades that bars stand for; bars in which nothing traded have none.
+
+    Args:
+        bars: See `bar_table`.
+        ids: Instrument id of each symbol.
+        interval: Of the bars.
+        venue: Where they trade.
+        broker: Through whom orders go.
+    """
+    is_traded = pl.min_horizontal("open", "high", "low", "close", "volume") > 0
+    if "status" in bars.columns:
+        is_traded &= pl.col("status").cast(pl.String).is_in(_TRADED)
+    scale = _UNITS if venue in _WHOLE else 1
+    is_up = pl.col("close") >= pl.col("open")
+    kept = bars.filter(is_traded.fill_null(value=False)).select(
+        "symbol",
+        "open",
+        "close",
+        pl.when(is_up).then("low").otherwise("high").alias("near"),
+        pl.when(is_up).then("high").otherwise("low").alias("far"),
+        (pl.col("timestamp").dt.epoch("ms") * _NS_PER_MS).alias("start"),
+        (pl.col("volume").cast(pl.Float64) * (_UNITS // scale))
+        .round()
+        .cast(pl.Int64)
+        .alias("units"),
+    )
+    step = interval_seconds(interval) * 1_000 * _NS_PER_MS
+    opened = _AFTER_CLOCK_NS if step > 4 * _AFTER_CLOCK_NS else 0
+    prints = (
+        # A bar of few shares has fewer trades; the last number says which go first.
+        (pl.col("open"), opened, 0),
+        (pl.col("open"), opened + _NS_PER_MS, 4),
+        (pl.col("near"), step // 3, 3),
+        (pl.col("far"), step * 2 // 3, 2),
+        (pl.col("close"), step - _NS_PER_MS, 1),
+    )
+    parts = [
+        kept.select(
+            "symbol",
+            (pl.col("start") + after).alias("at"),
+            price.alias("price"),
+            ((pl.col("units") + 4 - place) // 5 * scale).alias("quantity"),
+        )
+        for price, after, place in prints
+    ]
+    return _stream(pl.concat(parts).filter(pl.col("quantity") > 0), ids, venue, broker, None)
+
+
+def _stream(
+    trades: pl.DataFrame,
+    ids: Mapping[str, str],
+    venue: str,
+    broker: str,
+    quotes: tuple[tuple[Decimal | None, Decimal | None], ...] | None,
+) -> TradeStream:
+    ordered = trades.sort("at", "symbol", maintain_order=True)
+    symbols = sorted(ordered["symbol"].unique())
+    place = {symbol: at for at, symbol in enumerate(symbols)}
+    which = ordered["symbol"].replace_strict(place, return_dtype=pl.Int64).to_numpy()
+    return TradeStream(
+        venue=venue,
+        broker=broker,
+        ids=tuple(ids[symbol] for symbol in symbols),
+        at=ordered["at"].to_numpy(),
+        which=which,
+        prices=_distinct(ordered["price"]),
+        quantities=_distinct(ordered["quantity"], Decimal(1).scaleb(-8)),
+        quotes=quotes,
+    )
+
+
+def _distinct(column: pl.Series, unit: Decimal = Decimal(1)) -> tuple[tuple[Decimal, ...], Ints]:
+    found, place = np.unique(column.cast(pl.Float64).to_numpy(), return_inverse=True)
+    return tuple(_plain(Decimal(repr(value)) * unit) for value in found.tolist()), place
+
+
+def _quotes(trades: pl.DataFrame) -> tuple[tuple[Decimal | None, Decimal | None], ...]:
+    sides = trades.select(pl.col("bid", "ask").cast(pl.Float64)).rows()
+    return tuple((_exact(bid), _exact(ask)) for bid, ask in sides)
+
+
+def _exact(value: float | None) -> Decimal | None:
+    return None if value is None else _plain(Decimal(repr(value)))
+
+
+def _plain(value: Decimal) -> Decimal:
+    """Return a number without the zero behind its point that a float shows."""
+    whole = value.to_integral_value()
+    return whole.quantize(Decimal(1)) if value == whole else value.normalize()

@@ -1,0 +1,321 @@
+"""The event backtest: equal to the one over bars where both can be, stricter where live is."""
+
+import os
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import polars as pl
+import pytest
+
+from jts_pipelines.backtest.engine import run_backtest
+from jts_pipelines.backtest.event_result import EventResult, event_document
+from jts_pipelines.backtest.event_trades import stream_of_bars
+from jts_pipelines.backtest.loading import BacktestRequest
+from jts_pipelines.backtest.settings import BacktestSettings
+from jts_pipelines.research.events import study_events
+from jts_pipelines.research.holdouts import HoldoutLockedError, Locked
+from jts_pipelines.research.study import Place
+from jts_trading.domain.sessions import calendar_for
+from jts_trading.domain.trading_inputs import RiskLimits
+from jts_trading.dsl.compiler import compile_strategy
+from jts_trading.dsl.errors import StrategyError
+from jts_trading.indicators.catalog import NATIVE
+from storage.errors import InputError
+
+SESSIONS = calendar_for("KRX").sessions(date(2024, 6, 3), date(2024, 6, 5))
+CASH = 10_000_000
+LISTING = pl.DataFrame({"symbol": ["000660", "005930"], "market": ["KOSPI"] * 2})
+# Nothing that risk could deny: what is left is the engine of live trading.
+FREE = RiskLimits(
+    order_value_max={"KRW": Decimal(10**12), "USDT": Decimal(10**9)},
+    position_share_max=Decimal(10),
+    gross_exposure_max=Decimal(10),
+    daily_loss_max=Decimal(1),
+    drawdown_max=Decimal(1),
+    duplicate_window_s=0.0,
+    orders_per_second=10_000,
+    orders_per_minute=10_000,
+)
+TEXT = """strategy("Trial") {{
+  entry.long {{ when (SMA(2) crosses above SMA(5)) {{ buy(quantity: {size}) }} }}
+  exit.long {{ when (SMA(2) crosses below SMA(5)) {{ close() }} }}
+  risk_management {{ {risk} }}
+}}
+"""
+
+LIMIT_TEXT = """strategy("L") {
+  entry.long { when (close > open) { buy(quantity: 1, type: "limit", price: close) } }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose compiled code is shared by the tests of a run."""
+    root = tmp_path_factory.getbasetemp()
+    shared = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "kernels"
+    shared.mkdir(exist_ok=True)
+    found = tmp_path_factory.mktemp("events")
+    (found / "cache").mkdir()
+    (found / "cache" / "kernels").symlink_to(shared)
+    return found
+
+
+def minutes(seed: int, count: int = 60) -> pl.DataFrame:
+    """Return the last minute bars of three sessions; both instruments trade in each of them."""
+    chance = np.random.default_rng(seed)
+    rows = []
+    for symbol, first in (("000660", 71_000), ("005930", 9_000)):
+        price = first
+        for day in SESSIONS:
+            end = datetime.fromtimestamp(calendar_for("KRX").open_close_ns(day)[1] / 1e9, UTC)
+            start = end - timedelta(minutes=count)
+            for minute in range(count):
+                last = max(price + int(chance.integers(-first // 200, first // 200)), 1_000)
+                rows.append(
+                    {
+                        "symbol": symbol,
+                        "timestamp": start + timedelta(minutes=minute),
+                        "open": price,
+                        "high": max(price, last) + 3,
+                        "low": min(price, last) - 3,
+                        "close": last,
+                        "volume": 1_000 * int(chance.integers(4, 99)),
+                    }
+                )
+                price = max(last + int(chance.integers(-first // 900, first // 900)), 1_000)
+    return pl.DataFrame(rows).with_columns(pl.col("timestamp").cast(pl.Datetime("ms", "UTC")))
+
+
+def run(
+    home: Path,
+    bars: pl.DataFrame,
+    text: str,
+    limits: RiskLimits = FREE,
+    **changes: Any,
+) -> EventResult:
+    """Run a text over a file of bars or trades."""
+    path = home / "rows.parquet"
+    bars.write_parquet(path)
+    assumed: dict[str, Any] = {"cash": CASH, "interval": "1m", **changes}
+    request = BacktestRequest(text=text, settings=BacktestSettings(**assumed))
+    place = Place(home=home, at_ns=1, catalog=NATIVE, instruments=LISTING)
+    return study_events(request, place, path, limits)
+
+
+def shown(fills: pl.DataFrame) -> list[tuple[Any, ...]]:
+    """Return what both kinds of fills have in common; those of a minute by instrument."""
+    minute, columns = pl.col("time").dt.truncate("1m"), ("quantity", "price", "commission", "tax")
+    return fills.select(minute, "instrument", "side", *columns).sort("time", "instrument").rows()
+
+
+@pytest.mark.parametrize(
+    ("seed", "size", "risk"),
+    [
+        (1, '"20%"', ""),
+        (2, "7", 'stop_loss = "0.4%" max_positions = 1'),
+        (3, '"45%"', 'trailing_stop = "0.5%" cooldown = 3'),
+        (4, '"3000000 KRW"', 'take_profit = "0.3%" daily_loss_limit = "1%"'),
+    ],
+)
+def test_events_when_risk_denies_nothing_then_fills_and_equity_are_those_over_bars(
+    home: Path, seed: int, size: str, risk: str
+) -> None:
+    """Another engine, other units, other rounding of time: equal to the won."""
+    bars, text = minutes(seed), TEXT.format(size=size, risk=risk)
+
+    found = run(home, bars, text)
+
+    expected = run_backtest(
+        compile_strategy(text),
+        bars,
+        BacktestSettings(cash=CASH, interval="1m"),
+        cache_dir=home / "cache" / "kernels",
+        instruments=LISTING,
+    )
+    assert shown(found.fills) == shown(expected.fills)
+    assert expected.fills.height > 10
+    assert found.equity["equity"].to_list() == expected.equity["equity"].to_list()
+    assert found.metrics["trades"] == expected.metrics["trades"]
+    assert found.denials == {}
+
+
+def test_order_above_the_largest_value_is_denied_and_its_exit_is_not(home: Path) -> None:
+    """R01: every entry of three million won against a limit of two."""
+    limits = msgspec.structs.replace(FREE, order_value_max={"KRW": Decimal(2_000_000)})
+
+    found = run(home, minutes(1), TEXT.format(size='"3000000 KRW"', risk=""), limits)
+
+    assert found.fills.height == 0
+    assert set(found.denials) == {"R01"}
+    assert found.orders["why"][0].startswith("value 29")
+    assert found.final_equity == CASH
+
+
+def test_position_above_its_share_of_equity_is_denied(home: Path) -> None:
+    """R04: entries of 30 % against a limit of 20 %; of 10 % pass."""
+    limits = msgspec.structs.replace(FREE, position_share_max=Decimal("0.20"))
+
+    large = run(home, minutes(1), TEXT.format(size='"30%"', risk=""), limits)
+    small = run(home, minutes(1), TEXT.format(size='"10%"', risk=""), limits)
+
+    assert (large.fills.height, set(large.denials)) == (0, {"R04"})
+    assert small.fills.height > 10
+    assert small.denials == {}
+
+
+def test_losses_end_entries_of_the_day_and_the_largest_drawdown_ends_them_for_good(
+    home: Path,
+) -> None:
+    """R06 until the next day, R07 latches the kill switch; positions are left all the same."""
+    bars, text = minutes(3), TEXT.format(size='"45%"', risk="")
+    free = run(home, bars, text)
+    per_day = free.fills.group_by("session", maintain_order=True).len()["len"].to_list()
+
+    daily = run(home, bars, text, msgspec.structs.replace(FREE, daily_loss_max=Decimal("0.002")))
+    latched = run(home, bars, text, msgspec.structs.replace(FREE, drawdown_max=Decimal("0.002")))
+
+    assert set(daily.denials) == {"R06"}
+    assert daily.fills["session"].n_unique() == len(per_day) == 3
+    assert daily.fills.height < free.fills.height
+    assert latched.run.is_latched
+    assert latched.denials["KILL"] > 0
+    assert latched.fills["session"].n_unique() == 1
+    assert latched.equity["positions"][-1] == 0
+    assert event_document(latched, BacktestSettings(cash=CASH))["denied"] == latched.denials
+
+
+def test_purchase_at_a_locked_upper_limit_waits_and_ends_with_its_session(home: Path) -> None:
+    """Everything trades at the limit: nobody sells more; the order does not live on."""
+    first, second = SESSIONS[:2]
+    opened = [calendar_for("KRX").open_close_ns(day)[0] for day in (first, second)]
+    prices = [(opened[0], 10_000), (opened[0] + 10**9, 10_000)]
+    prices += [(opened[1] + at * 60 * 10**9, 13_000) for at in range(60)]
+    trades = pl.DataFrame(
+        {
+            "symbol": ["005930"] * len(prices),
+            "timestamp": [at for at, _ in prices],
+            "price": [price for _, price in prices],
+            "quantity": [10] * len(prices),
+        },
+        schema_overrides={"timestamp": pl.Datetime("ns", "UTC")},
+    )
+    text = """strategy("Limit") {
+      entry.long { when (close > 12_000 KRW) { buy(quantity: 1) } }
+      exit.long { when (close < 1 KRW) { close() } }
+    }"""
+
+    found = run(home, trades, text)
+
+    assert found.fills.height == 0
+    assert found.orders["status"].to_list() == ["waiting"]
+    # An order of quotes is another matter: somebody offers at the limit.
+    offered = run(home, trades.with_columns(bid=13_000, ask=13_000), text)
+    assert offered.fills["price"].to_list() == [13_000]
+
+
+def test_trades_that_tell_quotes_fill_at_the_opposite_side(home: Path) -> None:
+    """Bought at the ask, sold at the bid."""
+    start = calendar_for("KRX").open_close_ns(SESSIONS[0])[0]
+    path = [100, 101, 102, 103, 104, 103, 102, 101, 100, 99]
+    rows = [(start + at * 30 * 10**9, 10_000 + path[at % len(path)] * 10) for at in range(60)]
+    trades = pl.DataFrame(
+        {
+            "symbol": ["005930"] * 60,
+            "timestamp": [at for at, _ in rows],
+            "price": [price for _, price in rows],
+            "quantity": [10] * 60,
+            "bid": [price - 10 for _, price in rows],
+            "ask": [price + 10 for _, price in rows],
+        },
+        schema_overrides={"timestamp": pl.Datetime("ns", "UTC")},
+    )
+
+    found = run(home, trades, TEXT.format(size="1", risk=""))
+
+    last = dict(rows)
+    times = found.fills["time"].dt.epoch("ns").to_list()
+    moved = [price - last[at] for price, at in zip(found.fills["price"], times, strict=True)]
+    assert found.fills.height > 3
+    assert [("buy", 10) if move > 0 else ("sell", -10) for move in moved] == list(
+        zip(found.fills["side"], moved, strict=True)
+    )
+
+
+def test_bar_of_few_shares_has_as_many_trades(home: Path) -> None:
+    """The open comes first, the close second; volumes add up."""
+    start = datetime.fromtimestamp(calendar_for("KRX").open_close_ns(SESSIONS[0])[0] / 1e9, UTC)
+    one = {"symbol": "005930", "open": 100, "high": 103, "low": 99, "close": 101}
+    bars = pl.DataFrame(
+        [{**one, "timestamp": start + timedelta(minutes=n), "volume": n} for n in (1, 2, 3, 7)]
+    )
+
+    stream = stream_of_bars(bars, {"005930": "KRX:005930"}, "1m", "KRX", "kis")
+
+    ticks = stream.entry(0, len(stream)).ticks
+    by_minute: dict[int, list[tuple[int, int]]] = {}
+    for tick in ticks:
+        minute = (tick.ts_event_ns - int(start.timestamp()) * 10**9) // (60 * 10**9)
+        by_minute.setdefault(minute, []).append((int(tick.price), int(tick.quantity)))
+    assert by_minute == {
+        1: [(100, 1)],
+        2: [(100, 1), (101, 1)],
+        3: [(100, 1), (103, 1), (101, 1)],
+        7: [(100, 2), (100, 1), (99, 1), (103, 1), (101, 2)],
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "error", "message"),
+    [
+        (TEXT.format(size="1", risk=""), {"interval": "1d"}, InputError, "too coarse"),
+        (
+            LIMIT_TEXT,
+            {},
+            StrategyError,
+            "limit",
+        ),
+        (
+            TEXT.format(size="1", risk=""),
+            {"venue": "UPBIT"},
+            InputError,
+            "judged for: KRX, BINANCE",
+        ),
+    ],
+)
+def test_what_live_trading_does_not_do_is_refused(
+    home: Path, text: str, changes: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    """One line says what is accepted."""
+    bars = minutes(1, 5)
+    if "venue" in changes:
+        bars = bars.with_columns(symbol=pl.lit("KRW-BTC")).unique("timestamp")
+    with pytest.raises(error, match=message):
+        run(home, bars, text, **changes)
+
+
+def test_locked_holdout_is_refused_and_a_run_is_counted(home: Path) -> None:
+    """An event backtest looks at data like any other."""
+    place = Place(home=home, at_ns=1, catalog=NATIVE, instruments=LISTING)
+    before = len(place.ledger.trials("Trial"))
+    run(home, minutes(5), TEXT.format(size="2", risk=""))
+    assert len(place.ledger.trials("Trial")) == before + 1
+
+    asked = Locked(
+        name="late",
+        venue="KRX",
+        from_day=SESSIONS[1],
+        to_day=SESSIONS[2],
+        by="tests",
+        reason="to be refused",
+    )
+    place.holdouts.lock(asked, 1)
+    try:
+        with pytest.raises(HoldoutLockedError):
+            run(home, minutes(5), TEXT.format(size="2", risk=""))
+    finally:
+        (home / "research" / "holdouts.jsonl").unlink()
