@@ -3,13 +3,16 @@
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 from measured import Outcome, say
 from texts import CASH, TEXTS
 
-from jts_pipelines.backtest.engine import run_backtest
+from jts_pipelines.backtest.admitting import admission_of
+from jts_pipelines.backtest.loading import BacktestRequest, bars_from_file
+from jts_pipelines.backtest.request import run_loaded
 from jts_pipelines.backtest.result import BacktestResult
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_trading.dsl.compiler import compile_strategy
@@ -21,28 +24,31 @@ def main() -> None:
     plan = compile_strategy(TEXTS[case])
     settings = BacktestSettings(cash=CASH, interval="1m", commission_rate="0.0005")
     phases: dict[str, list[float]] = {}
+    request = BacktestRequest(text=TEXTS[case], settings=settings)
+    # The strategy trades whatever is there.
+    admission = admission_of(plan, settings, None)
     for _ in range(1 + int(repeats)):
         began = time.perf_counter()
-        bars = pl.read_parquet(path)
-        read = time.perf_counter() - began
-        result = run_backtest(
-            plan, bars, settings, cache_dir=Path(cache), instruments=listing_of(bars)
-        )
-        for name, seconds in {"read": read, **result.seconds}.items():
+        loaded = bars_from_file(Path(path), request, admission)
+        load = time.perf_counter() - began
+        listing = listing_of(loaded.bars.table.symbols)
+        result = run_loaded(plan, loaded, request, cache_dir=Path(cache), instruments=listing)
+        del loaded
+        for name, seconds in {"load": load, **result.seconds}.items():
             phases.setdefault(name, []).append(seconds)
     median = {name: statistics.median(spent[1:]) for name, spent in phases.items()}
     say(
-        rows=bars.height,
+        rows=result.facts.bars,
         seconds=median["signals"] + median["portfolio"],
         outcome=outcome_of(result),
-        load_seconds=median["read"] + median["prepare"],
+        load_seconds=median["load"] + median["prepare"],
         phases={**median, "first_compile": phases["compile"][0]},
     )
 
 
-def listing_of(bars: pl.DataFrame) -> pl.DataFrame:
+def listing_of(symbols: Sequence[str]) -> pl.DataFrame:
     """Return a listing in which nothing pays a tax when it is sold, like the peers' shares."""
-    return pl.DataFrame({"symbol": bars["symbol"].unique().sort()}).with_columns(
+    return pl.DataFrame({"symbol": symbols}).with_columns(
         market=pl.lit("KOSPI"), asset=pl.lit("ETF"), name=pl.col("symbol")
     )
 

@@ -25,7 +25,8 @@ def main() -> None:
     settings = BacktestSettings(cash=CASH, interval="1m", commission_rate="0.0005")
     began = time.perf_counter()
     bars = pl.read_parquet(path)
-    prepared = prepare(compile_strategy(TEXTS[case]), bars, settings, listing_of(bars))
+    listing = listing_of(bars["symbol"].unique().sort().to_list())
+    prepared = prepare(compile_strategy(TEXTS[case]), bars, settings, listing)
     load = time.perf_counter() - began
     spent: dict[str, float] = {}
 

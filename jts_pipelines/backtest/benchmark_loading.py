@@ -6,8 +6,9 @@ from datetime import date, timedelta
 
 import polars as pl
 
+from jts_pipelines.backtest.bar_files import read_table
 from jts_pipelines.backtest.benchmark import Benchmark
-from jts_pipelines.backtest.loading import BarLake, read_table
+from jts_pipelines.backtest.loading import BarLake
 from storage.errors import InputError
 
 _INTERVALS = ("1d", "1h", "1m")

@@ -80,9 +80,11 @@ def position_table(
         days: Sessions of the run.
         instruments: The listing.
     """
+    by_instrument = fills[np.argsort(fills[:, places.FILL_INSTRUMENT], kind="stable")]
+    present, first = np.unique(by_instrument[:, places.FILL_INSTRUMENT], return_index=True)
     found = [
-        _held(at, fills[fills[:, places.FILL_INSTRUMENT] == at], bars, days)
-        for at in np.unique(fills[:, places.FILL_INSTRUMENT]).tolist()
+        _held(at, own, bars, days)
+        for at, own in zip(present.tolist(), np.split(by_instrument, first[1:]), strict=False)
     ]
     held = np.concatenate([np.empty((0, 4), np.int64), *found])
     names = [instruments.name_of(symbol) for symbol in bars.symbols]

@@ -13,13 +13,11 @@ from jts_pipelines.backtest.result import Facts, PrefixCheck
 from jts_trading.dsl.plan import Plan
 from jts_trading.strategy.frames import interval_seconds
 from jts_trading.strategy.rules import short_rules, uses_kelly
-from storage.quality.reasons import Doubt
 
 TRADES_MIN = 30
 TRADES_PER_PARAMETER_MIN = 10
 LARGE_SHARE_OF_VOLUME = 0.1
 STALE_SESSIONS = 3
-TAINTED = (Doubt.PRICE_JUMP.value, Doubt.DISPUTED.value)
 _NAMED_MAX = 3
 
 
@@ -210,22 +208,17 @@ def stale_doubts(fills: Ints, book: Ints, bars: BarTable, days: Ints) -> list[Ca
     return found
 
 
-def taint_doubts(fills: pl.DataFrame, bars: pl.DataFrame, interval: str) -> list[Caution]:
+def taint_doubts(fills: pl.DataFrame, doubtful: pl.DataFrame, interval: str) -> list[Caution]:
     """Return doubts about decisions and fills on bars that the lake marks as doubtful.
 
     Args:
         fills: Table of fills.
-        bars: As they were handed over; without a column `quality` nothing is known.
+        doubtful: Symbol, timestamp and quality of such bars.
         interval: Of the bars that decided.
     """
-    if "quality" not in bars.columns or fills.height == 0:
+    if doubtful.height == 0 or fills.height == 0:
         return []
-    tainted = bars.lazy().filter(pl.col("quality").cast(pl.String).is_in(TAINTED))
-    marks = tainted.select(
-        pl.col("symbol").cast(pl.String),
-        pl.col("timestamp").dt.cast_time_unit("ms").alias("at"),
-        pl.col("quality").cast(pl.String),
-    ).collect()
+    marks = doubtful.rename({"timestamp": "at"})
     length = pl.duration(seconds=interval_seconds(interval))
 
     def is_inside(start: str) -> pl.Expr:

@@ -15,12 +15,14 @@ import numpy as np
 import polars as pl
 
 from jts_pipelines.backtest import places
-from jts_pipelines.backtest.bar_table import BarTable, read_bars, traded_rows
+from jts_pipelines.backtest.admitting import Admission, admission_of, history_of
+from jts_pipelines.backtest.bar_table import BarTable, traded_rows
 from jts_pipelines.backtest.columns import Bars, Bits, Desk, Ints
 from jts_pipelines.backtest.desk import empty_desk, make_desk
 from jts_pipelines.backtest.extras import clock_of, step_extras
 from jts_pipelines.backtest.frames import at_interval, day_of, frames_closed
-from jts_pipelines.backtest.instruments import admitted_bars, read_instruments
+from jts_pipelines.backtest.history import History
+from jts_pipelines.backtest.instruments import read_instruments
 from jts_pipelines.backtest.kernel_text import portfolio_sources, portfolio_text
 from jts_pipelines.backtest.lanes import simulate
 from jts_pipelines.backtest.market import (
@@ -36,7 +38,7 @@ from jts_pipelines.backtest.result import BacktestResult, PrefixCheck, require_c
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.backtest.signals import fire_rules
 from jts_pipelines.backtest.splits import split_rows, steady_columns
-from jts_pipelines.backtest.venues import VenueTerms, units_of_venue
+from jts_pipelines.backtest.venues import VenueTerms
 from jts_trading.domain.market.loading import default_table
 from jts_trading.domain.sessions import calendar_for
 from jts_trading.dsl.lowering import lower_plan
@@ -57,7 +59,7 @@ _COMPARED = (
 
 def run_backtest(
     plan: Plan,
-    bars: pl.DataFrame,
+    bars: pl.DataFrame | History,
     settings: BacktestSettings,
     *,
     cache_dir: Path,
@@ -69,7 +71,7 @@ def run_backtest(
 
     Args:
         plan: A compiled strategy.
-        bars: See `bar_table`; halted rows belong to it.
+        bars: Rows (see `bar_rows`; halted ones belong to it), or what was laid out already.
         settings: Assumptions of the run.
         cache_dir: Where compiled code is kept.
         instruments: A listing with symbol and market, and name and asset where known; defaults
@@ -85,11 +87,12 @@ def run_backtest(
     """
     watch = Watch(on_phase)
     watch.begin("prepare")
-    prepared = prepare(plan, bars, settings, instruments)
+    history = visible_bars(plan, bars, settings, instruments)
+    prepared = prepare(plan, history, settings, instruments)
     watch.begin("compile")
     signals, portfolio = load_kernels(plan, cache_dir, settings)
     compile_for(prepared, plan, signals, portfolio)
-    job = Job(plan, bars, settings, instruments, decide_from)
+    job = Job(plan, history, settings, instruments, decide_from)
     return run_prepared(job, prepared, (signals, portfolio), watch)
 
 
@@ -98,7 +101,7 @@ class Job:
     """What is run: see `run_backtest`; `program` is the batch form, where it is known already."""
 
     plan: Plan
-    bars: pl.DataFrame
+    bars: History
     settings: BacktestSettings
     instruments: pl.DataFrame | None = None
     decide_from: date | None = None
@@ -210,9 +213,23 @@ def require_exact(desk: Desk, terms: VenueTerms) -> None:
         )
 
 
+def visible_bars(
+    plan: Plan,
+    bars: pl.DataFrame | History,
+    settings: BacktestSettings,
+    listing: pl.DataFrame | None = None,
+) -> History:
+    """Return the bars that a strategy may trade, laid out.
+
+    Raises:
+        InputError: The rows cannot be used, or all are outside its universe.
+    """
+    return history_of(bars, admission_of(plan, settings, listing), settings)
+
+
 def prepare(
     plan: Plan,
-    frame: pl.DataFrame,
+    bars: pl.DataFrame | History,
     settings: BacktestSettings,
     listing: pl.DataFrame | None = None,
 ) -> Prepared:
@@ -229,26 +246,23 @@ def prepare(
 
     interval = plan.base_interval or settings.interval
     instruments = read_instruments(listing, settings.unknown_market, settings.venue)
-    frame = admitted_bars(plan.universe, frame, instruments, settings.venue)
-    is_whole = settings.terms.money_places == 0
-    units_of = None if is_whole else units_of_venue(settings.venue, default_table())
-    read = read_bars(frame, calendar, units_of)
-    every = at_interval(read, settings.interval, interval, session_open)
-    bars = traded_rows(every)
+    history = history_of(bars, Admission(plan.universe, instruments), settings)
+    every = at_interval(history.table, settings.interval, interval, session_open)
+    traded = traded_rows(every)
     return Prepared(
-        bars=bars,
+        bars=traded,
         rows=every.rows,
         interval=interval,
-        closed=frames_closed(bars, plan.timeframes, session_open),
+        closed=frames_closed(traded, plan.timeframes, session_open),
         days=np.unique(every.days),
         instruments=instruments,
         rules=rules,
-        splits=split_rows(bars, settings.splits),
+        splits=split_rows(traded, settings.splits),
         digest=every.digest,
         extras=step_extras(
             plan,
-            bars,
-            frame,
+            traded,
+            history,
             interval_seconds(interval) * 1000,
             clock_of(settings.venue, session_open),
         ),

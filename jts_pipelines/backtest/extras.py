@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from jts_pipelines.backtest.bar_table import BarTable
 from jts_pipelines.backtest.columns import Floats, Ints
-from jts_pipelines.backtest.doubts import TAINTED
 from jts_pipelines.backtest.frames import day_of
+from jts_pipelines.backtest.history import History
 from jts_trading.dsl.lowering import CLOCK, DOUBTS, SPREADS, VALUES, row_extras
 from jts_trading.dsl.plan import Plan
 from jts_trading.strategy.instants import instants
@@ -37,7 +36,7 @@ class StepExtras:
 def step_extras(
     plan: Plan,
     bars: BarTable,
-    frame: pl.DataFrame,
+    history: History,
     interval_ms: int,
     clock: Callable[[BarTable], Ints],
 ) -> StepExtras:
@@ -46,17 +45,17 @@ def step_extras(
     Args:
         plan: A compiled strategy.
         bars: Bars that traded.
-        frame: The rows that they were made of, for quotes and `quality`.
+        history: What they were made of, for quotes and doubts.
         interval_ms: Length of the bars.
         clock: Gives the clock of every instant, see `clock_of`.
     """
     values = np.zeros((bars.rows if plan.values else 0, plan.values))
     asked = row_extras(plan)
-    spreads = spreads_of(bars, frame, interval_ms) if SPREADS in asked else None
+    spreads = spreads_of(bars, history, interval_ms) if SPREADS in asked else None
     made: dict[str, Callable[[], Column | None]] = {
         SPREADS: lambda: spreads,
         CLOCK: lambda: clock(bars),
-        DOUBTS: lambda: doubtful_rows(bars, frame, interval_ms),
+        DOUBTS: lambda: doubtful_rows(bars, history, interval_ms),
         VALUES: lambda: values,
     }
     columns = (made[name]() for name in asked)
@@ -79,45 +78,49 @@ def clock_of(venue: str, session_open: Callable[[date], int]) -> Callable[[BarTa
     return clock
 
 
-def spreads_of(bars: BarTable, frame: pl.DataFrame, interval_ms: int) -> Floats:
+def spreads_of(bars: BarTable, history: History, interval_ms: int) -> Floats:
     """Return (ask - bid) / mid at the end of each bar; NaN where there are no quotes.
 
     A coarser bar has the last quotes of those that it was gathered from. Quotes that cross, or of
     which one is zero, are none.
     """
-    found = np.full(bars.rows, np.nan)
-    if not {"bid", "ask"} <= set(frame.columns):
+    found, given = np.full(bars.rows, np.nan), history.table
+    if history.quotes is None:
         return found
-    bid, ask = pl.col("bid").cast(pl.Float64), pl.col("ask").cast(pl.Float64)
-    quoted = frame.filter((bid > 0) & (ask >= bid)).select(
-        pl.col("symbol").cast(pl.String),
-        pl.col("timestamp").dt.epoch("ms").alias("stamp"),
-        (2 * (ask - bid) / (ask + bid)).alias("spread"),
-    )
-    stamps, places = bars.stamp, {symbol: at for at, symbol in enumerate(bars.symbols)}
-    for (symbol,), rows in quoted.sort("stamp").group_by("symbol"):
-        first, end = (int(each) for each in bars.offsets[places[str(symbol)] :][:2])
-        stamp, of_symbol = rows["stamp"].to_numpy(), stamps[first:end]
-        at = np.searchsorted(of_symbol, stamp, side="right") - 1
-        is_inside = (at >= 0) & (stamp < of_symbol[at] + interval_ms) if len(of_symbol) else at > 0
-        found[first + at[is_inside]] = rows["spread"].to_numpy()[is_inside]
+    places = {symbol: at for at, symbol in enumerate(given.symbols)}
+    for at, symbol in enumerate(bars.symbols):
+        first, end = int(bars.offsets[at]), int(bars.offsets[at + 1])
+        own = bars.times[bars.moment_of(np.arange(first, end), at)]
+        stamp, spread = _quoted(given, history.quotes, places[symbol])
+        place = np.searchsorted(own, stamp, side="right") - 1
+        if len(own) and len(stamp):
+            is_inside = (place >= 0) & (stamp < own[place] + interval_ms)
+            found[first + place[is_inside]] = spread[is_inside]
     return found
 
 
-def doubtful_rows(bars: BarTable, frame: pl.DataFrame, interval_ms: int) -> NDArray[np.uint8]:
+def _quoted(table: BarTable, quotes: Floats, instrument: int) -> tuple[Ints, Floats]:
+    """Return when an instrument had quotes, and their spreads."""
+    rows = np.arange(table.offsets[instrument], table.offsets[instrument + 1])
+    bid, ask = quotes[rows].T
+    kept = (bid > 0) & (ask >= bid)
+    stamp, bid, ask = table.times[table.moment_of(rows, instrument)][kept], bid[kept], ask[kept]
+    return stamp, 2 * (ask - bid) / (ask + bid)
+
+
+def doubtful_rows(bars: BarTable, history: History, interval_ms: int) -> NDArray[np.uint8]:
     """Return 1 for each row that holds a bar which the lake marks as doubtful.
 
     A coarser bar is doubtful when one of those that it was gathered from is. Rows without the
     column `quality` are taken to be fine.
     """
-    found = np.zeros(bars.rows, np.uint8)
-    if "quality" not in frame.columns:
-        return found
-    marked = frame.filter(pl.col("quality").cast(pl.String).is_in(TAINTED))
+    found, marked = np.zeros(bars.rows, np.uint8), history.doubtful
     stamps = bars.stamp if marked.height else bars.times
     places = {symbol: at for at, symbol in enumerate(bars.symbols)}
     rows = zip(marked["symbol"], marked["timestamp"].dt.epoch("ms"), strict=True)
     for symbol, stamp in rows:
+        if symbol not in places:
+            continue
         first, end = bars.offsets[places[symbol]], bars.offsets[places[symbol] + 1]
         at = int(first + np.searchsorted(stamps[first:end], stamp, side="right")) - 1
         if at >= first and stamp < stamps[at] + interval_ms:

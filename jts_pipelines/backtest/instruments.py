@@ -7,8 +7,6 @@ import polars as pl
 from jts_trading.domain.instruments import Venue
 from jts_trading.domain.market.table import ANY
 from jts_trading.domain.market.upbit import split_market
-from jts_trading.dsl.plan import Universe
-from jts_trading.strategy.universe import admits, describe, selects
 from storage.errors import InputError
 
 # Spellings of the same column in the listings that vendors publish.
@@ -107,30 +105,6 @@ def _coin(venue: str, symbol: str) -> Instrument:
     except ValueError as error:
         raise InputError(str(error)) from error
     return Instrument(symbol, "", quote, coin)
-
-
-def admitted_bars(
-    universe: Universe, frame: pl.DataFrame, instruments: Instruments, venue: str
-) -> pl.DataFrame:
-    """Return the bars of the instruments that a strategy's universe accepts.
-
-    Raises:
-        InputError: It accepts none of them.
-    """
-    if not selects(universe) or "symbol" not in frame.columns:
-        return frame
-    symbols = frame["symbol"].unique().sort().to_list()
-    kept = []
-    for symbol in symbols:
-        listed = instruments.find(symbol)
-        if admits(universe, f"{venue}:{symbol}", listed.market, listed.asset):
-            kept.append(symbol)
-    if not kept:
-        raise InputError(
-            f"the universe of the strategy accepts none of {len(symbols)} instruments; it asks "
-            f"for {describe(universe)}"
-        )
-    return frame.filter(pl.col("symbol").is_in(kept))
 
 
 def _column(table: pl.DataFrame, names: tuple[str, ...]) -> str | None:

@@ -4,7 +4,7 @@ Bars come from all tiers or from a file that no tier needs to know; both roads o
 one result.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -12,8 +12,12 @@ from typing import Protocol
 
 import polars as pl
 
-from jts_pipelines.backtest.bar_table import REQUIRED
+from jts_pipelines.backtest.admitting import Admission, laid_out
+from jts_pipelines.backtest.bar_files import column_names, file_groups, read_table
+from jts_pipelines.backtest.bar_layout import Group, NoBarsError, groups_of
+from jts_pipelines.backtest.bar_rows import COLUMNS, QUOTES
 from jts_pipelines.backtest.cautions import Caution, Code
+from jts_pipelines.backtest.history import History
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.backtest.tick_bars import (
     TRADE_COLUMNS,
@@ -29,9 +33,7 @@ from jts_trading.dsl.grammar import QUOTE_COLUMNS
 from jts_trading.strategy.frames import DAY_SECONDS
 from storage.errors import InputError
 
-_COLUMNS = (*REQUIRED, "status", "trade_date", "broker", "quality")
-_QUOTES = ("bid", "ask")
-_TICKS = (*TRADE_COLUMNS, *_QUOTES, "broker", "received_at", "feed", "tick")
+_TICKS = (*TRADE_COLUMNS, *QUOTES, "broker", "received_at", "feed", "tick")
 
 
 class BarLake(Protocol):
@@ -94,23 +96,29 @@ class Loaded:
     """Bars of a request, and what is to be said about them.
 
     Attributes:
-        bars: See `bar_table`.
+        bars: Laid out.
         cautions: What a reader of the result should know of them.
     """
 
-    bars: pl.DataFrame
+    bars: History
     cautions: tuple[Caution, ...]
 
 
-def bars_from_lake(lake: BarLake, request: BacktestRequest) -> Loaded:
+def bars_from_lake(lake: BarLake, request: BacktestRequest, admission: Admission) -> Loaded:
     """Load the bars of a request from all tiers.
 
+    Args:
+        lake: All tiers.
+        request: What is asked for.
+        admission: What the strategy may trade.
+
     Raises:
-        InputError: There are none.
+        InputError: There are none, or they cannot be used.
         StorageError: A tier is not there or a file is damaged.
     """
+    sieve = _Sieve(request, admission)
     if request.has_ticks:
-        return _from_trades(_ticks(lake, request), request)
+        return sieve.from_trades(_ticks(lake, request))
     rows = lake.scan(
         "candles",
         venue=request.settings.venue,
@@ -119,13 +127,13 @@ def bars_from_lake(lake: BarLake, request: BacktestRequest) -> Loaded:
         start=request.from_day,
         end=request.to_day,
         # Few strategies look at quotes, and few bars have them.
-        columns=(*_COLUMNS, *_QUOTES) if QUOTE_COLUMNS[0] in request.text else _COLUMNS,
+        columns=(*COLUMNS, *QUOTES) if QUOTE_COLUMNS[0] in request.text else COLUMNS,
     ).collect()
-    bars = _wanted(rows, request)
-    return Loaded(bars, _absent(bars, request))
+    frame = sieve.kept(rows)
+    return sieve.loaded(groups_of(frame), frame.height)
 
 
-def bars_from_file(path: Path, request: BacktestRequest) -> Loaded:
+def bars_from_file(path: Path, request: BacktestRequest, admission: Admission) -> Loaded:
     """Load the bars of a request from a Parquet or CSV file, which no tier needs to know.
 
     A file of trades (`price` and `quantity`) becomes bars of the interval that is asked for.
@@ -137,18 +145,37 @@ def bars_from_file(path: Path, request: BacktestRequest) -> Loaded:
     Raises:
         InputError: The file cannot be read, or has no bars that can be used.
     """
-    frame = read_table(path)
-    if are_trades(frame):
-        return _from_trades(frame, request)
+    sieve = _Sieve(request, admission)
+    if are_trades(column_names(path)):
+        return sieve.from_trades(read_table(path))
     if request.quotes is not None:
         raise InputError(f"{path} holds bars; quotes are accepted beside trades only")
-    if "interval" in frame.columns:
-        frame = frame.filter(pl.col("interval") == request.settings.interval)
-    if request.symbols is not None and "symbol" in frame.columns:
-        frame = frame.filter(pl.col("symbol").is_in(request.symbols))
-    frame = _between(_wanted(frame, request), request)
-    bars = _wanted(frame.filter(~_is_out_of_order(frame)), request)
-    return Loaded(bars, _left_out(frame.height - bars.height) + _absent(frame, request))
+    groups = file_groups(path, sieve.of_file, request.symbols)
+    return sieve.loaded(groups, sum(group.rows for group in groups))
+
+
+def trades_of(source: BarLake | Path, request: BacktestRequest) -> pl.DataFrame | None:
+    """Return the trades of a request that lie in a session, by time; None for a source of bars.
+
+    Columns as `tick_bars.placed_trades` has them.
+
+    Raises:
+        InputError: There are none, or they cannot be used.
+        StorageError: A tier is not there or a file is damaged.
+    """
+    if isinstance(source, Path):
+        if not are_trades(column_names(source)):
+            return None
+        rows = read_table(source)
+    elif request.has_ticks:
+        rows = _ticks(source, request)
+    else:
+        return None
+    venue = request.settings.venue
+    sound = sound_trades(checked_trades(_asked(rows, request)))
+    placed = placed_trades(sound, DAY_SECONDS, venue)
+    refuse_two_sources(placed)
+    return _some(_between(placed, request), request)
 
 
 def _ticks(lake: BarLake, request: BacktestRequest) -> pl.DataFrame:
@@ -162,99 +189,114 @@ def _ticks(lake: BarLake, request: BacktestRequest) -> pl.DataFrame:
     ).collect()
 
 
-def trades_of(source: BarLake | Path, request: BacktestRequest) -> pl.DataFrame | None:
-    """Return the trades of a request that lie in a session, by time; None for a source of bars.
-
-    Columns as `tick_bars.placed_trades` has them.
-
-    Raises:
-        InputError: There are none, or they cannot be used.
-        StorageError: A tier is not there or a file is damaged.
-    """
-    if isinstance(source, Path):
-        rows = read_table(source)
-        if not are_trades(rows):
-            return None
-    elif request.has_ticks:
-        rows = _ticks(source, request)
-    else:
-        return None
-    venue = request.settings.venue
-    sound = sound_trades(checked_trades(_asked(rows, request)))
-    placed = placed_trades(sound, DAY_SECONDS, venue)
-    refuse_two_sources(placed)
-    return _between(_wanted(placed, request), request)
-
-
 def _asked(trades: pl.DataFrame, request: BacktestRequest) -> pl.DataFrame:
+    """Return the trades of the symbols and the source that are asked for."""
     if request.symbols is not None and "symbol" in trades.columns:
         trades = trades.filter(pl.col("symbol").is_in(request.symbols))
-    return _wanted(trades, request)
+    return _some(_of_source(trades, request), request)
 
 
-def _from_trades(trades: pl.DataFrame, request: BacktestRequest) -> Loaded:
-    """Build the bars of a request from trades."""
-    trades = _asked(trades, request)
-    quotes = None if request.quotes is None else read_table(request.quotes)
-    settings = request.settings
-    built = bars_of_trades(trades, settings.interval, settings.venue, quotes)
-    bars = _between(built.bars, request)
-    return Loaded(bars, built.cautions + _absent(bars, request))
-
-
-def period_of(bars: pl.DataFrame, venue: str) -> tuple[date, date]:
-    """Return the first and last session of some bars; at least one.
-
-    Raises:
-        InputError: The bars have no time.
-    """
-    day = next((name for name in ("trade_date", "session_date") if name in bars.columns), None)
-    if day is not None and bars.schema[day] == pl.Date and bars[day].null_count() == 0:
-        days = bars.select(first=pl.col(day).min(), last=pl.col(day).max()).row(0)
-        return days[0], days[1]
-    if not isinstance(bars.schema.get("timestamp"), pl.Datetime):
-        raise InputError("timestamp is no column of times; accepted: UTC ms with a time zone")
-    calendar = calendar_for(venue)
-    stamps = bars["timestamp"].dt.epoch("ns")
-    first, last = stamps.min(), stamps.max()
-    return calendar.session_date(int(str(first))), calendar.session_date(int(str(last)))
-
-
-def read_table(path: Path) -> pl.DataFrame:
-    """Read a Parquet or CSV file; symbols stay text.
-
-    Raises:
-        InputError: It is not there, not whole, or of another kind.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        if path.suffix == ".parquet":
-            return pl.read_parquet(path)
-        if path.suffix == ".csv":
-            texts = dict.fromkeys(("symbol", "ticker", "Code"), pl.String)
-            return pl.read_csv(path, try_parse_dates=True, schema_overrides=texts)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
-    raise InputError(f"{path}: accepted are .parquet and .csv")
-
-
-def _wanted(frame: pl.DataFrame, request: BacktestRequest) -> pl.DataFrame:
+def _of_source(frame: pl.DataFrame, request: BacktestRequest) -> pl.DataFrame:
     if request.bar_broker is not None and "broker" in frame.columns:
-        frame = frame.filter(pl.col("broker") == request.bar_broker)
-    if frame.height == 0:
-        settings = request.settings
-        period = f"{request.from_day or 'the first'} to {request.to_day or 'the last day'}"
-        who = "" if request.symbols is None else f" of {', '.join(request.symbols[:5])}"
-        raise InputError(f"no {settings.interval} bars{who} at {settings.venue} for {period}")
+        return frame.filter(pl.col("broker") == request.bar_broker)
     return frame
 
 
-def _is_out_of_order(frame: pl.DataFrame) -> pl.Series:
-    """Return which rows have four prices of which high or low does not enclose the others."""
+def _some(frame: pl.DataFrame, request: BacktestRequest) -> pl.DataFrame:
+    if frame.height == 0:
+        raise _nothing(request)
+    return frame
+
+
+def _nothing(request: BacktestRequest) -> InputError:
+    period = f"{request.from_day or 'the first'} to {request.to_day or 'the last day'}"
+    who = "" if request.symbols is None else f" of {', '.join(request.symbols[:5])}"
+    settings = request.settings
+    return InputError(f"no {settings.interval} bars{who} at {settings.venue} for {period}")
+
+
+class _Sieve:
+    """Keeps the rows that a request asks for, and what is to be said about the others.
+
+    Groups come from several threads.
+    """
+
+    def __init__(self, request: BacktestRequest, admission: Admission) -> None:
+        self._request, self._admission = request, admission
+        self._symbols: set[str] = set()
+        self._left_out: list[int] = []
+
+    def kept(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return the rows of a group that are wanted, of those that the tiers gave."""
+        frame = _of_source(frame, self._request)
+        if self._request.symbols is not None and "symbol" in frame.columns:
+            self._symbols.update(frame["symbol"].unique().cast(pl.String))
+        return self._admission.kept(frame)
+
+    def of_file(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return the rows of a group that are wanted, of those that a file has."""
+        request = self._request
+        if "interval" in frame.columns:
+            frame = frame.filter(pl.col("interval") == request.settings.interval)
+        if request.symbols is not None and "symbol" in frame.columns:
+            frame = frame.filter(pl.col("symbol").is_in(request.symbols))
+        frame = self.kept(_between(frame, request))
+        is_wrong = _is_out_of_order(frame)
+        if is_wrong is None:
+            return frame
+        self._left_out.append(int(is_wrong.sum()))
+        return frame.filter(~is_wrong)
+
+    def from_trades(self, trades: pl.DataFrame) -> Loaded:
+        """Build the bars of a request from trades.
+
+        Raises:
+            InputError: There are none, or they cannot be used.
+        """
+        request = self._request
+        quotes = None if request.quotes is None else read_table(request.quotes)
+        settings = request.settings
+        asked = _asked(trades, request)
+        built = bars_of_trades(asked, settings.interval, settings.venue, quotes)
+        frame = self.kept(_between(built.bars, request))
+        found = self.loaded(groups_of(frame), frame.height)
+        return Loaded(found.bars, built.cautions + found.cautions)
+
+    def loaded(self, groups: Iterable[Group], rows: int) -> Loaded:
+        """Lay out what is wanted of some groups.
+
+        Raises:
+            InputError: There is nothing, or it cannot be used.
+        """
+        settings = self._request.settings
+        try:
+            history = laid_out(groups, settings, rows)
+        except NoBarsError as error:
+            self._admission.require_any()
+            raise _nothing(self._request) from error
+        return Loaded(history, (*_left_out(sum(self._left_out)), *self._absent()))
+
+    def _absent(self) -> tuple[Caution, ...]:
+        """Return a warning that names the symbols which were asked for and have no bars."""
+        asked = self._request.symbols or ()
+        absent = [symbol for symbol in asked if symbol not in self._symbols]
+        if not absent:
+            return ()
+        return (Caution(Code.NO_BARS, f"no bars of {', '.join(absent)} in this period"),)
+
+
+def _is_out_of_order(frame: pl.DataFrame) -> pl.Series | None:
+    """Return which rows have four prices of which high or low does not enclose the others.
+
+    None where no row has.
+    """
     prices = ("open", "high", "low", "close")
     if not all(frame.schema.get(name, pl.Null).is_numeric() for name in prices):
-        return pl.Series([False]).new_from_index(0, frame.height)  # The run refuses it, says why.
+        return None  # The run refuses it, says why.
+    first, high, low, last = (frame[name] for name in prices)
+    encloses = (high >= first, high >= last, high >= low, low <= first, low <= last)
+    if all(each.all(ignore_nulls=False) for each in encloses):
+        return None
     exact = {name: pl.col(name).cast(pl.Float64) for name in prices}
     is_whole = pl.all_horizontal((exact[n] > 0) & exact[n].is_finite() for n in prices)
     is_low = exact["high"] < pl.max_horizontal("open", "close", "low")
@@ -269,16 +311,6 @@ def _left_out(count: int) -> tuple[Caution, ...]:
     bars = "1 bar" if count == 1 else f"{count:,} bars"
     text = f"{bars} of the file left out: high or low does not enclose open and close"
     return (Caution(Code.BARS_LEFT_OUT, text),)
-
-
-def _absent(bars: pl.DataFrame, request: BacktestRequest) -> tuple[Caution, ...]:
-    """Return a warning that names the symbols which were asked for and have no bars."""
-    asked = request.symbols or ()
-    present = set(bars["symbol"].unique()) if asked and "symbol" in bars.columns else set(asked)
-    absent = [symbol for symbol in asked if symbol not in present]
-    if not absent:
-        return ()
-    return (Caution(Code.NO_BARS, f"no bars of {', '.join(absent)} in this period"),)
 
 
 def _between(frame: pl.DataFrame, request: BacktestRequest) -> pl.DataFrame:
@@ -300,4 +332,4 @@ def _between(frame: pl.DataFrame, request: BacktestRequest) -> pl.DataFrame:
         inside &= days >= request.from_day
     if request.to_day is not None:
         inside &= days <= request.to_day
-    return _wanted(frame.filter(inside), request)
+    return frame.filter(inside)

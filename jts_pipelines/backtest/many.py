@@ -21,7 +21,9 @@ from jts_pipelines.backtest.engine import (
     load_portfolio,
     prepare,
     run_prepared,
+    visible_bars,
 )
+from jts_pipelines.backtest.history import History
 from jts_pipelines.backtest.orders import order_rules
 from jts_pipelines.backtest.reporting import Prepared, Watch
 from jts_pipelines.backtest.result import BacktestResult
@@ -35,7 +37,7 @@ from storage.errors import InputError
 
 def run_many(
     plans: Sequence[Plan],
-    bars: pl.DataFrame,
+    bars: pl.DataFrame | History,
     settings: BacktestSettings,
     *,
     cache_dir: Path,
@@ -89,12 +91,13 @@ class _Shared:
 
     def __init__(
         self,
-        bars: pl.DataFrame,
+        bars: pl.DataFrame | History,
         settings: BacktestSettings,
         cache_dir: Path,
         instruments: pl.DataFrame | None,
     ) -> None:
-        self._bars, self._settings = bars, settings
+        self._bars: pl.DataFrame | History = bars
+        self._settings = settings
         self._cache_dir, self._instruments = cache_dir, instruments
         self._prepared: dict[object, Prepared] = {}
         self._checked: set[str] = set()
@@ -102,13 +105,14 @@ class _Shared:
     def run(self, plan: Plan, program: str, lifted: Lifted | None) -> BacktestResult:
         watch = Watch(lambda _: None)
         watch.begin("prepare")
+        self._bars = history = visible_bars(plan, self._bars, self._settings, self._instruments)
         prepared = self._columns(plan)
         watch.begin("compile")
         signals, portfolio = self._kernels(plan, prepared, lifted)
         is_first = lifted is None or lifted.text not in self._checked
         if lifted is not None:
             self._checked.add(lifted.text)
-        job = Job(plan, self._bars, self._settings, self._instruments, program=program)
+        job = Job(plan, history, self._settings, self._instruments, program=program)
         return run_prepared(job, prepared, (signals, portfolio), watch, is_checked=is_first)
 
     def _columns(self, plan: Plan) -> Prepared:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from jts_pipelines.backtest.bar_table import BarTable
+from jts_pipelines.backtest.history import History
 from jts_pipelines.backtest.result import PrefixCheck
 from storage.errors import InputError
 
@@ -48,57 +50,42 @@ Decide = Callable[[pl.DataFrame], Decided]
 
 
 def check_prefix(
-    decide: Decide, bars: pl.DataFrame, whole: Callable[[], Decided], seed: str
+    decide: Decide, history: History, whole: Callable[[], Decided], seed: str
 ) -> PrefixCheck:
     """Decide again on bars that end earlier, and compare.
 
     Args:
         decide: Runs the strategy over rows of bars.
-        bars: All rows.
+        history: All bars.
         whole: Returns what was decided on all of them.
         seed: Hexadecimal digest of the run.
     """
     chance = np.random.default_rng(int(seed[:16], 16))
-    kept = _chosen(bars, chance)
-    expected = whole() if kept is bars else decide(kept)
+    chosen = _chosen(history.table, chance)
+    kept = history.rows_of(chosen)
+    if kept.height > ROWS_MAX:
+        kept = kept.head(ROWS_MAX)
+    expected = whole() if kept.height == history.table.rows else decide(kept)
     instants = kept["timestamp"].dt.epoch("ms").unique().sort()
     cuts = []
-    count = kept["symbol"].n_unique()
     if len(instants) >= _INSTANTS_MIN:
         for low, high in _CUTS:
             cut = int(instants[int(chance.uniform(low, high) * len(instants))])
             difference = _difference_at(decide, kept, expected, cut)
             cuts.append(cut)
             if difference:
-                return PrefixCheck(tuple(cuts), kept.height, count, difference)
-    return PrefixCheck(tuple(cuts), kept.height, count)
+                return PrefixCheck(tuple(cuts), kept.height, len(chosen), difference)
+    return PrefixCheck(tuple(cuts), kept.height, len(chosen))
 
 
-def _chosen(bars: pl.DataFrame, chance: np.random.Generator) -> pl.DataFrame:
-    """Return the bars of as many instruments, drawn at random, as are checked."""
-    if bars.height <= ROWS_MAX:
-        return bars
-    runs = bars["symbol"].rle().struct.unnest()
-    if runs["value"].n_unique() != runs.height:
-        runs = bars.group_by("symbol").len().select("len", value="symbol").sort("value")
-        return _first_of(bars, runs[chance.permutation(runs.height)])
-    # Bars come sorted by symbol, as a rule: each is one slice.
-    drawn = runs.with_columns(start=pl.col("len").cum_sum() - pl.col("len"))
-    drawn = drawn[chance.permutation(runs.height)]
-    inside = drawn.filter(pl.col("len").cum_sum() <= ROWS_MAX)
-    if inside.height == 0:
-        return _first_of(bars, drawn)
-    slices = inside.sort("start").select("start", "len").rows()
-    return pl.concat([bars.slice(start, length) for start, length in slices])
-
-
-def _first_of(bars: pl.DataFrame, drawn: pl.DataFrame) -> pl.DataFrame:
-    """Return the bars of the first drawn symbols; if one alone has too many, its first ones."""
-    inside = drawn.filter(pl.col("len").cum_sum() <= ROWS_MAX)["value"]
-    if len(inside) == 0:
-        only = bars.filter(pl.col("symbol") == drawn["value"][0])
-        return only.sort("timestamp").head(ROWS_MAX)
-    return bars.filter(pl.col("symbol").is_in(inside.implode()))
+def _chosen(bars: BarTable, chance: np.random.Generator) -> list[int]:
+    """Return as many instruments, drawn at random, as are checked; one at least."""
+    count = len(bars.symbols)
+    if bars.rows <= ROWS_MAX:
+        return list(range(count))
+    drawn = chance.permutation(count)
+    inside = drawn[np.cumsum(np.diff(bars.offsets)[drawn]) <= ROWS_MAX]
+    return sorted(inside.tolist()) or [int(drawn[0])]
 
 
 def _difference_at(decide: Decide, bars: pl.DataFrame, expected: Decided, cut: int) -> str:

@@ -17,6 +17,7 @@ from jts_pipelines.backtest.cautions import Caution, is_mild
 from jts_pipelines.backtest.columns import Bits, Desk, Ints, Rules
 from jts_pipelines.backtest.extras import StepExtras
 from jts_pipelines.backtest.frames import day_of
+from jts_pipelines.backtest.history import History
 from jts_pipelines.backtest.instruments import Instruments
 from jts_pipelines.backtest.metrics import compute_metrics
 from jts_pipelines.backtest.money import Money
@@ -106,11 +107,11 @@ class Finished:
     programs: tuple[str, str]
     prefix: PrefixCheck
 
-    def result(self, frame: pl.DataFrame, watch: "Watch") -> BacktestResult:
+    def result(self, history: History, watch: "Watch") -> BacktestResult:
         """Return tables, figures and cautions.
 
         Args:
-            frame: The rows of bars as they were handed over.
+            history: The bars that the run could see.
             watch: Stopped here.
         """
         bars, plan, settings = self.prepared.bars, self.plan, self.settings
@@ -144,7 +145,7 @@ class Finished:
                 start_cash=settings.cash,
                 sessions_per_year=settings.year,
             ),
-            cautions=self._cautions(frame, facts, fills, trades),
+            cautions=self._cautions(history, facts, fills, trades),
             prefix=self.prefix,
             facts=facts,
             digests=self._digests(),
@@ -196,7 +197,7 @@ class Finished:
         )
 
     def _cautions(
-        self, frame: pl.DataFrame, facts: Facts, fills: pl.DataFrame, trades: pl.DataFrame
+        self, history: History, facts: Facts, fills: pl.DataFrame, trades: pl.DataFrame
     ) -> tuple[Caution, ...]:
         prepared, bars, book = self.prepared, self.prepared.bars, self.desk.book
         closed = trades.filter(pl.col("status") == "closed").height
@@ -209,7 +210,7 @@ class Finished:
             *doubts.trade_doubts(trades),
             *doubts.fill_doubts(fills, facts),
             *doubts.stale_doubts(self.fills, book, bars, prepared.days),
-            *doubts.taint_doubts(fills, frame, prepared.interval),
+            *doubts.taint_doubts(fills, history.doubtful, prepared.interval),
             *doubts.market_doubts(bars, prepared.instruments, self.outside, held),
         )
         return tuple(sorted(found, key=is_mild))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
+from jts_pipelines.backtest.admitting import admission_of
 from jts_pipelines.backtest.cautions import is_mild
 from jts_pipelines.backtest.engine import run_backtest
 from jts_pipelines.backtest.loading import (
@@ -68,7 +69,7 @@ def run_from_lake(
     """
     plan = compiled(request, catalog)
     on_phase("load")
-    loaded = bars_from_lake(lake, request)
+    loaded = bars_from_lake(lake, request, admission_of(plan, request.settings, instruments))
     return run_loaded(
         plan,
         loaded,
@@ -96,7 +97,7 @@ def run_from_file(
     """
     plan = compiled(request, catalog)
     on_phase("load")
-    loaded = bars_from_file(path, request)
+    loaded = bars_from_file(path, request, admission_of(plan, request.settings, instruments))
     return run_loaded(
         plan,
         loaded,

@@ -5,6 +5,7 @@ closing auction belongs to the last bar. A bar of an interval without trades doe
 quotes, where there are any, become the `bid` and `ask` that were known at the end of a bar.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 
@@ -39,15 +40,15 @@ class BuiltBars:
     cautions: tuple[Caution, ...]
 
 
-def are_trades(frame: pl.DataFrame) -> bool:
-    """Return whether a table holds trades and no bars."""
-    return "price" in frame.columns and "open" not in frame.columns
+def are_trades(columns: Collection[str]) -> bool:
+    """Return whether a table with some columns holds trades and no bars."""
+    return "price" in columns and "open" not in columns
 
 
 def bars_of_trades(
     trades: pl.DataFrame, interval: str, venue: str, quotes: pl.DataFrame | None = None
 ) -> BuiltBars:
-    """Gather trades into bars, ready for `bar_table.read_bars`.
+    """Gather trades into bars, ready for `bar_layout.lay_out`.
 
     Args:
         trades: `symbol`, `timestamp`, `price`, `quantity`; where known `broker`, `received_at`,

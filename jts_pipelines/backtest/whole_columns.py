@@ -4,9 +4,9 @@ Where everything is counted in won and shares, columns must hold whole numbers a
 prices become whole steps of their instrument, and quantities stay coins, as a live step sees them.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -15,73 +15,88 @@ from jts_pipelines.backtest.columns import Floats, Ints, Whole
 from jts_trading.strategy.units import Units
 from storage.errors import InputError
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 PRICES = ("open", "high", "low", "close")
 # Sizes and stops multiply prices by millions inside 64 bits; no share was ever near it.
 PRICE_MAX = 100_000_000_000
 _EXACT_MAX = 1 << 53
 _NARROW_MAX = 1 << 31
 _BLOCK = 1 << 15
+ONE = Decimal(1)
 # How far a float may lie from a whole number of steps that it stands for.
 _NEAR = 1e-6
 
 
-def won_prices(frame: pl.DataFrame) -> Whole:
-    """Return open, high, low and close side by side.
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Numbers of a column, and the lowest and highest of them."""
+
+    values: Ints | Floats
+    lowest: float
+    highest: float
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether the narrower of two whole types holds all of them."""
+        return self.highest < _NARROW_MAX
+
+
+def won_column(frame: pl.DataFrame, name: str) -> Column:
+    """Return a column of won or shares as whole numbers.
 
     Raises:
-        InputError: One is no whole number of won.
+        InputError: A value is none, or out of range.
     """
-    return _side_by_side([whole_column(frame, name) for name in PRICES])
+    values = frame[name].to_numpy()
+    most = _EXACT_MAX if name == "volume" else PRICE_MAX
+    if values.dtype.kind in "iu":
+        lowest, highest = values.min(), values.max()
+        if lowest >= 0 and highest < most:
+            return Column(values, int(lowest), int(highest))
+        is_wrong = (values < 0) | (values >= most)
+    else:
+        is_wrong = ~((values >= 0) & (values < most) & (values == np.floor(values)))
+    unit = "shares" if name == "volume" else "won"
+    _refuse(frame, name, values, is_wrong, f"whole {unit} from 0 to below {most:,}")
+    return Column(values, int(values.min()), int(values.max()))
 
 
-def shares(frame: pl.DataFrame) -> Whole:
-    """Return the volume as whole shares.
+def coin_column(frame: pl.DataFrame, name: str) -> Column:
+    """Return a column of prices as they stand, or of a volume in coins.
 
     Raises:
-        InputError: One is no whole number.
+        InputError: A value is negative or no number.
     """
-    return narrow(whole_column(frame, "volume"))
+    values: Floats = frame[name].cast(pl.Float64).to_numpy()
+    is_volume = name == "volume"
+    is_wrong = ~((values >= 0) & (values < (_EXACT_MAX if is_volume else np.inf)))
+    accepted = "numbers of coins from 0 on" if is_volume else "numbers on the venue's tick"
+    _refuse(frame, name, values, is_wrong, accepted)
+    return Column(values, float(values.min()), float(values.max()))
 
 
-def stepped_prices(frame: pl.DataFrame, offsets: Ints, units: "Sequence[Units]") -> Whole:
-    """Return open, high, low and close side by side, in price steps of their instrument.
+def step_prices(prices: Floats, units: Units, where: Callable[[int], str]) -> None:
+    """Turn prices of an instrument into whole steps, where they stand.
 
     Args:
-        frame: Rows in order.
-        offsets: First row of each instrument, and the number of rows at the end.
-        units: Of each instrument.
+        prices: Open, high, low and close of each row, side by side.
+        units: Of the instrument.
+        where: Names the bar of a row.
 
     Raises:
-        InputError: A price is negative, no number, or lies between two steps.
+        InputError: A price lies between two steps, or is more than any price.
     """
-    lengths = np.diff(offsets)
     # One of the two is a whole number, so that it is exact.
-    above = np.repeat([float(max(u.price_step, Decimal(1))) for u in units], lengths)
-    below = np.repeat([float(1 / min(u.price_step, Decimal(1))) for u in units], lengths)
-    found = []
-    for name in PRICES:
-        values = frame[name].cast(pl.Float64).to_numpy()
-        steps = values / above * below
-        near = np.rint(steps)
-        is_wrong = ~((values >= 0) & (near < PRICE_MAX) & (np.abs(steps - near) <= _NEAR * below))
-        _refuse(frame, name, values, is_wrong, "numbers on the venue's tick")
-        found.append(near.astype(np.int64))
-    return _side_by_side(found)
-
-
-def coins(frame: pl.DataFrame) -> Floats:
-    """Return the volume in coins.
-
-    Raises:
-        InputError: One is negative or no number.
-    """
-    values: Floats = frame["volume"].cast(pl.Float64).to_numpy()
-    is_wrong = ~((values >= 0) & (values < _EXACT_MAX))
-    _refuse(frame, "volume", values, is_wrong, "numbers of coins from 0 on")
-    return values
+    above, below = float(max(units.price_step, ONE)), float(1 / min(units.price_step, ONE))
+    steps = prices / above * below
+    near = np.rint(steps)
+    is_wrong = ~((near < PRICE_MAX) & (np.abs(steps - near) <= _NEAR * below))
+    if is_wrong.any():
+        place, row = divmod(int(np.argmax(is_wrong.T)), len(prices))
+        raise InputError(
+            f"{PRICES[place]} of {where(row)} is {prices[row, place]}; "
+            "accepted: numbers on the venue's tick"
+        )
+    prices[:] = near
 
 
 def summable(volume: Whole | Floats) -> Ints | Floats:
@@ -102,39 +117,18 @@ def narrow(values: Ints) -> Whole:
     return values.astype(np.int32) if values.size and values.max() < _NARROW_MAX else values
 
 
-def whole_column(frame: pl.DataFrame, name: str) -> Ints:
-    """Return a column of won or shares as whole numbers.
+def put_side_by_side(columns: Sequence[Column], prices: Whole | Floats) -> None:
+    """Write columns of prices beside each other.
 
-    Raises:
-        InputError: A value is none, or out of range.
+    Args:
+        columns: Open, high, low and close.
+        prices: [row, place], as many rows as the columns have.
     """
-    values = frame[name].to_numpy()
-    most = _EXACT_MAX if name == "volume" else PRICE_MAX
-    if values.dtype.kind in "iu":
-        if values.min() >= 0 and values.max() < most:
-            return values
-        is_wrong = (values < 0) | (values >= most)
-    else:
-        is_wrong = ~((values >= 0) & (values < most) & (values == np.floor(values)))
-    unit = "shares" if name == "volume" else "won"
-    _refuse(frame, name, values, is_wrong, f"whole {unit} from 0 to below {most:,}")
-    return values.astype(np.int64)
-
-
-def _side_by_side(columns: list[Ints]) -> Whole:
-    is_narrow = all(len(c) == 0 or c.max() < _NARROW_MAX for c in columns)
-    prices = np.empty((len(columns[0]), len(columns)), np.int32 if is_narrow else np.int64)
-
-    def fill(first: int) -> None:
+    # What is written stays in the cache until all four are there.
+    for first in range(0, len(prices), _BLOCK):
         rows = slice(first, first + _BLOCK)
         for place, column in enumerate(columns):
-            prices[rows, place] = column[rows]
-
-    # What is written stays in the cache until all four are there.
-    with ThreadPoolExecutor(2) as threads:
-        for _ in threads.map(fill, range(0, len(prices), _BLOCK)):
-            pass
-    return prices
+            prices[rows, place] = column.values[rows]
 
 
 def _refuse(

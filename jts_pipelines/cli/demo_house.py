@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 import polars as pl
 
+from jts_pipelines.backtest.bar_files import read_table
 from jts_pipelines.backtest.instruments import read_instruments
-from jts_pipelines.backtest.loading import read_table
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.defs.house import LISTING, House
 from jts_pipelines.defs.tiers.due import DueRun, due_steps

@@ -152,7 +152,7 @@ def asked_of(
     given: Given, settings: "Settings", *, as_json: bool
 ) -> "tuple[BacktestRequest, Place]":
     """Return what is asked and where; a text that is refused must not start a store first."""
-    from jts_pipelines.backtest.loading import read_table
+    from jts_pipelines.backtest.bar_files import read_table
     from jts_pipelines.backtest.request import compiled
     from jts_pipelines.defs.house import House
     from jts_pipelines.research.study import Place

@@ -15,8 +15,8 @@ def listed_names(house: "House") -> Mapping[str, str]:
     """
     if house.listing is None:
         return {}
+    from jts_pipelines.backtest.bar_files import read_table
     from jts_pipelines.backtest.instruments import read_instruments
-    from jts_pipelines.backtest.loading import read_table
     from jts_pipelines.backtest.settings import BacktestSettings
 
     table = read_table(house.listing)

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from jts_pipelines.backtest.admitting import Admission
 from jts_pipelines.backtest.event_result import EventResult, event_result
 from jts_pipelines.backtest.event_run import run_events
 from jts_pipelines.backtest.event_trades import TradeStream, stream_of_bars, stream_of_trades
-from jts_pipelines.backtest.instruments import Instruments, admitted_bars, read_instruments
+from jts_pipelines.backtest.instruments import Instruments, read_instruments
 from jts_pipelines.backtest.loading import (
     BacktestRequest,
     BarLake,
@@ -85,9 +86,10 @@ def _load(
 ) -> TradeStream:
     venue, settings = request.settings.venue, request.settings
     broker = _BROKERS.get(venue, settings.broker)
-    trades = trades_of(source, request)
+    trades, admission = trades_of(source, request), Admission(plan.universe, listed)
     if trades is not None:
-        kept = admitted_bars(plan.universe, trades, listed, venue)
+        kept = admission.kept(trades)
+        admission.require_any()
         return stream_of_trades(kept, _ids(kept, listed), venue, broker)
     if interval_seconds(settings.interval) > _COARSEST_S:
         raise InputError(
@@ -95,10 +97,10 @@ def _load(
             "or bars of an hour at most"
         )
     if isinstance(source, Path):
-        bars = bars_from_file(source, request).bars
+        history = bars_from_file(source, request, admission).bars
     else:
-        bars = bars_from_lake(source, request).bars
-    kept = admitted_bars(plan.universe, bars, listed, venue)
+        history = bars_from_lake(source, request, admission).bars
+    kept = history.rows_of(range(len(history.table.symbols)))
     return stream_of_bars(kept, _ids(kept, listed), settings.interval, venue, broker)
 
 

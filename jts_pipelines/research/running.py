@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from jts_pipelines.backtest.admitting import history_before
 from jts_pipelines.backtest.columns import Floats
 from jts_pipelines.backtest.loading import BacktestRequest, Loaded
 from jts_pipelines.backtest.many import run_many
@@ -141,8 +142,7 @@ class Bench:
             StrategyError, InputError: See `request.run_from_lake`.
         """
         end_ms = calendar_for(self.request.settings.venue).open_close_ns(last)[1] // 1_000_000
-        bars = self.loaded.bars
-        seen = bars.filter(pl.col("timestamp").dt.epoch("ms") < end_ms)
+        seen = history_before(self.loaded.bars, end_ms, self.request.settings)
         settings = msgspec.structs.replace(self.request.settings, cash=cash)
         return run_loaded(
             compiled(self.request, self.catalog, params),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
+from jts_pipelines.backtest.admitting import admission_of
 from jts_pipelines.backtest.benchmark import Benchmark, Comparison, absent, compare
 from jts_pipelines.backtest.benchmark_loading import BenchmarkBars, load_benchmarks
 from jts_pipelines.backtest.loading import (
@@ -17,7 +18,6 @@ from jts_pipelines.backtest.loading import (
     BarLake,
     bars_from_file,
     bars_from_lake,
-    period_of,
 )
 from jts_pipelines.backtest.request import compiled, run_loaded
 from jts_pipelines.backtest.result import BacktestResult
@@ -237,11 +237,12 @@ def load_study(
     """
     plan = compiled(request, place.catalog)
     lake = None if isinstance(source, Path) else source
+    admission = admission_of(plan, request.settings, place.instruments)
     if isinstance(source, Path):
-        loaded = bars_from_file(source, request)
+        loaded = bars_from_file(source, request, admission)
     else:
-        loaded = bars_from_lake(source, request)
-    first, last = period_of(loaded.bars, request.settings.venue)
+        loaded = bars_from_lake(source, request, admission)
+    first, last = loaded.bars.period
     opened = place.holdouts.require_open(request.settings.venue, first, last)
     bench = Bench(
         request=request,

@@ -13,8 +13,11 @@ import clickhouse_connect
 import polars as pl
 import pytest
 
+from jts_pipelines.backtest.admitting import Admission
+from jts_pipelines.backtest.instruments import read_instruments
 from jts_pipelines.backtest.loading import BacktestRequest, bars_from_lake
 from jts_pipelines.backtest.settings import BacktestSettings
+from jts_trading.dsl.plan import Universe
 from jts_trading.market_store.clickhouse import ClickHouseMarket
 from storage.errors import InputError
 from storage.hot.store import HotStore
@@ -166,9 +169,11 @@ def test_ticks_when_a_backtest_asks_for_them_become_bars_from_every_tier(desk: D
     )
     columns = ("open", "high", "low", "close", "volume", "bid")
 
-    hot = bars_from_lake(desk.lake, request).bars.select(columns)
+    admission = Admission(Universe(), read_instruments(None, "KOSPI"))
+
+    hot = bars_from_lake(desk.lake, request, admission).bars.rows_of([0]).select(columns)
     desk.archive("ticks")
-    cold = bars_from_lake(desk.lake, request).bars.select(columns)
+    cold = bars_from_lake(desk.lake, request, admission).bars.rows_of([0]).select(columns)
 
     assert [row[:5] for row in hot.rows()] == [
         (100, 106, 100, 102, 55),

@@ -146,8 +146,8 @@ def study_of(
         JtsError: The strategy is refused.
         StorageError: A tier is not there or a file is damaged.
     """
+    from jts_pipelines.backtest.bar_files import read_table
     from jts_pipelines.backtest.benchmark import read_benchmark
-    from jts_pipelines.backtest.loading import read_table
     from jts_pipelines.research.study import Place, load_study
 
     place = Place(

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jts_pipelines.backtest import bands, places, search
-from jts_pipelines.backtest.bar_table import BarTable, read_bars, traded_rows
+from jts_pipelines.backtest.bar_layout import read_bars
+from jts_pipelines.backtest.bar_table import BarTable, traded_rows
 from jts_pipelines.backtest.columns import Desk
 from jts_pipelines.backtest.desk import empty_masks, make_desk
 from jts_pipelines.backtest.frames import at_interval, day_of, frames_closed

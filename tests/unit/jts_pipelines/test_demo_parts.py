@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 from rich.console import Console
 
+from jts_pipelines.backtest.bar_files import read_table
 from jts_pipelines.backtest.instruments import read_instruments
-from jts_pipelines.backtest.loading import read_table
 from jts_pipelines.cli.demo_counting import PaperDay
 from jts_pipelines.cli.demo_home import MARKER, demo_settings, fresh_home
 from jts_pipelines.cli.demo_house import (

@@ -1,7 +1,6 @@
 """Bars from trades: equal to those of live trading, with quotes, and what is in none."""
 
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
@@ -9,11 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jts_pipelines.backtest.admitting import Admission
 from jts_pipelines.backtest.cautions import Code
+from jts_pipelines.backtest.instruments import read_instruments
 from jts_pipelines.backtest.loading import BacktestRequest, bars_from_file
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.backtest.tick_bars import bars_of_trades
 from jts_trading.domain.sessions import calendar_for
+from jts_trading.dsl.plan import Universe
 from jts_trading.engine.bars import NO_CAUSE, BarBuilder, Trade
 from jts_trading.engine.slots import slot_at
 from jts_trading.strategy.frames import interval_seconds
@@ -179,9 +181,9 @@ def test_file_of_trades_becomes_bars_of_the_interval_that_was_asked_for(tmp_path
     two.with_columns(pl.col("price", "quantity").cast(pl.Decimal(18, 4))).write_parquet(path)
     settings = BacktestSettings(interval="1m")
 
-    found = bars_from_file(
-        path, BacktestRequest(text="", symbols=("005930",), settings=settings)
-    ).bars
+    request = BacktestRequest(text="", symbols=("005930",), settings=settings)
+    admission = Admission(Universe(), read_instruments(None, "KOSPI"))
+    found = bars_from_file(path, request, admission).bars.table
 
-    assert found["close"].to_list() == [Decimal(100), Decimal(103)]
-    assert found["symbol"].unique().to_list() == ["005930"]
+    assert found.close.tolist() == [100, 103]
+    assert found.symbols == ("005930",)

@@ -7,7 +7,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from jts_pipelines.backtest.admitting import laid_out
+from jts_pipelines.backtest.bar_layout import groups_of
 from jts_pipelines.backtest.loading import BacktestRequest, Loaded
+from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.ingest.generated import daily_panel
 from jts_pipelines.research.recording import About
 from jts_pipelines.research.running import Bench
@@ -32,12 +35,17 @@ PLAN = WalkPlan(
 CASH = 100_000_000
 
 
+def loaded_from(panel: pl.DataFrame) -> Loaded:
+    """Return a panel as it is loaded for a run."""
+    return Loaded(laid_out(groups_of(panel), BacktestSettings()), ())
+
+
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """Bars of six symbols; compiled code is shared by the tests of a run."""
     root = tmp_path_factory.getbasetemp()
     kernels = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "kernels"
-    return Bench(request=BacktestRequest(text=TEXT), loaded=Loaded(PANEL, ()), cache_dir=kernels)
+    return Bench(request=BacktestRequest(text=TEXT), loaded=loaded_from(PANEL), cache_dir=kernels)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +89,7 @@ def test_walk_when_later_bars_change_then_earlier_windows_do_not(bench: Bench) -
         pl.when(is_halted).then(0).otherwise(pl.col("volume")).alias("volume")
     )
     sets = [{"slow": "2"}, {"slow": "3"}]
-    changed = Bench(request=bench.request, loaded=Loaded(cut, ()), cache_dir=bench.cache_dir)
+    changed = Bench(request=bench.request, loaded=loaded_from(cut), cache_dir=bench.cache_dir)
 
     before = walk(PLAN, list(bench.run_all(sets)), bench.run_window, cash=CASH, per_year=252)
     after = walk(PLAN, list(changed.run_all(sets)), changed.run_window, cash=CASH, per_year=252)
