@@ -35,6 +35,7 @@ class Code(StrEnum):
     KELLY_UNUSED = "kelly_unused"
     KELLY_WITHOUT_EDGE = "kelly_without_edge"
     LOSS_LIMIT = "loss_limit"
+    RISK_DENIED = "risk_denied"
 
 
 MEANING: dict[Code, str] = {
@@ -63,6 +64,7 @@ MEANING: dict[Code, str] = {
     Code.KELLY_UNUSED: "Kelly's formula had too few closed trades and was never used",
     Code.KELLY_WITHOUT_EDGE: "Kelly's formula saw no edge and refused entries",
     Code.LOSS_LIMIT: "the daily loss limit refused entries",
+    Code.RISK_DENIED: "limits of the account denied entries, as live trading would",
 }
 """One line per code, for people."""
 

@@ -45,6 +45,16 @@ class FillModel(NamedTuple):
     waits_settlement: int = 0
 
 
+class Limits(NamedTuple):
+    """Limits of the account in whole numbers; see `limits` and `settings.AccountLimits`."""
+
+    order_value: int  # units of the account
+    position_ppm: int
+    gross_ppm: int
+    loss_ppm: int
+    drawdown_ppm: int
+
+
 class Rules(NamedTuple):
     """Orders and risk block of a strategy; one row per rule bit."""
 
@@ -66,6 +76,7 @@ class Rules(NamedTuple):
     rank: int = -1  # place in the values by which entries of one instant come
     orders: Ints | None = None  # [rule, (type, force, limit place, stop place)]
     model: FillModel = FillModel()
+    limits: Limits | None = None
 
 
 class Costs(NamedTuple):

@@ -227,6 +227,11 @@ def decide_entry(desk: Desk, instrument: int, row: int) -> None:
         _order_entry(desk, instrument, row, first_rule(fired))
 
 
+def is_denied(desk: Desk, instrument: int, row: int, quantity: int) -> bool:  # noqa: ARG001
+    """Return whether limits of the account deny an entry: there are none, see `limits`."""
+    return False
+
+
 def is_resting(desk: Desk, instrument: int, row: int) -> bool:
     """Return whether `max_positions` or `cooldown` forbids an entry on a row."""
     rules, book = desk.rules, desk.book
@@ -257,6 +262,8 @@ def _order_entry(desk: Desk, instrument: int, row: int, rule: int) -> None:
     wanted = capped_quantity(wanted, equity, close, rules[MAX_POSITION], lot)
     quantity = affordable_quantity(wanted, reserve, lot, free_cash(desk) // unit, fee)
     is_large = quantity > 0 and quantity * close >= smallest_order(desk, instrument, row)
+    if is_large and is_denied(desk, instrument, row, quantity):
+        return
     if not (is_large and place_order(desk, instrument, row, rule)):
         account[DROPPED] += 1
         return

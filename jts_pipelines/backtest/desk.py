@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from jts_pipelines.backtest import places
 from jts_pipelines.backtest.agenda import NEVER
 from jts_pipelines.backtest.bar_table import BarTable
-from jts_pipelines.backtest.columns import Bits, Costs, Desk, Flags, Floats, Ints, Rules
+from jts_pipelines.backtest.columns import Bits, Costs, Desk, Flags, Floats, Ints, Limits, Rules
 from jts_pipelines.backtest.frames import day_runs
 from jts_pipelines.backtest.venues import VenueTerms
 from jts_trading.dsl.facts import FACTS_SIZE, SCALE_FACT
@@ -201,4 +201,6 @@ def pack_rules(rules: Rules, commission_unit: int, *, is_packed: bool) -> tuple[
     found[places.GUARDED] = rules.guarded
     found[places.RANK] = rules.rank
     found[places.FILL_AT : places.WAITS_SETTLEMENT + 1] = rules.model
+    limits = rules.limits or (0,) * len(Limits._fields)
+    found[places.LIMIT_VALUE : places.LIMIT_DRAWDOWN + 1] = limits
     return found, _sizes(rules)

@@ -75,6 +75,9 @@ def plan_doubts(plan: Plan, facts: Facts, kelly_trades_min: int, closed: int) ->
         found.append(
             Caution(Code.LOSS_LIMIT, f"daily_loss_limit refused {facts.blocked_by_loss} entries")
         )
+    if facts.denied:
+        each = ", ".join(f"{count:,} by {check}" for check, count in facts.denied.items())
+        found.append(Caution(Code.RISK_DENIED, f"limits of the account denied entries: {each}"))
     return found
 
 

@@ -280,7 +280,10 @@ def load_kernels(
 def load_portfolio(plan: Plan, cache_dir: Path, settings: BacktestSettings) -> ModuleType:
     """Return the compiled module of the portfolio that a plan and its assumptions need."""
     text = portfolio_text(
-        plan.guard, is_ranked=plan.rank is not None, is_modelled=is_modelled(plan, settings)
+        plan.guard,
+        is_ranked=plan.rank is not None,
+        is_modelled=is_modelled(plan, settings),
+        is_limited=settings.limits is not None,
     )
     return load(text, cache_dir, allocates=False)
 

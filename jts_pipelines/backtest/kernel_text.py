@@ -22,6 +22,7 @@ from jts_pipelines.backtest import (
     fills,
     guarding,
     levels,
+    limits,
     modelled,
     places,
     pricing,
@@ -42,7 +43,7 @@ _JOINED = (
     "collections.abc",
     *(
         module.__name__
-        for module in (*PORTFOLIO, *MODEL)
+        for module in (*PORTFOLIO, *MODEL, limits)
         if module.__name__.startswith("jts_pipelines")
     ),
 )
@@ -86,24 +87,33 @@ def portfolio_sources() -> str:
 
     For digests: writing a form out takes half a second, and a run needs one of them only.
     """
-    modules = (*PORTFOLIO, *MODEL, inline, sys.modules[__name__])
+    modules = (*PORTFOLIO, *MODEL, limits, inline, sys.modules[__name__])
     return "\0".join(inspect.getsource(module) for module in modules)
 
 
 @cache
-def portfolio_text(guard: str = "", *, is_ranked: bool = False, is_modelled: bool = False) -> str:
+def portfolio_text(
+    guard: str = "",
+    *,
+    is_ranked: bool = False,
+    is_modelled: bool = False,
+    is_limited: bool = False,
+) -> str:
     """Return the portfolio with the sizing functions that it calls, and the guard of a plan.
 
     Args:
         guard: Source of the guard; empty where a plan has none.
         is_ranked: Whether entries of one instant come by a rank.
         is_modelled: Whether orders may do more than fill at the next open, see `modelled`.
+        is_limited: Whether limits of the account deny entries, see `limits`.
 
     Most functions are written out into few, with the arrays of the desk as variables: handing
     fourteen arrays from function to function is most of what compiling the portfolio costs, and
     most of what running it does.
     """
-    modules = (*PORTFOLIO, *MODEL) if is_modelled else PORTFOLIO
+    # A function that is defined once more takes the place of the first one.
+    limited = (limits,) if is_limited else ()
+    modules = (*PORTFOLIO, *(MODEL if is_modelled else ()), *limited)
     nodes = ast.parse("\n\n".join(_body(module) for module in modules)).body
     nodes += [] if is_modelled else ast.parse(_PLAIN).body
     # The guard of the plan takes the place of the one that is declared; without one nobody asks.

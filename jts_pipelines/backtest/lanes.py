@@ -89,7 +89,8 @@ def _are_apart(desk: Desk) -> bool:
     sizes = desk.sizes[[bit for bit in range(obeyed.bit_length()) if obeyed >> bit & 1]]
     # Orders that may end unfilled, or wait for their money, are not proven to be apart.
     is_modelled = sizes[:, [places.TYPE, places.FORCE]].any() or rules[list(_MODELS)].any()
-    return not is_modelled and bool(np.isin(sizes[:, places.KIND], _ALONE).all())
+    is_limited = rules[places.LIMIT_VALUE] > 0
+    return not (is_modelled or is_limited) and bool(np.isin(sizes[:, places.KIND], _ALONE).all())
 
 
 def _side_by_side(portfolio: ModuleType, desk: Desk, shares: list[tuple[int, int]]) -> Ints | None:

@@ -68,6 +68,7 @@ def order_rules(plan: Plan, settings: BacktestSettings) -> Rules:
         rank=-1 if plan.rank is None else plan.rank,
         orders=_order_terms(plan),
         model=settings.fill_model,
+        limits=None if settings.limits is None else settings.limits.whole(settings.terms),
         guarded=sum(1 << rule.bit for rule in plan.rules if rule.is_guarded),
     )
 

@@ -25,7 +25,9 @@ RANK = 17
 # How orders fill, see `modelled`: only read where a run asks for more than the next open.
 FILL_AT, VOLUME_SHARE, SLIP_PPM, SLIP_TICKS, IMPACT_PPM, HAS_ROOT = 18, 19, 20, 21, 22, 23
 EXITS_INSIDE, WAITS_SETTLEMENT = 24, 25
-RULE_COLUMNS = 26
+# Limits of the account, see `limits`: only read where a run has them.
+LIMIT_VALUE, LIMIT_POSITION, LIMIT_GROSS, LIMIT_LOSS, LIMIT_DRAWDOWN = 26, 27, 28, 29, 30
+RULE_COLUMNS = 31
 # The size of a rule, and its order: type, time in force, places of its prices in the values.
 KIND, AMOUNT, TYPE, FORCE, LIMIT_PLACE, STOP_PLACE = 0, 1, 2, 3, 4, 5
 SIZE_COLUMNS = 6
@@ -59,7 +61,11 @@ GROUP, GROUP_SIZE, GROUPS_END, HAS_BEGUN = 24, 25, 26, 27
 START_CASH, GAINED, LEFT_VALUE, SPENT = 28, 29, 30, 31
 # Money of sales that is not paid yet; limit and stop orders that ended unfilled.
 UNSETTLED, EXPIRED = 32, 33
-ACCOUNT_COLUMNS = 34
+# Entries that the limits of the account denied; up to which session they have followed the equity,
+# the session after the one whose loss stopped it, the highest equity, whether entries have ended.
+DENIED_VALUE, DENIED_EXPOSURE, DENIED_LOSS, DENIED_DRAWDOWN = 34, 35, 36, 37
+FOLLOWED, DAY_STOPPED, HIGHEST, IS_LATCHED = 38, 39, 40, 41
+ACCOUNT_COLUMNS = 42
 WORTH_MAX = 1 << 53
 
 # The book: one row per instrument. First its orders and position,

@@ -38,6 +38,13 @@ from jts_trading.dsl.plan import Plan
 Progress = Callable[[str], None]
 """Called with the name of each phase as it begins."""
 
+_DENIED = {
+    "R01": places.DENIED_VALUE,
+    "R04": places.DENIED_EXPOSURE,
+    "R06": places.DENIED_LOSS,
+    "R07": places.DENIED_DRAWDOWN,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -183,6 +190,9 @@ class Finished:
             blocked_by_risk=int(account[places.BLOCKED_BY_RISK]),
             without_edge=int(account[places.WITHOUT_EDGE]),
             waiting=int((self.desk.book[:, places.SIDE] != 0).sum()),
+            denied={
+                check: int(account[place]) for check, place in _DENIED.items() if account[place]
+            },
             warmup=self._warmup(),
         )
 

@@ -214,6 +214,7 @@ def document(
         "fills": result.fills.height,
         "final_equity": result.final_equity,
         "metrics": dict(result.metrics),
+        "denied": dict(facts.denied),
         "warmup": [asdict(need) for need in facts.warmup],
         "warnings": [caution.text for caution in result.cautions],
         "warning_codes": [caution.code for caution in result.cautions],

@@ -56,6 +56,7 @@ class Facts:
         expired: Limit and stop orders that ended unfilled.
         blocked_by_loss, blocked_by_risk: Entries refused by `daily_loss_limit`; by
             `max_positions` or `cooldown`.
+        denied: Entries that limits of the account denied, by check of risk.
         without_edge: Kelly entries refused because closed trades showed no edge.
         waiting: Orders that no bar filled before the end.
     """
@@ -77,6 +78,7 @@ class Facts:
     blocked_by_risk: int
     without_edge: int
     waiting: int
+    denied: Mapping[str, int]
     warmup: tuple[Warmup, ...]
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
-from jts_pipelines.backtest.columns import FillModel
+from jts_pipelines.backtest.columns import FillModel, Limits
 from jts_pipelines.backtest.places import WORTH_MAX
 from jts_pipelines.backtest.venues import VENUES, VenueTerms
+from jts_trading.domain.trading_inputs import RiskLimits
 from jts_trading.strategy.frames import DAY_SECONDS, IntervalError, interval_seconds
 from jts_trading.strategy.sizing import MONEY_MAX, NANO, PPM
 from storage.errors import InputError
@@ -37,6 +38,62 @@ _ASSUMED: dict[str, type] = {
     "splits": tuple,
 }
 _WORDS = {"yes": True, "no": False, "true": True, "false": False}
+
+
+class AccountLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What risk denies of entries, of its checks those that look at the account.
+
+    Attributes:
+        order_value: R01, in the currency of the account.
+        position_share, gross_exposure: R04, as fractions of the equity.
+        daily_loss: R06, of the equity at the start of the trading day.
+        drawdown: R07, of the highest equity.
+    """
+
+    order_value: str
+    position_share: str
+    gross_exposure: str
+    daily_loss: str
+    drawdown: str
+
+    def whole(self, terms: VenueTerms) -> Limits:
+        """Return them in whole numbers.
+
+        Raises:
+            InputError: One is not above zero, or finer than can be counted.
+        """
+        value = self._counted("order_value", terms.money_scale)
+        names = ("position_share", "gross_exposure", "daily_loss", "drawdown")
+        return Limits(min(value, WORTH_MAX), *(self._counted(name, PPM) for name in names))
+
+    def _counted(self, name: str, scale: int) -> int:
+        text = getattr(self, name)
+        try:
+            found = Fraction(Decimal(text)) * scale
+        except (InvalidOperation, ValueError, OverflowError):
+            found = Fraction(0)
+        if found <= 0 or found.denominator != 1:
+            raise InputError(f"limit {name} is {text!r}; accepted: above 0, in 1 of {scale:,}")
+        return int(found)
+
+
+def limits_of(risk: RiskLimits, currency: str) -> AccountLimits:
+    """Return the limits of an account in one currency.
+
+    Raises:
+        InputError: R01 has no limit in this currency.
+    """
+    value = risk.order_value_max.get(currency)
+    if value is None:
+        known = ", ".join(risk.order_value_max)
+        raise InputError(f"[risk] order_value_max has no limit in {currency}; it has: {known}")
+    return AccountLimits(
+        order_value=str(value),
+        position_share=str(risk.position_share_max),
+        gross_exposure=str(risk.gross_exposure_max),
+        daily_loss=str(risk.daily_loss_max),
+        drawdown=str(risk.drawdown_max),
+    )
 
 
 class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,6 +126,7 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         waits_settlement: Money of a sale pays for purchases once it has settled (KRX: T+2).
         splits: `SYMBOL@DAY=OLD:NEW` of splits, consolidations and free shares: the first session
             with new shares, and how many old ones became how many new ones.
+        limits: What risk denies of entries; None denies nothing.
         sessions_per_year: For annualised figures; 0 takes what the venue has.
     """
 
@@ -93,6 +151,7 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     exits_inside: bool = False
     waits_settlement: bool = False
     splits: tuple[str, ...] = ()
+    limits: AccountLimits | None = None
     sessions_per_year: int = 0
 
     def __post_init__(self) -> None:
@@ -121,6 +180,8 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             self.ppm(name)
         self._check_commission()
         self.fill_model  # noqa: B018 - raises what cannot be counted
+        if self.limits is not None:
+            self.limits.whole(self.terms)
 
     def _check_interval(self) -> None:
         try:

@@ -15,6 +15,7 @@ from jts_trading.telemetry import console
 
 if TYPE_CHECKING:
     from jts_pipelines.backtest.loading import BacktestRequest, BarLake
+    from jts_pipelines.backtest.settings import BacktestSettings
     from jts_pipelines.research.study import Place, Study
     from jts_trading.config.settings import Settings
 
@@ -42,6 +43,12 @@ _OPTIONS = (
         multiple=True,
         metavar="NAME=VALUE",
         help="How orders fill: fill=close, volume_percent=5, slippage_bps=3, exits_inside=yes ...",
+    ),
+    click.option(
+        "--limits",
+        "has_limits",
+        is_flag=True,
+        help="Deny the entries that the limits in [risk] would deny live.",
     ),
     click.option(
         "--bars", type=FILE, help="Read a Parquet or CSV file of bars or trades, not the tiers."
@@ -73,6 +80,7 @@ class Given:
     broker: str | None
     commission: str | None
     assumptions: tuple[str, ...]
+    has_limits: bool
     bars: Path | None
     has_ticks: bool
     quotes: Path | None
@@ -87,6 +95,13 @@ class Given:
         from jts_pipelines.backtest.loading import BacktestRequest
         from jts_pipelines.backtest.settings import BacktestSettings, read_assumptions
 
+        settings = BacktestSettings(
+            cash=self.cash,
+            venue=self.venue.upper(),
+            interval=self.interval,
+            commission_rate=self.commission,
+            **read_assumptions(self.assumptions),
+        )
         return BacktestRequest(
             text=_text(self.file),
             file=str(self.file),
@@ -97,14 +112,20 @@ class Given:
             bar_broker=self.broker,
             has_ticks=self.has_ticks,
             quotes=self.quotes,
-            settings=BacktestSettings(
-                cash=self.cash,
-                venue=self.venue.upper(),
-                interval=self.interval,
-                commission_rate=self.commission,
-                **read_assumptions(self.assumptions),
-            ),
+            settings=_limited(settings) if self.has_limits else settings,
         )
+
+
+def _limited(settings: "BacktestSettings") -> "BacktestSettings":
+    """Return settings with the limits of risk that the configuration has."""
+    import msgspec
+
+    from jts_pipelines.backtest.settings import limits_of
+    from jts_trading.config.source import read
+    from jts_trading.domain.trading_inputs import RiskLimits
+
+    limits = limits_of(read().load(RiskLimits, "risk"), settings.terms.currency)
+    return msgspec.structs.replace(settings, limits=limits)
 
 
 def study_options(command: Callable[..., Any]) -> Callable[..., Any]:
