@@ -1,10 +1,12 @@
 """Runs JTS over many parameter sets of one text: python jts_sweep.py CASE FILE REPEATS CACHE.
 
 What is timed begins with the text and its sets, and ends with the fills and equity paths of all.
+Phases beside it are the figures and digests of all, and the check of prefixes.
 """
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -12,11 +14,11 @@ from jts import listing_of
 from measured import Outcome, median_seconds, say, sweep_pairs
 from texts import CASH, TEXTS
 
-from jts_pipelines.backtest.engine import prepare
-from jts_pipelines.backtest.sets import run_sets
+from jts_pipelines.backtest.sets import Sets
 from jts_pipelines.backtest.settings import BacktestSettings
+from jts_pipelines.backtest.stage import Stages
+from jts_pipelines.backtest.trial import Trial
 from jts_trading.dsl.compiler import compile_strategy, read_strategy
-from jts_trading.dsl.patterns import Patterns
 
 
 def main() -> None:
@@ -26,25 +28,31 @@ def main() -> None:
     began = time.perf_counter()
     bars = pl.read_parquet(path)
     listing = listing_of(bars["symbol"].unique().sort().to_list())
-    prepared = prepare(compile_strategy(TEXTS[case]), bars, settings, listing)
+    stages = Stages(bars, settings, listing)
+    stages.of(compile_strategy(TEXTS[case]))
     load = time.perf_counter() - began
-    spent: dict[str, float] = {}
+    found: list[Trial] = []
 
     def run() -> Outcome:
-        began = time.perf_counter()
-        patterns = Patterns(read_strategy(TEXTS[case]))
-        plans = [
-            patterns.member({"quick": str(quick), "slow": str(slow)}).plan
-            for quick, slow in sweep_pairs()
-        ]
-        spent["texts"] = time.perf_counter() - began
-        found = run_sets(plans, prepared, settings, Path(cache))
-        gain = sum(int(each.equity[-1]) - CASH for each in found)
-        return Outcome(sum(len(each.fills) for each in found), float(gain))
+        asked = [{"quick": str(quick), "slow": str(slow)} for quick, slow in sweep_pairs()]
+        sets = Sets(read_strategy(TEXTS[case]), stages, cache_dir=Path(cache))
+        found[:] = [trial for trial in sets.run(asked) if isinstance(trial, Trial)]
+        gain = sum(int(trial.equity[-1]) - CASH for trial in found)
+        return Outcome(sum(len(trial.fills) for trial in found), float(gain))
 
     seconds, outcome = median_seconds(run, int(repeats))
     rows = bars.height * len(sweep_pairs())
-    say(rows=rows, seconds=seconds, outcome=outcome, load_seconds=load, phases=spent)
+    phases = {
+        "figures": _seconds(lambda: [(trial.metrics, trial.digests.run) for trial in found]),
+        "prefix": _seconds(lambda: [trial.prefix for trial in found]),
+    }
+    say(rows=rows, seconds=seconds, outcome=outcome, load_seconds=load, phases=phases)
+
+
+def _seconds(deed: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    deed()
+    return time.perf_counter() - began
 
 
 main()

@@ -5,6 +5,7 @@ plan, bars and settings give the same result and the same digests, in any proces
 """
 
 import hashlib
+import inspect
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -34,13 +35,14 @@ from jts_pipelines.backtest.market import (
 from jts_pipelines.backtest.orders import is_modelled, order_rules
 from jts_pipelines.backtest.prefix import Decided, check_prefix
 from jts_pipelines.backtest.reporting import Finished, Prepared, Progress, Watch
-from jts_pipelines.backtest.result import BacktestResult, PrefixCheck, require_conservation
+from jts_pipelines.backtest.result import BacktestResult, require_conservation
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.backtest.signals import fire_rules
 from jts_pipelines.backtest.splits import split_rows, steady_columns
 from jts_pipelines.backtest.venues import VenueTerms
 from jts_trading.domain.market.loading import default_table
 from jts_trading.domain.sessions import calendar_for
+from jts_trading.dsl import folding, inline, lowering, reach, shapes
 from jts_trading.dsl.lowering import lower_plan
 from jts_trading.dsl.plan import Plan
 from jts_trading.kernels.loader import kernel_digest, load
@@ -98,14 +100,13 @@ def run_backtest(
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is run: see `run_backtest`; `program` is the batch form, where it is known already."""
+    """What is run: see `run_backtest`."""
 
     plan: Plan
     bars: History
     settings: BacktestSettings
     instruments: pl.DataFrame | None = None
     decide_from: date | None = None
-    program: str = ""
 
     def fire(self, prepared: Prepared, signals: ModuleType) -> Bits:
         """Return the mask of the rules that are obeyed on each bar."""
@@ -118,7 +119,7 @@ class Job:
         """Return what is decided on other bars."""
         cut = prepare(self.plan, frame, self.settings, self.instruments)
         masks = self.fire(cut, kernels[0])
-        return _decided(cut, masks, simulate(kernels[1], desk_of(cut, self.settings, masks)))
+        return decided(cut, masks, simulate(kernels[1], desk_of(cut, self.settings, masks)))
 
 
 def run_prepared(
@@ -126,8 +127,6 @@ def run_prepared(
     prepared: Prepared,
     kernels: tuple[ModuleType, ModuleType],
     watch: Watch,
-    *,
-    is_checked: bool = True,
 ) -> BacktestResult:
     """Run a job over columns that are laid out, with kernels that are compiled.
 
@@ -136,7 +135,6 @@ def run_prepared(
         prepared: Its columns.
         kernels: See `load_kernels`.
         watch: Begun.
-        is_checked: Look for look-ahead; a sweep does so once for trials that share a program.
 
     Raises:
         InputError, ConservationError: See `run_backtest`.
@@ -150,17 +148,15 @@ def run_prepared(
     require_exact(desk, settings.terms)
     require_conservation(desk, fills, settings.start_money)
     watch.begin("prefix")
-    prefix = PrefixCheck((), 0, 0)
-    if is_checked:
-        prefix = check_prefix(
-            lambda frame: job.decide(frame, kernels),
-            job.bars,
-            lambda: _decided(prepared, fired, fills),
-            prepared.digest,
-        )
+    prefix = check_prefix(
+        lambda frame: job.decide(frame, kernels),
+        job.bars,
+        lambda: decided(prepared, fired, fills),
+        prepared.digest,
+    )
     watch.begin("report")
     outside = _outside(kernels[1], desk)
-    digests = code_digest(job.plan, job.program), engine_digest()
+    digests = code_digest(job.plan), engine_digest()
     return Finished(
         job.plan, prepared, settings, desk, fills, fired, outside, digests, prefix
     ).result(job.bars, watch)
@@ -172,7 +168,7 @@ def _forget_before(fired: Bits, bars: BarTable, day: date) -> None:
     fired[: bars.rows][is_early[bars.row_moments]] = 0
 
 
-def _decided(prepared: Prepared, fired: Bits, fills: Ints) -> Decided:
+def decided(prepared: Prepared, fired: Bits, fills: Ints) -> Decided:
     """Return what a run decided, by instant and symbol."""
     bars = prepared.bars
     rows = np.flatnonzero(fired[: bars.rows])
@@ -288,24 +284,19 @@ def load_portfolio(plan: Plan, cache_dir: Path, settings: BacktestSettings) -> M
     return load(text, cache_dir, allocates=False)
 
 
-def code_digest(plan: Plan, program: str = "") -> str:
-    """Return what identifies a strategy as a program: text, parameters, its compiled form.
-
-    Args:
-        plan: Of the strategy.
-        program: Its batch form, where it is known already.
-    """
-    text = program or lower_plan(plan)
-    parts = (plan.digest, kernel_digest(text, allocates=False), plan.guard)
+def code_digest(plan: Plan) -> str:
+    """Return what identifies a strategy as a program: text, parameters, its step and guard."""
+    parts = (plan.digest, plan.source, plan.guard)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 @cache
 def engine_digest() -> str:
-    """Return what identifies the engine: portfolio, numba, processor, rule table."""
+    """Return what identifies the engine: batch form, portfolio, numba, processor, rule table."""
+    batch_form = map(inspect.getsource, (lowering, inline, folding, reach, shapes))
     parts = (
         ENGINE_VERSION,
-        kernel_digest(portfolio_sources(), allocates=False),
+        kernel_digest("\0".join((portfolio_sources(), *batch_form)), allocates=False),
         default_table().digest,
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

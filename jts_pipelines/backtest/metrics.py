@@ -11,9 +11,25 @@ import math
 import numpy as np
 import polars as pl
 
-from jts_pipelines.backtest.columns import Floats
+from jts_pipelines.backtest.columns import Floats, Ints
 from jts_pipelines.backtest.result import Metric
-from jts_pipelines.backtest.returns import longest_run, mean, plain, ratio, return_figures, spread
+from jts_pipelines.backtest.returns import (
+    longest_run,
+    mean,
+    plain,
+    ratio,
+    return_figures,
+    session_returns,
+    spread,
+)
+from jts_pipelines.backtest.summary import (
+    EquityPath,
+    Trades,
+    Turnover,
+    path_of_table,
+    trades_of_table,
+    turnover_of_table,
+)
 
 DEFINITIONS: dict[str, str] = {
     "total_return": "final equity / starting cash - 1",
@@ -101,7 +117,7 @@ def compute_metrics(
     start_cash: int,
     sessions_per_year: int,
 ) -> dict[str, Metric]:
-    """Return every figure of `DEFINITIONS`, in that order.
+    """Return every figure of `DEFINITIONS`, in that order, from the tables of a result.
 
     Args:
         equity: One row per session: session, positions, equity, drawdown.
@@ -110,73 +126,82 @@ def compute_metrics(
         start_cash: Likewise.
         sessions_per_year: For annual figures.
     """
-    path = equity["equity"].to_numpy().astype(np.float64)
-    before = np.concatenate(([float(start_cash)], path[:-1]))
-    returns = path / before - 1.0
-    found = return_figures(returns, sessions_per_year)
-    found["total_return"] = float(path[-1]) / start_cash - 1.0
-    found["net_profit"] = equity["equity"][-1] - start_cash
-    found |= _path_figures(equity, path, start_cash)
-    found |= _month_figures(equity, start_cash)
+    return compute_figures(
+        path_of_table(equity),
+        trades_of_table(trades),
+        turnover_of_table(fills),
+        start_cash=start_cash,
+        sessions_per_year=sessions_per_year,
+    )
+
+
+def compute_figures(
+    path: EquityPath,
+    trades: Trades,
+    turnover: Turnover,
+    *,
+    start_cash: int,
+    sessions_per_year: int,
+) -> dict[str, Metric]:
+    """Return every figure of `DEFINITIONS`, in that order.
+
+    Args:
+        path: One row per session.
+        trades: Of the run.
+        turnover: One row per fill.
+        start_cash: In the account's currency.
+        sessions_per_year: For annual figures.
+    """
+    equity = path.equity.astype(np.float64)
+    found = return_figures(session_returns(path.equity, start_cash), sessions_per_year)
+    found["total_return"] = float(equity[-1]) / start_cash - 1.0
+    found["net_profit"] = path.equity[-1].item() - start_cash
+    found |= _path_figures(path, equity, start_cash)
+    found |= _month_figures(path, start_cash)
     found |= _trade_figures(trades)
     found |= _size_figures(trades)
-    found["most_positions"] = _most_positions(equity, trades)
-    found |= _cost_figures(fills, path, sessions_per_year)
-    found["trades_per_year"] = ratio(found["trades"], len(path) / sessions_per_year)
+    found["most_positions"] = _most_positions(path.days, trades)
+    found |= _cost_figures(turnover, equity, sessions_per_year)
+    found["trades_per_year"] = ratio(found["trades"], len(equity) / sessions_per_year)
     found["calmar"] = ratio(found["cagr"], -(found["max_drawdown"] or 0.0))
     found["ulcer_performance"] = ratio(found["cagr"], found["ulcer_index"])
     return {name: plain(found[name]) for name in DEFINITIONS}
 
 
-def _path_figures(equity: pl.DataFrame, path: Floats, start_cash: int) -> dict[str, Metric]:
-    drawdown = np.minimum(equity["drawdown"].to_numpy(), 0.0)
-    peak = np.maximum.accumulate(np.maximum(path, start_cash))
-    positions = equity["positions"].to_numpy()
+def _path_figures(path: EquityPath, equity: Floats, start_cash: int) -> dict[str, Metric]:
+    drawdown, positions = np.minimum(path.drawdown, 0.0), path.positions
+    peak = np.maximum.accumulate(np.maximum(equity, start_cash))
     is_below = drawdown < 0
     starts = np.flatnonzero(is_below & ~np.concatenate(([False], is_below[:-1])))
     lows = np.minimum.reduceat(drawdown, starts) if len(starts) else np.empty(0)
     return {
         "max_drawdown": float(drawdown.min()),
-        "max_drawdown_sessions": longest_run(is_below.tolist()),
+        "max_drawdown_sessions": longest_run(is_below),
         "average_drawdown": mean(lows),
         "average_drawdown_sessions": ratio(int(is_below.sum()), len(starts)),
         "drawdowns": len(starts),
         "last_drawdown": float(drawdown[-1]),
         "pain_index": -float(drawdown.mean()),
         "ulcer_index": math.sqrt(float(np.mean(drawdown**2))),
-        "recovery_factor": ratio(float(path[-1]) - start_cash, float((peak - path).max())),
-        "exposure": float(np.mean(positions / np.maximum(path, 1.0))),
+        "recovery_factor": ratio(float(equity[-1]) - start_cash, float((peak - equity).max())),
+        "exposure": float(np.mean(positions / np.maximum(equity, 1.0))),
         "time_in_market": float((positions > 0).mean()),
     }
 
 
-def _month_figures(equity: pl.DataFrame, start_cash: int) -> dict[str, Metric]:
-    ends = monthly_returns(equity, start_cash)["return"].to_numpy()
+def _month_figures(path: EquityPath, start_cash: int) -> dict[str, Metric]:
+    months = path.days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+    ends = path.equity[np.flatnonzero(np.diff(months, append=months[-1] + 1))]
+    returns = ends / np.concatenate((np.array([start_cash], ends.dtype), ends[:-1])) - 1
     return {
-        "best_month": float(ends.max()),
-        "worst_month": float(ends.min()),
-        "positive_months": float((ends > 0).mean()),
+        "best_month": float(returns.max()),
+        "worst_month": float(returns.min()),
+        "positive_months": float((returns > 0).mean()),
     }
 
 
-def monthly_returns(equity: pl.DataFrame, start_cash: int) -> pl.DataFrame:
-    """Return one row per calendar month with a session, in order: year, month, return."""
-    ends = equity.group_by(
-        pl.col("session").dt.year().alias("year"),
-        pl.col("session").dt.month().alias("month"),
-        maintain_order=True,
-    ).agg(pl.last("equity"))
-    before = pl.col("equity").shift(1, fill_value=start_cash)
-    return ends.select("year", "month", (pl.col("equity") / before - 1).alias("return"))
-
-
-def _closed(trades: pl.DataFrame) -> pl.DataFrame:
-    return trades.filter(pl.col("status") == "closed").sort("left_at", "trade")
-
-
-def _trade_figures(trades: pl.DataFrame) -> dict[str, Metric]:
-    closed = _closed(trades)
-    profit = closed["profit"].to_numpy().astype(np.float64)
+def _trade_figures(trades: Trades) -> dict[str, Metric]:
+    profit = trades.profit
     wins, losses = profit[profit > 0], profit[profit <= 0]
     won, lost = float(wins.sum()), -float(losses.sum())
     win_rate = ratio(len(wins), len(profit))
@@ -184,8 +209,8 @@ def _trade_figures(trades: pl.DataFrame) -> dict[str, Metric]:
     kelly = None if win_rate is None or not payoff else win_rate - (1 - win_rate) / payoff
     quality = ratio(mean(profit), spread(profit))
     return {
-        "trades": closed.height,
-        "open_trades": trades.height - closed.height,
+        "trades": len(profit),
+        "open_trades": len(trades.entered) - len(profit),
         "win_rate": win_rate,
         "profit_factor": ratio(won, lost),
         "expectancy": mean(profit),
@@ -197,16 +222,13 @@ def _trade_figures(trades: pl.DataFrame) -> dict[str, Metric]:
         "largest_win": float(profit.max()) if len(profit) else None,
         "largest_loss": float(profit.min()) if len(profit) else None,
         "largest_win_share": ratio(float(wins.max()), won) if len(wins) else None,
-        "longest_winning_run": longest_run((profit > 0).tolist()),
-        "longest_losing_run": longest_run((profit <= 0).tolist()),
+        "longest_winning_run": longest_run(profit > 0),
+        "longest_losing_run": longest_run(profit <= 0),
     }
 
 
-def _size_figures(trades: pl.DataFrame) -> dict[str, Metric]:
-    closed = _closed(trades)
-    returns = closed["return"].to_numpy().astype(np.float64)
-    days = closed["days_held"].to_numpy().astype(np.float64)
-    is_won = (closed["profit"] > 0).to_numpy()
+def _size_figures(trades: Trades) -> dict[str, Metric]:
+    returns, days, is_won = trades.returns, trades.days_held, trades.profit > 0
     return {
         "average_return": mean(returns),
         "median_return": float(np.median(returns)) if len(returns) else None,
@@ -218,22 +240,19 @@ def _size_figures(trades: pl.DataFrame) -> dict[str, Metric]:
     }
 
 
-def _most_positions(equity: pl.DataFrame, trades: pl.DataFrame) -> int:
-    sessions = equity["session"].to_physical().to_numpy()
-    held = np.zeros(len(sessions) + 1, np.int64)
-    entered = trades["entry_session"].cast(pl.Date).to_physical().to_numpy()
-    left = trades.filter(pl.col("status") == "closed")["exit_session"].cast(pl.Date)
-    np.add.at(held, np.searchsorted(sessions, entered), 1)
-    np.add.at(held, np.searchsorted(sessions, left.to_physical().to_numpy()), -1)
+def _most_positions(days: Ints, trades: Trades) -> int:
+    held = np.zeros(len(days) + 1, np.int64)
+    np.add.at(held, np.searchsorted(days, trades.entered), 1)
+    np.add.at(held, np.searchsorted(days, trades.left), -1)
     return int(held.cumsum().max())
 
 
-def _cost_figures(fills: pl.DataFrame, path: Floats, per_year: int) -> dict[str, Metric]:
-    traded = float(fills["gross"].sum())
-    commissions, taxes = _sum(fills["commission"]), _sum(fills["tax"])
-    years = len(path) / per_year
+def _cost_figures(turnover: Turnover, equity: Floats, per_year: int) -> dict[str, Metric]:
+    traded = float(turnover.gross.sum())
+    commissions, taxes = _sum(turnover.commission), _sum(turnover.tax)
+    years = len(equity) / per_year
     return {
-        "turnover": ratio(traded / years, float(path.mean())),
+        "turnover": ratio(traded / years, float(equity.mean())),
         "commissions": commissions,
         "taxes": taxes,
         "cost_share": ratio(commissions + taxes, traded),

@@ -71,6 +71,27 @@ class Prepared:
     splits: Ints
 
 
+def digests_of(
+    plan: Plan, prepared: Prepared, settings: BacktestSettings, programs: tuple[str, str]
+) -> Digests:
+    """Return what identifies a run.
+
+    Args:
+        plan: Of the strategy.
+        prepared: Its bars.
+        settings: Assumptions.
+        programs: Digests of the strategy and of the engine.
+    """
+    params = json.dumps({p.name: str(p.value) for p in plan.params}, sort_keys=True)
+    return Digests(
+        data=prepared.digest,
+        code=programs[0],
+        params=hashlib.sha256(params.encode()).hexdigest(),
+        config=settings.digest,
+        engine=programs[1],
+    )
+
+
 class Watch:
     """Seconds by phase."""
 
@@ -155,18 +176,8 @@ class Finished:
             cautions=self._cautions(history, facts, fills, trades),
             prefix=self.prefix,
             facts=facts,
-            digests=self._digests(),
+            digests=digests_of(plan, self.prepared, settings, self.programs),
             seconds=watch.stop(),
-        )
-
-    def _digests(self) -> Digests:
-        params = json.dumps({p.name: str(p.value) for p in self.plan.params}, sort_keys=True)
-        return Digests(
-            data=self.prepared.digest,
-            code=self.programs[0],
-            params=hashlib.sha256(params.encode()).hexdigest(),
-            config=self.settings.digest,
-            engine=self.programs[1],
         )
 
     def _facts(self) -> Facts:

@@ -4,7 +4,6 @@
 `document` give both the same files and the same answer.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -188,8 +187,7 @@ def write_artifacts(
 
 def run_id(result: BacktestResult) -> str:
     """Return a short name of a run: equal inputs and program, equal name."""
-    joined = "\0".join(asdict(result.digests).values())
-    return hashlib.sha256(joined.encode()).hexdigest()[:12]
+    return result.digests.run
 
 
 def document(

@@ -15,6 +15,7 @@ from jts_pipelines.backtest.cautions import SERIOUS, Caution
 from jts_pipelines.backtest.columns import Desk, Ints
 from jts_pipelines.backtest.instruments import Instruments
 from jts_pipelines.backtest.money import in_steps
+from jts_pipelines.backtest.summary import drawdowns
 from jts_pipelines.backtest.venues import VENUES
 from jts_pipelines.backtest.whole_columns import summable
 from jts_trading.dsl.plan import Plan
@@ -88,7 +89,7 @@ class Digests:
 
     Attributes:
         data: Of every bar that was read.
-        code: Of the strategy as a program, with its parameters.
+        code: Of the strategy: text, parameters, and the step that they were compiled to.
         params: Of the parameters alone.
         config: Of the settings.
         engine: Of the portfolio as a program, numba, the processor and the rule table.
@@ -99,6 +100,12 @@ class Digests:
     params: str
     config: str
     engine: str
+
+    @property
+    def run(self) -> str:
+        """Short name of the run: equal inputs and program, equal name."""
+        joined = "\0".join((self.data, self.code, self.params, self.config, self.engine))
+        return hashlib.sha256(joined.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,14 +318,13 @@ def equity_table(desk: Desk, days: Ints, start_cash: int) -> pl.DataFrame:
     cash = start_cash + desk.sessions[:, places.SESSION_CASH]
     value = desk.sessions[:, places.SESSION_VALUE]
     equity = cash + value
-    peak = np.maximum.accumulate(np.maximum(equity, start_cash))
     return pl.DataFrame(
         {
             "session": day_series(days),
             "cash": cash,
             "positions": value,
             "equity": equity,
-            "drawdown": equity / peak - 1.0,
+            "drawdown": drawdowns(equity, start_cash),
         }
     )
 

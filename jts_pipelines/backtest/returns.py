@@ -4,16 +4,29 @@ Pure: numbers in, numbers out. What each figure means stands in `metrics.DEFINIT
 """
 
 import math
-from collections.abc import Sequence
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 
-from jts_pipelines.backtest.columns import Floats
+from jts_pipelines.backtest.columns import Flags, Floats
 
 Figure = float | int | None
 # Below this a spread is what rounding leaves of equal returns.
 _NO_SPREAD = 1e-14
+
+
+def session_returns(equity: NDArray[np.generic], start_cash: int) -> Floats:
+    """Return the return of each session, the first one against the starting cash.
+
+    Args:
+        equity: At the end of each session, in the currency of the cash.
+        start_cash: Before the first one.
+    """
+    path = equity.astype(np.float64)
+    before = np.concatenate(([float(start_cash)], path[:-1]))
+    found: Floats = path / before - 1.0
+    return found
 
 
 def return_figures(returns: Floats, per_year: int) -> dict[str, Figure]:
@@ -47,8 +60,8 @@ def return_figures(returns: Floats, per_year: int) -> dict[str, Figure]:
         "positive_sessions": float((returns > 0).mean()),
         "average_gain": mean(gained),
         "average_fall": mean(lost),
-        "longest_gaining_run": longest_run((returns > 0).tolist()),
-        "longest_falling_run": longest_run((returns < 0).tolist()),
+        "longest_gaining_run": longest_run(returns > 0),
+        "longest_falling_run": longest_run(returns < 0),
         "autocorrelation": correlation(returns[1:], returns[:-1]),
         "value_at_risk_95": tail,
         "expected_shortfall_95": float(returns[returns <= tail].mean()),
@@ -125,13 +138,10 @@ def ratio(above: float | None, below: float | None) -> float | None:
     return above / below
 
 
-def longest_run(flags: Sequence[bool]) -> int:
+def longest_run(flags: Flags) -> int:
     """Return how many flags in a row are set at most."""
-    longest = run = 0
-    for flag in flags:
-        run = run + 1 if flag else 0
-        longest = max(longest, run)
-    return longest
+    turns = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False]))))
+    return int((turns[1::2] - turns[::2]).max(initial=0))
 
 
 def plain(value: Figure) -> Figure:

@@ -7,6 +7,7 @@ its reason, not the end of the sweep; a defect of the engine is.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -16,12 +17,14 @@ import polars as pl
 from jts_pipelines.backtest.admitting import history_before
 from jts_pipelines.backtest.columns import Floats
 from jts_pipelines.backtest.loading import BacktestRequest, Loaded
-from jts_pipelines.backtest.many import run_many
 from jts_pipelines.backtest.request import compiled, run_id, run_loaded
 from jts_pipelines.backtest.result import BacktestResult, Metric
+from jts_pipelines.backtest.returns import session_returns
+from jts_pipelines.backtest.sets import Sets
+from jts_pipelines.backtest.stage import Stages
+from jts_pipelines.backtest.trial import Trial
 from jts_trading.domain.sessions import calendar_for
-from jts_trading.dsl.errors import StrategyError
-from jts_trading.dsl.plan import Plan
+from jts_trading.dsl.compiler import read_strategy
 from jts_trading.indicators.catalog import NATIVE, Catalog
 
 Params = Mapping[str, str]
@@ -69,7 +72,7 @@ Runner = Callable[[Sequence[Params]], Iterator[Outcome]]
 """Runs parameter sets, in their order."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Bench:
     """Everything that the runs of one sweep share.
 
@@ -93,27 +96,19 @@ class Bench:
         Raises:
             ConservationError: A result does not add up.
         """
-        plans: list[Plan | StrategyError] = [self._compiled(params) for params in sets]
-        results = run_many(
-            [plan for plan in plans if isinstance(plan, Plan)],
-            self.loaded.bars,
-            self.request.settings,
-            cache_dir=self.cache_dir,
-            instruments=self.instruments,
-        )
-        for params, plan in zip(sets, plans, strict=True):
-            found = next(results) if isinstance(plan, Plan) else plan
-            if isinstance(found, BacktestResult):
-                yield outcome_of(params, found)
+        given = [{**self.request.params, **params} for params in sets]
+        for params, found in zip(sets, self._sets.run(given), strict=True):
+            if isinstance(found, Trial):
+                yield outcome_of_trial(params, found)
             else:
                 refusal = str(found).partition("\n")[0]
                 yield Outcome(params, {}, (), np.empty(0), refusal=refusal)
 
-    def _compiled(self, params: Params) -> "Plan | StrategyError":
-        try:
-            return compiled(self.request, self.catalog, params)
-        except StrategyError as error:
-            return error
+    @cached_property
+    def _sets(self) -> Sets:
+        text = read_strategy(self.request.text, file=self.request.file, catalog=self.catalog)
+        stages = Stages(self.loaded.bars, self.request.settings, self.instruments)
+        return Sets(text, stages, cache_dir=self.cache_dir)
 
     def run(self, params: Params) -> BacktestResult:
         """Run one parameter set over all bars.
@@ -154,15 +149,27 @@ class Bench:
         )
 
 
+def outcome_of_trial(params: Params, trial: Trial) -> Outcome:
+    """Return what a sweep keeps of a trial."""
+    return Outcome(
+        params,
+        trial.metrics,
+        trial.sessions,
+        trial.returns,
+        trial.digests.run,
+        trial.digests.data,
+        len(trial.prepared.bars.symbols),
+        not trial.prefix.is_invariant,
+    )
+
+
 def outcome_of(params: Params, result: BacktestResult) -> Outcome:
     """Return what a sweep keeps of a result."""
-    path = result.equity["equity"].to_numpy().astype(np.float64)
-    before = np.concatenate(([float(result.start_cash)], path[:-1]))
     return Outcome(
         params,
         result.metrics,
         tuple(result.equity["session"].to_list()),
-        path / before - 1.0,
+        session_returns(result.equity["equity"].to_numpy(), result.start_cash),
         run_id(result),
         result.digests.data,
         result.facts.instruments,

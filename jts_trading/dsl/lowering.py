@@ -49,6 +49,11 @@ def {ROWS_FUNCTION}(
 """
 
 
+def row_column(name: str, *, has_frames: bool) -> str:
+    """Return how `run_rows` reads what an argument of a step takes; see `lower_step`."""
+    return "0" if name == "tf_closed" and not has_frames else _COLUMNS[name]
+
+
 def row_extras(plan: Plan) -> tuple[str, ...]:
     """Return what `run_rows` takes behind its other arguments for a plan, by name.
 

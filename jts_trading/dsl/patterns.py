@@ -40,6 +40,11 @@ class Pattern:
     _source: list[str]
     _nodes: list[tuple[int, list[str], Any]]
 
+    @property
+    def sizes_vary(self) -> bool:
+        """Whether the quantity of an order follows from parameters."""
+        return any(is_symbol(rule.quantity.amount) for rule in self.plan.rules)
+
     @classmethod
     def of(cls, plan: Plan, recording: Recording, steps: tuple[str, ...]) -> "Pattern":
         """Return the pattern of a plan that was compiled with symbols."""

@@ -1,24 +1,27 @@
-"""Parameter sets that run together come to what each comes to alone, to the won."""
+"""Parameter sets that run together come to what each comes to alone, to the bit."""
 
 import os
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import polars as pl
 import pytest
 
-from jts_pipelines.backtest.engine import desk_of, fire, load_portfolio, prepare
-from jts_pipelines.backtest.lanes import simulate
-from jts_pipelines.backtest.result import equity_table
-from jts_pipelines.backtest.sets import can_share, run_sets
+from jts_pipelines.backtest import sets, stage
+from jts_pipelines.backtest.engine import run_backtest
+from jts_pipelines.backtest.result import BacktestResult
+from jts_pipelines.backtest.sets import Sets
 from jts_pipelines.backtest.settings import BacktestSettings
+from jts_pipelines.backtest.stage import Stages
+from jts_pipelines.backtest.trial import Trial
 from jts_trading.domain.sessions import calendar_for
-from jts_trading.dsl.compiler import compile_strategy
-from jts_trading.dsl.lowering import lower_plan
-from jts_trading.dsl.shared import share
+from jts_trading.dsl.compiler import compile_strategy, read_strategy
+from jts_trading.dsl.errors import StrategyError
+from storage.errors import InputError
 
+PARAMS = "params { fast = 2 in 2..5 wide = 6 in 6..10 size = 1 in 1..20 cut = 1% in 0.5%..3% }"
 TEXTS = {
     "means": """
       indicators { quick = SMA(period: fast) slow = SMA(period: wide) }
@@ -31,26 +34,49 @@ TEXTS = {
         swing = MACD(fast: fast, slow: wide, signal: 4)
       }
       entry.long {
-        when (close < bands.lower * 1.01 or strength between [30, 40]) { buy(quantity: "7%") }
+        when (close < bands.lower * (1 + cut / 1%) or strength between [30, 40]) {
+          buy(quantity: "7%")
+        }
       }
       exit.long {
         when (swing.histogram < 0 and close > bands.middle) { sell(quantity: size) }
       }""",
-    # A mean of a mean and a history are no columns: each set is lowered.
+    # A mean of a mean and a history are no columns: the step is called bar by bar.
     "nested": """
       indicators { quick = SMA(period: fast) slow = EMA(period: wide, source: quick - low) }
-      entry.long { when (slow > slow[fast]) { buy(quantity: size) } }
-      exit.long { when (close < close[fast]) { sell(quantity: "all") } }""",
+      entry.long { when (slow > slow[fast] or close > close[fast]) { buy(quantity: size) } }
+      exit.long { when (close < close[fast]) { sell(quantity: "all") } }
+      risk_management { stop_loss = "2%" max_positions = 1 }""",
+    "frames": """
+      timeframes { minute = "1m" wide_bars = "5m" }
+      indicators { on wide_bars { trend = SMA(period: fast) }
+        on minute { quick = SMA(period: fast) } }
+      entry.long { when (minute.quick > wide_bars.trend and minutes_since_open > wide) {
+        buy(quantity: size) } }
+      exit.long { when (minute.quick < wide_bars.trend * (1 - cut)) { sell(quantity: "all") } }""",
+    "account": """
+      indicators { quick = SMA(period: fast) slow = SMA(period: wide) }
+      rank by quick / slow
+      entry.long { when (quick > slow and portfolio.positions < 1) { buy(quantity: "30%") } }
+      exit.long {
+        when (position.profit > cut or position.bars > wide) { sell(quantity: "all") }
+      }""",
+    "limits": """
+      indicators { quick = SMA(period: fast) range = ATR(period: wide) }
+      entry.long { when (close > quick) {
+        buy(quantity: size, type: "limit", price: close - range / wide, time_in_force: "gtc") } }
+      exit.long { when (close < quick) { sell(quantity: "all") } }""",
 }
-SETS = [(fast, wide, size) for fast in (2, 3, 5) for wide in (6, 10) for size in (1, 20)]
+SETS = [
+    {"fast": fast, "wide": wide, "size": size, "cut": cut}
+    for fast, wide, size, cut in (
+        *(("2", "6", "1", "0.5%"), ("3", "6", "20", "1.5%"), ("5", "10", "20", "3%")),
+        *(("4", "7", "3", "1%"), ("3", "10", "1", "0.75%"), ("5", "8", "9", "2%")),
+    )
+]
 
-
-def plain(source: str) -> ModuleType:
-    """Return the functions of a source without compiling them; dividing by zero as numpy."""
-    module = ModuleType("plain")
-    vars(module)["float"] = np.float64
-    exec(compile(source, "<source>", "exec"), vars(module))  # noqa: S102 - our own generated text
-    return module
+# Sets of one program: whether a factor is a small fraction may change it.
+ALIKE = [params | {"cut": "1.5%"} for params in SETS]
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +86,19 @@ def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "kernels"
 
 
-def market() -> pl.DataFrame:
-    """Return minutes of two instruments over four sessions, some of them missing."""
+def text_of(name: str) -> str:
+    """Return a whole text."""
+    return f'strategy("Sets") {{ {PARAMS} {TEXTS[name]} }}'
+
+
+def market(sessions: int = 4, minutes: int = 60) -> pl.DataFrame:
+    """Return minutes of two instruments over some sessions, some of them missing."""
     chance, calendar, rows = np.random.default_rng(5), calendar_for("KRX"), []
     for symbol, start in (("005930", 70_000), ("068270", 900)):
         price = start
-        for day in calendar.sessions(date(2024, 6, 3), date(2024, 6, 7)):
+        for day in calendar.sessions(date(2024, 5, 28), date(2024, 6, 7))[-sessions:]:
             opens = datetime.fromtimestamp(calendar.open_close_ns(day)[0] // 10**9, UTC)
-            for step in np.flatnonzero(chance.random(60) < 0.9).tolist():
+            for step in np.flatnonzero(chance.random(minutes) < 0.9).tolist():
                 opened = max(price + int(chance.integers(-price // 90 - 1, price // 90 + 2)), 100)
                 price = max(opened + int(chance.integers(-price // 90 - 1, price // 90 + 2)), 100)
                 high, low = max(opened, price) + 2, min(opened, price) - 2
@@ -78,49 +109,152 @@ def market() -> pl.DataFrame:
     return frame.with_columns(pl.col("timestamp").cast(pl.Datetime("ms", "UTC")))
 
 
+def coins() -> pl.DataFrame:
+    """Return minutes of two coins with a fraction of one traded, over a midnight of UTC."""
+    chance, start = np.random.default_rng(9), datetime(2025, 9, 1, 20, tzinfo=UTC)
+    parts = []
+    for symbol, price in (("KRW-BTC", 160_000_000), ("KRW-XRP", 4_000)):
+        tick = 1_000 if price > 1_000_000 else 1
+        walk = price + tick * np.cumsum(chance.integers(-3, 4, 500)).astype(np.float64)
+        parts.append(
+            pl.DataFrame(
+                {
+                    "symbol": symbol,
+                    "timestamp": [start + timedelta(minutes=at) for at in range(500)],
+                    "open": np.roll(walk, 1).clip(walk - tick, walk + tick),
+                    "high": walk + tick,
+                    "low": walk - tick,
+                    "close": walk,
+                    "volume": chance.random(500) * 3 + 0.1,
+                }
+            )
+        )
+    return pl.concat(parts).with_columns(pl.col("timestamp").cast(pl.Datetime("ms", "UTC")))
+
+
+def require_equal(trial: Trial, alone: BacktestResult) -> None:
+    """Check that a trial is the backtest of its parameters."""
+    assert len(trial.fills) == alone.fills.height
+    assert dict(trial.metrics) == dict(alone.metrics)
+    assert trial.path.equity.tolist() == alone.equity["equity"].to_list()
+    assert list(trial.sessions) == alone.equity["session"].to_list()
+    assert trial.digests == alone.digests
+    assert trial.digests.run == alone.digests.run
+    assert trial.prefix.is_invariant == alone.prefix.is_invariant
+
+
+def compare(
+    text: str,
+    given_sets: Sequence[Mapping[str, str]],
+    bars: pl.DataFrame,
+    assumed: BacktestSettings,
+    kernels: Path,
+) -> int:
+    """Run sets together and alone; return how many fills there were."""
+    together = Sets(read_strategy(text), Stages(bars, assumed), cache_dir=kernels)
+    fills = 0
+    for params, found in zip(given_sets, together.run(given_sets), strict=True):
+        if isinstance(found, Trial):
+            plan = compile_strategy(text, params=params)
+            alone = run_backtest(plan, bars, assumed, cache_dir=kernels)
+            require_equal(found, alone)
+            fills += alone.fills.height
+            continue
+        with pytest.raises((StrategyError, InputError)) as refused:
+            run_backtest(compile_strategy(text, params=params), bars, assumed, cache_dir=kernels)
+        assert str(found) == str(refused.value)
+    return fills
+
+
 @pytest.mark.parametrize("name", sorted(TEXTS))
-def test_sets_that_run_together_come_to_what_each_comes_to_alone(name: str, kernels: Path) -> None:
-    """Fills and equity of each set, where indicators are shared and where they are not."""
-    text = (
-        'strategy("Sets") { params { fast = 2 in 2..5 wide = 6 in 6..10 size = 1 in 1..20 } '
-        f"{TEXTS[name]} }}"
-    )
-    settings = BacktestSettings(cash=9_000_000, interval="1m")
-    plans = [
-        compile_strategy(text, params={"fast": str(f), "wide": str(w), "size": str(s)})
-        for f, w, s in SETS
+def test_sets_when_run_together_then_each_is_its_own_backtest(name: str, kernels: Path) -> None:
+    """Fills, figures and digests: of shared columns, of steps, of guards, ranks and limits."""
+    assumed = BacktestSettings(cash=9_000_000, interval="1m")
+
+    assert compare(text_of(name), SETS, market(), assumed, kernels) > 100
+
+
+@pytest.mark.parametrize("name", ["several", "account"])
+def test_sets_of_coins_when_run_together_then_each_is_its_own_backtest(
+    name: str, kernels: Path
+) -> None:
+    """Decimals of money and quantities come out the same without tables."""
+    text = text_of(name).replace("cut / 1%", "cut").replace("quantity: size", 'quantity: "40%"')
+    assumed = BacktestSettings(cash=9_000_000, interval="1m", venue="UPBIT")
+
+    assert compare(text, SETS[:4], coins(), assumed, kernels) > 30
+
+
+def test_sets_when_some_cannot_run_then_the_others_do(kernels: Path) -> None:
+    """A value outside its range, or a fraction of a share, is refused with the same words."""
+    given_sets = [
+        *(SETS[0], {"fast": "9"}, {"size": "1.5"}, {"unknown": "1"}, SETS[2]),
+        *({"wide": "6m"}, {"size": "2.5"}, SETS[1]),
     ]
-    prepared = prepare(plans[0], market(), settings)
-    assert can_share(plans, prepared)
+    assumed = BacktestSettings(cash=9_000_000, interval="1m")
+    text = text_of("means").replace("size = 1 in 1..20", "size = 1 in 1..20 step 0.5")
 
-    found = run_sets(plans, prepared, settings, kernels)
-
-    traded = 0
-    for plan, each in zip(plans, found, strict=True):
-        alone = prepare(plan, market(), settings)
-        with np.errstate(all="ignore"):
-            desk = desk_of(alone, settings, fire(alone, plan, plain(lower_plan(plan))))
-        fills = simulate(load_portfolio(plan, kernels, settings), desk)
-        equity = equity_table(desk, alone.days, settings.start_money)
-        assert each.fills.tolist() == fills.tolist()
-        assert each.equity.tolist() == equity["equity"].to_list()
-        traded += len(fills)
-    assert traded > 100
+    assert compare(text, given_sets, market(), assumed, kernels) > 50
 
 
-def test_shapes_of_a_sweep_are_few() -> None:
-    """Periods, slots and factors are arguments: whether a factor is one changes the text."""
-    text = f'strategy("S") {{ params {{ fast = 2 in 2..9 wide = 10 in 10..99 size = 1 }} {TEXTS["means"]} }}'  # noqa: E501
-    plans = [
-        compile_strategy(text, params={"fast": str(fast), "wide": str(wide)})
-        for fast in range(2, 10)
-        for wide in range(10, 60, 5)
-    ]
+def test_sets_when_memory_is_short_then_groups_are_small(
+    kernels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fewer columns at a time, down to none, change nothing."""
+    bars, assumed = market(), BacktestSettings(cash=9_000_000, interval="1m")
+    text = read_strategy(text_of("means"))
 
-    shared = share(plans)
+    def fills() -> list[object]:
+        found = Sets(text, Stages(bars, assumed), cache_dir=kernels).run(SETS)
+        return [trial.fills.tolist() for trial in found if isinstance(trial, Trial)]
 
-    assert shared.columns == 18
-    assert len(shared.series) == 1
-    assert len(shared.sets) <= 4
-    places = sorted(member.place for shape in shared.sets for member in shape.members)
-    assert places == list(range(80))
+    expected = fills()
+    for numbers in (3 * bars.height, 2 * bars.height, bars.height):
+        monkeypatch.setattr(sets, "COLUMNS_MAX", numbers)
+        assert fills() == expected
+    monkeypatch.setattr(sets, "GROUP_MAX", 2)
+    assert fills() == expected
+    assert len(expected) == len(SETS)
+
+
+def test_sets_when_they_come_in_small_batches_then_little_is_done_again(
+    kernels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bars are laid out once, and batches of other numbers share compiled code."""
+    laid_out, loaded = [], []
+    monkeypatch.setattr(stage, "prepare", _noting(laid_out, stage.prepare))
+    monkeypatch.setattr(sets, "load", _noting(loaded, sets.load))
+    stages = Stages(market(), BacktestSettings(cash=9_000_000, interval="1m"))
+    together = Sets(read_strategy(text_of("several")), stages, cache_dir=kernels)
+
+    for params in ALIKE:
+        assert isinstance(next(together.run([params])), Trial)
+
+    assert len(laid_out) == 1
+    # One shape, and what computes each of three indicators.
+    assert len(loaded) == 4
+
+
+def _noting(calls: list[object], function: object) -> object:
+    def noted(*arguments: object, **more: object) -> object:
+        calls.append(arguments)
+        return function(*arguments, **more)  # type: ignore[operator]
+
+    return noted
+
+
+def test_prefix_when_sets_share_a_program_then_it_is_checked_once(
+    kernels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the check finds holds for every set of the program."""
+    checks = []
+    monkeypatch.setattr(sets, "check_prefix", _noting(checks, sets.check_prefix))
+    stages = Stages(market(), BacktestSettings(cash=9_000_000, interval="1m"))
+    together = Sets(read_strategy(text_of("several")), stages, cache_dir=kernels)
+
+    found = [trial.prefix for trial in together.run(ALIKE) if isinstance(trial, Trial)]
+
+    assert len(found) == len(ALIKE)
+    assert len(checks) == 1
+    assert found[0].is_invariant
+    assert len(found[0].cuts) == 2

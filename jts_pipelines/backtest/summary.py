@@ -1,0 +1,157 @@
+"""What figures are computed from, as columns: from the tables of a result, or from fills.
+
+Both ways lead to the same numbers, to the bit: a sweep takes the figures of hundreds of runs from
+their fills and makes tables of none.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from jts_pipelines.backtest import places
+from jts_pipelines.backtest.bar_table import BarTable
+from jts_pipelines.backtest.columns import Floats, Ints
+from jts_pipelines.backtest.venues import VenueTerms
+
+
+class EquityPath(NamedTuple):
+    """One row per session; money in the account's currency."""
+
+    days: Ints  # since 1970-01-01
+    equity: Ints | Floats
+    positions: Ints | Floats
+    drawdown: Floats
+
+
+class Trades(NamedTuple):
+    """Closed trades in the order of exit; money in the account's currency."""
+
+    profit: Floats
+    returns: Floats  # profit / money invested
+    days_held: Floats
+    left: Ints  # session of the exit, days since 1970-01-01
+    entered: Ints  # session of the entry of all trades, open ones included
+
+
+class Turnover(NamedTuple):
+    """One row per fill, in the account's currency."""
+
+    gross: pl.Series
+    commission: pl.Series
+    tax: pl.Series
+
+
+def path_of_table(equity: pl.DataFrame) -> EquityPath:
+    """Return the path of a table of equity."""
+    names = ("equity", "positions", "drawdown")
+    return EquityPath(_days(equity["session"]), *(equity[name].to_numpy() for name in names))
+
+
+def trades_of_table(trades: pl.DataFrame) -> Trades:
+    """Return the trades of a table, see `result.trade_table`."""
+    closed = trades.filter(pl.col("status") == "closed").sort("left_at", "trade")
+    profit, returns, days_held = (
+        closed[name].to_numpy().astype(np.float64) for name in ("profit", "return", "days_held")
+    )
+    left, entered = _days(closed["exit_session"]), _days(trades["entry_session"])
+    return Trades(profit, returns, days_held, left, entered)
+
+
+def turnover_of_table(fills: pl.DataFrame) -> Turnover:
+    """Return what a table of fills turned over."""
+    return Turnover(fills["gross"], fills["commission"], fills["tax"])
+
+
+def path_of_sessions(days: Ints, equity: Ints, value: Ints, cash: int, scale: int) -> EquityPath:
+    """Return the path of a run.
+
+    Args:
+        days: Its sessions.
+        equity: At the end of each, in units of the account.
+        value: Of positions, likewise.
+        cash: At the start, likewise.
+        scale: Units in one of the currency.
+    """
+    return EquityPath(
+        days, in_currency(equity, scale), in_currency(value, scale), drawdowns(equity, cash)
+    )
+
+
+def drawdowns(equity: Ints, cash: int) -> Floats:
+    """Return equity / highest equity before - 1 at the end of each session."""
+    peak = np.maximum.accumulate(np.maximum(equity, cash))
+    found: Floats = equity / peak - 1.0
+    return found
+
+
+def trades_of_fills(
+    fills: Ints, unit: Ints, marks: Ints, bars: BarTable, terms: VenueTerms
+) -> Trades:
+    """Return the trades of a run.
+
+    Args:
+        fills: See `places`, in the order of time.
+        unit: By instrument: units of the account in one smallest quantity at a price of one step.
+        marks: By instrument: what one smallest quantity is worth at its last close.
+        bars: Those that traded.
+        terms: Of the venue.
+    """
+    if len(fills) == 0:
+        nothing, no_days = np.empty(0), np.empty(0, np.int64)
+        return Trades(nothing, nothing, nothing, no_days, no_days)
+    # By trade, each in the order of time.
+    fills = fills[np.argsort(fills[:, places.FILL_TRADE], kind="stable")]
+    trade, instrument = fills[:, places.FILL_TRADE], fills[:, places.FILL_INSTRUMENT]
+    first = np.flatnonzero(np.diff(trade, prepend=trade[0] - 1))
+    quantity, gross = fills[:, places.FILL_QUANTITY], gross_of(fills, unit)
+    is_buy = fills[:, places.FILL_SIDE] == places.BUY
+    costs = fills[:, places.FILL_COMMISSION] + tax_of(fills)
+    held = np.add.reduceat(np.where(is_buy, quantity, -quantity), first)
+    invested = np.add.reduceat(np.where(is_buy, gross, 0), first)
+    flow = np.add.reduceat(np.where(is_buy, -gross, gross) - costs, first)
+    profit = flow + held * marks[instrument[first]]
+    moment = bars.moment_of(fills[:, places.FILL_ROW], instrument)
+    last_sale = np.maximum.reduceat(np.where(is_buy, -1, np.arange(len(fills))), first)
+    closed = np.flatnonzero(held == 0)
+    closed = closed[np.argsort(bars.times[moment[last_sale[closed]]], kind="stable")]
+    entered, left = bars.days[moment[first]], bars.days[moment[last_sale[closed]]]
+    return Trades(
+        in_currency(profit[closed], terms.money_scale).astype(np.float64),
+        profit[closed] / invested[closed],
+        (left - entered[closed]).astype(np.float64),
+        left,
+        entered,
+    )
+
+
+def turnover_of_fills(fills: Ints, unit: Ints, terms: VenueTerms) -> Turnover:
+    """Return what the fills of a run turned over; arguments as of `trades_of_fills`."""
+    columns = gross_of(fills, unit), fills[:, places.FILL_COMMISSION], tax_of(fills)
+    return Turnover(*(pl.Series(in_currency(column, terms.money_scale)) for column in columns))
+
+
+def gross_of(fills: Ints, unit: Ints) -> Ints:
+    """Return quantity times price of each fill, in units of the account."""
+    found: Ints = (
+        fills[:, places.FILL_QUANTITY]
+        * fills[:, places.FILL_PRICE]
+        * unit[fills[:, places.FILL_INSTRUMENT]]
+    )
+    return found
+
+
+def tax_of(fills: Ints) -> Ints:
+    """Return the taxes on each fill, in units of the account."""
+    found: Ints = fills[:, places.FILL_STT] + fills[:, places.FILL_RST]
+    return found
+
+
+def in_currency(amounts: Ints, scale: int) -> Ints | Floats:
+    """Return amounts in the currency: whole ones where a unit of the account is one of it."""
+    return amounts if scale == 1 else amounts / float(scale)
+
+
+def _days(sessions: pl.Series) -> Ints:
+    found: Ints = sessions.cast(pl.Date).to_physical().to_numpy().astype(np.int64)
+    return found
