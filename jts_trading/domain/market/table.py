@@ -157,12 +157,24 @@ class RuleTable:
         """
         rule = self.find(key, day, venue=venue, market=market, asset=asset, basis=basis)
         if rule is None:
-            known = ", ".join(sorted({f"{r.venue}/{r.market}" for r in self._by_key.get(key, ())}))
             raise RuleMissingError(
                 f"no rule for {key} of {venue} {market} {asset} on {day}"
-                f" (the table knows it for: {known or 'nothing'})"
+                f" (the table knows it {self._known(key, venue, market, asset)})"
             )
         return rule
+
+    def _known(self, key: str, venue: str, market: str, asset: str) -> str:
+        """Return for when the table has a rule, or for what, where it never has one."""
+        rules = self._by_key.get(key, ())
+        fitting = [rule for rule in rules if rule.applies_to(venue, market, asset)]
+        if not fitting:
+            known = ", ".join(sorted({f"{rule.venue}/{rule.market}" for rule in rules}))
+            return f"for: {known or 'nothing'}"
+        starts = [rule.valid_from for rule in fitting if rule.valid_from is not None]
+        ends = [rule.valid_to for rule in fitting if rule.valid_to is not None]
+        first = f"from {min(starts)}" if len(starts) == len(fitting) else ""
+        last = f"to {max(ends)}" if len(ends) == len(fitting) else ""
+        return f"{first} {last}".strip() or "with gaps"
 
     def in_force(self, prefix: str, day: date, venue: str) -> tuple[Rule, ...]:
         """Return the rows of exactly this venue whose key starts with a prefix, by rule id."""

@@ -180,6 +180,21 @@ def test_lookup_when_nothing_covers_the_question_then_is_an_error(day, market, a
         order_ladder(RULES, day, market=market, asset=asset)
 
 
+@pytest.mark.parametrize(
+    ("key", "day", "venue", "known"),
+    [
+        ("stt", date(1990, 9, 13), "KRX", "from 1996-01-01"),
+        ("fee", DAY, "NYSE", "for: UPBIT/BTC, UPBIT/KRW, UPBIT/USDT"),
+        ("no_such_key", DAY, "KRX", "for: nothing"),
+    ],
+)
+def test_lookup_when_nothing_covers_it_then_the_error_says_what_is_known(key, day, venue, known):
+    """For when, or for what."""
+    with pytest.raises(RuleMissingError) as refused:
+        RULES.require(key, day, venue=venue, market="KOSPI", asset="COMMON", basis=Basis.SETTLE)
+    assert str(refused.value).endswith(f"(the table knows it {known})")
+
+
 def test_lookup_when_the_wrong_kind_of_date_is_passed_then_is_refused():
     """The tax is selected by settlement; asking with a trade date is a mistake in the program."""
     with pytest.raises(ValueError, match="selected by the settle date"):
