@@ -74,8 +74,7 @@ def _plain(frame: pl.DataFrame) -> pl.DataFrame:
     if not isinstance(kind, pl.Datetime) or kind.time_zone is None:
         raise InputError(f"timestamp is {kind}; accepted: UTC milliseconds with a time zone")
     dates = next((c for c in ("trade_date", "session_date") if c in frame.columns), None)
-    if frame.select("symbol", "timestamp", "close", "volume").null_count().row(0) != (0, 0, 0, 0):
-        raise InputError("symbol, timestamp, close and volume must have a value in every bar")
+    _refuse_gaps(frame)
     columns = [
         pl.col("symbol").cast(pl.String),
         pl.col("timestamp").dt.convert_time_zone("UTC").dt.cast_time_unit("ms"),
@@ -88,6 +87,22 @@ def _plain(frame: pl.DataFrame) -> pl.DataFrame:
     if "broker" in frame.columns:
         columns.append(pl.col("broker").cast(pl.String).fill_null("?"))
     return frame.select(columns)
+
+
+def _refuse_gaps(frame: pl.DataFrame) -> None:
+    """Refuse rows without a key, a close or a volume."""
+    needed = ("symbol", "timestamp", "close", "volume")
+    counts = frame.select(needed).null_count().row(0)
+    if not any(counts):
+        return
+    name, count = next((name, n) for name, n in zip(needed, counts, strict=True) if n)
+    row = frame.filter(pl.col(name).is_null()).row(0, named=True)
+    start = "no timestamp" if row["timestamp"] is None else f"{row['timestamp']:%Y-%m-%d %H:%M}"
+    bars = "1 bar has" if count == 1 else f"{count:,} bars have"
+    raise InputError(
+        f"{bars} no {name}, the first: {row['symbol'] or 'no symbol'}, {start}; "
+        "accepted: a value in every bar (jts ingest sets the others aside, with reasons)"
+    )
 
 
 def _number(frame: pl.DataFrame, name: str) -> pl.Expr:

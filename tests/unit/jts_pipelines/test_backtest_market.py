@@ -370,7 +370,10 @@ def test_read_bars_with_fractions_of_a_won_is_refused() -> None:
     ("change", "message"),
     [
         (pl.lit("dear").alias("open"), "values of a wrong type"),
-        (pl.lit(None, pl.Float64).alias("close"), "must have a value in every bar"),
+        (
+            pl.lit(None, pl.Float64).alias("close"),
+            r"1 bar has no close, the first: 005930, 2024-.*; accepted: a value in every bar",
+        ),
         (pl.lit("2024-05-02").alias("timestamp"), "timestamp is String; accepted: UTC"),
         (pl.lit(-1.0).alias("volume"), "accepted: whole shares from 0 to below"),
         (pl.lit(float("nan")).alias("high"), "high of 005930 .* is nan; accepted: whole won"),
