@@ -98,6 +98,77 @@ def test_chain_when_a_line_is_removed_then_it_is_noticed(tmp_path: Path, gone: i
         TrialLedger(path).trials()
 
 
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_chain_when_its_last_lines_are_cut_off_then_it_is_noticed(
+    tmp_path: Path, left: int
+) -> None:
+    """The trials that came last cannot be forgotten either, nor others put in their place."""
+    path = tmp_path / "trials.jsonl"
+    ledger = TrialLedger(path)
+    ledger.add([trial("a"), trial("b"), trial("c")], 1)
+    lines = path.read_text().splitlines()
+    path.write_text("".join(f"{line}\n" for line in lines[:left]))
+
+    with pytest.raises(StorageError, match=f"3 lines were written, {left} are there"):
+        ledger.trials()
+    with pytest.raises(StorageError, match=f"3 lines were written, {left} are there"):
+        ledger.add([trial("d")], 2)
+
+
+def test_chain_when_its_file_is_gone_then_it_is_noticed(tmp_path: Path) -> None:
+    """A ledger that was deleted is no empty ledger."""
+    path = tmp_path / "trials.jsonl"
+    TrialLedger(path).add([trial("a")], 1)
+    path.unlink()
+
+    with pytest.raises(StorageError, match="1 lines were written, 0 are there"):
+        TrialLedger(path).trials()
+
+
+def test_chain_when_its_end_was_written_anew_then_it_is_noticed(tmp_path: Path) -> None:
+    """Lines of another chain do not end where this one did."""
+    path, other = tmp_path / "trials.jsonl", tmp_path / "other.jsonl"
+    TrialLedger(path).add([trial("a"), trial("b")], 1)
+    TrialLedger(other).add([trial("a"), trial("better")], 1)
+    path.write_bytes(other.read_bytes())
+
+    with pytest.raises(StorageError, match="line 2 was replaced"):
+        TrialLedger(path).trials()
+    with pytest.raises(StorageError, match="line 2 was replaced"):
+        TrialLedger(path).add([trial("c")], 2)
+
+
+def test_chain_when_a_writer_was_killed_before_its_end_was_kept_then_it_goes_on(
+    tmp_path: Path,
+) -> None:
+    """An older end lies on the chain; the next writer keeps the new one."""
+    path = tmp_path / "trials.jsonl"
+    ledger, chain = TrialLedger(path), ChainFile(path)
+    ledger.add([trial("a")], 1)
+    before = chain.end_file.read_bytes()
+    ledger.add([trial("b")], 2)
+    chain.end_file.write_bytes(before)
+
+    assert len(ledger.trials()) == 2
+    ledger.add([trial("c")], 3)
+    assert chain.verify() == 3
+    assert chain.end_file.read_bytes() != before
+
+
+def test_chain_when_it_has_no_end_yet_then_the_next_writer_keeps_it(tmp_path: Path) -> None:
+    """A ledger of an earlier version is read, and watched from then on."""
+    path = tmp_path / "trials.jsonl"
+    ledger = TrialLedger(path)
+    ledger.add([trial("a"), trial("b")], 1)
+    ChainFile(path).end_file.unlink()
+
+    assert len(ledger.trials()) == 2
+    ledger.add([trial("c")], 2)
+    path.write_text("".join(f"{line}\n" for line in path.read_text().splitlines()[:2]))
+    with pytest.raises(StorageError, match="3 lines were written, 2 are there"):
+        ledger.trials()
+
+
 def test_chain_when_a_writer_was_killed_then_the_torn_line_goes_and_the_rest_stays(
     tmp_path: Path,
 ) -> None:
