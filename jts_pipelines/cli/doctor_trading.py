@@ -10,7 +10,7 @@ from jts_pipelines.cli.roles import read_kill_switch
 from jts_trading.config.instance import InstanceSettings
 from jts_trading.config.settings import Settings
 from jts_trading.config.source import ConfigError, ConfigSource
-from jts_trading.ports.inputs import configured_inputs
+from jts_trading.ports.inputs import configured_inputs, require_releases
 
 
 def examine_trading(
@@ -35,6 +35,7 @@ def examine_trading(
 def _inputs(settings: Settings, source: ConfigSource) -> Finding:
     try:
         inputs = configured_inputs(source, version=1, created_ns=0)
+        require_releases(settings.instance.root, source, inputs)
     except ConfigError as error:
         return Finding(question="trading", passed=False, found=" ".join(str(error).split()))
     told = (

@@ -14,7 +14,7 @@ from jts_trading.journal.connection import Database
 from jts_trading.journal.outbox import PostgresOutbox
 from jts_trading.journal.postgres import PostgresJournal
 from jts_trading.ports.clock import Clock, InstanceClock, boottime_ns, open_clock
-from jts_trading.ports.inputs import configured_inputs, read_inputs
+from jts_trading.ports.inputs import configured_inputs, read_inputs, require_releases
 
 if TYPE_CHECKING:
     from jts_trading.market_store.clickhouse import ClickHouseMarket
@@ -60,7 +60,9 @@ class Stores:
         found = read_inputs(self.home)
         if found is not None:
             return found
-        return configured_inputs(source, version=0, created_ns=self.clock.now_ns())
+        made = configured_inputs(source, version=0, created_ns=self.clock.now_ns())
+        require_releases(self.home, source, made)
+        return made
 
     def bus(self) -> RedisBus:
         """Return a connection to the bus."""

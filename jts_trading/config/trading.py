@@ -86,12 +86,20 @@ class TradingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     Attributes:
         enabled: False leaves simulators and roles out of `jts up`.
         mode: `paper`: orders go to the simulators of this instance or to the paper broker.
+        releases: `any`: every text that compiles is traded, which only paper trading accepts;
+            `approved`: only those whose release passed its gates.
         instances: What is traded until `trading/inputs.json` says otherwise.
     """
 
     enabled: bool = True
     mode: str = "paper"
+    releases: Literal["any", "approved"] = "any"
     instances: tuple[StrategyInstance, ...] = DEFAULT_INSTANCES
+
+    @property
+    def requires_approval(self) -> bool:
+        """Whether an instance has to trade a released text; real money always asks for it."""
+        return self.releases == "approved" or self.mode != "paper"
 
 
 def load_trading(source: ConfigSource) -> TradingSettings:

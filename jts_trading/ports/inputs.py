@@ -85,18 +85,33 @@ def current_inputs(home: Path, source: ConfigSource, *, created_ns: int) -> Trad
     configuration is replaced by a new version.
 
     Raises:
-        ConfigError: File or configuration cannot be used.
+        ConfigError: File or configuration cannot be used, or an instance trades a text that is
+            not released although the configuration asks for that.
     """
     found = read_inputs(home)
     if found is not None and found.source != CONFIGURED:
+        require_releases(home, source, found)
         return found
     made = configured_inputs(
         source, version=found.version + 1 if found else 1, created_ns=created_ns
     )
+    require_releases(home, source, made)
     if found is not None and (found.instances, found.risk) == (made.instances, made.risk):
         return found
     write_inputs(home, made)
     return made
+
+
+def require_releases(home: Path, source: ConfigSource, inputs: TradingInputs) -> None:
+    """Refuse texts that are not released, where the configuration asks for that.
+
+    Raises:
+        ConfigError: An instance that may enter trades one.
+    """
+    if load_trading(source).requires_approval:
+        from jts_trading.ports.approvals import require_released
+
+        require_released(home, inputs.instances)
 
 
 def _resolve(instance: StrategyInstance, where: str) -> StrategyInput:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from jts_trading.ports.approvals import APPROVAL, RELEASES, text_digest
 from storage.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 CANDIDATES = Path("strategies")
 """Where texts wait to become candidates, below the home."""
 
-RELEASES = Path("research/releases")
 TRADES_MIN = 30
 
 GATES: Mapping[str, str] = {
@@ -90,14 +90,12 @@ def candidate_of(path: Path) -> Candidate:
     Raises:
         InputError: It is no text.
     """
-    import hashlib
-
     try:
         text = path.read_text(encoding="utf-8")
     except (UnicodeDecodeError, OSError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     name = _OUTSIDE_KEY.sub("-", path.stem).strip("-") or "strategy"
-    return Candidate(f"{name}@{hashlib.sha256(text.encode()).hexdigest()[:12]}", text)
+    return Candidate(f"{name}@{text_digest(text)}", text)
 
 
 def waiting_candidates(home: Path) -> list[Candidate]:
@@ -223,6 +221,6 @@ def approve(home: Path, key: str, *, by: str, reason: str, at_ns: int) -> Approv
         reason=reason if closed else "",
         approved_at_ns=at_ns,
     )
-    kept = home / RELEASES / key / "release.json"
+    kept = home / RELEASES / key / APPROVAL
     kept.write_bytes(msgspec.json.format(msgspec.json.encode(approval), indent=2) + b"\n")
     return approval

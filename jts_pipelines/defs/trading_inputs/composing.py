@@ -1,7 +1,8 @@
 """From configured instances to a judged document; pure of Dagster."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jts_pipelines.defs.trading_inputs.specs import (
@@ -18,6 +19,7 @@ from jts_pipelines.defs.trading_inputs.universe import (
     warmup_of,
 )
 from jts_trading.domain.trading_inputs import RiskLimits, TradingInputs
+from jts_trading.ports.approvals import not_released, refusal_of
 
 if TYPE_CHECKING:
     from jts_pipelines.defs.house import House
@@ -91,7 +93,10 @@ def compose(
     """
     require_names(specs)
     catalog = house.indicators
-    candidates = tuple(compile_spec(spec, catalog) for spec in specs)
+    compiled = (compile_spec(spec, catalog) for spec in specs)
+    if house.settings.trading.requires_approval:
+        compiled = (released_only(each, house.root) for each in compiled)
+    candidates = tuple(compiled)
     sound = [each for each in candidates if each.plan is not None]
     return Composed(
         candidates,
@@ -103,6 +108,17 @@ def compose(
             for each in sound
         },
     )
+
+
+def released_only(candidate: Candidate, home: Path) -> Candidate:
+    """Return a candidate that may enter as refused, unless its text was released."""
+    wanted = candidate.spec.wanted
+    if candidate.plan is None or wanted.status == "paused":
+        return candidate
+    refusal = refusal_of(home, candidate.spec.text, wanted.params, candidate.catalog)
+    if not refusal:
+        return candidate
+    return replace(candidate, plan=None, refusal=not_released(candidate.spec.name, refusal))
 
 
 def _compiled(composed: Composed) -> Verdict:

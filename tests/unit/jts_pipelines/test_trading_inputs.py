@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from jts_pipelines.defs.trading_inputs.composing import Composed
+from jts_pipelines.defs.research import gate
+from jts_pipelines.defs.trading_inputs.composing import Composed, released_only
 from jts_pipelines.defs.trading_inputs.document import (
     KEPT_MAX,
     VERSIONS,
@@ -34,6 +35,7 @@ from jts_pipelines.defs.trading_inputs.words import instances_table, limits_word
 from jts_trading.config.source import ConfigError
 from jts_trading.config.trading import StrategyInstance
 from jts_trading.domain.trading_inputs import RiskLimits, TradingInputs
+from jts_trading.ports.approvals import APPROVAL, text_digest
 from jts_trading.ports.inputs import inputs_file, read_inputs
 from storage.errors import InputError
 
@@ -69,6 +71,22 @@ def test_spec_when_text_compiles_then_names_its_release_by_the_digest_of_the_pla
     assert made.instrument_ids == ("KRX:005930",)
     assert made.epoch == "2018-02-23"
     assert one.strategy_input("").release != made.release
+
+
+def test_candidate_when_releases_must_be_approved_then_another_text_is_refused(
+    tmp_path: Path,
+) -> None:
+    """The refusal is a problem of a check, so nothing is published; a paused one may stay."""
+    active, paused = compile_spec(_spec()), compile_spec(_spec(status="paused"))
+
+    refused = released_only(active, tmp_path)
+    (verdict, *_) = Composed((refused,), {}, {}).verdicts
+    assert "sma is not released: no release of this text was approved" in verdict.problems[0]
+    assert released_only(paused, tmp_path) == paused
+
+    kept = gate.keep_candidate(tmp_path, gate.Candidate(f"any@{text_digest(SMA)}", SMA))
+    (kept.parent / APPROVAL).write_text("{}", encoding="utf-8")
+    assert released_only(active, tmp_path) == active
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from jts_trading.config.source import ConfigError, ConfigSource, read
 from jts_trading.domain.trading_inputs import TradingInputs
+from jts_trading.ports.approvals import APPROVAL, RELEASES, text_digest
 from jts_trading.ports.inputs import (
     configured_inputs,
     current_inputs,
@@ -92,6 +93,70 @@ def test_current_inputs_when_dagster_made_them_then_they_stay(tmp_path: Path) ->
     assert current_inputs(home, _source(tmp_path), created_ns=2) == made
 
 
+_APPROVED = '[trading]\nreleases = "approved"\n' + _CONFIG
+
+
+def _release(home: Path, text: str) -> None:
+    folder = home / RELEASES / f"own@{text_digest(text)}"
+    folder.mkdir(parents=True)
+    (folder / APPROVAL).write_text("{}", encoding="utf-8")
+
+
+def test_inputs_when_releases_must_be_approved_then_another_text_is_refused(
+    tmp_path: Path,
+) -> None:
+    """The text itself counts, not its name; line ends do not."""
+    home, source = tmp_path / "home", _source(tmp_path, _APPROVED)
+    with pytest.raises(ConfigError, match=r"own is not released: no release of this text"):
+        current_inputs(home, source, created_ns=1)
+    assert read_inputs(home) is None
+
+    _release(home, _TEXT)
+
+    assert [each.instance for each in current_inputs(home, source, created_ns=2).instances] == [
+        "own"
+    ]
+    windows = _source(tmp_path, _APPROVED, _TEXT.replace("\n", "\r\n"))
+    assert current_inputs(home, windows, created_ns=3).instances
+    changed = _source(tmp_path, _APPROVED, _TEXT.replace("period: 5", "period: 6"))
+    with pytest.raises(ConfigError, match="own is not released"):
+        current_inputs(home, changed, created_ns=4)
+
+
+def test_inputs_when_released_text_gets_other_parameters_then_it_is_refused(
+    tmp_path: Path,
+) -> None:
+    """What passed the gates had the parameters that stand in it."""
+    home = tmp_path / "home"
+    text = _TEXT.replace("period: 5", "period: n").replace(
+        "indicators", "params { n = 5 }\n  indicators", 1
+    )
+    _release(home, text)
+
+    same = _source(tmp_path, _APPROVED + "params = { n = 5 }\n", text)
+    assert current_inputs(home, same, created_ns=1).instances
+    other = _source(tmp_path, _APPROVED + "params = { n = 6 }\n", text)
+    with pytest.raises(ConfigError, match="the released text has other parameters"):
+        current_inputs(home, other, created_ns=2)
+
+
+def test_inputs_when_paused_or_from_dagster_then_approval_is_asked_of_what_may_enter(
+    tmp_path: Path,
+) -> None:
+    """Positions can always be left; a document of Dagster is no way round."""
+    home = tmp_path / "home"
+    paused = _source(tmp_path, _APPROVED + 'status = "paused"\n')
+    (only,) = current_inputs(home, paused, created_ns=1).instances
+    assert only.status == "paused"
+
+    active = msgspec.structs.replace(only, status="active")
+    made = TradingInputs(version=9, created_ns=1, source="run-1", instances=(active,))
+    write_inputs(home, made)
+    with pytest.raises(ConfigError, match="own is not released"):
+        current_inputs(home, paused, created_ns=2)
+    assert current_inputs(home, _source(tmp_path), created_ns=3) == made
+
+
 @pytest.mark.parametrize(
     ("config", "text", "says"),
     [
@@ -101,6 +166,7 @@ def test_current_inputs_when_dagster_made_them_then_they_stay(tmp_path: Path) ->
         (_CONFIG.replace("005930", "5930"), _TEXT, r"own: '5930' is no symbol of KRX"),
         (_CONFIG + 'interval = "minute"\n', _TEXT, r"interval is 'minute'; accepted: a number"),
         (_CONFIG + 'epoch = "June"\n', _TEXT, r"epoch is 'June'; accepted: an ISO date"),
+        ('[trading]\nreleases = "some"\n' + _CONFIG, _TEXT, r"trading\.releases"),
         (_CONFIG.replace("price_collar", "collar"), _TEXT, r"unknown key risk\.collar"),
     ],
 )
