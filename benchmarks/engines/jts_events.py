@@ -8,7 +8,7 @@ from event_ticks import INSTRUMENTS, make_trades
 from live_engine import engine_of, entries_of, names_of, open_ns, ticks_of
 from measured import Outcome, median_of, say
 
-from jts_trading.domain.feed_messages import BarClosed
+from jts_trading.domain.feed_messages import BarsClosed
 from jts_trading.engine.events import TicksArrived
 from jts_trading.engine.step import step
 
@@ -28,7 +28,8 @@ def main() -> None:
             effects += step(state, event, event.ticks.ticks[-1].ts_recv_ns)
         # The minute that is in the making stays open, in every engine.
         spent = time.perf_counter() - began
-        bars = [e.event for e in effects if isinstance(e.event, BarClosed)]
+        closed = [e.event for e in effects if isinstance(e.event, BarsClosed)]
+        bars = [bar for each in closed for bar in each.bars()]
         return spent, Outcome(len(bars), float(sum(bar.close for bar in bars)))
 
     seconds, outcome = median_of(run, int(repeats))

@@ -16,8 +16,8 @@ import polars as pl
 
 from jts_pipelines.reports.daily_records import Span
 from jts_pipelines.reports.parity import SeenBar, SeenSignal, Traded
-from jts_pipelines.reports.parity_seen import bar_of, signal_of
-from jts_trading.domain.feed_messages import BarClosed, TicksCollected
+from jts_pipelines.reports.parity_seen import bars_of, signal_of
+from jts_trading.domain.feed_messages import BarsClosed, TicksCollected
 from jts_trading.domain.instruments import parse_instrument_id
 from jts_trading.domain.journal_events import JournalEvent, SignalRecorded
 from jts_trading.domain.sessions import calendar_for, local_date
@@ -197,8 +197,8 @@ def _keep(found: Recomputed, effect: Effect, span: Span) -> None:
     event = effect.event
     if isinstance(event, SignalRecorded) and _is_on_day(event.bar_start_ns, span):
         found.signals.append(signal_of(event))
-    elif isinstance(event, BarClosed) and _is_on_day(event.start_ns, span):
-        found.bars.append(bar_of(event))
+    elif isinstance(event, BarsClosed) and _is_on_day(event.start_ns, span):
+        found.bars += bars_of(event)
 
 
 def _is_on_day(start_ns: int, span: Span) -> bool:

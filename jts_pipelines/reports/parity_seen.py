@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import polars as pl
 
 from jts_pipelines.reports.parity import SeenBar, SeenSignal, SeenTick
-from jts_trading.domain.feed_messages import BarClosed, TicksCollected
+from jts_trading.domain.feed_messages import BarClosed, BarsClosed, TicksCollected
 from jts_trading.domain.instruments import instrument_id, parse_venue
 from jts_trading.domain.journal_events import SignalRecorded
 from jts_trading.domain.ticks import TradeTick
@@ -42,8 +42,14 @@ def ticks_of_rows(rows: pl.DataFrame) -> list[SeenTick]:
     ]
 
 
-def bar_of(message: BarClosed) -> SeenBar:
-    """Return a bar as the trader announced it."""
+def bars_of(message: BarsClosed | BarClosed) -> list[SeenBar]:
+    """Return bars as the trader announced them: together, or one by one as the first traders."""
+    return [
+        _bar(each) for each in (message.bars() if isinstance(message, BarsClosed) else [message])
+    ]
+
+
+def _bar(message: BarClosed) -> SeenBar:
     return SeenBar(
         message.instrument_id,
         message.venue,

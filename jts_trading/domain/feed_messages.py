@@ -1,5 +1,6 @@
 """What daemon roles say to each other on the bus, beside what the journal announces."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Literal
 
@@ -60,7 +61,10 @@ class GapSeen(msgspec.Struct, frozen=True, kw_only=True, tag="gap_seen"):
 
 
 class BarClosed(msgspec.Struct, frozen=True, kw_only=True, tag="bar_closed"):
-    """A bar that the trader built from ticks. Topics `market-data.<market>.candles`.
+    """A bar that the trader built from ticks: one of a `BarsClosed`.
+
+    As a message it is read only: the first traders published each bar by itself, on the topics of
+    `BarsClosed`, and such entries may still be on a bus.
 
     Attributes:
         start_ns: Label of the bar, UTC ns.
@@ -82,6 +86,59 @@ class BarClosed(msgspec.Struct, frozen=True, kw_only=True, tag="bar_closed"):
     feed: str
     last_tick: int
     ticks: int
+
+
+class BarsClosed(msgspec.Struct, frozen=True, kw_only=True, tag="bars_closed"):
+    """Bars of one start that the trader built from ticks and that closed at one instant.
+
+    Topics `market-data.<market>.candles`. Columns have one place for each bar, in the order of the
+    instruments; prices are whole ticks.
+
+    Attributes:
+        start_ns: Label of the bars, UTC ns.
+        closed_by: `event` (a later trade, which closes one bar), `clock` (their end and the grace)
+            or `session`.
+        price_steps: What one tick of each is worth.
+        volumes: Shares or coins.
+        last_ticks: Number of the last tick that is in each.
+        ticks: Trades in each.
+    """
+
+    venue: str
+    interval: str
+    start_ns: int
+    closed_by: Literal["event", "clock", "session"]
+    instrument_ids: tuple[str, ...]
+    price_steps: tuple[Decimal, ...]
+    opens: tuple[int, ...]
+    highs: tuple[int, ...]
+    lows: tuple[int, ...]
+    closes: tuple[int, ...]
+    volumes: tuple[Decimal, ...]
+    feeds: tuple[str, ...]
+    last_ticks: tuple[int, ...]
+    ticks: tuple[int, ...]
+
+    def bars(self) -> Iterator[BarClosed]:
+        """Yield them one by one, prices in the instrument's currency."""
+        for at, (instrument_id, step) in enumerate(
+            zip(self.instrument_ids, self.price_steps, strict=True)
+        ):
+            yield BarClosed(
+                instrument_id=instrument_id,
+                venue=self.venue,
+                interval=self.interval,
+                start_ns=self.start_ns,
+                open=self.opens[at] * step,
+                high=self.highs[at] * step,
+                low=self.lows[at] * step,
+                close=self.closes[at] * step,
+                volume=self.volumes[at],
+                closed_by=self.closed_by,
+                feed=self.feeds[at],
+                last_tick=self.last_ticks[at],
+                ticks=self.ticks[at],
+            )
 
 
 class PriceNote(msgspec.Struct, frozen=True, kw_only=True, tag="price_note"):

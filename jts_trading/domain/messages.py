@@ -6,6 +6,7 @@ import msgspec
 
 from jts_trading.domain.feed_messages import (
     BarClosed,
+    BarsClosed,
     GapSeen,
     NoticesCollected,
     RiskAlert,
@@ -92,6 +93,7 @@ MESSAGES = Registry(
         NoticesCollected,
         GapSeen,
         BarClosed,
+        BarsClosed,
         RiskAlert,
         RoleHealth,
         TradingInputs,

@@ -19,7 +19,7 @@ class Aggressor(StrEnum):
     UNKNOWN = "unknown"
 
 
-class TradeTick(msgspec.Struct, frozen=True, kw_only=True, tag="trade"):
+class TradeTick(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="trade"):
     """One trade.
 
     Attributes:

@@ -15,7 +15,7 @@ from jts_trading.engine.slots import NS_PER_MS, Slot
 ClosedBy = Literal["event", "clock", "session"]
 
 
-class Cause(msgspec.Struct, frozen=True, array_like=True):
+class Cause(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Where a trade came from.
 
     Attributes:
@@ -50,7 +50,7 @@ class Trade(NamedTuple):
     cause: Cause
 
 
-class Bar(msgspec.Struct, frozen=True, kw_only=True):
+class Bar(msgspec.Struct, frozen=True):
     """A closed bar; prices in ticks, volume in smallest quantities of the venue.
 
     Attributes:
@@ -152,34 +152,6 @@ class BarBuilder(msgspec.Struct, kw_only=True):
         self.open = self.high = self.low = trade.price
         self.volume = self.trades = 0
         self.add(trade)
-
-    def finish(self, closed_by: ClosedBy, trigger: Cause, known_ns: int) -> Bar:
-        """Close the open bar, for good, and return it."""
-        self.note_close(self.day, self.close)
-        bar = Bar(
-            instrument_id=self.instrument_id,
-            venue=self.venue,
-            interval=self.interval,
-            day=self.day,
-            start_ns=self.start_ns,
-            end_ns=self.end_ns,
-            open_ms=self.open_ms,
-            is_last=self.is_last,
-            open=self.open,
-            high=self.high,
-            low=self.low,
-            close=self.close,
-            volume=self.volume,
-            trades=self.trades,
-            previous_close=self.previous_close,
-            closed_by=closed_by,
-            last=self.last,
-            trigger=trigger,
-            known_ns=known_ns,
-        )
-        self.trades = 0
-        self.closed_ns = self.stop_ns
-        return bar
 
     def note_close(self, day: int, close: int) -> None:
         """Remember the close of a bar, here or from the lake, as base of the next session."""

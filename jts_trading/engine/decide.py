@@ -9,16 +9,17 @@ What waits for the next session is sized now and holds its cash back, as in a ba
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache
-from itertools import groupby
+from decimal import Decimal
 
 import msgspec
 
 from jts_trading.domain.errors import RuleMissingError
 from jts_trading.domain.orders import OrderSide
+from jts_trading.engine.closing import ClosedBars
+from jts_trading.engine.evaluate import Run, left_values, look_at, mark, run_bars
 from jts_trading.engine.events import Effect
-from jts_trading.engine.guarding import ask_guard, in_order, positions_taken, show_values
-from jts_trading.engine.identity import signal_id
+from jts_trading.engine.guarding import ask_guard, in_order, show_values
+from jts_trading.engine.identity import decision_id
 from jts_trading.engine.orders import (
     Sized,
     exit_reason,
@@ -29,7 +30,7 @@ from jts_trading.engine.orders import (
 )
 from jts_trading.engine.outcomes import Outcome
 from jts_trading.engine.recording import Draft, record
-from jts_trading.engine.slots import is_tradable
+from jts_trading.engine.standing import Standing
 from jts_trading.engine.state import EngineState, Instance, Wanted
 from jts_trading.engine.words import risk_node
 from jts_trading.execution.fill_costs import Listed
@@ -38,12 +39,31 @@ from jts_trading.strategy.stops import is_daily_loss_reached
 from jts_trading.strategy.universe import admits
 
 
-def judge(state: EngineState, drafts: Sequence[Draft], now_ns: int) -> list[Effect]:
-    """Decide on bars that closed together; returns the facts in the order of the decisions."""
+def judge(state: EngineState, closed: Sequence[ClosedBars], now_ns: int) -> list[Effect]:
+    """Run bars that closed together through the strategies that read them, and decide.
+
+    Returns:
+        The facts in the order of the decisions: by instance, start and instrument.
+    """
+    values = [bars.values() for bars in closed]
+    turns = sorted(
+        (reader.instance.spec.instance, bars.start_ns, at, of)
+        for at, bars in enumerate(closed)
+        for of, reader in enumerate(bars.line.readers)
+    )
     effects: list[Effect] = []
-    ordered = sorted(drafts, key=lambda d: (d.instance.spec.instance, d.bar.start_ns, d.symbol))
-    for _, group in groupby(ordered, lambda d: (d.instance.spec.instance, d.bar.start_ns)):
-        effects += _judge_instant(state, list(group), now_ns)
+    for _, _, at, of in turns:
+        bars = closed[at]
+        instance, rows = bars.line.readers[of]
+        if len(bars.places) < len(rows):
+            rows = rows[bars.places]
+        run = run_bars(instance, bars, rows, values[at])
+        if state.is_past:
+            continue
+        if bars.known_ns < instance.decides_from_ns:
+            mark(run)
+        else:
+            effects += _judge_instant(state, run, now_ns)
     return effects
 
 
@@ -53,60 +73,71 @@ def roll_day(instance: Instance, day: int) -> None:
         instance.day, instance.day_start = day, instance.equity()
 
 
-def _judge_instant(state: EngineState, drafts: list[Draft], now_ns: int) -> list[Effect]:
-    instance = drafts[0].instance
-    roll_day(instance, drafts[0].bar.day)
-    for draft in drafts:
-        mark(draft)
+def _judge_instant(state: EngineState, run: Run, now_ns: int) -> list[Effect]:
+    instance = run.instance
+    if run.bars.day > instance.day and run.is_new:
+        roll_day(instance, run.bars.day)
+    drafts = _drafts(run, mark(run))
+    if not drafts:
+        return []
+    standing = Standing(instance, now_ns)
     exits = instance.program.rules.exits
-    # Orders of this instant change the cash that is free, but not the equity.
-    equity = cache(instance.equity)
     for draft in drafts:
-        ask_guard(draft, exits, equity)
-        _decide_exit(state, draft, now_ns)
+        ask_guard(draft, exits, standing)
+        _decide_exit(state, draft, standing)
     for draft in in_order(drafts):
-        ask_guard(draft, ~exits, equity)
-        _decide_entry(state, draft, now_ns)
+        ask_guard(draft, ~exits, standing)
+        _decide_entry(state, draft, standing)
     for draft in drafts:
         show_values(draft)
     told = [draft for draft in drafts if draft.fired or draft.reasons or draft.outcomes]
-    return [effect for draft in told for effect in record(state, draft, now_ns, equity())]
+    return [effect for draft in told for effect in record(state, draft, now_ns, standing.equity)]
 
 
-def mark(draft: Draft) -> None:
-    """Value the position at the close of its bar."""
-    book, bar = draft.book, draft.bar
-    book.mark = bar.close
-    book.bars_since += 1
-    is_held = not draft.instance.account.is_flat(draft.symbol)
-    if is_held and bar.end_ns > book.entered_ns:
-        book.peak = max(book.peak, bar.close)
-        book.bars_held += 1
-        if book.bars_held == 1:
-            book.held_from_ms = bar.stamp_ms
+def _drafts(run: Run, told: list[int]) -> list[Draft]:
+    """Return what is to be decided on bars from which something may follow."""
+    instance, program, spec = run.instance, run.instance.program, run.instance.spec
+    drafts: list[Draft] = []
+    kept = 0
+    for at in told:
+        bar, fired = run.bars.bar(at), int(run.fired[at])
+        symbol = bar.instrument_id
+        number = decision_id(spec.instance, spec.release, symbol, bar.interval, bar.start_ns)
+        numbers = left_values(program, instance.rows[symbol])
+        draft = Draft(instance, bar, instance.books[symbol], number, fired, numbers)
+        if fired:
+            seen = run.seen(at, kept)
+            kept += 1
+            if program.guard is None:
+                draft.values = look_at(instance, symbol, fired, seen)
+            else:
+                # Nobody knows yet which of them count: `guarding` says so, then they are shown.
+                draft.seen = seen
+        drafts.append(draft)
+    return drafts
 
 
-def _decide_exit(state: EngineState, draft: Draft, now_ns: int) -> None:
+def _decide_exit(state: EngineState, draft: Draft, standing: Standing) -> None:
     instance, book, symbol = draft.instance, draft.book, draft.symbol
     leaves = draft.fired & instance.program.rules.exits
     working = instance.account.working(symbol)
     if book.wanted is not None:
-        _meet_wanted(state, draft, leaves)
+        _meet_wanted(state, draft, leaves, standing)
     elif working is not None:
         if leaves and working.side is OrderSide.BUY:
-            _want(state, draft, _wanted(draft, OrderSide.SELL, first_rule(leaves)), now_ns)
+            _want(state, draft, _wanted(draft, OrderSide.SELL, first_rule(leaves)), standing)
             draft.outcomes.append(Outcome.LEAVES_AFTER_ENTRY)
         elif leaves:
             draft.outcomes.append(Outcome.ORDER_WORKS)
     elif not instance.account.is_flat(symbol):
         reason = exit_reason(instance, symbol, draft.bar.close, draft.fired)
         if reason >= 0:
-            _leave(state, draft, reason, now_ns)
+            _leave(state, draft, reason, standing)
     elif leaves:
         draft.outcomes.append(Outcome.FLAT)
 
 
-def _meet_wanted(state: EngineState, draft: Draft, leaves: int) -> None:
+def _meet_wanted(state: EngineState, draft: Draft, leaves: int, standing: Standing) -> None:
     wanted = draft.book.wanted
     if not leaves or wanted is None:
         return
@@ -117,60 +148,63 @@ def _meet_wanted(state: EngineState, draft: Draft, leaves: int) -> None:
     key = (draft.instance.spec.instance, draft.symbol)
     state.waiting.discard(key)
     state.blocked.discard(key)
+    standing.forget()
     draft.outcomes.append(Outcome.CANCELLED)
 
 
-def _leave(state: EngineState, draft: Draft, reason: int, now_ns: int) -> None:
+def _leave(state: EngineState, draft: Draft, reason: int, standing: Standing) -> None:
     instance, symbol = draft.instance, draft.symbol
     if reason >= REASON_STOP_LOSS:
         draft.reasons.append(reason)
         draft.values.append(risk_node(instance, symbol, reason, draft.bar.close))
-    if now_ns - draft.bar.known_ns > state.settings.decision_age_ns:
-        _want(state, draft, _wanted(draft, OrderSide.SELL, reason), now_ns)
+    if standing.now_ns - draft.bar.known_ns > state.settings.decision_age_ns:
+        _want(state, draft, _wanted(draft, OrderSide.SELL, reason), standing)
         draft.outcomes.append(Outcome.OLD_EXIT)
         return
     try:
-        sized = size_exit(instance, symbol, reason, draft.bar.close, draft.bar.day)
+        sized = size_exit(
+            instance, symbol, reason, draft.bar.close, draft.bar.day, standing=standing
+        )
     except RuleMissingError as error:
         draft.outcomes.append(str(error))
         return
     if sized.lots == 0:
         draft.outcomes.append(Outcome.FLAT)
         return
-    _order(state, draft, _wanted(draft, OrderSide.SELL, reason), sized, now_ns)
+    _order(state, draft, _wanted(draft, OrderSide.SELL, reason), sized, standing)
 
 
-def _decide_entry(state: EngineState, draft: Draft, now_ns: int) -> None:
+def _decide_entry(state: EngineState, draft: Draft, standing: Standing) -> None:
     instance, symbol, rules = draft.instance, draft.symbol, draft.instance.program.rules
     rule = first_rule(draft.fired & rules.entries)
     if rule < 0 or draft.intent is not None:
         return
-    refusal = _entry_refusal(draft)
+    refusal = _entry_refusal(draft, standing)
     if refusal is not None:
         draft.outcomes.append(refusal)
         return
-    if now_ns - draft.bar.known_ns > state.settings.decision_age_ns:
+    if standing.now_ns - draft.bar.known_ns > state.settings.decision_age_ns:
         draft.outcomes.append(Outcome.OLD)
         return
-    is_for_next = draft.bar.is_last or not is_tradable(instance.spec.venue, now_ns)
+    is_for_next = draft.bar.is_last or not standing.is_tradable
     wanted = _wanted(draft, OrderSide.BUY, rule, is_for_next=is_for_next)
-    sized = size_entry(instance, symbol, wanted, draft.bar.day, state.settings)
+    sized = size_entry(instance, symbol, wanted, draft.bar.day, state.settings, standing=standing)
     if isinstance(sized, Sized):
-        _order(state, draft, wanted, sized, now_ns)
+        _order(state, draft, wanted, sized, standing)
     else:
         draft.outcomes.append(sized)
 
 
-def _entry_refusal(draft: Draft) -> Outcome | None:
+def _entry_refusal(draft: Draft, standing: Standing) -> Outcome | None:
     instance, symbol, rules = draft.instance, draft.symbol, draft.instance.program.rules
     account, book = instance.account, draft.book
     checks: tuple[tuple[Outcome, Callable[[], bool]], ...] = (
-        (Outcome.HELD, lambda: not account.is_flat(symbol)),
+        (Outcome.HELD, lambda: bool(book.is_held)),
         (Outcome.ORDER_WORKS, lambda: bool(account.working(symbol)) or book.wanted is not None),
         (Outcome.UNIVERSE, lambda: not _is_admitted(instance, symbol)),
         (Outcome.PAUSED, lambda: instance.spec.status == "paused"),
-        (Outcome.LOSS, lambda: _is_lost(instance, symbol)),
-        (Outcome.POSITIONS, lambda: 0 < rules.positions_max <= positions_taken(instance)),
+        (Outcome.LOSS, lambda: _is_lost(instance, symbol, standing)),
+        (Outcome.POSITIONS, lambda: 0 < rules.positions_max <= standing.positions),
         (Outcome.COOLDOWN, lambda: _is_cooling(draft)),
     )
     return next((outcome for outcome, is_so in checks if is_so()), None)
@@ -181,11 +215,11 @@ def _is_admitted(instance: Instance, symbol: str) -> bool:
     return admits(instance.program.plan.universe, symbol, listed.market, listed.asset)
 
 
-def _is_lost(instance: Instance, symbol: str) -> bool:
+def _is_lost(instance: Instance, symbol: str, standing: Standing) -> bool:
     if not instance.program.rules.daily_loss_ppm:
         return False
     units = instance.units[symbol]
-    equity, at_start = units.money(instance.equity()), units.money(instance.day_start)
+    equity, at_start = units.money(standing.equity), units.money(instance.day_start)
     return is_daily_loss_reached(equity, at_start, instance.program.rules.daily_loss_ppm)
 
 
@@ -198,12 +232,12 @@ def _is_cooling(draft: Draft) -> bool:
 
 
 def _wanted(draft: Draft, side: OrderSide, reason: int, *, is_for_next: bool = False) -> Wanted:
-    bar, decision = draft.bar, draft.decision_id
+    bar = draft.bar
     return Wanted(
         side=side,
         reason=reason,
-        decision_id=decision,
-        signal_id=signal_id(decision, reason),
+        decision_id=draft.decision_id,
+        signal_id=draft.signal_id(reason),
         price=bar.close,
         previous_close=0 if is_for_next else bar.previous_close,
         cause=bar.trigger,
@@ -211,22 +245,28 @@ def _wanted(draft: Draft, side: OrderSide, reason: int, *, is_for_next: bool = F
     )
 
 
-def _order(state: EngineState, draft: Draft, wanted: Wanted, sized: Sized, now_ns: int) -> None:
+def _order(
+    state: EngineState, draft: Draft, wanted: Wanted, sized: Sized, standing: Standing
+) -> None:
     """Give a sized order, or have it wait for the next session as it is."""
-    if is_tradable(draft.instance.spec.venue, now_ns):
-        _give(state, draft, wanted, sized, now_ns)
-        return
-    kept = {"previous_close": 0, "lots": sized.lots, "held_back": sized.held_back}
-    _want(state, draft, msgspec.structs.replace(wanted, **kept), now_ns)
-    draft.outcomes.append(Outcome.WAITS)
+    if standing.is_tradable:
+        held_back = _give(state, draft, wanted, sized, standing.now_ns)
+    else:
+        kept = {"previous_close": 0, "lots": sized.lots, "held_back": sized.held_back}
+        _want(state, draft, msgspec.structs.replace(wanted, **kept), standing)
+        draft.outcomes.append(Outcome.WAITS)
+        held_back = draft.instance.units[draft.symbol].amount(sized.held_back)
+    if wanted.side is OrderSide.BUY:
+        standing.hold_back(held_back)
 
 
-def _want(state: EngineState, draft: Draft, wanted: Wanted, now_ns: int) -> None:
-    draft.book.wanted = msgspec.structs.replace(wanted, not_before_ns=now_ns)
+def _want(state: EngineState, draft: Draft, wanted: Wanted, standing: Standing) -> None:
+    draft.book.wanted = msgspec.structs.replace(wanted, not_before_ns=standing.now_ns)
     state.waiting.add((draft.instance.spec.instance, draft.symbol))
 
 
-def _give(state: EngineState, draft: Draft, wanted: Wanted, sized: Sized, now_ns: int) -> None:
+def _give(state: EngineState, draft: Draft, wanted: Wanted, sized: Sized, now_ns: int) -> Decimal:
+    """Give an order; returns what it reserves."""
     until_ns = now_ns + state.settings.intent_valid_ns
     draft.intent = make_intent(
         draft.instance, draft.symbol, wanted, sized, valid_until_ns=until_ns
@@ -234,3 +274,4 @@ def _give(state: EngineState, draft: Draft, wanted: Wanted, sized: Sized, now_ns
     draft.instance.account.apply(draft.intent, now_ns)
     draft.book.given = wanted
     draft.outcomes.append(Outcome.ORDERED)
+    return draft.intent.reservation.amount

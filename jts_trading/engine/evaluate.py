@@ -1,65 +1,106 @@
-"""Run a closed bar through the strategies that read it, and say that it closed."""
+"""Run bars that closed together through a strategy: one compiled call for all instruments."""
 
-from decimal import Decimal
+from typing import NamedTuple
 
 import numpy as np
 
-from jts_trading.domain.feed_messages import BarClosed
-from jts_trading.domain.instruments import parse_venue, quantity_scale
 from jts_trading.dsl.plan import Timeframe
 from jts_trading.dsl.tracing import Evaluated
 from jts_trading.dsl.tracing import evaluate as conditions
-from jts_trading.engine.bars import Bar
-from jts_trading.engine.events import Effect
-from jts_trading.engine.identity import bar_id
-from jts_trading.engine.program import Floats
-from jts_trading.engine.recording import Draft, Seen
-from jts_trading.engine.state import EngineState, Instance, SymbolRow
+from jts_trading.engine.closing import ClosedBars
+from jts_trading.engine.columns import DAY, OPEN_MS, STAMP_MS, Floats, Ints
+from jts_trading.engine.program import Program
+from jts_trading.engine.recording import Seen
+from jts_trading.engine.state import Instance
 from jts_trading.engine.words import rule_nodes
 from jts_trading.strategy.frames import period_number
 from jts_trading.strategy.instants import instant
+from jts_trading.strategy.sizing import PPM
+
+_NO_VALUES = np.zeros(0)
 
 
-def evaluate(instance: Instance, bar: Bar) -> Draft | None:
-    """Return what the rules of an instance say to a closed bar; changes its state row.
+class Run(NamedTuple):
+    """What a strategy made of bars.
 
-    None for a bar that its warm-up held already.
+    Attributes:
+        rows: Row of the instance of each bar; -1 for one that it does not read.
+        values: See `ClosedBars.values`.
+        when: See `loops.close_bars`.
+        frames: Bits of the frames that closed before each bar.
+        fired: Mask of each bar; -1 where its warm-up held it already, too.
     """
-    symbol = instance.symbols[bar.instrument_id]
-    if symbol.day >= 0 and (bar.day, bar.stamp_ms) <= (symbol.day, symbol.stamp_ms):
-        return None
-    row = instance.rows[bar.instrument_id]
-    closed = frames_closed(instance.program.plan.timeframes, symbol, bar)
-    if len(instance.before) != len(row):
-        instance.before = np.zeros(len(row))
-    instance.before[:] = row
-    arguments = _arguments(instance, bar, closed)
-    fired = instance.program.step(row, *arguments)
-    symbol.day, symbol.stamp_ms, symbol.open_ms = bar.day, bar.stamp_ms, bar.open_ms
-    symbol.bars += 1
-    plan = instance.program.plan
-    draft = Draft(instance, bar, fired, [])
-    if plan.values:
-        draft.numbers = row[plan.values_slot : plan.values_slot + plan.values].copy()
-    seen = Seen(instance.before, arguments, fired)
-    if instance.program.guard is not None:
-        # Nobody knows yet which of them count: `engine.guarding` says so, then they are shown.
-        draft.seen = seen._replace(before=instance.before.copy())
-    elif fired:
-        draft.values = look_at(instance, bar.instrument_id, fired, seen)
-    return draft
+
+    instance: Instance
+    bars: ClosedBars
+    rows: Ints
+    values: Floats
+    when: Ints
+    frames: Ints
+    fired: Ints
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it read a bar at all."""
+        return bool((self.fired >= 0).any())
+
+    def seen(self, at: int, kept: int) -> Seen:
+        """Return what the step saw of a bar that fired something.
+
+        Args:
+            at: Which bar.
+            kept: Which of those that fired something.
+        """
+        columns = self.instance.program.instant_columns
+        extras = () if not columns else self.when[3:][list(columns)].tolist()
+        arguments = (*self.values[:, at].tolist(), int(self.frames[at]), *extras)
+        return Seen(self.instance.before[kept], arguments, int(self.fired[at]))
 
 
-def _arguments(instance: Instance, bar: Bar, closed: int) -> tuple[float, ...]:
-    """Return what `step` takes beside the state."""
-    volume = bar.volume / 10 ** quantity_scale(parse_venue(bar.venue))
-    prices = (float(bar.open), float(bar.high), float(bar.low), float(bar.close))
-    columns = instance.program.instant_columns
-    extras: tuple[int, ...] = ()
-    if columns:
-        begins = instant(bar.venue, bar.day, bar.stamp_ms, bar.open_ms)
-        extras = tuple(begins[column] for column in columns)
-    return (*prices, volume, closed, *extras)
+def run_bars(instance: Instance, bars: ClosedBars, rows: Ints, values: Floats) -> Run:
+    """Run bars over the states of their instruments; changes the market half of an instance.
+
+    Args:
+        instance: Whose strategy it is.
+        bars: Closed together.
+        rows: Row of each bar in the instance, see `Run`.
+        values: Of the bars.
+    """
+    program, count = instance.program, len(rows)
+    begins: tuple[int, ...] = ()
+    if program.instant_columns:
+        begins = instant(bars.line.venue, bars.day, bars.stamp_ms, bars.open_ms)
+    when = np.array((bars.day, bars.stamp_ms, bars.open_ms, *begins), np.int64)
+    frames = _frames_closed(program.plan.timeframes, instance.seen, rows, when)
+    if len(instance.before) < count:
+        instance.before = np.empty((count, program.plan.state_size))
+    fired = np.empty(count, np.int64)
+    program.close(
+        instance.states, instance.seen, values, rows, when, frames, fired, instance.before
+    )
+    return Run(instance, bars, rows, values, when, frames, fired)
+
+
+def mark(run: Run) -> list[int]:
+    """Value positions at the closes of bars; return those from which something may follow.
+
+    These are the bars that fire something, and those that reach a level at which a position is
+    left.
+    """
+    instance, bars = run.instance, run.bars
+    trailing = instance.program.rules.trailing_stop_ppm
+    told = np.empty(len(run.rows), np.int64)
+    count = instance.program.follow(
+        instance.numbers,
+        run.rows,
+        run.fired,
+        np.array(bars.closes, np.int64),
+        np.array((bars.end_ns, bars.stamp_ms), np.int64),
+        PPM - trailing if trailing else 0,
+        told,
+    )
+    found: list[int] = told[:count].tolist()
+    return found
 
 
 def look_at(
@@ -91,42 +132,32 @@ def look_at(
     if account is not None and program.account is not None:
         program.account(values, *account)
     scale = instance.units[symbol].price_scale
+    shown = values.tolist()
     return [
-        {"rule": bit, **conditions(tree, trace, values.tolist(), scale)}
+        {"rule": bit, **conditions(tree, trace, shown, scale)}
         for bit, tree in enumerate(trace.rules)
     ]
 
 
-def frames_closed(frames: tuple[Timeframe, ...], symbol: SymbolRow, bar: Bar) -> int:
-    """Return the bits of the frames whose pending bar closed before this bar."""
-    if symbol.day < 0:
-        return 0
-    closed = 0
+def left_values(program: Program, state: Floats) -> Floats:
+    """Return the numbers that the step left for the guard and for order prices."""
+    plan = program.plan
+    if not plan.values:
+        return _NO_VALUES
+    return state[plan.values_slot : plan.values_slot + plan.values].copy()
+
+
+def _frames_closed(frames: tuple[Timeframe, ...], seen: Ints, rows: Ints, when: Ints) -> Ints:
+    """Return the bits of the frames whose pending bar closed before each bar."""
+    closed = np.zeros(len(rows), np.int64)
+    if not frames:
+        return closed
+    newest = seen[rows]
+    is_known = newest[:, DAY] >= 0
     for bit, frame in enumerate(frames):
-        before = period_number(symbol.day, symbol.stamp_ms, symbol.open_ms, frame.seconds)
-        now = period_number(bar.day, bar.stamp_ms, bar.open_ms, frame.seconds)
-        closed |= (before != now) << bit
+        before = period_number(
+            newest[:, DAY], newest[:, STAMP_MS], newest[:, OPEN_MS], frame.seconds
+        )
+        now = period_number(int(when[0]), int(when[1]), int(when[2]), frame.seconds)
+        closed |= ((before != now) & is_known).astype(np.int64) << bit
     return closed
-
-
-def bar_effect(state: EngineState, bar: Bar) -> Effect:
-    """Return the message that a bar closed, in the instrument's currency and quantity."""
-    desk = state.desks[bar.instrument_id, bar.venue]
-    units = desk.units
-    message = BarClosed(
-        instrument_id=bar.instrument_id,
-        venue=bar.venue,
-        interval=bar.interval,
-        start_ns=bar.start_ns,
-        open=units.price(bar.open),
-        high=units.price(bar.high),
-        low=units.price(bar.low),
-        close=units.price(bar.close),
-        volume=Decimal(bar.volume).scaleb(-desk.quantity_scale),
-        closed_by=bar.closed_by,
-        feed=bar.last.feed,
-        last_tick=bar.last.tick,
-        ticks=bar.trades,
-    )
-    event_id = bar_id(bar.instrument_id, bar.venue, bar.interval, bar.start_ns)
-    return Effect(message, event_id, bar.trigger.correlation_id, bar.trigger.message_id)

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from jts_trading.domain.feed_messages import BarClosed, RiskAlert, TicksCollected
+import msgspec
+
+from jts_trading.domain.feed_messages import BarsClosed, RiskAlert, TicksCollected
 from jts_trading.domain.journal_events import (
     DecisionRecorded,
     IntentRecorded,
@@ -76,8 +78,7 @@ class InputsChanged:
 Event = TicksArrived | ClockRead | JournalRead | IntentRefused | InputsChanged
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(msgspec.Struct, frozen=True):
     """One thing that the shell has to record or publish.
 
     Facts (decisions, signals, intents) of one step belong into one transaction; bars and alerts
@@ -89,7 +90,7 @@ class Effect:
         causation_id: The bus entry that led to it.
     """
 
-    event: BarClosed | DecisionRecorded | SignalRecorded | IntentRecorded | RiskAlert
+    event: BarsClosed | DecisionRecorded | SignalRecorded | IntentRecorded | RiskAlert
     event_id: str
     correlation_id: str = ""
     causation_id: str = ""

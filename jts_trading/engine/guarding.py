@@ -5,21 +5,18 @@ from the account and the books of the instance.
 """
 
 import math
-from collections.abc import Callable
-from decimal import Decimal
 
 import numpy as np
 
-from jts_trading.domain.orders import OrderSide
 from jts_trading.dsl.facts import FACTS_SIZE
+from jts_trading.engine.columns import Floats
 from jts_trading.engine.evaluate import look_at
-from jts_trading.engine.program import Floats
 from jts_trading.engine.recording import Draft
-from jts_trading.engine.state import Instance
+from jts_trading.engine.standing import Standing
 from jts_trading.strategy.facts import FACT_PRICE_SCALE, fill_portfolio, fill_position
 
 
-def ask_guard(draft: Draft, rules: int, equity: Callable[[], Decimal]) -> None:
+def ask_guard(draft: Draft, rules: int, standing: Standing) -> None:
     """Take out of the rules of a mask that fired those that the account does not allow.
 
     An exit that asks for the account is not judged while there is nothing to leave.
@@ -27,7 +24,7 @@ def ask_guard(draft: Draft, rules: int, equity: Callable[[], Decimal]) -> None:
     Args:
         draft: Its mask is changed.
         rules: Mask of the rules that are judged now.
-        equity: Gives the equity of the instance at this instant.
+        standing: Of the instance.
     """
     program = draft.instance.program
     asked = draft.fired & rules & program.guarded
@@ -36,7 +33,7 @@ def ask_guard(draft: Draft, rules: int, equity: Callable[[], Decimal]) -> None:
     if asked & program.rules.exits and _has_nothing(draft):
         draft.fired &= ~asked
         return
-    draft.facts = facts_of(draft, equity())
+    draft.facts = facts_of(draft, standing)
     kept = program.guard(draft.fired, draft.numbers, draft.facts)
     draft.fired &= ~asked | int(kept)
 
@@ -58,7 +55,7 @@ def show_values(draft: Draft) -> None:
         draft.values = [*found, *draft.values]
 
 
-def facts_of(draft: Draft, equity: Decimal) -> Floats:
+def facts_of(draft: Draft, standing: Standing) -> Floats:
     """Return the facts of the account for one bar, and the constants of the guard behind them."""
     instance, symbol, book, bar = draft.instance, draft.symbol, draft.book, draft.bar
     units, account = instance.units[symbol], instance.account
@@ -71,9 +68,9 @@ def facts_of(draft: Draft, equity: Decimal) -> Floats:
     since = (book.peak, book.bars_held, age_s)
     lots, cost = units.lots(held.quantity), units.money(held.cost)
     fill_position(facts, lots, cost, bar.close, since, step)
-    sums = (equity, account.cash, instance.free_cash(), instance.day_start)
+    sums = (standing.equity, account.cash, standing.free, instance.day_start)
     worth, cash, free, day_start = (units.money(amount) for amount in sums)
-    fill_portfolio(facts, (worth, cash, free, day_start), positions_taken(instance), step)
+    fill_portfolio(facts, (worth, cash, free, day_start), standing.positions, step)
     return facts
 
 
@@ -84,16 +81,3 @@ def _has_nothing(draft: Draft) -> bool:
         and account.working(draft.symbol) is None
         and draft.book.wanted is None
     )
-
-
-def positions_taken(instance: Instance) -> int:
-    """Return how many instruments are held, being bought, or wanted."""
-    account = instance.account
-    taken = {name for name in account.holdings if not account.is_flat(name)}
-    taken |= {o.instrument_id for o in account.orders.values() if o.side is OrderSide.BUY}
-    taken |= {
-        name
-        for name, book in instance.books.items()
-        if book.wanted is not None and book.wanted.side is OrderSide.BUY
-    }
-    return len(taken)

@@ -4,10 +4,8 @@ The functions of `strategy.sizing` and `strategy.stops` decide, as in a backtest
 arguments are gathered from the account and the rule table, and their result becomes an intent.
 """
 
-import math
 from dataclasses import dataclass
 from decimal import Decimal
-from fractions import Fraction
 
 from jts_trading.domain.errors import RuleMissingError
 from jts_trading.domain.instruments import parse_instrument_id
@@ -15,8 +13,10 @@ from jts_trading.domain.journal_events import IntentRecorded
 from jts_trading.domain.money import currency_unit
 from jts_trading.domain.orders import OrderIntent, OrderSide, Reservation
 from jts_trading.engine.identity import order_id
+from jts_trading.engine.levels import trailing_level
 from jts_trading.engine.outcomes import Outcome
 from jts_trading.engine.slots import date_of_number
+from jts_trading.engine.standing import Standing
 from jts_trading.engine.state import EngineSettings, Instance, Wanted
 from jts_trading.engine.terms import Terms, terms_of
 from jts_trading.execution.fill_costs import Listed
@@ -34,7 +34,7 @@ from jts_trading.strategy.sizing import (
     kelly_entry_share,
     wanted_quantity,
 )
-from jts_trading.strategy.stops import is_profit_taken, is_stop_loss_hit, is_trailing_stop_hit
+from jts_trading.strategy.units import count_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +56,23 @@ def terms_at(instance: Instance, symbol: str, day: int) -> Terms:
     Raises:
         RuleMissingError: The rule table does not cover the instance's broker, venue or symbol.
     """
-    spec = instance.spec
-    listing = instance.listings.get(symbol, Listed())
-    instrument = parse_instrument_id(symbol)
-    return terms_of(instrument, spec.venue, spec.broker, listing, date_of_number(day))
+    known = instance.terms.get(symbol)
+    if known is None or known[0] != day:
+        spec, listing = instance.spec, instance.listings.get(symbol, Listed())
+        instrument, at = parse_instrument_id(symbol), date_of_number(day)
+        known = day, terms_of(instrument, spec.venue, spec.broker, listing, at)
+        instance.terms[symbol] = known
+    return known[1]
 
 
 def exit_reason(instance: Instance, symbol: str, close: int, fired: int) -> int:
     """Return why a position is to be left at a close, or -1; the risk block before the rules."""
     rules, book = instance.program.rules, instance.books[symbol]
-    held = instance.account.holding(symbol)
-    tick = Fraction(instance.units[symbol].price_step)
-    entry = Fraction(held.cost) / tick / Fraction(held.quantity)
-    # Both sides times the denominator: an average cost between two ticks is compared exactly.
-    at, paid = close * entry.denominator, entry.numerator
-    if is_stop_loss_hit(at, paid, rules.stop_loss_ppm):
+    if close <= book.loss_level:
         return REASON_STOP_LOSS
-    if is_trailing_stop_hit(close, book.peak, rules.trailing_stop_ppm):
+    if close <= trailing_level(book.peak, rules.trailing_stop_ppm):
         return REASON_TRAILING_STOP
-    if is_profit_taken(at, paid, rules.take_profit_ppm):
+    if close >= book.profit_level:
         return REASON_TAKE_PROFIT
     return first_rule(fired & rules.exits)
 
@@ -84,8 +82,18 @@ def first_rule(fired: int) -> int:
     return (fired & -fired).bit_length() - 1
 
 
-def size_exit(instance: Instance, symbol: str, reason: int, price: int, day: int) -> Sized:
+def size_exit(
+    instance: Instance, symbol: str, reason: int, price: int, day: int, *, standing: Standing
+) -> Sized:
     """Return how much of a position an exit sells; nothing when nothing is held.
+
+    Args:
+        instance: Whose position it is.
+        symbol: The instrument.
+        reason: Rule, or reason of the risk block.
+        price: Of the decision, in ticks.
+        day: Session that the order is for.
+        standing: Of the instance.
 
     Raises:
         RuleMissingError: See `terms_at`.
@@ -95,13 +103,19 @@ def size_exit(instance: Instance, symbol: str, reason: int, price: int, day: int
     if held <= 0 or reason >= REASON_STOP_LOSS:
         return Sized(max(held, 0))
     size, lot = instance.program.rules.sizes[reason], terms_at(instance, symbol, day).lot(price)
-    equity = units.money(instance.equity())
+    equity = units.money(standing.equity)
     wanted = wanted_quantity(size.kind, size.amount_in(units), equity, price)
     return Sized(exit_quantity(size.kind, wanted, held, lot))
 
 
 def size_entry(
-    instance: Instance, symbol: str, wanted: Wanted, day: int, settings: EngineSettings
+    instance: Instance,
+    symbol: str,
+    wanted: Wanted,
+    day: int,
+    settings: EngineSettings,
+    *,
+    standing: Standing,
 ) -> Sized | str:
     """Return how much an entry buys and what it reserves, or why nothing.
 
@@ -111,6 +125,7 @@ def size_entry(
         wanted: The decision; its `previous_close` is 0 for an order of the next session.
         day: Session that the order is for.
         settings: Of the engine.
+        standing: Of the instance.
     """
     try:
         terms = terms_at(instance, symbol, day)
@@ -118,7 +133,7 @@ def size_entry(
         return str(error)
     rules, units = instance.program.rules, instance.units[symbol]
     size, close = rules.sizes[wanted.reason], wanted.price
-    equity = units.money(instance.equity())
+    equity = units.money(standing.equity)
     amount = size.amount_in(units)
     if size.kind == QUANTITY_KELLY:
         record = instance.account.record
@@ -128,7 +143,7 @@ def size_entry(
             return Outcome.NO_EDGE
     reserve = terms.reserve(close, wanted.previous_close, settings.collar)
     lot = terms.lot(wanted.previous_close or close)
-    free = units.money(instance.free_cash(symbol))
+    free = units.money(standing.free)
     quantity = wanted_quantity(size.kind, amount, equity, close)
     quantity = capped_quantity(quantity, equity, close, rules.max_position_ppm, lot)
     quantity = affordable_quantity(quantity, reserve, lot, free, terms.fee)
@@ -167,7 +182,7 @@ def make_intent(
             intent=intent, reservation=Reservation(asset=symbol, amount=quantity)
         )
     unit = currency_unit(spec.currency)
-    amount = math.ceil(Fraction(units.amount(sized.held_back)) / Fraction(unit)) * unit
+    amount = -count_steps(-units.amount(sized.held_back), unit) * unit  # rounded up
     return IntentRecorded(
         intent=intent, reservation=Reservation(asset=spec.currency, amount=Decimal(amount))
     )

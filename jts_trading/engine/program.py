@@ -1,28 +1,25 @@
-"""A compiled strategy as the engine is handed it, and the loop that warms its state up.
+"""A compiled strategy as the engine is handed it: its step, and the loops around it.
 
 The engine imports no compiler: whoever runs it loads `kernel_source(plan)` with `kernels.loader`
-and hands the functions in. `advance_bars` is read as text and joined to the generated source, as
-the driver of a backtest is; there and here the same `step` sees the same bars.
+and hands the functions in. The loops of `engine.loops` are read as text and joined to the
+generated source, as the driver of a backtest is; there and here the same `step` sees the same
+bars.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from jts_trading.dsl.emit import function_text
 from jts_trading.dsl.grammar import INSTANT_COLUMNS
 from jts_trading.dsl.plan import Plan
 from jts_trading.dsl.tracing import Trace
+from jts_trading.engine import loops
+from jts_trading.engine.columns import Floats, Ints
 from jts_trading.strategy.rules import OrderRules
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
-step: Callable[..., int]
-
+WHEN_SIZE = 3
+"""How many numbers of `when` stand before those of the instant: see `loops.close_bars`."""
 
 Step = Callable[..., int]
 """One closed bar in, the mask of the rules that fire out; changes the state: see `dsl.plan`."""
@@ -34,6 +31,8 @@ class Kernel(Protocol):
     step: Step
     init_state: Callable[[Floats, float], None]
     advance_bars: Callable[[Floats, Floats, Ints, Ints, Ints], None]
+    close_bars: Callable[[Floats, Ints, Floats, Ints, Ints, Ints, Ints, Floats], int]
+    follow_bars: Callable[[Ints, Ints, Ints, Ints, Ints, int, Ints], int]
 
 
 class GuardKernel(Protocol):
@@ -61,8 +60,9 @@ class Program:
         rules: Its orders and risk block.
         step: See `dsl.plan`.
         init_state: Sets a state row up; takes it and the price scale.
-        advance: Runs many bars over one row: state, bars [row, open high low close volume],
-            instants (see `strategy.instants`), frames closed, and the masks that it fills.
+        advance: Runs many bars over one state: `loops.advance_bars`.
+        close: Runs bars of one instant over the states of many instruments: `loops.close_bars`.
+        follow: Values the positions at their closes: `loops.follow_bars`.
         guard: See `dsl.plan`; None where no rule asks for the account.
         trace: How to look at its conditions; None shows only which rules fired.
         traced: The traced step, where there is a trace.
@@ -76,6 +76,8 @@ class Program:
     step: Step
     init_state: Callable[[Floats, float], None]
     advance: Callable[[Floats, Floats, Ints, Ints, Ints], None]
+    close: Callable[[Floats, Ints, Floats, Ints, Ints, Ints, Ints, Floats], int]
+    follow: Callable[[Ints, Ints, Ints, Ints, Ints, int, Ints], int]
     trace: Trace | None = None
     traced: Step | None = None
     guard: Callable[[int, Floats, Floats], int] | None = None
@@ -100,6 +102,8 @@ def make_program(
         kernel.step,
         kernel.init_state,
         kernel.advance_bars,
+        kernel.close_bars,
+        kernel.follow_bars,
         trace,
         traced.trace if traced is not None else None,
         guard.guard if guard is not None else None,
@@ -112,34 +116,18 @@ def make_program(
 
 
 def kernel_source(plan: Plan) -> str:
-    """Return what has to be compiled for a plan: its generated source and the warm-up loop."""
-    extras = "".join(f", instants[row, {column}]" for column in _instant_columns(plan))
-    text = function_text(advance_bars).replace("closed[row])", f"closed[row]{extras})")
-    return f"{plan.source}\n\n{text}\n"
+    """Return what has to be compiled for a plan: its generated source and the loops around it."""
+    columns = _instant_columns(plan)
+    many = "".join(f", instants[at, {column}]" for column in columns)
+    same = "".join(f", when[{WHEN_SIZE + column}]" for column in columns)
+    texts = (
+        function_text(loops.advance_bars).replace("frames[at])", f"frames[at]{many})"),
+        function_text(loops.close_bars).replace("frames[at])", f"frames[at]{same})"),
+        function_text(loops.follow_bars),
+    )
+    names = "\n".join(f"{name} = {number}" for name, number in loops.NAMES.items())
+    return "\n\n".join((plan.source, names, *texts)) + "\n"
 
 
 def _instant_columns(plan: Plan) -> tuple[int, ...]:
     return tuple(at for at, name in enumerate(INSTANT_COLUMNS) if name in plan.needs)
-
-
-def advance_bars(
-    state: Floats,
-    bars: Floats,
-    instants: Ints,  # noqa: ARG001 - the text of a strategy that asks for it reads it
-    closed: Ints,
-    fired: Ints,
-) -> None:
-    """Run bars over one state row, in order, and fill the masks of the rules that fire.
-
-    A strategy that asks when a bar starts gets that as further arguments of the step.
-    """
-    for row in range(len(closed)):
-        fired[row] = step(  # noqa: F821 - the source of the strategy defines it
-            state,
-            bars[row, 0],
-            bars[row, 1],
-            bars[row, 2],
-            bars[row, 3],
-            bars[row, 4],
-            closed[row],
-        )

@@ -6,24 +6,20 @@ from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
 import msgspec
-import numpy as np
 
 from jts_trading.domain.journal_events import DecisionRecorded, IntentRecorded, SignalRecorded
 from jts_trading.domain.orders import OrderSide
 from jts_trading.dsl.grammar import Side
 from jts_trading.dsl.tracing import Evaluated
 from jts_trading.engine.bars import Bar
+from jts_trading.engine.columns import Floats
 from jts_trading.engine.events import Effect
-from jts_trading.engine.identity import decision_id, signal_id
+from jts_trading.engine.identity import signal_id
 from jts_trading.engine.outcomes import Outcome
-from jts_trading.engine.program import Floats
 from jts_trading.engine.state import EngineState, Instance, SymbolBook
 from jts_trading.engine.words import bar_text, condition_of
 
 Fact = DecisionRecorded | SignalRecorded | IntentRecorded
-
-
-_NO_NUMBERS = np.zeros(0)
 
 
 class Seen(NamedTuple):
@@ -39,6 +35,8 @@ class Draft:
     """One closed bar of one instance, and what comes of it.
 
     Attributes:
+        book: The account half of the instance in the instrument.
+        decision_id: Of the decision on this bar.
         fired: Mask of the rules that fired; the guard takes out what the account does not allow.
         values: The evaluated conditions, of rules and of the risk block.
         reasons: What signals are recorded for, beside the rules.
@@ -50,32 +48,29 @@ class Draft:
 
     instance: Instance
     bar: Bar
+    book: SymbolBook
+    decision_id: str
     fired: int
-    values: list[Evaluated]
+    numbers: Floats
+    values: list[Evaluated] = field(default_factory=list)
     reasons: list[int] = field(default_factory=list)
     outcomes: list[str] = field(default_factory=list)
     intent: IntentRecorded | None = None
-    numbers: Floats = field(default_factory=lambda: _NO_NUMBERS)
     seen: Seen | None = None
     facts: Floats | None = None
+    signal_ids: dict[int, str] = field(default_factory=dict)
 
     @property
     def symbol(self) -> str:
         """The instrument."""
         return self.bar.instrument_id
 
-    @property
-    def book(self) -> SymbolBook:
-        """The account half of the instance in the instrument."""
-        return self.instance.books[self.bar.instrument_id]
-
-    @property
-    def decision_id(self) -> str:
-        """The id of the decision on this bar."""
-        bar, spec = self.bar, self.instance.spec
-        return decision_id(
-            spec.instance, spec.release, bar.instrument_id, bar.interval, bar.start_ns
-        )
+    def signal_id(self, reason: int) -> str:
+        """Return the id of the signal that is recorded for a rule, or reason, of this decision."""
+        found = self.signal_ids.get(reason)
+        if found is None:
+            found = self.signal_ids[reason] = signal_id(self.decision_id, reason)
+        return found
 
     @property
     def triggered_ns(self) -> int:
@@ -113,7 +108,7 @@ def record(state: EngineState, draft: Draft, now_ns: int, equity: Decimal) -> li
     for reason, kind, side, condition in _signals(draft):
         found = SignalRecorded(
             **where,
-            signal_id=signal_id(draft.decision_id, reason),
+            signal_id=draft.signal_id(reason),
             rule=reason,
             kind=kind,
             side=side,
@@ -126,11 +121,8 @@ def record(state: EngineState, draft: Draft, now_ns: int, equity: Decimal) -> li
     counts.decisions += 1
     counts.signals += sum(isinstance(event, SignalRecorded) for _, event in facts)
     counts.intents += draft.intent is not None
-    return [_effect(bar, event_id, event) for event_id, event in facts]
-
-
-def _effect(bar: Bar, event_id: str, event: Fact) -> Effect:
-    return Effect(event, event_id, bar.trigger.correlation_id, bar.trigger.message_id)
+    correlation_id, causation_id = bar.trigger.correlation_id, bar.trigger.message_id
+    return [Effect(event, event_id, correlation_id, causation_id) for event_id, event in facts]
 
 
 def _signals(

@@ -10,18 +10,17 @@ from jts_trading.domain.instruments import parse_instrument_id, parse_venue, qua
 from jts_trading.domain.trading_inputs import StrategyInput
 from jts_trading.engine.adding import lots_in, ticks_in
 from jts_trading.engine.bars import BarBuilder
+from jts_trading.engine.halves import AccountHalf, MarketHalf, take_book, take_row
 from jts_trading.engine.program import Program
 from jts_trading.engine.state import (
     NEVER_NS,
-    AccountHalf,
+    BuilderKey,
     Desk,
     EngineSettings,
     EngineState,
     Instance,
-    MarketHalf,
-    SymbolBook,
-    SymbolRow,
-    row_of,
+    Line,
+    Reader,
 )
 from jts_trading.engine.terms import units_of
 from jts_trading.execution.fill_costs import Listed
@@ -57,13 +56,7 @@ def new_state(
     """
     state = EngineState(settings)
     for each in prepared:
-        instance = _new_instance(each, listing_of, today)
-        state.instances[each.spec.instance] = instance
-        for symbol in each.spec.instrument_ids:
-            row = np.zeros(each.program.plan.state_size)
-            each.program.init_state(row, instance.units[symbol].price_scale)
-            instance.rows[symbol] = row
-            instance.symbols[symbol], instance.books[symbol] = SymbolRow(), SymbolBook()
+        state.instances[each.spec.instance] = _new_instance(each, listing_of, today)
     attach(state)
     return state
 
@@ -96,30 +89,20 @@ def attach(state: EngineState) -> None:
     Raises:
         IntervalError: An instance is judged on bars that cannot be built.
     """
-    readers: dict[tuple[str, str, str], list[Instance]] = {}
     before, state.desks = state.desks, {}
+    wanted: set[BuilderKey] = set()
     for _, instance in sorted(state.instances.items()):
         venue = instance.spec.venue
-        for symbol in instance.spec.instrument_ids:
-            key = (symbol, venue, instance.interval)
-            readers.setdefault(key, []).append(instance)
-            if key not in state.builders:
-                state.builders[key] = BarBuilder(
-                    instrument_id=symbol,
-                    venue=venue,
-                    interval=instance.interval,
-                    seconds=interval_seconds(instance.interval),
-                )
+        for symbol in instance.places:
+            wanted.add((symbol, venue, instance.interval))
             if (symbol, venue) not in state.desks:
                 desk = _new_desk(symbol, venue, instance.units[symbol])
                 if (symbol, venue) in before:
                     desk.last_event_ns = before[symbol, venue].last_event_ns
                 state.desks[symbol, venue] = desk
-    state.builders = {key: b for key, b in state.builders.items() if key in readers}
-    for key, builder in sorted(state.builders.items()):
-        desk = state.desks[key[0], key[1]]
-        desk.builders.append(builder)
-        desk.readers.append(readers[key])
+            instance.look_at_holding(symbol)
+    state.builders = {key: state.builders.get(key) or _new_builder(key) for key in sorted(wanted)}
+    _lay_lines(state)
     due = [builder.due_ns for builder in state.builders.values() if builder.trades]
     state.next_due_ns = min(due, default=NEVER_NS)
     state.waiting = {
@@ -131,15 +114,37 @@ def attach(state: EngineState) -> None:
     state.blocked = set()
 
 
+def _new_builder(key: BuilderKey) -> BarBuilder:
+    symbol, venue, interval = key
+    seconds = interval_seconds(interval)
+    return BarBuilder(instrument_id=symbol, venue=venue, interval=interval, seconds=seconds)
+
+
+def _lay_lines(state: EngineState) -> None:
+    lines: dict[tuple[str, str], Line] = {}
+    for (symbol, venue, interval), builder in state.builders.items():
+        scale = quantity_scale(parse_venue(venue))
+        line = lines.setdefault((venue, interval), Line(venue, interval, scale))
+        desk = state.desks[symbol, venue]
+        desk.builders.append(builder)
+        desk.lines.append((line, len(line.builders)))
+        line.builders.append(builder)
+        line.price_steps.append(desk.units.price_step)
+    for _, instance in sorted(state.instances.items()):
+        line = lines[instance.spec.venue, instance.interval]
+        names = [builder.instrument_id for builder in line.builders]
+        rows = np.array([instance.places.get(name, -1) for name in names], np.int64)
+        line.readers.append(Reader(instance, rows))
+    state.lines = [line for _, line in sorted(lines.items())]
+
+
 def _new_desk(symbol: str, venue: str, units: Units) -> Desk:
-    scale = quantity_scale(parse_venue(venue))
     return Desk(
         instrument_id=symbol,
         venue=venue,
         units=units,
         ticks_of=ticks_in(units.price_step),
-        lots_of=lots_in(scale),
-        quantity_scale=scale,
+        lots_of=lots_in(quantity_scale(parse_venue(venue))),
     )
 
 
@@ -169,9 +174,7 @@ def load_market(state: EngineState, half: MarketHalf) -> frozenset[str]:
         for key in keys:
             symbol = key[0]
             state.builders[key] = stored[key]
-            instance.rows[symbol] = row_of(rows[symbol].values)
-            instance.symbols[symbol] = rows[symbol]
-            instance.symbols[symbol].values = b""
+            take_row(instance, symbol, rows[symbol])
     state.feeds, state.counts, state.newest_ns = half.feeds, half.counts, half.newest_ns
     attach(state)
     for symbol, venue, last_ns in half.last_events:
@@ -205,7 +208,7 @@ def load_accounts(state: EngineState, half: AccountHalf) -> frozenset[str]:
             if symbol in instance.books:
                 if stored.release != instance.spec.release:
                     book.wanted = book.given = None
-                instance.books[symbol] = book
+                take_book(instance, symbol, book)
     state.journal_seq = half.journal_seq
     attach(state)
     return frozenset(loaded)
@@ -238,8 +241,7 @@ def take_over(state: EngineState, ready: EngineState, specs: Mapping[str, Strate
             instance.day, instance.day_start = before.day, before.day_start
             for symbol, book in before.books.items():
                 if symbol in instance.books:
-                    book.wanted = book.given = None
-                    instance.books[symbol] = book
+                    instance.books[symbol].take(book)
         accounts[name] = instance
     for key, builder in ready.builders.items():
         state.builders.setdefault(key, builder)

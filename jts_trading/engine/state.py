@@ -1,4 +1,4 @@
-"""Everything that the engine remembers, in two halves, and its digest.
+"""Everything that the engine remembers, in two halves.
 
 Theory of operation. The market half (bars in the making, rows of strategy state) is worked out
 from ticks alone: who runs the same ticks over the same warm-up has the same bits. The account half
@@ -10,17 +10,29 @@ Only `engine.step` and the functions that it calls change a state; programs, uni
 not part of it and are attached again when it is loaded.
 """
 
-import hashlib
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from jts_trading.domain.orders import OrderSide
 from jts_trading.domain.trading_inputs import StrategyInput
+from jts_trading.engine import columns
 from jts_trading.engine.bars import BarBuilder, Cause
-from jts_trading.engine.program import Floats, Program
+from jts_trading.engine.columns import (
+    Floats,
+    Ints,
+    Number,
+    Row,
+    SymbolRow,
+    new_books,
+    new_seen,
+)
+from jts_trading.engine.levels import levels_of
+from jts_trading.engine.program import Program
+from jts_trading.engine.terms import Terms
 from jts_trading.execution.fill_costs import Listed
 from jts_trading.portfolio.instance_account import InstanceAccount
 from jts_trading.strategy.rules import SizeDefaults
@@ -29,7 +41,7 @@ from jts_trading.strategy.units import Units
 NEVER_NS = 1 << 62
 BuilderKey = tuple[str, str, str]
 """Instrument id, venue, interval."""
-NO_REASON = -1
+_ZERO = Decimal(0)
 
 
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,24 +94,6 @@ class Counts(msgspec.Struct, kw_only=True):
     intents: int = 0
 
 
-class SymbolRow(msgspec.Struct, kw_only=True):
-    """Market half of one instance in one instrument.
-
-    Attributes:
-        values: The strategy's state, float64 little-endian, while it is stored.
-        day: Session of the newest bar; -1 before the first.
-        stamp_ms: Its label.
-        open_ms: Open of its session.
-        bars: Bars that the strategy has seen, the warm-up included.
-    """
-
-    values: bytes = b""
-    day: int = -1
-    stamp_ms: int = 0
-    open_ms: int = 0
-    bars: int = 0
-
-
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """An order that was decided and cannot be given yet.
 
@@ -130,7 +124,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     held_back: int = 0
 
 
-class SymbolBook(msgspec.Struct, kw_only=True):
+class SymbolBook(Row):
     """Account half of one instance in one instrument; prices in ticks.
 
     Attributes:
@@ -141,28 +135,53 @@ class SymbolBook(msgspec.Struct, kw_only=True):
         held_from_ms: Label of the first of them; -1 while flat.
         bars_since: Bars since the position was left.
         left_ms: Label of the bar in which it was left; -1 for never.
+        is_held: 1 while something is held that could be sold.
+        loss_level: Highest close at which the stop loss is hit, see `engine.levels`.
+        profit_level: Lowest close at which the profit is taken.
+        wanted: An order that was decided and cannot be given yet.
         given: The order that works was given for this.
     """
 
-    mark: int = 0
-    peak: int = 0
-    entered_ns: int = 0
-    bars_held: int = 0
-    held_from_ms: int = -1
-    bars_since: int = 0
-    left_ms: int = -1
-    wanted: Wanted | None = None
-    given: Wanted | None = None
+    __slots__ = ("given", "wanted")
+    mark = Number(columns.MARK)
+    peak = Number(columns.PEAK)
+    entered_ns = Number(columns.ENTERED_NS)
+    bars_held = Number(columns.BARS_HELD)
+    held_from_ms = Number(columns.HELD_FROM_MS)
+    bars_since = Number(columns.BARS_SINCE)
+    left_ms = Number(columns.LEFT_MS)
+    is_held = Number(columns.IS_HELD)
+    loss_level = Number(columns.LOSS_LEVEL)
+    profit_level = Number(columns.PROFIT_LEVEL)
+
+    def __init__(self, numbers: Ints) -> None:
+        super().__init__(numbers)
+        self.wanted: Wanted | None = None
+        self.given: Wanted | None = None
+
+    def take(self, book: "SymbolBook") -> None:
+        """Take the numbers of another one over, but nothing that it waits for."""
+        self.numbers[:] = book.numbers
 
 
 @dataclass(slots=True)
 class Instance:
     """One strategy instance.
 
+    Instruments have their row in `states`, `seen` and `numbers` in the order of their ids.
+
     Attributes:
         decides_from_ns: Bars that could be known before are history: they are not judged.
-        rows: Strategy state by instrument, float64.
-        before: Room for the state before the newest bar.
+        places: Row of each instrument.
+        weights: Of each instrument that is held: its row, and what one tick moves the equity by.
+        states: Strategy state, [instrument, slot].
+        seen: Market half beside it, see `engine.columns`.
+        numbers: Account half, likewise.
+        rows: The state of each instrument; shares its memory with `states`.
+        symbols: Its market half; shares its memory with `seen`.
+        books: Its account half; shares its memory with `numbers`.
+        terms: Session and trading terms of each instrument, as they were looked up last.
+        before: Room for the states before the newest bars.
     """
 
     spec: StrategyInput
@@ -171,12 +190,30 @@ class Instance:
     listings: dict[str, Listed]
     account: InstanceAccount
     decides_from_ns: int = 0
-    symbols: dict[str, SymbolRow] = field(default_factory=dict)
-    rows: dict[str, Floats] = field(default_factory=dict)
-    books: dict[str, SymbolBook] = field(default_factory=dict)
     day: int = -1
     day_start: Decimal = Decimal(0)
-    before: Floats = field(default_factory=lambda: np.zeros(0))
+    places: dict[str, int] = field(init=False)
+    weights: dict[str, tuple[int, Decimal]] = field(default_factory=dict)
+    states: Floats = field(init=False)
+    seen: Ints = field(init=False)
+    numbers: Ints = field(init=False)
+    rows: dict[str, Floats] = field(init=False)
+    symbols: dict[str, SymbolRow] = field(init=False)
+    books: dict[str, SymbolBook] = field(init=False)
+    terms: dict[str, tuple[int, Terms]] = field(default_factory=dict)
+    before: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+
+    def __post_init__(self) -> None:
+        """Lay its instruments out; none has seen anything."""
+        names = sorted(set(self.spec.instrument_ids))
+        self.places = {name: place for place, name in enumerate(names)}
+        self.states = np.zeros((len(names), self.program.plan.state_size))
+        self.seen, self.numbers = new_seen(len(names)), new_books(len(names))
+        self.rows = {name: self.states[place] for name, place in self.places.items()}
+        self.symbols = {name: SymbolRow(self.seen[at]) for name, at in self.places.items()}
+        self.books = {name: SymbolBook(self.numbers[at]) for name, at in self.places.items()}
+        for name, row in self.rows.items():
+            self.program.init_state(row, self.units[name].price_scale)
 
     @property
     def interval(self) -> str:
@@ -185,13 +222,14 @@ class Instance:
 
     def equity(self) -> Decimal:
         """Return cash and positions at their newest prices, at cost where there is none."""
-        books, units = self.books, self.units
-        marks = {
-            name: units[name].price(books[name].mark)
-            for name in self.account.holdings
-            if name in books and books[name].mark
-        }
-        return self.account.equity(marks)
+        value, weights, holdings = _ZERO, self.weights, self.account.holdings
+        marks = self.numbers[:, columns.MARK].tolist()
+        for name, (place, weight) in weights.items():
+            mark = marks[place]
+            value += weight * mark if mark else holdings[name].cost
+        if len(weights) < len(holdings):
+            value += sum([h.cost for name, h in holdings.items() if name not in weights], _ZERO)
+        return self.account.cash + value
 
     def free_cash(self, besides: str = "") -> Decimal:
         """Return the cash that neither an order nor a wanted one holds back.
@@ -204,7 +242,26 @@ class Instance:
             for name, book in self.books.items()
             if book.wanted is not None and book.wanted.held_back and name != besides
         ]
-        return self.account.cash - self.account.reserved - sum(wanted, Decimal(0))
+        return self.account.cash - self.account.reserved - sum(wanted, _ZERO)
+
+    def look_at_holding(self, instrument_id: str) -> None:
+        """Take over from the account whether an instrument is held, and where it is left."""
+        book, quantity = self.books[instrument_id], self.account.holding(instrument_id).quantity
+        self.weights.pop(instrument_id, None)
+        if quantity:
+            weight = quantity * self.units[instrument_id].price_step
+            self.weights[instrument_id] = self.places[instrument_id], weight
+        held = not self.account.is_flat(instrument_id)
+        book.is_held = int(held)
+        book.loss_level, book.profit_level = (
+            levels_of(
+                self.account.holding(instrument_id),
+                self.units[instrument_id].price_step,
+                self.program.rules,
+            )
+            if held
+            else (columns.NO_LOSS, columns.NO_PROFIT)
+        )
 
 
 @dataclass(slots=True)
@@ -214,7 +271,8 @@ class Desk:
     Attributes:
         ticks_of: Prices in ticks, 0 for one between two ticks; see `engine.adding`.
         lots_of: Quantities in the smallest of the venue.
-        readers: Instances that are judged on each builder's bars.
+        builders: Its bars in the making.
+        lines: For each of them, the line that it is in, and its place there.
     """
 
     instrument_id: str
@@ -222,10 +280,38 @@ class Desk:
     units: Units
     ticks_of: dict[Decimal, int]
     lots_of: dict[Decimal, int]
+    builders: list[BarBuilder] = field(default_factory=list)
+    lines: list[tuple["Line", int]] = field(default_factory=list)
+    last_event_ns: int = 0
+
+
+class Reader(NamedTuple):
+    """An instance that is judged on bars of a line.
+
+    Attributes:
+        rows: For each place of the line, the row of the instance; -1 where it reads nothing.
+    """
+
+    instance: Instance
+    rows: Ints
+
+
+@dataclass(slots=True)
+class Line:
+    """All bars in the making of one interval at one venue, in the order of their instruments.
+
+    Attributes:
+        price_steps: What one tick of each is worth.
+        quantity_scale: Decimals of a quantity.
+        readers: In the order of their names.
+    """
+
+    venue: str
+    interval: str
     quantity_scale: int
     builders: list[BarBuilder] = field(default_factory=list)
-    readers: list[list[Instance]] = field(default_factory=list)
-    last_event_ns: int = 0
+    price_steps: list[Decimal] = field(default_factory=list)
+    readers: list[Reader] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -238,6 +324,7 @@ class EngineState:
         is_past: What is taken in now was decided on before.
         newest_ns: Arrival of the newest tick.
         desks: By instrument and venue.
+        lines: By venue and interval, in that order.
         waiting: Instances and instruments with an order that is wanted and may be given.
         blocked: Those whose wanted order has to wait until another one has ended.
     """
@@ -253,6 +340,7 @@ class EngineState:
     is_past: bool = False
     newest_ns: int = 0
     desks: dict[tuple[str, str], Desk] = field(default_factory=dict)
+    lines: list[Line] = field(default_factory=list)
     waiting: set[tuple[str, str]] = field(default_factory=set)
     blocked: set[tuple[str, str]] = field(default_factory=set)
 
@@ -262,121 +350,3 @@ class EngineState:
         if key in self.blocked:
             self.blocked.discard(key)
             self.waiting.add(key)
-
-
-class MarketHalf(msgspec.Struct, kw_only=True):
-    """The market half as it is stored.
-
-    Attributes:
-        releases: By instance.
-        last_events: Instrument, venue, and time of its newest trade.
-        newest_ns: Arrival of the newest tick.
-        rows: By instance and instrument.
-    """
-
-    version: int = 1
-    releases: dict[str, str]
-    builders: list[BarBuilder]
-    last_events: list[tuple[str, str, int]]
-    newest_ns: int
-    rows: dict[str, dict[str, SymbolRow]]
-    feeds: dict[str, FeedPlace]
-    counts: Counts
-
-
-class InstanceHalf(msgspec.Struct, kw_only=True):
-    """The account half of one instance as it is stored."""
-
-    release: str
-    account: InstanceAccount
-    books: dict[str, SymbolBook]
-    day: int
-    day_start: Decimal
-    decides_from_ns: int
-
-
-class AccountHalf(msgspec.Struct, kw_only=True):
-    """The account half as it is stored."""
-
-    version: int = 1
-    inputs_version: int
-    journal_seq: int
-    instances: dict[str, InstanceHalf]
-
-
-def market_half(state: EngineState) -> MarketHalf:
-    """Return what the market half of a state is now; encode it before the next step."""
-    rows = {
-        name: {
-            symbol: msgspec.structs.replace(row, values=_bytes_of(instance.rows[symbol]))
-            for symbol, row in sorted(instance.symbols.items())
-        }
-        for name, instance in sorted(state.instances.items())
-    }
-    return MarketHalf(
-        releases={name: state.instances[name].spec.release for name in rows},
-        builders=[state.builders[key] for key in sorted(state.builders)],
-        last_events=[(*key, state.desks[key].last_event_ns) for key in sorted(state.desks)],
-        newest_ns=state.newest_ns,
-        rows=rows,
-        feeds=dict(sorted(state.feeds.items())),
-        counts=state.counts,
-    )
-
-
-def account_half(state: EngineState) -> AccountHalf:
-    """Return what the account half of a state is now; encode it before the next step."""
-    return AccountHalf(
-        inputs_version=state.inputs_version,
-        journal_seq=state.journal_seq,
-        instances={
-            name: InstanceHalf(
-                release=instance.spec.release,
-                account=instance.account,
-                books=dict(sorted(instance.books.items())),
-                day=instance.day,
-                day_start=instance.day_start,
-                decides_from_ns=instance.decides_from_ns,
-            )
-            for name, instance in sorted(state.instances.items())
-        },
-    )
-
-
-def market_digest(state: EngineState) -> str:
-    """Return the digest of bars in the making and strategy rows, to the bit; counts are left out.
-
-    Two engines that read the same ticks over the same warm-up have the same one.
-    """
-    half = market_half(state)
-    bars = [
-        (builder.instrument_id, builder.venue, builder.interval, builder.close_day)
-        + (builder.last_close, builder.previous_close, builder.trades)
-        + (_open_bar(builder) if builder.trades else ())
-        for builder in half.builders
-    ]
-    return _digest((bars, half.rows))
-
-
-def state_digest(state: EngineState) -> str:
-    """Return the digest of both halves; counts are left out."""
-    market = msgspec.structs.replace(market_half(state), counts=Counts())
-    return _digest((market, account_half(state)))
-
-
-def _open_bar(builder: BarBuilder) -> tuple[int, ...]:
-    prices = (builder.open, builder.high, builder.low, builder.close)
-    return (builder.start_ns, *prices, builder.volume, builder.last.tick)
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(msgspec.msgpack.encode(value)).hexdigest()
-
-
-def _bytes_of(row: Floats) -> bytes:
-    return row.astype("<f8", copy=False).tobytes()
-
-
-def row_of(values: bytes) -> Floats:
-    """Return a stored strategy row as numbers that can be changed."""
-    return np.frombuffer(values, "<f8").astype(np.float64)

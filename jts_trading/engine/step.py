@@ -16,9 +16,9 @@ from jts_trading.domain.instruments import InstrumentError
 from jts_trading.domain.orders import OrderSide
 from jts_trading.domain.ticks import TradeTick
 from jts_trading.engine.adding import add_trades
-from jts_trading.engine.bars import Bar, BarBuilder, Cause, ClosedBy, Trade
-from jts_trading.engine.decide import judge, mark, roll_day
-from jts_trading.engine.evaluate import bar_effect, evaluate
+from jts_trading.engine.bars import Cause, Trade
+from jts_trading.engine.closing import ClosedBars, bars_effects, close_bars, close_due
+from jts_trading.engine.decide import judge, roll_day
 from jts_trading.engine.events import (
     ClockRead,
     Effect,
@@ -28,9 +28,8 @@ from jts_trading.engine.events import (
     JournalRead,
     TicksArrived,
 )
-from jts_trading.engine.recording import Draft
 from jts_trading.engine.slots import session_at, slot_at, slot_in
-from jts_trading.engine.state import NEVER_NS, Desk, EngineState, FeedPlace, Instance
+from jts_trading.engine.state import Desk, EngineState, FeedPlace, Instance, Line
 from jts_trading.engine.wanting import give_wanted, want_again
 from jts_trading.portfolio.instance_account import OrderNews
 
@@ -129,73 +128,46 @@ def _trade(
     at_ns = tick.ts_event_ns
     desk.last_event_ns = max(desk.last_event_ns, at_ns)
     trade = Trade(at_ns, price, quantity, cause)
-    closed: list[tuple[Bar, list[Instance]]] = []
-    for builder, readers in zip(desk.builders, desk.readers, strict=True):
+    closed: list[ClosedBars] = []
+    for builder, line in zip(desk.builders, desk.lines, strict=True):
         if builder.trades and builder.start_ns <= at_ns < builder.stop_ns:
             builder.add(trade)
         elif at_ns < builder.closed_ns or (builder.trades and at_ns < builder.start_ns):
             builder.late += 1
             state.counts.late_ticks += 1
         else:
-            bar = _open_next(state, builder, trade)
-            if bar is not None:
-                closed.append((bar, readers))
+            closed += _open_next(state, *line, trade)
     return _judge_bars(state, closed, now_ns) if closed else []
 
 
-def _open_next(state: EngineState, builder: BarBuilder, trade: Trade) -> Bar | None:
+def _open_next(state: EngineState, line: Line, place: int, trade: Trade) -> list[ClosedBars]:
     """Open the bar of a trade; return the one that it closes, if one was open."""
-    slot = slot_at(builder.venue, trade.at_ns, builder.seconds)
+    builder, cause = line.builders[place], trade.cause
+    slot = slot_at(line.venue, trade.at_ns, builder.seconds)
     if slot is None:
         state.counts.outside_ticks += 1
-        return None
-    bar = None
+        return []
+    closed = []
     if builder.trades:
-        bar = builder.finish("event", trade.cause, trade.cause.ts_recv_ns)
+        closed.append(close_bars(line, [place], "event", cause.ts_recv_ns, cause))
     builder.begin(slot, state.settings.grace_ns, trade)
     state.next_due_ns = min(state.next_due_ns, builder.due_ns)
-    return bar
+    return closed
 
 
 def _close_due(state: EngineState, reached_ns: int, now_ns: int) -> list[Effect]:
     """Close the bars whose time is over at an instant that was reached."""
     if reached_ns < state.next_due_ns:
         return []
-    closed: list[tuple[Bar, list[Instance]]] = []
-    next_ns = NEVER_NS
-    for name in sorted(state.desks):
-        desk = state.desks[name]
-        for builder, readers in zip(desk.builders, desk.readers, strict=True):
-            if not builder.trades:
-                continue
-            if builder.due_ns <= reached_ns:
-                by: ClosedBy = "session" if builder.is_last else "clock"
-                bar = builder.finish(by, builder.last, builder.due_ns)
-                closed.append((bar, readers))
-            else:
-                next_ns = min(next_ns, builder.due_ns)
-    state.next_due_ns = next_ns
+    closed = close_due(state, reached_ns)
     return _judge_bars(state, closed, now_ns) if closed else []
 
 
-def _judge_bars(
-    state: EngineState, closed: list[tuple[Bar, list[Instance]]], now_ns: int
-) -> list[Effect]:
-    effects: list[Effect] = []
-    drafts: list[Draft] = []
-    for bar, readers in closed:
-        state.counts.bars += 1
-        # Past ones too: nobody knows whether they were published; their id says that they are one.
-        effects.append(bar_effect(state, bar))
-        for instance in readers:
-            draft = evaluate(instance, bar)
-            if draft is None or state.is_past:
-                continue
-            if bar.known_ns >= instance.decides_from_ns:
-                drafts.append(draft)
-            else:
-                mark(draft)
-    return effects + judge(state, drafts, now_ns)
+def _judge_bars(state: EngineState, closed: list[ClosedBars], now_ns: int) -> list[Effect]:
+    # Past ones are announced too: nobody knows whether they were; their id says that they are one.
+    effects = [effect for bars in closed for effect in bars_effects(bars)]
+    state.counts.bars += sum(len(bars.places) for bars in closed)
+    return effects + judge(state, closed, now_ns)
 
 
 def _read_journal(state: EngineState, event: JournalRead, now_ns: int) -> list[Effect]:
@@ -208,6 +180,7 @@ def _read_journal(state: EngineState, event: JournalRead, now_ns: int) -> list[E
             _begin_day_of(instance, ts_ns)
             news = instance.account.apply(fact, ts_ns)
             if news is not None and news.instrument_id in instance.books:
+                instance.look_at_holding(news.instrument_id)
                 effects += _hear(state, instance, news, now_ns)
     state.journal_seq = max(state.journal_seq, event.through_seq)
     return effects

@@ -14,6 +14,7 @@ from jts_trading.domain.orders import OrderSide
 from jts_trading.engine.events import Effect
 from jts_trading.engine.orders import Sized, make_intent, size_entry, size_exit
 from jts_trading.engine.slots import is_tradable, session_at
+from jts_trading.engine.standing import Standing
 from jts_trading.engine.state import EngineState, Instance, Wanted
 
 _DOUBLINGS_MAX = 6
@@ -81,12 +82,13 @@ def _give(state: EngineState, instance: Instance, symbol: str, now_ns: int) -> l
     session = session_at(instance.spec.venue, now_ns)
     if wanted is None or session is None:
         return []
+    standing = Standing(instance, now_ns, besides=symbol)
     if wanted.side is OrderSide.BUY:
         if not instance.account.is_flat(symbol) or instance.spec.status == "paused":
             return []
-        sized = _entry(state, instance, symbol, wanted, session.day)
+        sized = _entry(state, instance, symbol, wanted, session.day, standing=standing)
     else:
-        sized = _exit(instance, symbol, wanted, session.day)
+        sized = _exit(instance, symbol, wanted, session.day, standing=standing)
     if isinstance(sized, str) or sized.lots == 0:
         return []
     intent = make_intent(
@@ -102,19 +104,28 @@ def _give(state: EngineState, instance: Instance, symbol: str, now_ns: int) -> l
 
 
 def _entry(
-    state: EngineState, instance: Instance, symbol: str, wanted: Wanted, day: int
+    state: EngineState,
+    instance: Instance,
+    symbol: str,
+    wanted: Wanted,
+    day: int,
+    *,
+    standing: Standing,
 ) -> Sized | str:
-    free = instance.units[symbol].money(instance.free_cash(symbol))
+    free = instance.units[symbol].money(standing.free)
     if wanted.lots and wanted.held_back <= free:
         return Sized(wanted.lots, wanted.held_back)
-    return size_entry(instance, symbol, wanted, day, state.settings)
+    return size_entry(instance, symbol, wanted, day, state.settings, standing=standing)
 
 
-def _exit(instance: Instance, symbol: str, wanted: Wanted, day: int) -> Sized | str:
+def _exit(
+    instance: Instance, symbol: str, wanted: Wanted, day: int, *, standing: Standing
+) -> Sized | str:
     held = instance.units[symbol].lots(instance.account.holding(symbol).quantity)
     if wanted.lots:
         return Sized(min(wanted.lots, max(held, 0)))
     try:
-        return size_exit(instance, symbol, wanted.reason, instance.books[symbol].mark, day)
+        price = instance.books[symbol].mark
+        return size_exit(instance, symbol, wanted.reason, price, day, standing=standing)
     except RuleMissingError as error:
         return str(error)

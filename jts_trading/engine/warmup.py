@@ -6,8 +6,8 @@ import numpy as np
 
 from jts_trading.dsl.plan import Timeframe
 from jts_trading.engine.bars import BarBuilder
-from jts_trading.engine.program import Floats, Ints
-from jts_trading.engine.state import Instance, SymbolRow
+from jts_trading.engine.columns import Floats, Ints, SymbolRow
+from jts_trading.engine.state import Instance
 from jts_trading.strategy.frames import DAY_SECONDS, bucket_number, period_number
 from jts_trading.strategy.instants import instants
 

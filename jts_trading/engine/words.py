@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from fractions import Fraction
+from functools import cache
 
 import msgspec
 
@@ -21,7 +22,7 @@ from jts_trading.strategy.units import Units
 
 def bar_text(bar: Bar, units: Units) -> str:
     """Return a bar as JSON: prices and volume as decimal texts, trades, tick numbers, feed."""
-    scale = quantity_scale(parse_venue(bar.venue))
+    scale = _scale_of(bar.venue)
     document = {
         "open": str(units.price(bar.open)),
         "high": str(units.price(bar.high)),
@@ -34,6 +35,11 @@ def bar_text(bar: Bar, units: Units) -> str:
         "closed_by": bar.closed_by,
     }
     return msgspec.json.encode(document).decode()
+
+
+@cache
+def _scale_of(venue: str) -> int:
+    return quantity_scale(parse_venue(venue))
 
 
 def condition_of(plan: Plan, reason: int) -> str:

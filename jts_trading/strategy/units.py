@@ -5,10 +5,10 @@ quantity, money in the product of the two, so that price times quantity is exact
 won, shares and won. Sizing and stops work on these numbers, in a backtest and live.
 """
 
-import math
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Units:
 
     def lots(self, quantity: Decimal) -> int:
         """Return how many smallest quantities are in a quantity, rounded down."""
-        return math.floor(Fraction(quantity) / Fraction(self.quantity_step))
+        return count_steps(quantity, self.quantity_step)
 
     def quantity(self, lots: int) -> Decimal:
         """Return a number of smallest quantities as a quantity."""
@@ -62,11 +62,23 @@ class Units:
 
     def money(self, amount: Decimal) -> int:
         """Return an amount in units of money, rounded down."""
-        return math.floor(Fraction(amount) / Fraction(self.money_step))
+        return count_steps(amount, self.money_step)
 
     def amount(self, money: int) -> Decimal:
         """Return units of money as an amount."""
         return money * self.money_step
+
+
+def count_steps(amount: Decimal, step: Decimal) -> int:
+    """Return how many steps are in an amount, rounded down."""
+    numerator, denominator = amount.as_integer_ratio()
+    step_numerator, step_denominator = _ratio_of(step)
+    return numerator * step_denominator // (denominator * step_numerator)
+
+
+@lru_cache(maxsize=1_024)
+def _ratio_of(step: Decimal) -> tuple[int, int]:
+    return step.as_integer_ratio()
 
 
 WON = Units(Decimal(1), Decimal(1))

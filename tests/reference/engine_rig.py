@@ -10,7 +10,7 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from jts_trading.domain.feed_messages import BarClosed, TicksCollected
+from jts_trading.domain.feed_messages import BarClosed, BarsClosed, TicksCollected
 from jts_trading.domain.journal_events import (
     DecisionRecorded,
     IntentRecorded,
@@ -211,7 +211,7 @@ class Rig:
     @property
     def bars(self) -> list[BarClosed]:
         """Closed bars so far."""
-        return self.of(BarClosed)
+        return [bar for closed in self.of(BarsClosed) for bar in closed.bars()]
 
     @property
     def decisions(self) -> list[DecisionRecorded]:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from jts_pipelines.defs.joint import ask_bus
 from jts_pipelines.reports.parity import SeenBar, SeenTick
-from jts_pipelines.reports.parity_seen import bar_of, ticks_of_entry
-from jts_trading.domain.feed_messages import BarClosed, TicksCollected
+from jts_pipelines.reports.parity_seen import bars_of, ticks_of_entry
+from jts_trading.domain.feed_messages import BarClosed, BarsClosed, TicksCollected
 from jts_trading.domain.messages import MESSAGES
 from jts_trading.domain.schemas import SchemaError
 
@@ -100,10 +100,8 @@ def _take(
                 last = recorded_up_to(places, entry.topic)
                 if _position(entry.entry_id) > last:
                     found.unrecorded.setdefault(message.feed, message.first_tick)
-        case BarClosed():
-            is_wanted = message.instrument_id in instruments
-            if is_wanted and span.from_ns <= message.start_ns < span.before_ns:
-                found.bars.append(bar_of(message))
+        case BarsClosed() | BarClosed() if span.from_ns <= message.start_ns < span.before_ns:
+            found.bars += [bar for bar in bars_of(message) if bar.instrument_id in instruments]
         case _:
             pass
 

@@ -8,8 +8,9 @@ import structlog
 
 from jts_trading.domain.journal_events import DecisionRecorded, IntentRecorded, NoteRecorded
 from jts_trading.engine.events import IntentRefused
+from jts_trading.engine.halves import account_half, market_half
 from jts_trading.engine.outcomes import Outcome
-from jts_trading.engine.state import EngineState, account_half, market_half
+from jts_trading.engine.state import EngineState
 from jts_trading.engine.step import step
 from jts_trading.ports.clock import Clock
 from jts_trading.ports.journal import (

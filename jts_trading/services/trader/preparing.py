@@ -12,8 +12,11 @@ from jts_trading.domain.sessions import local_date
 from jts_trading.domain.trading_inputs import StrategyInput
 from jts_trading.dsl.compiler import compile_strategy, trace_strategy
 from jts_trading.dsl.facts import FACTS_SIZE
+from jts_trading.dsl.grammar import INSTANT_COLUMNS
 from jts_trading.dsl.plan import Plan
+from jts_trading.engine.columns import new_books, new_seen
 from jts_trading.engine.program import (
+    WHEN_SIZE,
     GuardKernel,
     Kernel,
     Program,
@@ -129,6 +132,10 @@ def _warmed(program: Program) -> Program:
     row, none = np.zeros(program.plan.state_size), np.zeros(0, np.int64)
     program.init_state(row, 1.0)
     program.advance(row, np.zeros((0, 5)), np.zeros((0, 0), np.int64), none, none)
+    states, seen, books = row.reshape(1, -1), new_seen(1), new_books(1)
+    no_bars, instant = np.zeros((5, 0)), np.zeros(WHEN_SIZE + len(INSTANT_COLUMNS), np.int64)
+    program.close(states, seen, no_bars, none, instant, none, none, states.copy())
+    program.follow(books, none, none, none, instant, 0, none)
     bar = (1.0, 1.0, 1.0, 1.0, 1.0, 0, *(0 for _ in program.instant_columns))
     program.step(row, *bar)
     if program.trace is not None and program.traced is not None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from jts_trading.domain.feed_messages import BarClosed, RiskAlert
+from jts_trading.domain.feed_messages import BarsClosed, RiskAlert
 from jts_trading.domain.messages import MESSAGES
 from jts_trading.engine.events import Effect
 from jts_trading.ports.bus import Bus, BusUnavailableError, Envelope
@@ -45,9 +45,9 @@ class Publisher:
         return not self._waiting
 
     def add(self, effect: Effect, now_ns: int) -> None:
-        """Take a bar or an alert in; bars of venues without a topic are left out."""
+        """Take bars or an alert in; bars of venues without a topic are left out."""
         event = effect.event
-        if isinstance(event, BarClosed):
+        if isinstance(event, BarsClosed):
             topic = _CANDLES.get(event.venue)
             at_ns = event.start_ns
         elif isinstance(event, RiskAlert):

@@ -18,7 +18,7 @@ import msgspec
 
 from jts_trading.domain.journal_events import DecisionRecorded, IntentRecorded, SignalRecorded
 from jts_trading.engine.events import Effect
-from jts_trading.engine.state import AccountHalf, MarketHalf
+from jts_trading.engine.halves import AccountHalf, MarketHalf
 from jts_trading.ports.journal import Consumed
 
 MARKET_FILE, ACCOUNT_FILE = "market.snapshot", "accounts.snapshot"

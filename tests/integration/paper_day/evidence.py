@@ -27,8 +27,9 @@ from jts_trading.domain.ledger_rows import BalanceRow, FillRow, OrderRow
 from jts_trading.domain.ticks import TradeTick
 from jts_trading.domain.trading_inputs import StrategyInput
 from jts_trading.engine.events import ClockRead, Effect, JournalRead, TicksArrived
+from jts_trading.engine.halves import market_digest
 from jts_trading.engine.setup import Prepared, load_accounts, load_market, new_state
-from jts_trading.engine.state import EngineState, market_digest
+from jts_trading.engine.state import EngineState
 from jts_trading.engine.step import step
 from jts_trading.engine.stored import entries_of
 from jts_trading.execution.fill_costs import Listed

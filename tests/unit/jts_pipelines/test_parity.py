@@ -18,6 +18,8 @@ from jts_pipelines.reports.parity import (
     SeenTick,
     certify,
 )
+from jts_pipelines.reports.parity_seen import bars_of
+from jts_trading.domain.feed_messages import BarClosed, BarsClosed
 
 SAMSUNG = "KRX:005930"
 MINUTE_NS = 60 * 10**9
@@ -166,3 +168,25 @@ def test_certificate_when_the_recorder_is_behind_then_only_what_it_has_come_to_m
     assert found.explained == {NOT_RECORDED: 20, TICK_DIFFERS: 2}
     (lost,) = (each for each in found.differences if not each.cause)
     assert (found.unexplained, lost.live) == (1, "kis-1 tick 30: 1 at 2,360,000")
+
+
+def test_bars_when_announced_together_or_one_by_one_then_are_the_same() -> None:
+    """Entries of the first traders may still be on a bus."""
+    alone = BarClosed(
+        instrument_id=SAMSUNG, venue="KRX", interval="1m", start_ns=OPEN_NS,
+        open=Decimal(3), high=Decimal(5), low=Decimal(2), close=Decimal(4), volume=Decimal(9),
+        closed_by="clock", feed="kis-1", last_tick=7, ticks=2,
+    )  # fmt: skip
+    together = BarsClosed(
+        venue="KRX", interval="1m", start_ns=OPEN_NS, closed_by="clock",
+        instrument_ids=("KRX:000660", SAMSUNG), price_steps=(Decimal("0.5"), Decimal(1)),
+        opens=(1, 3), highs=(3, 5), lows=(1, 2), closes=(2, 4), volumes=(Decimal(1), Decimal(9)),
+        feeds=("kis-2", "kis-1"), last_ticks=(1, 7), ticks=(1, 2),
+    )  # fmt: skip
+
+    other, same = bars_of(together)
+
+    assert [same] == bars_of(alone)
+    assert (other.instrument_id, other.open, other.high) == (
+        "KRX:000660", Decimal("0.5"), Decimal("1.5"),
+    )  # fmt: skip

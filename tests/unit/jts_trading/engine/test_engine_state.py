@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jts_trading.engine.events import ClockRead, JournalRead, TicksArrived
-from jts_trading.engine.setup import load_accounts, load_market, new_state, take_over
-from jts_trading.engine.state import (
+from jts_trading.engine.halves import (
     AccountHalf,
-    EngineSettings,
     MarketHalf,
     account_half,
     market_digest,
     market_half,
     state_digest,
 )
+from jts_trading.engine.setup import load_accounts, load_market, new_state, take_over
+from jts_trading.engine.state import EngineSettings
 from jts_trading.engine.step import step
 
 SECOND = 10**9

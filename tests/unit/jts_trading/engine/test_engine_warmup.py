@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from jts_trading.domain.sessions import calendar_for
+from jts_trading.engine.halves import market_digest
 from jts_trading.engine.slots import day_number
-from jts_trading.engine.state import market_digest
 from jts_trading.engine.stored import bar_columns, entries_of
 from jts_trading.engine.warmup import BarColumns, gather, warm
 from jts_trading.services.recorder.rows import tick_rows
@@ -81,8 +81,12 @@ def test_warm_up_when_followed_by_trades_then_the_state_is_that_of_trades_alone(
         values: bytes = rig.instance.rows[SAMSUNG].tobytes()
         return values
 
+    def seen_of(rig: Any) -> list[int]:
+        seen: list[int] = rig.instance.symbols[SAMSUNG].numbers.tolist()
+        return seen
+
     assert row(warmed) == row(traded)
-    assert warmed.instance.symbols[SAMSUNG] == traded.instance.symbols[SAMSUNG]
+    assert seen_of(warmed) == seen_of(traded)
     assert builder.previous_close == traded.state.builders[SAMSUNG, "KRX", "1m"].previous_close
 
 

@@ -9,9 +9,9 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from jts_trading.domain.feed_messages import BarClosed, RiskAlert
+from jts_trading.domain.feed_messages import BarsClosed, RiskAlert
 from jts_trading.domain.messages import MESSAGES
-from jts_trading.engine.state import market_digest
+from jts_trading.engine.halves import market_digest
 from jts_trading.market_store.batches import find_dataset
 from jts_trading.market_store.memory import MemoryMarket
 from storage.schema.arrow import file_schema
@@ -58,9 +58,9 @@ def test_trader_when_ticks_come_then_bars_signals_and_intents_go_out(play: Any) 
         facts = trial.store.events[2:]
         assert len({row.consumed for row in facts}) == 1
         assert facts[0].consumed.source == "market-data.krx.ticks"
-        bars = await messages(trial, "market-data.krx.candles")
-        assert [int(bar.close) for bar in bars] == WAVE[:7]
-        assert all(isinstance(bar, BarClosed) for bar in bars)
+        closed = await messages(trial, "market-data.krx.candles")
+        assert all(isinstance(each, BarsClosed) for each in closed)
+        assert [int(bar.close) for each in closed for bar in each.bars()] == WAVE[:7]
         assert (figures["bars_total"], figures["intents_total"]) == (7, 1)
         assert figures["decision_count"] == 1
 
@@ -172,8 +172,8 @@ def test_trader_when_ticks_are_missing_on_the_bus_then_the_recorded_ones_fill_th
             await trial.minutes("2024-06-03T09:06:00+09:00", WAVE[6:8], is_recorded=True)
             await trial.settle()
             await trial.until(lambda: trader.metrics().get("filled_ticks_total") == 6)
-        bars = await messages(trial, "market-data.krx.candles")
-        assert [int(bar.close) for bar in bars] == WAVE[:7]
+        closed = await messages(trial, "market-data.krx.candles")
+        assert [int(bar.close) for each in closed for bar in each.bars()] == WAVE[:7]
         alerts = [a for a in await messages(trial, "risk.alerts") if isinstance(a, RiskAlert)]
         assert [a.check for a in alerts] == ["ticks_missing"]
         assert "ticks 6 to 11" in alerts[0].text

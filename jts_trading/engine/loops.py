@@ -1,0 +1,164 @@
+"""Loops over bars around the step of a strategy: read as text and compiled with its source.
+
+Here they only say what they do: `step` is defined by the strategy. The names in capitals are
+written out as the numbers of `engine.columns`. Where a strategy asks when a bar starts, the step
+has further arguments; `engine.program` puts them in.
+"""
+
+from collections.abc import Callable
+
+from jts_trading.engine.columns import (
+    BARS,
+    BARS_HELD,
+    BARS_SINCE,
+    DAY,
+    ENTERED_NS,
+    HELD_FROM_MS,
+    IS_HELD,
+    LOSS_LEVEL,
+    MARK,
+    OPEN_MS,
+    PEAK,
+    PROFIT_LEVEL,
+    STAMP_MS,
+    Floats,
+    Ints,
+)
+
+NAMES = {
+    "BARS": BARS,
+    "BARS_HELD": BARS_HELD,
+    "BARS_SINCE": BARS_SINCE,
+    "DAY": DAY,
+    "ENTERED_NS": ENTERED_NS,
+    "HELD_FROM_MS": HELD_FROM_MS,
+    "IS_HELD": IS_HELD,
+    "LOSS_LEVEL": LOSS_LEVEL,
+    "MARK": MARK,
+    "OPEN_MS": OPEN_MS,
+    "PEAK": PEAK,
+    "PROFIT_LEVEL": PROFIT_LEVEL,
+    "STAMP_MS": STAMP_MS,
+}
+"""What stands for what in the texts."""
+
+step: Callable[..., int]
+
+
+def advance_bars(
+    state: Floats,
+    bars: Floats,
+    instants: Ints,  # noqa: ARG001 - the text of a strategy that asks for it reads it
+    frames: Ints,
+    fired: Ints,
+) -> None:
+    """Run bars over one state row, in order, and fill the masks of the rules that fire.
+
+    Args:
+        state: Of one instrument.
+        bars: [bar, (open, high, low, close, volume)].
+        instants: [bar, column], see `strategy.instants`; empty where nobody asks.
+        frames: Bits of the frames that closed before each bar.
+        fired: Filled.
+    """
+    for at in range(len(frames)):
+        fired[at] = step(  # noqa: F821 - the source of the strategy defines it
+            state,
+            bars[at, 0],
+            bars[at, 1],
+            bars[at, 2],
+            bars[at, 3],
+            bars[at, 4],
+            frames[at],
+        )
+
+
+def close_bars(  # noqa: PLR0917 - compiled code is called by position
+    states: Floats,
+    seen: Ints,
+    bars: Floats,
+    rows: Ints,
+    when: Ints,
+    frames: Ints,
+    fired: Ints,
+    before: Floats,
+) -> int:
+    """Run bars of one instant over the states of their instruments; return how many fired.
+
+    Args:
+        states: [instrument, slot]; changed.
+        seen: [instrument, column]; changed.
+        bars: [(open, high, low, close, volume), bar].
+        rows: Row of the instrument of each bar; below zero for one that is not read.
+        when: Session, label (ms) and open of the session (ms) of the bars, then their instant, see
+            `strategy.instants`, where the step asks for it.
+        frames: Bits of the frames that closed before each bar.
+        fired: Filled: the mask of each bar; -1 for one that is not read or was seen before.
+        before: Filled from the top: the state before the bar, of each bar that fires something.
+    """
+    count, day, stamp_ms = 0, when[0], when[1]
+    for at in range(len(rows)):
+        row = rows[at]
+        fired[at] = -1
+        if row < 0 or seen[row, DAY] > day:
+            continue
+        if seen[row, DAY] == day and seen[row, STAMP_MS] >= stamp_ms:
+            continue
+        before[count] = states[row]
+        fired[at] = step(  # noqa: F821 - the source of the strategy defines it
+            states[row],
+            bars[0, at],
+            bars[1, at],
+            bars[2, at],
+            bars[3, at],
+            bars[4, at],
+            frames[at],
+        )
+        if fired[at] != 0:
+            count += 1
+        seen[row, DAY], seen[row, STAMP_MS], seen[row, OPEN_MS] = day, stamp_ms, when[2]
+        seen[row, BARS] += 1
+    return count
+
+
+def follow_bars(  # noqa: PLR0917 - likewise
+    books: Ints,
+    rows: Ints,
+    fired: Ints,
+    closes: Ints,
+    when: Ints,
+    kept_ppm: int,
+    told: Ints,
+) -> int:
+    """Value positions at the closes of one instant; return of how many bars something may follow.
+
+    Args:
+        books: [instrument, column]; changed.
+        rows: See `close_bars`.
+        fired: What `close_bars` has filled.
+        closes: In ticks.
+        when: End (ns) and label (ms) of the bars.
+        kept_ppm: Share of the peak at which the trailing stop is; 0 for no such stop.
+        told: Filled from the top: the bars that fire something or reach a level.
+    """
+    count = 0
+    for at in range(len(rows)):
+        if fired[at] < 0:
+            continue
+        row, close, is_hit = rows[at], closes[at], False
+        books[row, MARK] = close
+        books[row, BARS_SINCE] += 1
+        if books[row, IS_HELD] != 0:
+            if when[0] > books[row, ENTERED_NS]:
+                books[row, PEAK] = max(books[row, PEAK], close)
+                books[row, BARS_HELD] += 1
+                if books[row, BARS_HELD] == 1:
+                    books[row, HELD_FROM_MS] = when[1]
+            peak = books[row, PEAK]
+            stop = peak // 1_000_000 * kept_ppm + peak % 1_000_000 * kept_ppm // 1_000_000
+            is_hit = close <= books[row, LOSS_LEVEL] or close >= books[row, PROFIT_LEVEL]
+            is_hit = is_hit or (kept_ppm > 0 and close <= stop)
+        if fired[at] != 0 or is_hit:
+            told[count] = at
+            count += 1
+    return count
