@@ -3,6 +3,7 @@
     StorageError            exit 5: a store or a file does not do what it must
     ├── HotStoreError       the hot tier refused, broke off or is not there
     ├── VerificationError   a copy differs from its source, or a file from its manifest
+    ├── MovedError          rows moved or came in while a long read went on; begin it again
     ├── ManifestError       the chain of manifests is broken, or names what is not there
     └── RefusedError        the move would lose rows or is not due; nothing was done
     InputError              exit 2: a file, column, key or query that cannot be used
@@ -25,6 +26,10 @@ class VerificationError(StorageError):
 
 class ManifestError(StorageError):
     """The chain of manifests is broken, or names what is not there."""
+
+
+class MovedError(StorageError):
+    """Rows moved or came in while they were read portion by portion; begin again."""
 
 
 class RefusedError(StorageError):

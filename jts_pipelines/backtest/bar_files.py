@@ -1,6 +1,5 @@
 """Reads files of bars: Parquet by groups of rows, CSV as a whole."""
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,6 +68,8 @@ def column_names(path: Path) -> list[str]:
 
 
 def _parquet_groups(path: Path, sieve: Sieve, symbols: Sequence[str] | None) -> Iterator[Group]:
+    from storage.parquet.row_groups import portions, wanted_spans
+
     metadata = _metadata(path)
     names = metadata.schema.to_arrow_schema().names
     lazy = pl.scan_parquet(path).select(name for name in names if name in _READ)
@@ -82,24 +83,10 @@ def _parquet_groups(path: Path, sieve: Sieve, symbols: Sequence[str] | None) -> 
 
         return Group(rows, read)
 
-    for start, end in _wanted_rows(metadata, names, symbols):
-        # A file without rows has columns all the same, which may be the wrong ones.
-        for first in range(start, max(end, start + 1), GROUP_ROWS):
-            yield group(first, min(GROUP_ROWS, end - first))
-
-
-def _wanted_rows(
-    metadata: "FileMetaData", names: Sequence[str], symbols: Sequence[str] | None
-) -> list[tuple[int, int]]:
-    """Return the rows of the row groups that are wanted, as far as these follow each other."""
-    spans, end = [(0, 0)], 0
-    for number in range(metadata.num_row_groups):
-        start, end = end, end + metadata.row_group(number).num_rows
-        if _may_have(metadata, number, names, symbols):
-            if spans[-1][1] == start:
-                start, _ = spans.pop()
-            spans.append((start, end))
-    return spans[1:] if len(spans) > 1 and spans[0] == (0, 0) else spans
+    found = list(portions(wanted_spans(metadata, symbols), GROUP_ROWS))
+    # A file without rows has columns all the same, which may be the wrong ones.
+    for start, end in found or [(0, 0)]:
+        yield group(start, end - start)
 
 
 def _metadata(path: Path) -> "FileMetaData":
@@ -111,24 +98,6 @@ def _metadata(path: Path) -> "FileMetaData":
         return pq.read_metadata(path)
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from error
-
-
-def _may_have(
-    metadata: "FileMetaData", number: int, names: Sequence[str], symbols: Sequence[str] | None
-) -> bool:
-    """Return whether a row group may have one of some symbols, by its statistics."""
-    if symbols is None or "symbol" not in names:
-        return True
-    for place in range(metadata.num_columns):
-        column = metadata.row_group(number).column(place)
-        if column.path_in_schema == "symbol":
-            found = column.statistics
-            if found is None or not found.has_min_max or not isinstance(found.min, str):
-                return True
-            wanted = sorted(symbols)
-            at = bisect_left(wanted, found.min)
-            return at < len(wanted) and wanted[at] <= found.max
-    return True
 
 
 def _require(path: Path) -> None:

@@ -109,7 +109,8 @@ class Instants:
             return
         day = rows.frame["trade_date"].to_physical().to_numpy()
         before = self._days[numbers]
-        self._days[numbers] = np.where(before == _UNKNOWN, day, before)
+        # Backwards, so that the first of rows that differ is the one that counts.
+        self._days[numbers[::-1]] = np.where(before == _UNKNOWN, day, before)[::-1]
         is_other = self._days[numbers] != day
         if is_other.any():
             at = int(np.argmax(is_other))

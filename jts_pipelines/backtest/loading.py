@@ -4,7 +4,7 @@ Bars come from all tiers or from a file that no tier needs to know; both roads o
 one result.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -17,7 +17,7 @@ from jts_pipelines.backtest.bar_files import column_names, file_groups, read_tab
 from jts_pipelines.backtest.bar_layout import Group, NoBarsError, groups_of
 from jts_pipelines.backtest.bar_rows import COLUMNS, QUOTES
 from jts_pipelines.backtest.cautions import Caution, Code
-from jts_pipelines.backtest.history import History
+from jts_pipelines.backtest.history import GROUP_ROWS, History
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.backtest.tick_bars import (
     TRADE_COLUMNS,
@@ -31,8 +31,9 @@ from jts_pipelines.backtest.tick_bars import (
 from jts_trading.domain.sessions import calendar_for
 from jts_trading.dsl.grammar import QUOTE_COLUMNS
 from jts_trading.strategy.frames import DAY_SECONDS
-from storage.errors import InputError
+from storage.errors import InputError, MovedError, StorageError
 
+_ATTEMPTS = 20
 _TICKS = (*TRADE_COLUMNS, *QUOTES, "broker", "received_at", "feed", "tick")
 
 
@@ -51,6 +52,21 @@ class BarLake(Protocol):
         columns: Sequence[str] | None = None,
     ) -> pl.LazyFrame:
         """Return the stored rows of a dataset."""
+        ...
+
+    def batches(
+        self,
+        dataset: str = ...,
+        *,
+        venue: str | None = None,
+        interval: str | None = None,
+        symbols: Sequence[str] | None = None,
+        start: date | None = None,
+        end: date | None = None,
+        columns: Sequence[str] | None = None,
+        rows_max: int = ...,
+    ) -> Iterator[pl.DataFrame]:
+        """Yield the stored rows of a dataset, about so many at a time."""
         ...
 
 
@@ -116,10 +132,19 @@ def bars_from_lake(lake: BarLake, request: BacktestRequest, admission: Admission
         InputError: There are none, or they cannot be used.
         StorageError: A tier is not there or a file is damaged.
     """
-    sieve = _Sieve(request, admission)
     if request.has_ticks:
-        return sieve.from_trades(_ticks(lake, request))
-    rows = lake.scan(
+        return _Sieve(request, admission).from_trades(_ticks(lake, request))
+    for _ in range(_ATTEMPTS):
+        sieve = _Sieve(request, admission)
+        try:
+            return sieve.loaded(_lake_groups(lake, request, sieve))
+        except MovedError:
+            continue
+    raise StorageError(f"rows came in during {_ATTEMPTS} attempts to read them; try again")
+
+
+def _lake_groups(lake: BarLake, request: BacktestRequest, sieve: "_Sieve") -> Iterator[Group]:
+    frames = lake.batches(
         "candles",
         venue=request.settings.venue,
         interval=request.settings.interval,
@@ -128,9 +153,10 @@ def bars_from_lake(lake: BarLake, request: BacktestRequest, admission: Admission
         end=request.to_day,
         # Few strategies look at quotes, and few bars have them.
         columns=(*COLUMNS, *QUOTES) if QUOTE_COLUMNS[0] in request.text else COLUMNS,
-    ).collect()
-    frame = sieve.kept(rows)
-    return sieve.loaded(groups_of(frame), frame.height)
+        rows_max=GROUP_ROWS,
+    )
+    for frame in frames:
+        yield Group(frame.height, lambda frame=frame: sieve.kept(frame))  # type: ignore[misc]
 
 
 def bars_from_file(path: Path, request: BacktestRequest, admission: Admission) -> Loaded:
@@ -262,7 +288,7 @@ class _Sieve:
         found = self.loaded(groups_of(frame), frame.height)
         return Loaded(found.bars, built.cautions + found.cautions)
 
-    def loaded(self, groups: Iterable[Group], rows: int) -> Loaded:
+    def loaded(self, groups: Iterable[Group], rows: int = 0) -> Loaded:
         """Lay out what is wanted of some groups.
 
         Raises:

@@ -40,6 +40,9 @@ class HotRows(Protocol):
         ...
 
 
+_ALL = 1 << 62
+
+
 @dataclass(frozen=True, slots=True)
 class HotContent:
     """What the hot tier holds at one moment, from its list of parts alone.
@@ -79,18 +82,34 @@ def read_hot(
     columns: Sequence[str],
 ) -> list[pl.DataFrame]:
     """Return the wanted rows of some hot partitions, one frame per venue at its own scale."""
+    return list(stream_hot(hot, dataset, partitions, selection, columns, rows_max=_ALL))
+
+
+def stream_hot(
+    hot: HotRows,
+    dataset: Dataset,
+    partitions: Iterable[Partition],
+    selection: Selection,
+    columns: Sequence[str],
+    *,
+    rows_max: int,
+) -> Iterator[pl.DataFrame]:
+    """Yield the wanted rows of some hot partitions, about so many at a time."""
     by_venue: dict[str, list[Partition]] = defaultdict(list)
     for partition in partitions:
         by_venue[partition.venue].append(partition)
-    frames = []
     for venue, wanted in sorted(by_venue.items()):
         where, parameters = condition(wanted, selection.without_long_lists())
-        batches = list(
-            hot.scan(dataset, venue, columns=columns, where=where, parameters=parameters)
-        )
+        batches: list[pa.RecordBatch] = []
+        count = 0
+        for batch in hot.scan(dataset, venue, columns=columns, where=where, parameters=parameters):
+            batches.append(batch)
+            count += batch.num_rows
+            if count >= rows_max:
+                yield pl.DataFrame(pl.from_arrow(pa.Table.from_batches(batches)))
+                batches, count = [], 0
         if batches:
-            frames.append(pl.DataFrame(pl.from_arrow(pa.Table.from_batches(batches))))
-    return frames
+            yield pl.DataFrame(pl.from_arrow(pa.Table.from_batches(batches)))
 
 
 def condition(partitions: Sequence[Partition], selection: Selection) -> tuple[str, dict[str, Any]]:

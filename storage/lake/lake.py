@@ -24,6 +24,7 @@ from storage.lake.predicates import bounds
 from storage.lake.reader import TIER, Reader, polars_schema
 from storage.lake.selection import Selection, select
 from storage.lake.sql import TIMEOUT_SECONDS, SqlAnswer, run_sql
+from storage.lake.streaming import stream_rows
 from storage.manifest.chain import Manifests
 from storage.schema.arrow import file_schema, hot_schema
 from storage.schema.datasets import CANDLES, DATASETS, PRICE_SCALE, Dataset
@@ -91,18 +92,54 @@ class Lake:
             InputError: Unknown dataset, venue or column, or an instant without a zone.
         """
         known = _dataset(dataset)
-        if venue is not None and venue not in PRICE_SCALE:
-            raise InputError(f"unknown venue {venue!r}; accepted: {', '.join(PRICE_SCALE)}")
         selection = select(venue=venue, interval=interval, symbols=symbols, start=start, end=end)
-        schema = file_schema(known, venue) if venue else hot_schema(known)
-        lazy = self._lazy(known, schema, selection)
-        wanted = list(columns) if columns is not None else list(schema.names)
+        schema = _schema(known, venue)
+        wanted = _wanted(schema, columns)
         if with_tier and TIER not in wanted:
             wanted.append(TIER)
-        unknown = [name for name in wanted if name not in {*schema.names, TIER}]
-        if unknown:
-            raise InputError(f"unknown column {unknown[0]!r}; known: {', '.join(schema.names)}")
+        lazy = self._lazy(known, schema, selection)
         return lazy.filter(*selection.filters()).select(wanted)
+
+    def batches(
+        self,
+        dataset: str = CANDLES.name,
+        *,
+        venue: str | None = None,
+        interval: str | None = None,
+        symbols: Sequence[str] | None = None,
+        start: date | datetime | None = None,
+        end: date | datetime | None = None,
+        columns: Sequence[str] | None = None,
+        rows_max: int = 1 << 19,
+    ) -> Iterator[pl.DataFrame]:
+        """Yield what `scan` finds in frames of about so many rows: for reads that take long.
+
+        Args:
+            dataset: As of `scan`; so are the other bounds.
+            venue: One venue.
+            interval: One bar interval.
+            symbols: The venue's own spelling.
+            start: First trading day or bar start.
+            end: Last trading day or bar start, inclusive.
+            columns: All when None.
+            rows_max: Rows of a frame, about.
+
+        Raises:
+            InputError: As `scan`.
+            MovedError: Rows moved or came in meanwhile; forget what came and begin again.
+            StorageError: A tier is not there, or a file is damaged.
+        """
+        known = _dataset(dataset)
+        selection = select(venue=venue, interval=interval, symbols=symbols, start=start, end=end)
+        schema, filters = _schema(known, venue), selection.filters()
+        wanted = _wanted(schema, columns)
+        types = polars_schema(schema)
+        named = [name for each in filters for name in each.meta.root_names()]
+        needed = list(dict.fromkeys([*wanted, *named]))
+        for frame in stream_rows(self._reader, known, selection, needed, rows_max=rows_max):
+            typed = frame.select(pl.col(name).cast(types[name]) for name in needed)
+            yield typed.filter(*filters).select(wanted)
+        self._reader.digests.save()
 
     def read(
         self,
@@ -215,6 +252,23 @@ class Lake:
                     return
 
         return register_io_source(source, schema={**types, TIER: pl.String()})
+
+
+def _schema(dataset: Dataset, venue: str | None) -> pa.Schema:
+    if venue is None:
+        return hot_schema(dataset)
+    if venue not in PRICE_SCALE:
+        raise InputError(f"unknown venue {venue!r}; accepted: {', '.join(PRICE_SCALE)}")
+    return file_schema(dataset, venue)
+
+
+def _wanted(schema: pa.Schema, columns: Sequence[str] | None) -> list[str]:
+    """Return the names that are asked for, all when None."""
+    wanted = list(schema.names if columns is None else columns)
+    unknown = [name for name in wanted if name not in {*schema.names, TIER}]
+    if unknown:
+        raise InputError(f"unknown column {unknown[0]!r}; known: {', '.join(schema.names)}")
+    return wanted
 
 
 def _dataset(name: str) -> Dataset:

@@ -133,9 +133,19 @@ class Reader:
         return path
 
     def file_frame(
-        self, part: FilePart, selection: Selection, columns: Sequence[str]
+        self,
+        part: FilePart,
+        selection: Selection,
+        columns: Sequence[str],
+        span: tuple[int, int] | None = None,
     ) -> pl.DataFrame:
         """Return the wanted rows of one file of a plan, wherever it stands by now.
+
+        Args:
+            part: The file.
+            selection: Bounds.
+            columns: Of the dataset; a column `tier` is added.
+            span: First row that is looked at and the one after the last; all when None.
 
         Raises:
             StorageError: It is nowhere.
@@ -143,6 +153,8 @@ class Reader:
         for _ in range(ATTEMPTS):
             try:
                 lazy = pl.scan_parquet(self.path(part), hive_partitioning=False)
+                if span is not None:
+                    lazy = lazy.slice(span[0], span[1] - span[0])
                 wanted = lazy.filter(*selection.filters()).select(columns)
                 return wanted.with_columns(pl.lit(part.tier.value).alias(TIER)).collect()
             except FileNotFoundError:
@@ -167,15 +179,15 @@ class Reader:
             StorageError: They kept moving.
         """
         for _ in range(ATTEMPTS):
-            served = [part for part in partitions if self._is_hot(part)]
+            served = [part for part in partitions if self.is_hot(part)]
             frames = read_hot(self.hot, dataset, served, selection, columns) if served else []
-            if all(self._is_hot(part) for part in served):
+            if all(self.is_hot(part) for part in served):
                 break
         else:
             raise _moving(dataset.name)
         tagged = [frame.with_columns(pl.lit(Tier.HOT.value).alias(TIER)) for frame in frames]
         return tagged + [
-            self._blend(dataset, partition, selection, columns)
+            self.blend(dataset, partition, selection, columns)
             for partition in sorted(set(partitions) - set(served))
         ]
 
@@ -184,11 +196,11 @@ class Reader:
     ) -> list[pl.DataFrame]:
         """Return the rows of the partitions that stand in files and in hot."""
         return [
-            self._blend(dataset, partition, selection, columns)
+            self.blend(dataset, partition, selection, columns)
             for partition in dict.fromkeys(part.partition for part in plan.blended)
         ]
 
-    def _blend(
+    def blend(
         self, dataset: Dataset, partition: Partition, selection: Selection, columns: Sequence[str]
     ) -> pl.DataFrame:
         """Return file and hot rows of one partition: per key the highest revision.
@@ -212,7 +224,8 @@ class Reader:
     def _state(self, partition: Partition) -> PartitionState:
         return self._catalog(partition).state(partition)
 
-    def _is_hot(self, partition: Partition) -> bool:
+    def is_hot(self, partition: Partition) -> bool:
+        """Return whether hot serves a partition by now."""
         return self._state(partition).serving() is Tier.HOT
 
 

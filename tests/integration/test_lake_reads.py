@@ -15,7 +15,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from storage.errors import HotStoreError, InputError, VerificationError
+from jts_pipelines.backtest import loading
+from jts_pipelines.backtest.admitting import Admission
+from jts_pipelines.backtest.bar_layout import read_bars
+from jts_pipelines.backtest.instruments import read_instruments
+from jts_pipelines.backtest.loading import BacktestRequest, bars_from_lake
+from jts_pipelines.backtest.settings import BacktestSettings
+from jts_trading.domain.sessions import calendar_for
+from jts_trading.dsl.plan import Universe
+from storage.errors import HotStoreError, InputError, MovedError, VerificationError
 from storage.hot.store import HotStore
 from storage.lake.lake import Lake
 from storage.lake.standing import standings, totals
@@ -423,3 +431,120 @@ def test_lake_when_the_hot_store_is_down_says_so(tmp_path: Path) -> None:
     lake = Lake(hot, Manifests(tmp_path / "manifests"), default_settings(), tmp_path)
     with pytest.raises(HotStoreError, match=r"127\.0\.0\.1:9"):
         lake.count()
+
+
+# Sessions of KRX that stand in cold, warm and hot, by the clock of a shore.
+COLD, WARM, HOT = date(2024, 1, 2), date(2024, 3, 4), date(2024, 4, 9)
+SESSIONS = (COLD, WARM, HOT)
+EVERYTHING = Admission(Universe(), read_instruments(None, "KOSPI"))
+REQUEST = BacktestRequest(text="", settings=BacktestSettings(interval="1m"))
+
+
+def put_bars(shore: Shore, *days: date) -> None:
+    """Bring three symbols in."""
+    for day in days:
+        shore.put(partition_of("candles", "KRX", "1m", day), bars("KRX", day, "71500"))
+
+
+def lake_in_which(shore: Shore, act: Callable[[], None]) -> Lake:
+    """Return a lake in which something happens when hot is read for the first time."""
+    hot = Interrupted(shore.hot, act)
+    return Lake(hot, Manifests(shore.home / "manifests"), default_settings(), shore.home)
+
+
+@pytest.fixture
+def filled(own_shore: Shore) -> Iterator[Shore]:
+    """Three sessions, one in each tier."""
+    put_bars(own_shore, *SESSIONS)
+    archive(own_shore)
+    return own_shore
+
+
+@pytest.fixture
+def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Portions of four rows: every tier gives several."""
+    monkeypatch.setattr(loading, "GROUP_ROWS", 4)
+
+
+@pytest.mark.parametrize("symbols", [None, ("AAA", "CCC"), ("BBB",)])
+def test_batches_of_all_tiers_are_the_rows_of_a_scan(
+    filled: Shore, symbols: tuple[str, ...] | None
+) -> None:
+    """Each row once, in portions, with the types of a scan."""
+    columns = ["symbol", "timestamp", "close", "trade_date"]
+    asked = {"venue": "KRX", "interval": "1m", "symbols": symbols, "start": COLD, "end": HOT}
+    frames = list(filled.lake().batches(**asked, columns=columns, rows_max=4))  # type: ignore[arg-type]
+    whole = filled.lake().read(**asked, columns=columns)  # type: ignore[arg-type]
+
+    assert max(frame.height for frame in frames if HOT not in frame["trade_date"]) <= 4
+    assert pl.concat(frames).sort("symbol", "timestamp").equals(whole)
+    assert whole.height == MINUTES * 3 * (3 if symbols is None else len(symbols))
+
+
+def test_batches_when_rows_come_in_meanwhile_say_so(filled: Shore) -> None:
+    """What was handed out is not one moment of the lake, and cannot be taken back."""
+    lake = lake_in_which(filled, lambda: put_late(filled, COLD, HOT))
+
+    with pytest.raises(MovedError, match="rows came in while they were read"):
+        list(lake.batches(venue="KRX"))
+
+
+def test_batches_when_rows_move_meanwhile_say_so(filled: Shore) -> None:
+    """Rows that leave hot while they are streamed could be missed."""
+    put_bars(filled, date(2024, 3, 5))
+    lake = lake_in_which(filled, lambda: archive(filled))
+
+    with pytest.raises(MovedError):
+        list(lake.batches(venue="KRX"))
+    assert sum(frame.height for frame in lake.batches(venue="KRX")) == 4 * 3 * MINUTES
+
+
+def test_batches_of_a_damaged_file_are_not_served(filled: Shore) -> None:
+    """A digest is compared before the first portion is read."""
+    cold = next((filled.home / "cold").rglob("*venue=KRX*/**/*.parquet"))
+    content = bytearray(cold.read_bytes())
+    content[100] ^= 1
+    cold.write_bytes(bytes(content))
+
+    with pytest.raises(VerificationError, match="it is not served"):
+        list(filled.lake().batches(venue="KRX"))
+
+
+def test_batches_of_an_unknown_column_are_refused(filled: Shore) -> None:
+    """As those of a scan."""
+    with pytest.raises(InputError, match="unknown column 'clse'; known: timestamp"):
+        next(filled.lake().batches(columns=["clse"]))
+
+
+@pytest.mark.usefixtures("small_groups")
+def test_bars_of_a_backtest_from_all_tiers_are_those_of_one_frame(filled: Shore) -> None:
+    """Portions come by file and partition; the bars are in the order of symbol and time."""
+    found = bars_from_lake(filled.lake(), REQUEST, EVERYTHING).bars
+    whole = read_bars(filled.lake().read(venue="KRX", interval="1m"), calendar_for("KRX"))
+
+    assert found.table.digest == whole.digest
+    assert found.table.symbols == ("AAA", "BBB", "CCC")
+    assert found.period == (COLD, HOT)
+    assert found.table.rows == 3 * 3 * MINUTES
+
+
+@pytest.mark.usefixtures("small_groups")
+def test_bars_of_a_backtest_when_rows_come_in_meanwhile_are_those_of_one_moment(
+    filled: Shore,
+) -> None:
+    """The load begins again and has the late rows, all of them, once."""
+    lake = lake_in_which(filled, lambda: put_late(filled, COLD, HOT))
+    found = bars_from_lake(lake, REQUEST, EVERYTHING).bars.table
+
+    assert found.rows == 3 * 3 * MINUTES + 2 * MINUTES
+    assert found.symbols == ("AAA", "BBB", "CCC", "DDD")
+    assert found.digest == bars_from_lake(filled.lake(), REQUEST, EVERYTHING).bars.table.digest
+
+
+@pytest.mark.usefixtures("small_groups")
+def test_bars_of_a_backtest_without_rows_are_refused(filled: Shore) -> None:
+    """The refusal says what was looked for."""
+    request = BacktestRequest(text="", symbols=("ZZZ",), settings=REQUEST.settings)
+
+    with pytest.raises(InputError, match="no 1m bars of ZZZ at KRX for the first to the last day"):
+        bars_from_lake(filled.lake(), request, EVERYTHING)
