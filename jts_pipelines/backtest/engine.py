@@ -34,12 +34,13 @@ from jts_pipelines.backtest.market import (
 )
 from jts_pipelines.backtest.orders import is_modelled, order_rules
 from jts_pipelines.backtest.prefix import Decided, check_prefix
-from jts_pipelines.backtest.reporting import Finished, Prepared, Progress, Watch
+from jts_pipelines.backtest.reporting import Finished, Prepared
 from jts_pipelines.backtest.result import BacktestResult, require_conservation
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.backtest.signals import fire_rules
 from jts_pipelines.backtest.splits import split_rows, steady_columns
 from jts_pipelines.backtest.venues import VenueTerms
+from jts_pipelines.backtest.watch import Progress, Watch
 from jts_trading.domain.market.loading import default_table
 from jts_trading.domain.sessions import calendar_for
 from jts_trading.dsl import folding, inline, lowering, reach, shapes

@@ -5,7 +5,7 @@ one result.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +28,7 @@ from jts_pipelines.backtest.tick_bars import (
     refuse_two_sources,
     sound_trades,
 )
+from jts_pipelines.backtest.watch import Spent, Watch
 from jts_trading.domain.sessions import calendar_for
 from jts_trading.dsl.grammar import QUOTE_COLUMNS
 from jts_trading.strategy.frames import DAY_SECONDS
@@ -114,10 +115,12 @@ class Loaded:
     Attributes:
         bars: Laid out.
         cautions: What a reader of the result should know of them.
+        spent: What it took to load them.
     """
 
     bars: History
     cautions: tuple[Caution, ...]
+    spent: Spent = field(default_factory=Spent)
 
 
 def bars_from_lake(lake: BarLake, request: BacktestRequest, admission: Admission) -> Loaded:
@@ -286,7 +289,7 @@ class _Sieve:
         built = bars_of_trades(asked, settings.interval, settings.venue, quotes)
         frame = self.kept(_between(built.bars, request))
         found = self.loaded(groups_of(frame), frame.height)
-        return Loaded(found.bars, built.cautions + found.cautions)
+        return replace(found, cautions=built.cautions + found.cautions)
 
     def loaded(self, groups: Iterable[Group], rows: int = 0) -> Loaded:
         """Lay out what is wanted of some groups.
@@ -294,13 +297,15 @@ class _Sieve:
         Raises:
             InputError: There is nothing, or it cannot be used.
         """
-        settings = self._request.settings
+        settings, watch = self._request.settings, Watch()
+        watch.begin("load")
         try:
             history = laid_out(groups, settings, rows)
         except NoBarsError as error:
             self._admission.require_any()
             raise _nothing(self._request) from error
-        return Loaded(history, (*_left_out(sum(self._left_out)), *self._absent()))
+        cautions = (*_left_out(sum(self._left_out)), *self._absent())
+        return Loaded(history, cautions, watch.stop())
 
     def _absent(self) -> tuple[Caution, ...]:
         """Return a warning that names the symbols which were asked for and have no bars."""

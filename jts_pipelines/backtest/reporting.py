@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -33,10 +31,8 @@ from jts_pipelines.backtest.result import (
     trade_table,
 )
 from jts_pipelines.backtest.settings import BacktestSettings
+from jts_pipelines.backtest.watch import Watch
 from jts_trading.dsl.plan import Plan
-
-Progress = Callable[[str], None]
-"""Called with the name of each phase as it begins."""
 
 _DENIED = {
     "R01": places.DENIED_VALUE,
@@ -92,30 +88,6 @@ def digests_of(
     )
 
 
-class Watch:
-    """Seconds by phase."""
-
-    def __init__(self, on_phase: Progress) -> None:
-        self._on_phase = on_phase
-        self._name = ""
-        self._since = time.perf_counter()
-        self.seconds: dict[str, float] = {}
-
-    def begin(self, name: str) -> None:
-        """End the phase before and begin another."""
-        now = time.perf_counter()
-        if self._name:
-            self.seconds[self._name] = now - self._since
-        self._name, self._since = name, now
-        self._on_phase(name)
-
-    def stop(self) -> Mapping[str, float]:
-        """End the last phase and return all, with their sum."""
-        self.begin("done")
-        rounded = {name: round(spent, 6) for name, spent in self.seconds.items()}
-        return rounded | {"total": round(sum(self.seconds.values()), 6)}
-
-
 @dataclass(frozen=True, slots=True)
 class Finished:
     """A finished run on its way to a result.
@@ -135,7 +107,7 @@ class Finished:
     programs: tuple[str, str]
     prefix: PrefixCheck
 
-    def result(self, history: History, watch: "Watch") -> BacktestResult:
+    def result(self, history: History, watch: Watch) -> BacktestResult:
         """Return tables, figures and cautions.
 
         Args:
@@ -151,7 +123,7 @@ class Finished:
         fills = money.fills(counted)
         trades = money.trades(trade_table(counted, dict(zip(ids, worth, strict=True))))
         equity = money.equity(equity_table(self.desk, self.prepared.days, settings.start_money))
-        facts = self._facts()
+        facts = self._facts(history)
         return BacktestResult(
             strategy=plan.name,
             text=plan.normalised,
@@ -177,10 +149,11 @@ class Finished:
             prefix=self.prefix,
             facts=facts,
             digests=digests_of(plan, self.prepared, settings, self.programs),
-            seconds=watch.stop(),
+            seconds=(spent := watch.stop()).seconds,
+            peak_mb=spent.peak_mb,
         )
 
-    def _facts(self) -> Facts:
+    def _facts(self, history: History) -> Facts:
         bars, account = self.prepared.bars, self.desk.account
         fired, rules = self.fired, self.prepared.rules
         return Facts(
@@ -189,6 +162,7 @@ class Finished:
             last_day=day_of(self.prepared.days[-1]),
             sessions=len(self.prepared.days),
             instruments=len(bars.symbols),
+            rows=history.table.rows,
             bars=self.prepared.rows,
             traded_bars=bars.rows,
             entries_fired=int(((fired & rules.entries) != 0).sum()),

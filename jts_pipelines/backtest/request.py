@@ -22,6 +22,7 @@ from jts_pipelines.backtest.loading import (
     bars_from_lake,
 )
 from jts_pipelines.backtest.result import BacktestResult
+from jts_pipelines.backtest.watch import Spent
 from jts_trading.dsl.compiler import compile_strategy
 from jts_trading.dsl.plan import Plan
 from jts_trading.indicators.catalog import NATIVE, Catalog
@@ -148,7 +149,13 @@ def run_loaded(
         on_phase=on_phase,
     )
     cautions = (*loaded.cautions, *result.cautions)
-    return replace(result, cautions=tuple(sorted(cautions, key=is_mild)))
+    spent = loaded.spent.then(Spent(result.seconds, result.peak_mb))
+    return replace(
+        result,
+        cautions=tuple(sorted(cautions, key=is_mild)),
+        seconds=spent.seconds,
+        peak_mb=spent.peak_mb,
+    )
 
 
 def write_artifacts(
@@ -201,6 +208,7 @@ def document(
         "config": dict(result.config) | {"params": dict(result.params)},
         "period": {"from": facts.first_day, "to": facts.last_day, "sessions": facts.sessions},
         "instruments": facts.instruments,
+        "rows": facts.rows,
         "bars": facts.bars,
         "data_digest": result.digests.data,
         "code_digest": result.digests.code,
@@ -234,6 +242,8 @@ def document(
         ],
         "seconds": result.seconds["total"],
         "phases": dict(result.seconds),
+        "peak_mb": max(result.peak_mb.values()),
+        "peak_mb_by_phase": dict(result.peak_mb),
         "tearsheet": None if tearsheet is None else str(tearsheet),
         "trades_file": str(artifacts.trades_file),
         "equity_file": str(artifacts.equity_file),

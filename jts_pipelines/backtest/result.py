@@ -48,6 +48,7 @@ class Facts:
     """What went in and what became of it.
 
     Attributes:
+        rows: Bars that were read, of the stored interval.
         bars: Rows that the strategy could see (after gathering to its base interval).
         traded_bars: Those in which something traded.
         entries_fired, exits_fired: Bars on which an entry or exit rule was true.
@@ -67,6 +68,7 @@ class Facts:
     last_day: date
     sessions: int
     instruments: int
+    rows: int
     bars: int
     traded_bars: int
     entries_fired: int
@@ -159,7 +161,9 @@ class BacktestResult:
             nobody counted.
         deflated_sharpe: Probability that its Sharpe ratio is not the best luck of that many
             trials; None where it is not defined or nobody counted.
-        seconds: By phase: prepare, compile, signals, portfolio, total.
+        seconds: By phase: load (where the run loaded its bars), prepare, compile, signals,
+            portfolio, prefix, report, total.
+        peak_mb: The most memory that the process had up to the end of each phase, in MiB.
     """
 
     strategy: str
@@ -179,6 +183,7 @@ class BacktestResult:
     facts: Facts
     digests: Digests
     seconds: Mapping[str, float]
+    peak_mb: Mapping[str, float]
     comparisons: tuple[Comparison, ...] = ()
     trials: int = 0
     deflated_sharpe: float | None = None

@@ -154,6 +154,7 @@ def _table(result: "BacktestResult", sheet: Path) -> "RenderableType":
     luck = "" if chance is None else f", deflated Sharpe ratio {chance:.2f}"
     table.add_row("Trials on these days", f"{result.trials:,}{luck}")
     table.add_row("Bars, instruments", f"{facts.bars:,}, {facts.instruments:,}")
-    table.add_row("Seconds", f"{result.seconds['total']:.2f}")
+    most = max(result.peak_mb.values())
+    table.add_row("Seconds, memory", f"{result.seconds['total']:.2f}, {most:,.0f} MiB")
     warnings = [Text(f"! {caution}", style="yellow") for caution in result.cautions]
     return Group(table, *warnings, Text(f"tear sheet: {sheet}", overflow="fold"))

@@ -91,7 +91,10 @@ def test_backtest_over_a_file_writes_document_fills_equity_and_tear_sheet(
     found = answer(jts(workplace, "backtest", "cross.jts", "--bars", str(daily), *named, "--json"))
 
     assert set(found) >= FIELDS
-    assert found["bars"] == pl.read_parquet(daily).height
+    assert found["bars"] == found["rows"] == pl.read_parquet(daily).height
+    assert list(found["peak_mb_by_phase"]) == list(found["phases"])[:-1]
+    assert found["peak_mb"] == found["peak_mb_by_phase"]["report"] > 0
+    assert found["phases"]["load"] < found["phases"]["total"] == found["seconds"]
     fills = pl.read_csv(workplace / "out" / "fills.csv")
     assert fills.columns[:8] == [
         "time",
