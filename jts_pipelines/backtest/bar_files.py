@@ -8,7 +8,7 @@ import polars as pl
 
 from jts_pipelines.backtest.bar_layout import Group, groups_of
 from jts_pipelines.backtest.bar_rows import COLUMNS, QUOTES
-from jts_pipelines.backtest.history import GROUP_ROWS
+from jts_pipelines.backtest.bar_table import GROUP_ROWS
 from storage.errors import InputError
 
 if TYPE_CHECKING:

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from jts_pipelines.backtest.bar_rows import REQUIRED, Rows, checked_rows, minute_of, two_bars
 from jts_pipelines.backtest.bar_runs import Arrangement, Runs
-from jts_pipelines.backtest.bar_table import BarTable
+from jts_pipelines.backtest.bar_table import GROUP_ROWS, BarTable
 from jts_pipelines.backtest.columns import Floats, Ints, Whole
 from jts_pipelines.backtest.frames import day_of
-from jts_pipelines.backtest.history import GROUP_ROWS, History
+from jts_pipelines.backtest.history import History
 from jts_pipelines.backtest.instants import Instants
 from jts_pipelines.backtest.packed import PackedColumns
 from jts_pipelines.backtest.venues import UnitsOf

@@ -17,6 +17,9 @@ from jts_pipelines.backtest.columns import Flags, Floats, Ints, Whole
 from jts_pipelines.backtest.whole_columns import narrow, narrow_volume
 from jts_trading.strategy.units import Units
 
+GROUP_ROWS = 1 << 19
+"""How many rows are read, made or gathered at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class BarTable:

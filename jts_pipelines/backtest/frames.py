@@ -5,11 +5,12 @@ The arithmetic of periods is `jts_trading.strategy.frames`, which live uses too.
 
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
 
-from jts_pipelines.backtest.bar_table import BarTable, make_table
+from jts_pipelines.backtest.bar_table import GROUP_ROWS, BarTable, make_table
 from jts_pipelines.backtest.columns import Bits, Ints
 from jts_pipelines.backtest.whole_columns import PRICES, summable
 from jts_trading.dsl.plan import Timeframe
@@ -41,30 +42,9 @@ def at_interval(bars: BarTable, given: str, wanted: str, session_open: SessionOp
     fine, coarse = interval_seconds(given), interval_seconds(wanted)
     if coarse < fine or coarse % fine or coarse > DAY_SECONDS:
         raise InputError(f"the strategy decides on {wanted} bars; bars of {given} were given")
-    traded = bars.is_traded
-    bucket = buckets(bars, coarse, session_open)
-    gathered = (
-        pl.DataFrame(
-            {
-                "instrument": bars.instrument[traded],
-                "day": bars.day[traded],
-                "bucket": bucket[traded],
-                "stamp": bars.stamp[traded],
-                "open": bars.open[traded],
-                "high": bars.high[traded],
-                "low": bars.low[traded],
-                "close": bars.close[traded],
-                "volume": summable(bars.volume[traded]),
-            }
-        )
-        .group_by("instrument", "day", "bucket", maintain_order=True)
-        .agg(
-            pl.first("stamp", "open"),
-            pl.max("high"),
-            pl.min("low"),
-            pl.last("close"),
-            pl.sum("volume"),
-        )
+    bucket = bucket_number(bars.times, _opens(bars.days, session_open), coarse)
+    gathered = pl.concat(
+        [_gathered(bars, first, end, bucket) for first, end in _groups(bars.offsets)]
     )
     if gathered.height == 0:
         raise InputError("nothing traded in these bars")
@@ -78,6 +58,42 @@ def at_interval(bars: BarTable, given: str, wanted: str, session_open: SessionOp
         prices=np.stack([gathered[name].to_numpy() for name in PRICES], axis=1).astype(np.int64),
         volume=volume,
         units=tuple(bars.units[at] for at in present[0]),
+    )
+
+
+def _groups(offsets: Ints) -> list[tuple[int, int]]:
+    """Return instruments in groups of some rows: first one, and the one after the last."""
+    ends = np.searchsorted(offsets, np.arange(GROUP_ROWS, offsets[-1], GROUP_ROWS), side="right")
+    cuts = sorted({0, *ends.tolist(), len(offsets) - 1})
+    return list(pairwise(cuts))
+
+
+def _gathered(bars: BarTable, first: int, end: int, bucket: Ints) -> pl.DataFrame:
+    """Return the coarser bars of some instruments.
+
+    Args:
+        bars: The finer ones.
+        first: The first instrument.
+        end: The one after the last.
+        bucket: Number of the interval of each instant inside its session.
+    """
+    span = slice(int(bars.offsets[first]), int(bars.offsets[end]))
+    rows = np.flatnonzero(bars.is_traded[span]) + span.start
+    lengths = np.diff(bars.offsets[first : end + 1])
+    owner = np.repeat(np.arange(first, end), lengths)[rows - span.start]
+    moments, prices = bars.moment_of(rows, owner), bars.prices[rows]
+    return (
+        pl.DataFrame(
+            {
+                "instrument": owner,
+                "day": bars.days[moments],
+                "bucket": bucket[moments],
+                **{name: prices[:, place] for place, name in enumerate(PRICES)},
+                "volume": summable(bars.volume[rows]),
+            }
+        )
+        .group_by("instrument", "day", "bucket", maintain_order=True)
+        .agg(pl.first("open"), pl.max("high"), pl.min("low"), pl.last("close"), pl.sum("volume"))
     )
 
 
@@ -104,11 +120,6 @@ def frames_closed(bars: BarTable, frames: Sequence[Timeframe], session_open: Ses
         changed[bars.offsets[:-1][np.diff(bars.offsets) > 0]] = False
         closed[changed] |= 1 << bit
     return closed
-
-
-def buckets(bars: BarTable, seconds: int, session_open: SessionOpen) -> Ints:
-    """Return the number of each bar's interval inside its session, counted from the open."""
-    return bucket_number(bars.stamp, _opens(bars.day, session_open), seconds)
 
 
 def day_runs(days: Ints) -> tuple[Ints, Ints]:

@@ -12,15 +12,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from jts_pipelines.backtest.bar_table import BarTable
+from jts_pipelines.backtest.bar_table import GROUP_ROWS, BarTable
 from jts_pipelines.backtest.columns import Floats, Ints
 from jts_pipelines.backtest.frames import day_of
 from jts_pipelines.backtest.packed import TAINTED
 from jts_pipelines.backtest.whole_columns import ONE, PRICES
 from storage.schema.datasets import Status
-
-GROUP_ROWS = 1 << 19
-"""How many rows are made, or read, at once."""
 
 _TIME = pl.Datetime("ms", "UTC")
 

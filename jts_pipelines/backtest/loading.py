@@ -16,8 +16,9 @@ from jts_pipelines.backtest.admitting import Admission, laid_out
 from jts_pipelines.backtest.bar_files import column_names, file_groups, read_table
 from jts_pipelines.backtest.bar_layout import Group, NoBarsError, groups_of
 from jts_pipelines.backtest.bar_rows import COLUMNS, QUOTES
+from jts_pipelines.backtest.bar_table import GROUP_ROWS
 from jts_pipelines.backtest.cautions import Caution, Code
-from jts_pipelines.backtest.history import GROUP_ROWS, History
+from jts_pipelines.backtest.history import History
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.backtest.tick_bars import (
     TRADE_COLUMNS,

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jts_pipelines.backtest import bar_files, history
+from jts_pipelines.backtest import bar_files, frames, history
 from jts_pipelines.backtest.admitting import Admission, history_before, history_of, laid_out
 from jts_pipelines.backtest.bar_files import file_groups
 from jts_pipelines.backtest.bar_layout import Group, lay_out
@@ -362,3 +362,25 @@ def test_file_that_is_cut_off_is_refused_in_one_line(tmp_path: Path) -> None:
     path.write_bytes(whole[:8] + b"\xff" * 400 + whole[408:])
     with pytest.raises(InputError, match=r"bars\.parquet: cannot be read: [^\n]*$"):
         bars_from_file(path, request, OPEN)
+
+
+@pytest.mark.parametrize("rows", [1, 20, 35])
+def test_coarser_bars_do_not_depend_on_how_instruments_are_grouped(
+    monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    """Groups end where an instrument does; one that never traded has no bars."""
+    frame = panel(9, symbols=5).with_columns(
+        volume=pl.when(pl.col("symbol") == "S2").then(0).otherwise("volume")
+    )
+    table = lay_out(grouped(frame, []), CALENDAR).table
+
+    def session_open(day: date) -> int:
+        return CALENDAR.open_close_ns(day)[0] // 1_000_000
+
+    whole = frames.at_interval(table, "1m", "5m", session_open)
+    monkeypatch.setattr(frames, "GROUP_ROWS", rows)
+    found = frames.at_interval(table, "1m", "5m", session_open)
+
+    assert found.digest == whole.digest
+    assert whole.symbols == ("S0", "S1", "S3", "S4")
+    assert 0 < whole.rows < table.rows
