@@ -180,7 +180,10 @@ def test_backtest_for_people_is_a_table_with_warnings(workplace: Path, daily: Pa
     [
         (["cross.jts", "--bars", "none.parquet"], "none.parquet: no such file"),
         (["cross.jts", "--bars", "broken.parquet"], "broken.parquet: cannot be read"),
-        (["cross.jts", "--bars", "DAILY", "--interval", "1w"], "interval is '1w'; accepted: 1m"),
+        (
+            ["cross.jts", "--bars", "DAILY", "--interval", "1w"],
+            "interval is '1w'; accepted: 1s, 5s, 30s, 1m",
+        ),
         (["cross.jts", "--bars", "DAILY", "--venue", "US"], "has costs and rules for: KRX, UPBIT"),
         (["cross.jts", "--bars", "DAILY", "--venue", "UPBIT"], "is not an Upbit market such as"),
         (["cross.jts", "--bars", "DAILY", "--cash", "0"], "cash is 0; accepted: 1 to"),
