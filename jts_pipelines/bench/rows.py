@@ -100,6 +100,15 @@ BENCHES: dict[str, tuple[Case, ...]] = {
             (Engine("jts", "jts_sweep.py"), KERNEL, KERNEL_TWO, VECTORBT_RUST, VECTORBT),
             ("sweep-400x250k",),
         ),
+        Case(
+            "sweep-command",
+            Market(4, 7_800),
+            tuple(
+                Engine(name, "sweep_command.py", (method,))
+                for name, method in (("jts", "grid"), ("jts-tpe", "tpe"))
+            ),
+            ("sweep-command",),
+        ),
     ),
     "indicators": (
         Case(
