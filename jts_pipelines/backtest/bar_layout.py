@@ -70,10 +70,15 @@ def lay_out(
     Raises:
         InputError: Rows that cannot be used, see `bar_rows`; a price is no whole number of steps
             or a volume none of shares; a key appears twice, a bar lies on a day without a
-            session, or there are no rows.
+            session, there are no rows, or more than fit into memory.
     """
-    layout = _Layout(PackedColumns(rows, is_whole=units_of is None))
-    layout.fill(groups)
+    try:
+        layout = _Layout(PackedColumns(rows, is_whole=units_of is None))
+        layout.fill(groups)
+    except MemoryError as error:
+        raise InputError(
+            "the bars do not fit into memory; ask for fewer symbols or days"
+        ) from error
     return layout.history(calendar, units_of)
 
 

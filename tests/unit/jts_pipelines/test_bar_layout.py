@@ -364,6 +364,12 @@ def test_file_that_is_cut_off_is_refused_in_one_line(tmp_path: Path) -> None:
         bars_from_file(path, request, OPEN)
 
 
+def test_file_that_promises_more_rows_than_memory_is_refused() -> None:
+    """A number in a header is no reason to fall over."""
+    with pytest.raises(InputError, match="do not fit into memory; ask for fewer symbols or days"):
+        lay_out(grouped(panel(1), []), CALENDAR, rows=1 << 50)
+
+
 @pytest.mark.parametrize("rows", [1, 20, 35])
 def test_coarser_bars_do_not_depend_on_how_instruments_are_grouped(
     monkeypatch: pytest.MonkeyPatch, rows: int
