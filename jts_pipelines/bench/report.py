@@ -51,6 +51,7 @@ def _line(bench: str, row: str, each: Measured, ours: Measured | None) -> Line |
         "ratio_to_jts": figure / base if base else None,
         "agrees": None if ours is None else agree(each, ours),
         "phases": each.figures.get("phases"),
+        "peak_mb_by_phase": each.figures.get("peak_mb_by_phase"),
     }
 
 
