@@ -165,7 +165,7 @@ def place_order(desk: Desk, instrument: int, row: int, reason: int) -> bool:  # 
     return True
 
 
-def reserve_of(desk: Desk, row: int, rule: int, usual: int) -> int:  # noqa: ARG001
+def reserve_of(desk: Desk, instrument: int, row: int, rule: int, usual: int) -> int:  # noqa: ARG001
     """Return the price at which a purchase reserves cash: that of a market order."""
     return usual
 
@@ -257,7 +257,7 @@ def _order_entry(desk: Desk, instrument: int, row: int, rule: int) -> None:
     equity = equity_now(desk) // unit if needs_equity else 0
     close, fee = price_of(desk, CLOSE, row), fee_of(desk, instrument)
     lot, usual = order_terms(desk, instrument, row)
-    reserve = reserve_of(desk, row, rule, usual)
+    reserve = reserve_of(desk, instrument, row, rule, usual)
     wanted = wanted_quantity(kind, amount, equity, close)
     wanted = capped_quantity(wanted, equity, close, rules[MAX_POSITION], lot)
     quantity = affordable_quantity(wanted, reserve, lot, free_cash(desk) // unit, fee)

@@ -31,6 +31,7 @@ from jts_pipelines.backtest.places import (
     DAY,
     DECIDED,
     END,
+    END_SPLIT,
     ENDS,
     ENTRIES,
     ENTRY,
@@ -39,6 +40,7 @@ from jts_pipelines.backtest.places import (
     EXIT_DECISIONS,
     EXITS,
     EXPIRED,
+    FIRST_SPLIT,
     FOK,
     FORCE,
     HELD_BACK,
@@ -72,6 +74,9 @@ from jts_pipelines.backtest.places import (
     SESSION_NOW,
     SETTLES,
     SIDE,
+    SPLIT_NEW,
+    SPLIT_OLD,
+    SPLIT_ROW,
     STOP,
     STOP_LIMIT,
     STOP_PLACE,
@@ -260,15 +265,27 @@ def place_order_in_model(desk: Desk, instrument: int, row: int, reason: int) -> 
     ladder = ladder_of(desk, instrument, row)
     is_buy, is_known = book[instrument, QUANTITY] == 0, True
     if kind in (LIMIT, STOP_LIMIT):
-        price = whole_price(desk.values[row, desk.sizes[reason, LIMIT_PLACE]], not is_buy)
+        price = whole_price(asked_price(desk, instrument, row, reason, LIMIT_PLACE), not is_buy)
         # A limit is rounded to where it is less likely to fill.
         rounded = down_to_tick(ladder, price) if is_buy else up_to_tick(ladder, price)
         book[instrument, LIMIT_PRICE], is_known = rounded, rounded > 0
     if kind in (STOP, STOP_LIMIT):
-        price = whole_price(desk.values[row, desk.sizes[reason, STOP_PLACE]], is_buy)
+        price = whole_price(asked_price(desk, instrument, row, reason, STOP_PLACE), is_buy)
         rounded = up_to_tick(ladder, price) if is_buy else down_to_tick(ladder, price)
         book[instrument, STOP_PRICE], is_known = rounded, is_known and rounded > 0
     return bool(is_known)
+
+
+def asked_price(desk: Desk, instrument: int, row: int, rule: int, place: int) -> float:
+    """Return a price that a rule asks for, in the shares of the row.
+
+    Rules see prices in the shares of the first bar; each split since then is undone.
+    """
+    price = desk.values[row, desk.sizes[rule, place]]
+    for at in range(desk.book[instrument, FIRST_SPLIT], desk.book[instrument, END_SPLIT]):
+        if desk.splits[at, SPLIT_ROW] <= row:
+            price = price * desk.splits[at, SPLIT_OLD] / desk.splits[at, SPLIT_NEW]
+    return float(price)
 
 
 def whole_price(value: float, is_up: bool) -> int:
@@ -279,11 +296,11 @@ def whole_price(value: float, is_up: bool) -> int:
     return low + (1 if is_up and low < value else 0)
 
 
-def reserve_of_in_model(desk: Desk, row: int, rule: int, usual: int) -> int:
+def reserve_of_in_model(desk: Desk, instrument: int, row: int, rule: int, usual: int) -> int:
     """Return the price at which a purchase reserves cash: its limit, if it has one."""
     if desk.sizes[rule, TYPE] not in (LIMIT, STOP_LIMIT):
         return usual
-    price = whole_price(desk.values[row, desk.sizes[rule, LIMIT_PLACE]], True)
+    price = whole_price(asked_price(desk, instrument, row, rule, LIMIT_PLACE), True)
     return price if price > 0 else usual
 
 

@@ -44,6 +44,24 @@ class Bar:
 
 
 @dataclass(frozen=True)
+class Split:
+    """From a day on `old` shares are `new` ones."""
+
+    symbol: str
+    day: date
+    old: int
+    new: int
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A market and its splits, each on a day with a bar and after another one."""
+
+    bars: dict[str, dict[date, Bar]]
+    splits: tuple[Split, ...]
+
+
+@dataclass(frozen=True)
 class Case:
     """What the strategy orders and what the run assumes."""
 
@@ -54,6 +72,8 @@ class Case:
     volume_percent: int = 0
     slippage_bps: int = 0
     slippage_ticks: int = 0
+    impact_bps: int = 0
+    impact_shape: str = "root"
     exits_inside: bool = False
     waits_settlement: bool = False
     stop_loss: int = 0
@@ -76,15 +96,17 @@ class Case:
           {"risk_management { " + risk + " }" if risk else ""}
         }}"""
 
-    @property
-    def assumed(self) -> BacktestSettings:
-        """The settings of the run."""
+    def assumed(self, splits: tuple[Split, ...]) -> BacktestSettings:
+        """Return the settings of the run."""
         return BacktestSettings(
             cash=CASH,
             fill=self.fill,
             volume_percent=str(self.volume_percent),
             slippage_bps=str(self.slippage_bps),
             slippage_ticks=self.slippage_ticks,
+            impact_bps=str(self.impact_bps),
+            impact_shape=self.impact_shape,
+            splits=tuple(f"{s.symbol}@{s.day}={s.old}:{s.new}" for s in splits),
             exits_inside=self.exits_inside,
             waits_settlement=self.waits_settlement,
         )
@@ -124,7 +146,7 @@ class Order:
 
 @dataclass
 class Held:
-    """What the reference knows of one instrument."""
+    """What the reference knows of one instrument; `seen` are closes in its first shares."""
 
     quantity: int = 0
     bought: int = 0
@@ -135,13 +157,19 @@ class Held:
     is_late: bool = False
     order: Order | None = None
     closes: list[int] = field(default_factory=list)
+    seen: list[Fraction] = field(default_factory=list)
+    shares: Fraction = Fraction(1)
+    splits: list[Split] = field(default_factory=list)
+    asked: float = 0.0
 
 
 class Slow:
     """One run, session by session."""
 
-    def __init__(self, case: Case, market: dict[str, dict[date, Bar]]) -> None:
+    def __init__(self, case: Case, drawn: Drawn) -> None:
+        market = {symbol: bars for symbol, bars in drawn.bars.items() if bars}
         self.case, self.market = case, market
+        self.splits = {(split.symbol, split.day): split for split in drawn.splits}
         self.cash, self.unsettled = CASH, [(NEVER, 0)]
         self.book = {symbol: Held() for symbol in sorted(market)}
         self.fills: list[tuple[date, str, str, int, int]] = []
@@ -159,9 +187,11 @@ class Slow:
                     self.deal(symbol, bar, *step.split())
             for symbol, bar in today.items():
                 held = self.book[symbol]
-                if held.order and held.order.force == "ioc" and held.order.tried:
+                if held.order and held.order.force in {"ioc", "fok"} and held.order.tried:
                     held.order = None
                 held.closes.append(bar.close)
+                held.seen.append(bar.close * held.shares)
+                held.asked = bar.close * (held.shares.numerator / held.shares.denominator)
                 held.mark = bar.close
                 if held.quantity:
                     held.peak = max(held.peak, bar.close)
@@ -182,9 +212,8 @@ class Slow:
 
     def deal(self, symbol: str, bar: Bar, when: str, side: str) -> None:
         """Let what waits fill or end, and the risk block leave inside the bar."""
+        self.begin(symbol, is_first=(when, side) == ("open", "sell"))
         held, order = self.book[symbol], self.book[symbol].order
-        base = held.closes[-1] if held.closes else 0
-        self.band = _band(self.day, base) if base else (0, 1 << 60)
         if order and order.until < self.day:
             held.order = None
             return
@@ -197,16 +226,28 @@ class Slow:
             return
         price, is_late = self.price(order, bar)
         most = self.most(bar, order.quantity)
+        if order.force == "fok" and most < order.quantity:
+            most = 0
         if price and is_late and price == self.band[side == "buy"]:
             price = 0
         if price and most and is_late == (when == "late"):
             is_passive = order.kind in ("limit", "stop_limit")
-            paid = price if is_passive else self.slipped(price, side)
+            paid = price if is_passive else self.slipped(price, side, most, bar.volume)
             self.fill(symbol, order, min(most, order.quantity), paid, is_late=is_late)
         elif when == "late":
             order.tried += 1
             if not price and order.kind == "stop_limit" and _reached(order, bar):
                 order.is_triggered = True
+
+    def begin(self, symbol: str, *, is_first: bool) -> None:
+        """Set the band of the session up, and exchange shares before anything else."""
+        held, split = self.book[symbol], self.splits.get((symbol, self.day))
+        base = held.closes[-1] if held.closes else 0
+        if split:
+            base = -(-base * split.old // split.new)
+            if is_first:
+                self.exchange(symbol, split)
+        self.band = _band(self.day, base) if base else (0, 1 << 60)
 
     def takes(self, bar: Bar, side: str) -> bool:
         """Return whether anything fills on a bar: inside the limits, not locked at one."""
@@ -237,9 +278,13 @@ class Slow:
         share = self.case.volume_percent
         return min(quantity, bar.volume * share // 100) if share else quantity
 
-    def slipped(self, price: int, side: str) -> int:
+    def slipped(self, price: int, side: str, quantity: int, volume: int) -> int:
         """Return a price after slippage, on the ladder, inside the limits."""
-        by = math.ceil(Fraction(price * self.case.slippage_bps, 10_000))
+        ppm, share = self.case.slippage_bps * 100, quantity / volume
+        if self.case.impact_bps:
+            grown = math.sqrt(share) if self.case.impact_shape == "root" else share
+            ppm += int(self.case.impact_bps * 100 * grown)
+        by = math.ceil(Fraction(price * ppm, 1_000_000))
         by += self.case.slippage_ticks * LADDER.tick(price)
         if not by:
             return price
@@ -276,7 +321,29 @@ class Slow:
         self.fills.append((self.day, symbol, order.side, quantity, price))
         order.quantity = rest
         order.tried += 1
-        if not rest or order.force == "ioc":
+        if not rest or order.force in {"ioc", "fok"}:
+            held.order = None
+
+    def exchange(self, symbol: str, split: Split) -> None:
+        """Turn shares into new ones; pay a part of one; drop what is no sale at the market."""
+        held, order = self.book[symbol], self.book[symbol].order
+        held.shares *= Fraction(split.new, split.old)
+        held.splits.append(split)
+        if order and (order.side == "buy" or order.kind != "market"):
+            held.order = None
+        if not held.quantity:
+            return
+        before, close = held.quantity, held.closes[-1]
+        held.quantity = before * split.new // split.old
+        self.cash += (before * split.new - held.quantity * split.old) * close // split.new
+        held.cost, held.bought = held.cost * split.old, held.bought * split.new
+        held.peak = held.peak * split.old // split.new
+        held.mark = max(close * split.old // split.new, 1)
+        side = "buy" if held.quantity >= before else "sell"
+        self.fills.append((self.day, symbol, side, abs(held.quantity - before), 0))
+        if held.order:
+            held.order.quantity = held.order.quantity * split.new // split.old
+        if not held.quantity:
             held.order = None
 
     def levels(self, held: Held) -> tuple[Fraction, Fraction, Fraction | None]:
@@ -312,13 +379,13 @@ class Slow:
         held.order = Order("sell", held.quantity, "market", "day", NEVER)
         most = self.most(bar, held.quantity)
         if most:
-            paid = price if is_target else self.slipped(price, "sell")
+            paid = price if is_target else self.slipped(price, "sell", most, bar.volume)
             self.fill(symbol, held.order, most, paid, is_late=True)
 
     def leave(self, symbol: str) -> None:
         """Decide an exit on the close."""
         held, close = self.book[symbol], self.book[symbol].mark
-        falls = len(held.closes) > 1 and close < held.closes[-2]
+        falls = len(held.seen) > 1 and held.seen[-1] < held.seen[-2]
         is_hit = False
         if held.quantity:
             loss, trail, target = self.levels(held)
@@ -332,7 +399,7 @@ class Slow:
             held.order = None
         if held.quantity and held.order is None and (falls or is_hit):
             kind = "market" if is_hit else self.case.kinds[1]
-            held.order = self.ordered("sell", held.quantity, kind, close)
+            held.order = self.ordered("sell", held.quantity, kind, held)
 
     def enter(self, symbol: str) -> None:
         """Decide an entry on the close."""
@@ -340,21 +407,21 @@ class Slow:
         if held.quantity or held.order or len(held.closes) < 2:
             return
         close = held.mark
-        if close <= held.closes[-2]:
+        if held.seen[-1] <= held.seen[-2]:
             return
         wanted = self.worth() * self.case.percent // 100 // close
-        order = self.ordered("buy", wanted, self.case.kinds[0], close)
+        order = self.ordered("buy", wanted, self.case.kinds[0], held)
         top = max(_band(self.day, close)[1], close)
         if self.case.kinds[0] in ("limit", "stop_limit"):
             factor = FACTORS["buy"]["limit"] if self.case.kinds[0] == "limit" else BEYOND["buy"]
-            top = math.ceil(close * factor)
+            top = math.ceil(_asked(held, factor))
         order.quantity = _payable(wanted, top, self.free())
         if order.quantity:
             gross = order.quantity * top
             order.reserved = gross + int(gross * FEE)
             held.order = order
 
-    def ordered(self, side: str, quantity: int, kind: str, close: int) -> Order:
+    def ordered(self, side: str, quantity: int, kind: str, held: Held) -> Order:
         """Return an order with its prices on the ladder."""
         force = "day" if kind == "market" else self.case.force
         until = CALENDAR.next_session(self.day)
@@ -363,10 +430,18 @@ class Slow:
             order.until = NEVER
         is_buy = side == "buy"
         beyond = BEYOND[side] if kind == "stop_limit" else FACTORS[side]["limit"]
-        limit, stop = close * beyond, close * FACTORS[side]["stop"]
+        limit, stop = _asked(held, beyond), _asked(held, FACTORS[side]["stop"])
         order.limit = LADDER.floor(math.floor(limit)) if is_buy else LADDER.ceil(math.ceil(limit))
         order.stop = LADDER.ceil(math.ceil(stop)) if is_buy else LADDER.floor(math.floor(stop))
         return order
+
+
+def _asked(held: Held, factor: float) -> float:
+    """Return a price that the text works out in its first shares, in those of today."""
+    price = held.asked * factor
+    for split in held.splits:
+        price = price * split.old / split.new
+    return price
 
 
 def _limit(order: Order, bar: Bar) -> tuple[int, bool]:
@@ -402,19 +477,35 @@ def _payable(quantity: int, price: int, cash: int) -> int:
 
 
 @st.composite
-def markets(draw: st.DrawFn) -> dict[str, dict[date, Bar]]:
+def markets(draw: st.DrawFn) -> Drawn:
     """Draw up to three instruments; a session in six is missing, prices swing widely."""
     days = SESSIONS[: draw(st.integers(6, len(SESSIONS)))]
-    return {f"00{n}{n}00": _history(draw, days) for n in range(1, draw(st.integers(1, 3)) + 1)}
+    bars: dict[str, dict[date, Bar]] = {}
+    splits: list[Split] = []
+    for n in range(1, draw(st.integers(1, 3)) + 1):
+        symbol = f"00{n}{n}00"
+        bars[symbol] = _history(draw, symbol, days, splits)
+    return Drawn(bars, tuple(splits))
 
 
-def _history(draw: st.DrawFn, days: list[date]) -> dict[date, Bar]:
+# Powers of two below: prices in the first shares are exact in the engine, too.
+RATIOS = ((1, 2), (1, 5), (2, 3), (4, 1), (10, 1))
+
+
+def _history(
+    draw: st.DrawFn, symbol: str, days: list[date], splits: list[Split]
+) -> dict[date, Bar]:
     close = draw(st.sampled_from((960, 4_990, 19_950, 71_000)))
+    split_at = draw(st.sampled_from((-1, -1, 3, 8)))
     bars: dict[date, Bar] = {}
-    for day in days:
+    for at, day in enumerate(days):
         move = draw(st.integers(-7, 7))
         if move == -7:
             continue
+        if split_at >= 0 and at >= split_at and bars:
+            split_at, (old, new) = -1, draw(st.sampled_from(RATIOS))
+            splits.append(Split(symbol, day, old, new))
+            close = max(close * old // new, 10)
         start = LADDER.floor(max(close * (100 + draw(st.integers(-4, 4))) // 100, 10))
         end = LADDER.floor(max(close * (100 + move) // 100, 10))
         high = LADDER.ceil(max(start, end) * (100 + draw(st.integers(0, 4))) // 100)
@@ -429,12 +520,14 @@ PAIRS = (("market", "market"), ("limit", "limit"), ("stop", "market"), ("stop_li
 CASES = st.builds(
     Case,
     kinds=st.sampled_from(PAIRS),
-    force=st.sampled_from(("day", "ioc", "gtc")),
+    force=st.sampled_from(("day", "ioc", "fok", "gtc")),
     percent=st.sampled_from((20, 40, 100)),
-    fill=st.sampled_from(("next_open", "close")),
+    fill=st.sampled_from(("next_open", "close", "opening_auction", "closing_auction")),
     volume_percent=st.sampled_from((0, 0, 1, 10)),
     slippage_bps=st.sampled_from((0, 30)),
     slippage_ticks=st.sampled_from((0, 2)),
+    impact_bps=st.sampled_from((0, 0, 80)),
+    impact_shape=st.sampled_from(("root", "linear")),
     exits_inside=st.booleans(),
     waits_settlement=st.booleans(),
     stop_loss=st.sampled_from((0, 3)),
@@ -460,10 +553,11 @@ def as_frame(market: dict[str, dict[date, Bar]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema_overrides={"timestamp": pl.Datetime("ms", "UTC")})
 
 
-def backtest(case: Case, market: dict[str, dict[date, Bar]], cache: Path) -> BacktestResult:
+def backtest(case: Case, drawn: Drawn, cache: Path) -> BacktestResult:
     """Run the product."""
+    assumed = case.assumed(drawn.splits)
     return run_backtest(
-        compile_strategy(case.text), as_frame(market), case.assumed, cache_dir=cache
+        compile_strategy(case.text), as_frame(drawn.bars), assumed, cache_dir=cache
     )
 
 
@@ -479,18 +573,18 @@ def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-@given(market=markets(), case=CASES)
+@given(drawn=markets(), case=CASES)
 def test_models_on_any_market_fill_and_value_like_the_reference(
-    market: dict[str, dict[date, Bar]], case: Case, kernels: Path
+    drawn: Drawn, case: Case, kernels: Path
 ) -> None:
     """Every fill, and equity at every session end, agree to the won."""
-    days = sorted({day for bars in market.values() for day in bars})
+    days = sorted({day for bars in drawn.bars.values() for day in bars})
     if not days:
         return
-    slow = Slow(case, {symbol: bars for symbol, bars in market.items() if bars})
+    slow = Slow(case, drawn)
     slow.run(days)
 
-    result = backtest(case, market, kernels)
+    result = backtest(case, drawn, kernels)
 
     found = result.fills.select(
         "session", pl.col("instrument").str.strip_prefix("KRX:"), "side", "quantity", "price"
