@@ -108,7 +108,7 @@ class Desk(NamedTuple):
     sessions: Ints  # [session, session column]
     splits: Ints  # [split, (row, old, new, instrument)], by row
     lots: Ints  # volume in quantity steps, by row; empty where no model asks for it
-    values: Floats  # [row, place]: what the step left, see `dsl.plan`; no rows where it left none
+    values: Floats  # [row, place]: what the step left, see `dsl.plan`; often no places
     facts: Floats  # [instrument, fact] of the account for the guard, see `strategy.facts`
     agenda: Ints  # a heap of the next event of each instrument of a group
     held: Ints  # instruments with a position, in any order

@@ -49,7 +49,7 @@ def step_extras(
         interval_ms: Length of the bars.
         clock: Gives the clock of every instant, see `clock_of`.
     """
-    values = np.zeros((bars.rows if plan.values else 0, plan.values))
+    values = np.zeros((bars.rows, plan.values))
     asked = row_extras(plan)
     spreads = spreads_of(bars, history, interval_ms) if SPREADS in asked else None
     made: dict[str, Callable[[], Column | None]] = {

@@ -90,7 +90,7 @@ class Stage:
     ) -> tuple[Bits, Floats]:
         """Return the masks of a set, and the values that its step leaves, [row, place]."""
         masks = empty_masks(self.rows, len(plan.rules))
-        values = np.zeros((self.rows if plan.values else 0, plan.values))
+        values = np.zeros((self.rows, plan.values))
         self._pass(module, plan.state_size, masks, series, numbers, values)
         return masks, values
 

@@ -4,12 +4,15 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from jts_pipelines.backtest import sets, stage
+from jts_pipelines.backtest import engine, sets, stage
 from jts_pipelines.backtest.engine import run_backtest
 from jts_pipelines.backtest.result import BacktestResult
 from jts_pipelines.backtest.sets import Sets
@@ -149,8 +152,10 @@ def compare(
     bars: pl.DataFrame,
     assumed: BacktestSettings,
     kernels: Path,
+    *,
+    refused: int = 0,
 ) -> int:
-    """Run sets together and alone; return how many fills there were."""
+    """Run sets together and alone, some of which are refused; return how many fills there were."""
     together = Sets(read_strategy(text), Stages(bars, assumed), cache_dir=kernels)
     fills = 0
     for params, found in zip(given_sets, together.run(given_sets), strict=True):
@@ -160,9 +165,11 @@ def compare(
             require_equal(found, alone)
             fills += alone.fills.height
             continue
-        with pytest.raises((StrategyError, InputError)) as refused:
+        refused -= 1
+        with pytest.raises((StrategyError, InputError)) as error:
             run_backtest(compile_strategy(text, params=params), bars, assumed, cache_dir=kernels)
-        assert str(found) == str(refused.value)
+        assert str(found) == str(error.value)
+    assert refused == 0
     return fills
 
 
@@ -194,7 +201,7 @@ def test_sets_when_some_cannot_run_then_the_others_do(kernels: Path) -> None:
     assumed = BacktestSettings(cash=9_000_000, interval="1m")
     text = text_of("means").replace("size = 1 in 1..20", "size = 1 in 1..20 step 0.5")
 
-    assert compare(text, given_sets, market(), assumed, kernels) > 50
+    assert compare(text, given_sets, market(), assumed, kernels, refused=5) > 50
 
 
 def test_sets_when_memory_is_short_then_groups_are_small(
@@ -233,6 +240,77 @@ def test_sets_when_they_come_in_small_batches_then_little_is_done_again(
     assert len(laid_out) == 1
     # One shape, and what computes each of three indicators.
     assert len(loaded) == 4
+
+
+ENTRIES = (
+    *("quick crosses above slow", "close > close[fast]", "strength < 60", "close > open"),
+    *("close > slow * (1 - cut)", "since(close > open) >= fast - 1", "volume > avg_volume(wide)"),
+    *("swing.histogram > 0", "close > bands.lower", "high > highest(high, wide) * (1 - cut)"),
+    *("time > 09:05", "minutes_since_open > fast", "quick - slow > low - high"),
+    "portfolio.positions < fast",
+)
+EXITS = (
+    *("quick crosses below slow", "close < close[fast]", "strength > 50", "swing.histogram < 0"),
+    *("close < bands.upper", "position.profit > cut", "position.bars >= wide", "close < open"),
+    *("position.highest * (1 - cut) > close", "change(close, fast) < 0"),
+)
+FRAMES = """timeframes { minute = "1m" coarse = "5m" }
+    indicators { on coarse { trend = EMA(period: fast) } }"""
+
+
+@st.composite
+def trading_texts(draw: st.DrawFn) -> str:
+    """Return a text that trades on most markets."""
+    few = st.lists(st.sampled_from(ENTRIES), min_size=1, max_size=2, unique=True)
+    entry = draw(st.sampled_from([" and ", " or "])).join(draw(few))
+    leave = " or ".join(draw(st.lists(st.sampled_from(EXITS), min_size=1, max_size=2)))
+    frames = draw(st.booleans())
+    if frames:
+        entry = f"({entry}) and minute.close > coarse.trend * (1 - cut)"
+    rank = draw(st.sampled_from(["", "rank by quick / slow", "rank by volume"]))
+    size = draw(st.sampled_from(["size", '"20%"', "cut * 9", "fast * 2"]))
+    order = draw(
+        st.sampled_from(
+            [
+                *("", "", ', type: "limit", price: close * (1 - cut / 10)'),
+                ', type: "stop", stop: close * (1 + cut / 10), time_in_force: "gtc"',
+            ]
+        )
+    )
+    risk = draw(st.sampled_from(["", "stop_loss = 1%", "trailing_stop = 1% max_positions = 1"]))
+    return f"""strategy("Drawn") {{ {PARAMS} {FRAMES if frames else ""} {rank}
+      indicators {{
+        quick = SMA(period: fast) slow = SMA(period: wide, source: (high + low) / 2)
+        strength = RSI(period: fast) swing = MACD(fast: fast, slow: wide, signal: 3)
+        bands = Bollinger(period: wide, deviations: 1.5)
+      }}
+      entry.long {{ when ({entry}) {{ buy(quantity: {size}{order}) }} }}
+      exit.long {{ when ({leave}) {{ sell(quantity: "all") }} }}
+      risk_management {{ {risk} }}
+    }}"""
+
+
+def plain(source: str, _cache_dir: Path, *, allocates: bool = True) -> ModuleType:
+    """Return the functions of a source without compiling them; dividing by zero as numpy."""
+    assert not allocates
+    module = ModuleType("plain")
+    vars(module)["float"] = np.float64
+    exec(compile(source, "<source>", "exec"), vars(module))  # noqa: S102 - our own generated text
+    return module
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(trading_texts(), st.lists(st.sampled_from(SETS), min_size=2, max_size=3, unique_by=id))
+def test_generated_texts_when_sets_run_together_then_each_is_its_own_backtest(
+    text: str, given_sets: list[dict[str, str]]
+) -> None:
+    """Whatever a text asks for: shared columns or none, guards, ranks, frames, kinds of orders."""
+    assumed = BacktestSettings(cash=9_000_000, interval="1m")
+
+    with pytest.MonkeyPatch.context() as patch, np.errstate(all="ignore"):
+        patch.setattr(engine, "load", plain)
+        patch.setattr(sets, "load", plain)
+        compare(text, given_sets, market(2, 40), assumed, Path())
 
 
 def _noting(calls: list[object], function: object) -> object:
