@@ -4,6 +4,8 @@ Pure: numbers in, numbers out. What each figure means stands in `metrics.DEFINIT
 """
 
 import math
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from statistics import NormalDist
 
 import numpy as np
@@ -29,73 +31,116 @@ def session_returns(equity: NDArray[np.generic], start_cash: int) -> Floats:
     return found
 
 
-def return_figures(returns: Floats, per_year: int) -> dict[str, Figure]:
+def return_figures(
+    returns: Floats, per_year: int, names: Iterable[str] | None = None
+) -> dict[str, Figure]:
     """Return the figures that need nothing but session returns.
 
     Args:
         returns: At least one, in the order of time.
         per_year: Sessions per year.
+        names: Which of them; all if None.
     """
-    growth, scale = float(np.prod(1.0 + returns)), math.sqrt(per_year)
-    average, deviation = float(returns.mean()), spread(returns)
-    fall = math.sqrt(float(np.mean(np.minimum(returns, 0.0) ** 2)))
-    gained, lost = returns[returns > 0], returns[returns < 0]
-    tail = float(np.quantile(returns, 0.05))
-    return {
-        "total_return": growth - 1.0,
-        "cagr": compounded(growth, per_year / len(returns)),
-        "volatility": None if deviation is None else deviation * scale,
-        "downside_deviation": fall * scale,
-        "sharpe": ratio(average * scale, deviation),
-        "sortino": ratio(average * scale, fall),
-        "omega": ratio(float(gained.sum()), -float(lost.sum())),
-        "gain_to_pain": ratio(float(returns.sum()), -float(lost.sum())),
-        "tail_ratio": ratio(abs(float(np.quantile(returns, 0.95))), abs(tail)),
-        "stability": _stability(returns),
-        "mean_session": average,
-        "geometric_mean_session": compounded(growth, 1 / len(returns)),
-        "median_session": float(np.median(returns)),
-        "best_session": float(returns.max()),
-        "worst_session": float(returns.min()),
-        "positive_sessions": float((returns > 0).mean()),
-        "average_gain": mean(gained),
-        "average_fall": mean(lost),
-        "longest_gaining_run": longest_run(returns > 0),
-        "longest_falling_run": longest_run(returns < 0),
-        "autocorrelation": correlation(returns[1:], returns[:-1]),
-        "value_at_risk_95": tail,
-        "expected_shortfall_95": float(returns[returns <= tail].mean()),
-        **_shape_figures(returns, per_year),
-    }
+    course = _Course(returns, per_year)
+    wanted = RETURN_FIGURES if names is None else names
+    return {name: RETURN_FIGURES[name](course) for name in wanted}
 
 
-def _shape_figures(returns: Floats, per_year: int) -> dict[str, Figure]:
-    skew, fourth = moment(returns, 3), moment(returns, 4)
-    error = sharpe_error(returns)
-    chance = None
-    if error is not None:
-        chance = NormalDist().cdf(float(returns.mean() / returns.std(ddof=1)) / error)
-    return {
-        "skew": skew,
-        "kurtosis": None if fourth is None else fourth - 3.0,
-        "sharpe_error": None if error is None else error * math.sqrt(per_year),
-        "probabilistic_sharpe": chance,
-    }
+class _Course:
+    """Session returns, and what several figures are made of, computed once and when asked for."""
+
+    def __init__(self, returns: Floats, per_year: int) -> None:
+        self.returns, self.per_year = returns, per_year
+        self.scale = math.sqrt(per_year)
+
+    @cached_property
+    def growth(self) -> float:
+        return float(np.prod(1.0 + self.returns))
+
+    @cached_property
+    def average(self) -> float:
+        return float(self.returns.mean())
+
+    @cached_property
+    def deviation(self) -> float | None:
+        return spread(self.returns)
+
+    @cached_property
+    def fall(self) -> float:
+        return math.sqrt(float(np.mean(np.minimum(self.returns, 0.0) ** 2)))
+
+    @cached_property
+    def gained(self) -> Floats:
+        return self.returns[self.returns > 0]
+
+    @cached_property
+    def lost(self) -> Floats:
+        return self.returns[self.returns < 0]
+
+    @cached_property
+    def tail(self) -> float:
+        return float(np.quantile(self.returns, 0.05))
+
+    @cached_property
+    def skew(self) -> float | None:
+        return moment(self.returns, 3)
+
+    @cached_property
+    def fourth(self) -> float | None:
+        return moment(self.returns, 4)
+
+    @cached_property
+    def error(self) -> float | None:
+        """Standard error of the Sharpe ratio of one session (Mertens 2002).
+
+        Returns that are not normal are allowed for by their skewness and kurtosis; None where the
+        ratio is not defined.
+        """
+        if not self.deviation or self.skew is None or self.fourth is None:
+            return None
+        sharpe = self.average / self.deviation
+        variance = 1.0 - self.skew * sharpe + (self.fourth - 1.0) / 4.0 * sharpe**2
+        variance /= len(self.returns) - 1
+        return math.sqrt(variance) if variance > 0 else None
+
+    @property
+    def chance(self) -> float | None:
+        """Probability that the true Sharpe ratio is above zero."""
+        if self.error is None or self.deviation is None:
+            return None
+        return NormalDist().cdf(self.average / self.deviation / self.error)
 
 
-def sharpe_error(returns: Floats) -> float | None:
-    """Return the standard error of the Sharpe ratio of one session (Mertens 2002).
-
-    Returns that are not normal are allowed for by their skewness and kurtosis; None where the
-    ratio is not defined.
-    """
-    deviation = spread(returns)
-    skew, fourth = moment(returns, 3), moment(returns, 4)
-    if not deviation or skew is None or fourth is None:
-        return None
-    sharpe = float(returns.mean()) / deviation
-    variance = (1.0 - skew * sharpe + (fourth - 1.0) / 4.0 * sharpe**2) / (len(returns) - 1)
-    return math.sqrt(variance) if variance > 0 else None
+RETURN_FIGURES: Mapping[str, Callable[[_Course], Figure]] = {
+    "total_return": lambda c: c.growth - 1.0,
+    "cagr": lambda c: compounded(c.growth, c.per_year / len(c.returns)),
+    "volatility": lambda c: None if c.deviation is None else c.deviation * c.scale,
+    "downside_deviation": lambda c: c.fall * c.scale,
+    "sharpe": lambda c: ratio(c.average * c.scale, c.deviation),
+    "sortino": lambda c: ratio(c.average * c.scale, c.fall),
+    "omega": lambda c: ratio(float(c.gained.sum()), -float(c.lost.sum())),
+    "gain_to_pain": lambda c: ratio(float(c.returns.sum()), -float(c.lost.sum())),
+    "tail_ratio": lambda c: ratio(abs(float(np.quantile(c.returns, 0.95))), abs(c.tail)),
+    "stability": lambda c: _stability(c.returns),
+    "mean_session": lambda c: c.average,
+    "geometric_mean_session": lambda c: compounded(c.growth, 1 / len(c.returns)),
+    "median_session": lambda c: float(np.median(c.returns)),
+    "best_session": lambda c: float(c.returns.max()),
+    "worst_session": lambda c: float(c.returns.min()),
+    "positive_sessions": lambda c: float((c.returns > 0).mean()),
+    "average_gain": lambda c: mean(c.gained),
+    "average_fall": lambda c: mean(c.lost),
+    "longest_gaining_run": lambda c: longest_run(c.returns > 0),
+    "longest_falling_run": lambda c: longest_run(c.returns < 0),
+    "autocorrelation": lambda c: correlation(c.returns[1:], c.returns[:-1]),
+    "value_at_risk_95": lambda c: c.tail,
+    "expected_shortfall_95": lambda c: float(c.returns[c.returns <= c.tail].mean()),
+    "skew": lambda c: c.skew,
+    "kurtosis": lambda c: None if c.fourth is None else c.fourth - 3.0,
+    "sharpe_error": lambda c: None if c.error is None else c.error * c.scale,
+    "probabilistic_sharpe": lambda c: c.chance,
+}
+"""Figures by name; `metrics.DEFINITIONS` says what each means."""
 
 
 def compounded(growth: float, power: float) -> float:

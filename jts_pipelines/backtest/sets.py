@@ -227,6 +227,7 @@ class Sets:
             plan=job.plan,
             prepared=stage.prepared,
             settings=settings,
+            sessions=stage.sessions,
             fills=fills.copy(),
             cash=settings.start_money + desk.sessions[:, places.SESSION_CASH],
             value=desk.sessions[:, places.SESSION_VALUE].copy(),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from types import ModuleType
 
 import numpy as np
@@ -11,6 +12,7 @@ from jts_pipelines.backtest import places
 from jts_pipelines.backtest.columns import Bars, Bits, Desk, Floats, Ints, Rules
 from jts_pipelines.backtest.desk import empty_desk, empty_masks, pack_rules
 from jts_pipelines.backtest.engine import desk_of, prepare, step_columns, visible_bars
+from jts_pipelines.backtest.frames import day_of
 from jts_pipelines.backtest.history import History
 from jts_pipelines.backtest.reporting import Prepared
 from jts_pipelines.backtest.settings import BacktestSettings
@@ -59,6 +61,7 @@ class Stage:
         prepared: Those in which something traded, as columns.
         seen: What a step sees of them.
         desk: At its start, for any of the sets.
+        sessions: Of the run.
     """
 
     history: History
@@ -66,6 +69,7 @@ class Stage:
     settings: BacktestSettings
     seen: Bars
     desk: Desk
+    sessions: tuple[date, ...]
 
     @classmethod
     def of(
@@ -78,7 +82,8 @@ class Stage:
         """
         masks = empty_masks(prepared.bars.rows, len(plan.rules))
         desk = desk_of(prepared, settings, masks)
-        return cls(history, prepared, settings, step_columns(prepared), desk)
+        sessions = tuple(map(day_of, prepared.days.tolist()))
+        return cls(history, prepared, settings, step_columns(prepared), desk, sessions)
 
     @property
     def rows(self) -> int:

@@ -6,7 +6,6 @@ from datetime import date
 from functools import cached_property
 
 from jts_pipelines.backtest.columns import Floats, Ints
-from jts_pipelines.backtest.frames import day_of
 from jts_pipelines.backtest.metrics import compute_figures
 from jts_pipelines.backtest.reporting import Prepared, digests_of
 from jts_pipelines.backtest.result import Digests, Metric, PrefixCheck
@@ -29,6 +28,7 @@ class Trial:
         plan: Of the set.
         prepared: What it ran over.
         settings: Assumptions of the run.
+        sessions: Of the run.
         fills: See `places`, in the order of time.
         cash, value: At the end of each session, in units of the account.
         unit: By instrument: units of the account in one smallest quantity at a price of one step.
@@ -40,6 +40,7 @@ class Trial:
     plan: Plan
     prepared: Prepared
     settings: BacktestSettings
+    sessions: tuple[date, ...]
     fills: Ints
     cash: Ints
     value: Ints
@@ -58,11 +59,6 @@ class Trial:
         """One row per session, in the currency of the account."""
         scale, cash = self.settings.terms.money_scale, self.settings.start_money
         return path_of_sessions(self.prepared.days, self.equity, self.value, cash, scale)
-
-    @property
-    def sessions(self) -> tuple[date, ...]:
-        """Of the run."""
-        return tuple(map(day_of, self.prepared.days.tolist()))
 
     @property
     def returns(self) -> Floats:

@@ -58,7 +58,7 @@ def score_of_returns(returns: Floats, objective: str, per_year: int) -> float:
     """Return a figure of `RETURN_OBJECTIVES` over some sessions; NaN where it is not defined."""
     if len(returns) < 2:
         return math.nan
-    found = return_figures(returns, per_year)[objective]
+    found = return_figures(returns, per_year, (objective,))[objective]
     return math.nan if found is None else float(found)
 
 

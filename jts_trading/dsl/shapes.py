@@ -125,6 +125,7 @@ def shape_of(pattern: Pattern, *, has_columns: bool = True) -> Shape:
         _renumber_slots(step, start)
         imports = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
         text = lower_step(_unparsed([*imports, start, step]), (*row_extras(plan), *_ARGUMENTS))
+        text = _with_unsigned_rows(text)
     else:
         text = _bar_by_bar(plan, tree, step, start)
     holes = [(kind, int(number)) for kind, number in dict.fromkeys(_HOLE.findall(text))]
@@ -226,6 +227,15 @@ def _call_of(
 
 def _calls_nothing(step: ast.FunctionDef, functions: dict[str, ast.FunctionDef]) -> bool:
     return not any(isinstance(n, ast.Name) and n.id in functions for n in ast.walk(step))
+
+
+def _with_unsigned_rows(text: str) -> str:
+    """Count rows without a sign: so many columns are read that looking for one takes a third."""
+    if "row + " in text:  # Together with a signed number it would become a float.
+        return text
+    ends = [f"offsets[instrument{after}]" for after in ("", " + 1")]
+    counted = ", ".join(f"np.uint64({end})" for end in ends)
+    return text.replace(f"range({', '.join(ends)})", f"range({counted})")
 
 
 def _renumber_slots(step: ast.FunctionDef, start: ast.FunctionDef) -> None:

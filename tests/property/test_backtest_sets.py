@@ -294,7 +294,7 @@ def plain(source: str, _cache_dir: Path, *, allocates: bool = True) -> ModuleTyp
     """Return the functions of a source without compiling them; dividing by zero as numpy."""
     assert not allocates
     module = ModuleType("plain")
-    vars(module)["float"] = np.float64
+    vars(module).update(float=np.float64, np=np)
     exec(compile(source, "<source>", "exec"), vars(module))  # noqa: S102 - our own generated text
     return module
 
