@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 from jts_trading.bootstrap.listing import listed_in
+from jts_trading.bootstrap.memory import settle_memory
 from jts_trading.bootstrap.settings import DaemonSettings
 from jts_trading.bootstrap.stores import Stores
 from jts_trading.kernels.loader import load
@@ -36,4 +37,5 @@ async def build(daemon: DaemonSettings, stores: Stores) -> Trader:
         catalog=load_catalog(daemon.settings.indicators.own),
         speed=stores.speed,
         settings=daemon.source.load(TraderSettings, "trader"),
+        settle=settle_memory,
     )

@@ -18,6 +18,7 @@ from jts_trading.dsl.values import Bundle, Fixed, Kind
 from jts_trading.dsl.walk import children
 
 _DIGITS = 14
+_WHOLE_MAX = 10**_DIGITS
 # JSON by nature: the value is a truth, a number or null.
 Evaluated = dict[str, Any]
 
@@ -100,6 +101,8 @@ def _value(node: TraceNode, values: Sequence[float], scale: float) -> float | bo
     if not math.isfinite(held):
         return None
     shown = held / scale**node.power if node.power else held
+    if shown.is_integer() and abs(shown) < _WHOLE_MAX:
+        return shown
     # For people: the last bits of a quotient say nothing, and nothing is decided with these.
     return float(f"{shown:.{_DIGITS}g}")
 

@@ -8,7 +8,7 @@ session is over, an entry still works, data are old) is wanted: `engine.wanting`
 What waits for the next session is sized now and holds its cash back, as in a backtest.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 
 import msgspec
@@ -36,7 +36,7 @@ from jts_trading.engine.words import risk_node
 from jts_trading.execution.fill_costs import Listed
 from jts_trading.strategy.rules import REASON_STOP_LOSS
 from jts_trading.strategy.stops import is_daily_loss_reached
-from jts_trading.strategy.universe import admits
+from jts_trading.strategy.universe import admits, selects
 
 
 def judge(state: EngineState, closed: Sequence[ClosedBars], now_ns: int) -> list[Effect]:
@@ -45,7 +45,7 @@ def judge(state: EngineState, closed: Sequence[ClosedBars], now_ns: int) -> list
     Returns:
         The facts in the order of the decisions: by instance, start and instrument.
     """
-    values = [bars.values() for bars in closed]
+    numbers = [bars.numbers() for bars in closed]
     turns = sorted(
         (reader.instance.spec.instance, bars.start_ns, at, of)
         for at, bars in enumerate(closed)
@@ -57,7 +57,7 @@ def judge(state: EngineState, closed: Sequence[ClosedBars], now_ns: int) -> list
         instance, rows = bars.line.readers[of]
         if len(bars.places) < len(rows):
             rows = rows[bars.places]
-        run = run_bars(instance, bars, rows, values[at])
+        run = run_bars(instance, bars, rows, numbers[at])
         if state.is_past:
             continue
         if bars.known_ns < instance.decides_from_ns:
@@ -198,21 +198,30 @@ def _decide_entry(state: EngineState, draft: Draft, standing: Standing) -> None:
 def _entry_refusal(draft: Draft, standing: Standing) -> Outcome | None:
     instance, symbol, rules = draft.instance, draft.symbol, draft.instance.program.rules
     account, book = instance.account, draft.book
-    checks: tuple[tuple[Outcome, Callable[[], bool]], ...] = (
-        (Outcome.HELD, lambda: bool(book.is_held)),
-        (Outcome.ORDER_WORKS, lambda: bool(account.working(symbol)) or book.wanted is not None),
-        (Outcome.UNIVERSE, lambda: not _is_admitted(instance, symbol)),
-        (Outcome.PAUSED, lambda: instance.spec.status == "paused"),
-        (Outcome.LOSS, lambda: _is_lost(instance, symbol, standing)),
-        (Outcome.POSITIONS, lambda: 0 < rules.positions_max <= standing.positions),
-        (Outcome.COOLDOWN, lambda: _is_cooling(draft)),
-    )
-    return next((outcome for outcome, is_so in checks if is_so()), None)
+    found = None
+    if book.is_held:
+        found = Outcome.HELD
+    elif account.working(symbol) is not None or book.wanted is not None:
+        found = Outcome.ORDER_WORKS
+    elif not _is_admitted(instance, symbol):
+        found = Outcome.UNIVERSE
+    elif instance.spec.status == "paused":
+        found = Outcome.PAUSED
+    elif _is_lost(instance, symbol, standing):
+        found = Outcome.LOSS
+    elif 0 < rules.positions_max <= standing.positions:
+        found = Outcome.POSITIONS
+    elif _is_cooling(draft):
+        found = Outcome.COOLDOWN
+    return found
 
 
 def _is_admitted(instance: Instance, symbol: str) -> bool:
+    universe = instance.program.plan.universe
+    if not selects(universe):
+        return True
     listed = instance.listings.get(symbol, Listed())
-    return admits(instance.program.plan.universe, symbol, listed.market, listed.asset)
+    return admits(universe, symbol, listed.market, listed.asset)
 
 
 def _is_lost(instance: Instance, symbol: str, standing: Standing) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 from jts_trading.dsl.plan import Timeframe
 from jts_trading.dsl.tracing import Evaluated
 from jts_trading.dsl.tracing import evaluate as conditions
-from jts_trading.engine.closing import ClosedBars
+from jts_trading.engine.closing import ClosedBars, Numbers
 from jts_trading.engine.columns import DAY, OPEN_MS, STAMP_MS, Floats, Ints
 from jts_trading.engine.program import Program
 from jts_trading.engine.recording import Seen
@@ -25,7 +25,7 @@ class Run(NamedTuple):
 
     Attributes:
         rows: Row of the instance of each bar; -1 for one that it does not read.
-        values: See `ClosedBars.values`.
+        numbers: See `ClosedBars.numbers`.
         when: See `loops.close_bars`.
         frames: Bits of the frames that closed before each bar.
         fired: Mask of each bar; -1 where its warm-up held it already, too.
@@ -34,7 +34,7 @@ class Run(NamedTuple):
     instance: Instance
     bars: ClosedBars
     rows: Ints
-    values: Floats
+    numbers: Numbers
     when: Ints
     frames: Ints
     fired: Ints
@@ -53,18 +53,18 @@ class Run(NamedTuple):
         """
         columns = self.instance.program.instant_columns
         extras = () if not columns else self.when[3:][list(columns)].tolist()
-        arguments = (*self.values[:, at].tolist(), int(self.frames[at]), *extras)
+        arguments = (*self.numbers.values[:, at].tolist(), int(self.frames[at]), *extras)
         return Seen(self.instance.before[kept], arguments, int(self.fired[at]))
 
 
-def run_bars(instance: Instance, bars: ClosedBars, rows: Ints, values: Floats) -> Run:
+def run_bars(instance: Instance, bars: ClosedBars, rows: Ints, numbers: Numbers) -> Run:
     """Run bars over the states of their instruments; changes the market half of an instance.
 
     Args:
         instance: Whose strategy it is.
         bars: Closed together.
         rows: Row of each bar in the instance, see `Run`.
-        values: Of the bars.
+        numbers: Of the bars.
     """
     program, count = instance.program, len(rows)
     begins: tuple[int, ...] = ()
@@ -76,9 +76,9 @@ def run_bars(instance: Instance, bars: ClosedBars, rows: Ints, values: Floats) -
         instance.before = np.empty((count, program.plan.state_size))
     fired = np.empty(count, np.int64)
     program.close(
-        instance.states, instance.seen, values, rows, when, frames, fired, instance.before
+        instance.states, instance.seen, numbers.values, rows, when, frames, fired, instance.before
     )
-    return Run(instance, bars, rows, values, when, frames, fired)
+    return Run(instance, bars, rows, numbers, when, frames, fired)
 
 
 def mark(run: Run) -> list[int]:
@@ -94,7 +94,7 @@ def mark(run: Run) -> list[int]:
         instance.numbers,
         run.rows,
         run.fired,
-        np.array(bars.closes, np.int64),
+        run.numbers.closes,
         np.array((bars.end_ns, bars.stamp_ms), np.int64),
         PPM - trailing if trailing else 0,
         told,

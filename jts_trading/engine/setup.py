@@ -123,8 +123,10 @@ def _new_builder(key: BuilderKey) -> BarBuilder:
 def _lay_lines(state: EngineState) -> None:
     lines: dict[tuple[str, str], Line] = {}
     for (symbol, venue, interval), builder in state.builders.items():
-        scale = quantity_scale(parse_venue(venue))
-        line = lines.setdefault((venue, interval), Line(venue, interval, scale))
+        line = lines.get((venue, interval))
+        if line is None:
+            scale = quantity_scale(parse_venue(venue))
+            line = lines[venue, interval] = Line(venue, interval, builder.seconds, scale)
         desk = state.desks[symbol, venue]
         desk.builders.append(builder)
         desk.lines.append((line, len(line.builders)))

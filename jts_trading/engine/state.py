@@ -32,6 +32,7 @@ from jts_trading.engine.columns import (
 )
 from jts_trading.engine.levels import levels_of
 from jts_trading.engine.program import Program
+from jts_trading.engine.slots import Slot, slot_at
 from jts_trading.engine.terms import Terms
 from jts_trading.execution.fill_costs import Listed
 from jts_trading.portfolio.instance_account import InstanceAccount
@@ -301,17 +302,33 @@ class Line:
     """All bars in the making of one interval at one venue, in the order of their instruments.
 
     Attributes:
-        price_steps: What one tick of each is worth.
+        seconds: Length of the interval.
         quantity_scale: Decimals of a quantity.
+        price_steps: What one tick of each is worth.
         readers: In the order of their names.
+        slot: The one that a bar was opened in last.
     """
 
     venue: str
     interval: str
+    seconds: int
     quantity_scale: int
     builders: list[BarBuilder] = field(default_factory=list)
     price_steps: list[Decimal] = field(default_factory=list)
     readers: list[Reader] = field(default_factory=list)
+    slot: Slot | None = None
+
+    def slot_at(self, at_ns: int) -> Slot | None:
+        """Return the slot to which a trade at an instant belongs, or None."""
+        slot = self.slot
+        # Nearly always that of the trade before. A day's label lies before its session.
+        if slot is None or not (
+            slot.start_ns <= at_ns < slot.stop_ns and slot.session.open_ns <= at_ns
+        ):
+            slot = slot_at(self.venue, at_ns, self.seconds)
+            if slot is not None:
+                self.slot = slot
+        return slot
 
 
 @dataclass(slots=True)

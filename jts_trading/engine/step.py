@@ -28,7 +28,7 @@ from jts_trading.engine.events import (
     JournalRead,
     TicksArrived,
 )
-from jts_trading.engine.slots import session_at, slot_at, slot_in
+from jts_trading.engine.slots import session_at, slot_in
 from jts_trading.engine.state import Desk, EngineState, FeedPlace, Instance, Line
 from jts_trading.engine.wanting import give_wanted, want_again
 from jts_trading.portfolio.instance_account import OrderNews
@@ -117,11 +117,7 @@ def _skip(place: FeedPlace, event: TicksArrived) -> int:
 def _trade(
     state: EngineState, desk: Desk, tick: TradeTick, cause: Cause, now_ns: int
 ) -> list[Effect]:
-    at_ns, price, quantity = (
-        tick.ts_event_ns,
-        desk.ticks_of[tick.price],
-        desk.lots_of[tick.quantity],
-    )
+    price, quantity = desk.ticks_of[tick.price], desk.lots_of[tick.quantity]
     if price <= 0 or quantity <= 0:
         state.counts.refused_ticks += 1
         return []
@@ -143,7 +139,7 @@ def _trade(
 def _open_next(state: EngineState, line: Line, place: int, trade: Trade) -> list[ClosedBars]:
     """Open the bar of a trade; return the one that it closes, if one was open."""
     builder, cause = line.builders[place], trade.cause
-    slot = slot_at(line.venue, trade.at_ns, builder.seconds)
+    slot = line.slot_at(trade.at_ns)
     if slot is None:
         state.counts.outside_ticks += 1
         return []

@@ -74,6 +74,7 @@ class Trial:
         self.feed = self.rigs.Rig(self.rigs.describe(NEVER), fills=False)
         self.trader: Trader | None = None
         self.seen = 0
+        self.settled: list[int] = []
         self._entry = 0
         self._is_running = False
 
@@ -89,6 +90,7 @@ class Trial:
             load_kernel=lambda source, _: self.rigs.plain_kernel(source),
             listing_of=lambda _: self.rigs.KOSPI,
             settings=settings,
+            settle=lambda: self.settled.append(self.clock.now_ns()),
         )
 
     @asynccontextmanager

@@ -76,6 +76,7 @@ class Trader:
         catalog: The indicators that strategies may call.
         speed: Instance seconds per real second.
         settings: Section `trader`.
+        settle: Called when what lives on is there: after the start, and after instances joined.
 
     Attributes:
         name: Of the role.
@@ -97,7 +98,9 @@ class Trader:
         catalog: Catalog = NATIVE,
         speed: Fraction = Fraction(1),
         settings: TraderSettings | None = None,
+        settle: Callable[[], None] = lambda: None,
     ) -> None:
+        self._settle = settle
         self._settings = settings = settings or TraderSettings()
         self._bus = bus
         self._journal = journal
@@ -145,8 +148,7 @@ class Trader:
             clock=clock,
         )
         self._past: Mapping[str, int] = {}
-        self._reached_ns = 0
-        self._asked_ns = 0
+        self._reached_ns = self._asked_ns = 0
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -168,6 +170,7 @@ class Trader:
             if not started.past:
                 await self._keeper.note_begin(state, state.instances)
                 await self._keeper.store(state, self._topics.places, is_whole=True)
+            self._settle()
             self._state, self._why = state, ""
             while True:
                 await self._turn(state)
@@ -370,6 +373,7 @@ class Trader:
         if doubts is None:
             return
         await self._keeper.note_begin(state, [name for name in joined if name in state.instances])
+        self._settle()
         for doubt in doubts:
             self._tell("warm_up", doubt)
         await self._publisher.flush()

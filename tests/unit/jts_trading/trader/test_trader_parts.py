@@ -1,6 +1,8 @@
 """Parts of the trader: files that survive anything, bounded publishing, settings, lost entries."""
 
 import asyncio
+import gc
+import weakref
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from jts_trading.bootstrap.memory import settle_memory
 from jts_trading.config.source import ConfigError
 from jts_trading.domain.feed_messages import RiskAlert
 from jts_trading.engine.events import Effect
@@ -273,3 +276,23 @@ def test_inputs_when_they_drop_a_held_instrument_then_somebody_is_told(play: Any
         assert any("trial holds" in text and "KRX:005930" in text for text in texts)
 
     play(scenario)
+
+
+def test_memory_when_settled_then_full_collections_leave_it_alone_and_garbage_is_gone() -> None:
+    """What is there is frozen, once or twice; a cycle that nobody reaches is collected first."""
+
+    class Node:
+        def __init__(self) -> None:
+            self.itself = self
+
+    lost = weakref.ref(Node())
+    try:
+        settle_memory()
+        frozen = gc.get_freeze_count()
+        settle_memory()
+
+        assert lost() is None
+        assert frozen > 10_000
+        assert gc.get_freeze_count() > frozen // 2
+    finally:
+        gc.unfreeze()

@@ -247,6 +247,8 @@ def test_trader_when_a_release_changes_then_it_is_warm_and_keeps_its_position(pl
             assert not trial_instance.account.is_flat("KRX:005930")
             assert state.instances["other"].rows is rows
             assert trader.readiness() == ()
+            # Memory settles after the start, and when the new release has joined.
+            assert len(trial.settled) == 2
             await trial.minutes("2024-06-03T09:08:00+09:00", WAVE[8:], is_recorded=True)
             await trial.settle()
         assert sides(trial) == ["buy", "buy", "sell", "sell"]
