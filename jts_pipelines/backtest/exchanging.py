@@ -5,6 +5,7 @@ Read as text and compiled, see `driver`; `modelled` calls it.
 
 from jts_pipelines.backtest.columns import Desk, Ints
 from jts_pipelines.backtest.fills import close_trade, leave, mark_to, note
+from jts_pipelines.backtest.guarding import raise_peak
 from jts_pipelines.backtest.places import (
     BOUGHT,
     BUY,
@@ -96,6 +97,8 @@ def exchange_shares(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     if held == 0:
         return
     mark_to(desk, instrument, row - 1)
+    # Closes up to here are in old shares.
+    raise_peak(desk, instrument, row - 1)
     close, kept, unit = book[instrument, MARK], held * new // old, book[instrument, UNIT]
     paid = (held * new - kept * old) * close // new * unit
     base = max(close * old // new, 1)

@@ -53,7 +53,7 @@ def gather_facts(desk: Desk, instrument: int, row: int) -> None:
     held, close = book[instrument, QUANTITY], price_of(desk, CLOSE, row)
     bars, age_s = 0, 0
     if held > 0:
-        _raise_peak(desk, instrument, row)
+        raise_peak(desk, instrument, row)
         entered = book[instrument, ENTRY_ROW]
         now, then = moment_of(desk, instrument, row), moment_of(desk, instrument, entered)
         bars = row - entered + 1
@@ -66,7 +66,8 @@ def gather_facts(desk: Desk, instrument: int, row: int) -> None:
     fill_portfolio(facts, money, account[HELD], step)
 
 
-def _raise_peak(desk: Desk, instrument: int, row: int) -> None:
+def raise_peak(desk: Desk, instrument: int, row: int) -> None:
+    """Let the peak of a position know the closes up to a row."""
     book = desk.book
     for at in range(book[instrument, PEAK_ROW], row + 1):
         book[instrument, PEAK] = max(book[instrument, PEAK], price_of(desk, CLOSE, at))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from jts_pipelines.backtest.engine import run_backtest
@@ -561,6 +561,27 @@ def backtest(case: Case, drawn: Drawn, cache: Path) -> BacktestResult:
     )
 
 
+def flat(price: int, volume: int) -> Bar:
+    """Return a bar of one price."""
+    return Bar(price, price, price, price, volume)
+
+
+# The peak knows closes in old shares only until the exchange.
+SPLIT_WHILE_THE_ENTRY_FILLS = Drawn(
+    {
+        "001100": {
+            SESSIONS[0]: flat(960, 1),
+            SESSIONS[1]: flat(969, 1),
+            SESSIONS[2]: flat(978, 10),
+            SESSIONS[3]: flat(489, 1),
+            SESSIONS[4]: flat(489, 1),
+            SESSIONS[5]: flat(489, 10),
+        }
+    },
+    (Split("001100", SESSIONS[3], 1, 2),),
+)
+
+
 @pytest.fixture(scope="module")
 def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Compiled code, shared by the tests of a run."""
@@ -574,6 +595,9 @@ def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(drawn=markets(), case=CASES)
+@example(
+    drawn=SPLIT_WHILE_THE_ENTRY_FILLS, case=Case(volume_percent=10, trailing_stop=4, percent=20)
+)
 def test_models_on_any_market_fill_and_value_like_the_reference(
     drawn: Drawn, case: Case, kernels: Path
 ) -> None:
