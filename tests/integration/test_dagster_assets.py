@@ -1,5 +1,6 @@
 """The assets of a family on a real embedded store: what they move, and what they refuse."""
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,7 +41,9 @@ CANDIDATE = """strategy("Cross") {
   exit.long { when (quick crosses below slow) { sell(quantity: "all", type: "market") } }
 }
 """
-EVIDENCE = {"config": {"train": 40, "test": 20, "benchmarks": ["KOSPI"]}}
+# A fifth of this is inside the limits of the account, of 100 million it is not.
+CASH = 20_000_000
+EVIDENCE = {"config": {"train": 40, "test": 20, "benchmarks": ["KOSPI"], "cash": CASH}}
 STEPS = ("warm_candles", "hot_evicted", "cold_candles", "warm_evicted")
 
 
@@ -340,6 +343,10 @@ def test_release_when_a_text_is_a_candidate_then_its_evidence_decides(
     assert set(checks) == set(GATES)
     assert checks["decisions_are_causal"]
     assert not checks["not_luck"]
+    (document,) = (bench.house.root / "reports").glob("backtest-*/backtest.json")
+    found = json.loads(document.read_bytes())
+    assert found["config"]["limits"]["order_value"] == "10000000"
+    assert found["fills"] > 0
     assert opened.success
     (event,) = opened.asset_materializations_for_node("release__strategy_release")
     assert "not_luck" in str(event.metadata["overridden"].value)

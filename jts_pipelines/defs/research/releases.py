@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
+import msgspec
 from pydantic import Field
 
 from jts_pipelines.defs.failures import plain_failures
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
         UnresolvedAssetJobDefinition,
     )
 
+    from jts_pipelines.backtest.result import BacktestResult
     from jts_pipelines.defs.house import House
     from jts_pipelines.research.study import Study
     from jts_pipelines.research.walk_forward import WalkResult
+    from jts_trading.domain.trading_inputs import RiskLimits
 
 PARTITIONS = dg.DynamicPartitionsDefinition(name="strategy_releases")
 RESULT = dg.AssetKey(["release", "backtest_result"])
@@ -48,6 +51,7 @@ class EvidenceConfig(dg.Config):
     test: int = Field(default=0, description="Sessions to test on; an eighth of all if 0.")
     trials: int = Field(default=100, description="Parameter sets at most.")
     benchmarks: list[str] = Field(default_factory=lambda: ["KOSPI", "KOSDAQ", "BTC"])
+    limits: bool = Field(default=True, description="Deny what risk would deny live: [risk].")
 
 
 class ApprovalConfig(dg.Config):
@@ -102,10 +106,10 @@ def release_evidence(
     """Run backtest and walk-forward of a candidate, write their files and judge them."""
     opened, key = house.open(), context.partition_key
     with plain_failures():
-        study = _study(opened, key, config)
+        study = _study(opened, key, config, house.risk_limits())
         result = study.backtest(lambda phase: context.log.info("backtest: %s", phase))
         document = write_run(opened, result)
-        walked, walk_name, walk_page = _walk(opened, study, config, len(result.equity))
+        walked, walk_name, walk_page = _walk(opened, study, config, result)
         evidence = gate.judge(
             key, result, walked, (str(document["run"]), walk_name), opened.clock.now_ns()
         )
@@ -192,29 +196,36 @@ def build_release_candidates(job: "UnresolvedAssetJobDefinition") -> dg.SensorDe
     return strategy_candidates
 
 
-def _study(house: "House", key: str, config: EvidenceConfig) -> "Study":
+def _study(house: "House", key: str, config: EvidenceConfig, risk: "RiskLimits") -> "Study":
+    """Return the study of a candidate; it may trade what the account may, as live."""
     from jts_pipelines.backtest.loading import BacktestRequest
-    from jts_pipelines.backtest.settings import BacktestSettings
+    from jts_pipelines.backtest.settings import BacktestSettings, limits_of
 
     path = gate.text_of(house.root, key)
+    settings = BacktestSettings(cash=config.cash, venue=config.venue, interval=config.interval)
+    limits = limits_of(risk, settings.terms.currency) if config.limits else None
     request = BacktestRequest(
         text=path.read_text(encoding="utf-8"),
         file=key,
         symbols=tuple(config.symbols) or None,
-        settings=BacktestSettings(cash=config.cash, venue=config.venue, interval=config.interval),
+        settings=msgspec.structs.replace(settings, limits=limits),
     )
     return study_of(house, request, house.listing, tuple(config.benchmarks))
 
 
 def _walk(
-    house: "House", study: "Study", config: EvidenceConfig, sessions: int
+    house: "House", study: "Study", config: EvidenceConfig, result: "BacktestResult"
 ) -> "tuple[WalkResult | None, str, Path | None]":
-    """Walk forward where the text has ranges; return the result, its name and its page."""
+    """Walk forward where the text has ranges; return the result, its name and its page.
+
+    A text that never closed a trade has nothing to choose by.
+    """
     from jts_pipelines.reports.sweep_page import write_walk_page
     from jts_pipelines.research.files import write_walk
 
-    if all(parameter.low is None for parameter in study.plan.params):
+    if result.closed_trades == 0 or all(p.low is None for p in study.plan.params):
         return None, "", None
+    sessions = len(result.equity)
     walked = study.walk_forward(
         train=config.train or max(5, sessions // 2),
         test=config.test or max(5, sessions // 8),
@@ -233,7 +244,10 @@ def _walk_metadata(
     walked: "WalkResult | None", page: Path | None
 ) -> dict[str, str | float | int | dg.PathMetadataValue]:
     if walked is None or page is None:
-        return {"windows": 0, "verdict": "nothing was chosen: the text has no ranges"}
+        return {
+            "windows": 0,
+            "verdict": "nothing was chosen: the text has no ranges, or no trades",
+        }
     found = {name: value for name, value in walked.metrics.items() if value is not None}
     return {
         "page": dg.MetadataValue.path(str(page)),
