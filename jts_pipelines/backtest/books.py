@@ -7,7 +7,7 @@ from jts_pipelines.backtest import places
 from jts_pipelines.backtest.bar_table import BarTable
 from jts_pipelines.backtest.columns import Ints
 from jts_pipelines.backtest.instruments import Instruments
-from jts_pipelines.backtest.result import day_series, reason_texts, stamp_series
+from jts_pipelines.backtest.result import DIVIDEND, day_series, reason_texts, stamp_series
 from jts_trading.dsl.plan import Plan
 
 _POSITIONS = {
@@ -35,7 +35,7 @@ def order_table(
         plan: Of the strategy.
         instruments: The listing.
     """
-    filled = fills.select(
+    filled = fills.filter(pl.col("reason") != DIVIDEND).select(
         "decided_at",
         "instrument",
         "name",

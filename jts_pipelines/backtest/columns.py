@@ -106,7 +106,7 @@ class Desk(NamedTuple):
     account: Ints  # [account column]
     book: Ints  # [instrument, book column]
     sessions: Ints  # [session, session column]
-    splits: Ints  # [split, (row, old, new, instrument)], by row
+    splits: Ints  # [split or dividend, (row, old, new, instrument, paid, tax)], by row
     lots: Ints  # volume in quantity steps, by row; empty where no model asks for it
     values: Floats  # [row, place]: what the step left, see `dsl.plan`; often no places
     facts: Floats  # [instrument, fact] of the account for the guard, see `strategy.facts`

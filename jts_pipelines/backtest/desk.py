@@ -16,7 +16,7 @@ from jts_trading.dsl.facts import FACTS_SIZE, SCALE_FACT
 # Masks that fit a byte are looked through eight rows at a time.
 _PACKED_ROWS = 8
 
-NO_SPLITS = np.zeros((0, 4), np.int64)
+NO_SPLITS = np.zeros((0, places.SPLIT_COLUMNS), np.int64)
 
 
 def empty_masks(rows: int, rules: int) -> Bits:
@@ -58,7 +58,7 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
         values: What the step left, [row, place].
         terms_of_days: By session: the one in which its sales are paid (at once if left out), and
             the last one that is not after the venue's next.
-        splits: See `splits.split_rows`.
+        splits: See `dividends.corporate_rows`.
     """
     account = np.zeros(places.ACCOUNT_COLUMNS, np.int64)
     account[places.START_CASH] = account[places.CASH] = cash

@@ -20,6 +20,7 @@ from jts_pipelines.backtest.admitting import Admission, admission_of, history_of
 from jts_pipelines.backtest.bar_table import BarTable, traded_rows
 from jts_pipelines.backtest.columns import Bars, Bits, Desk, Ints
 from jts_pipelines.backtest.desk import empty_desk, make_desk
+from jts_pipelines.backtest.dividends import corporate_rows
 from jts_pipelines.backtest.extras import clock_of, step_extras
 from jts_pipelines.backtest.frames import at_interval, day_of, frames_closed
 from jts_pipelines.backtest.history import History
@@ -38,7 +39,7 @@ from jts_pipelines.backtest.reporting import Finished, Prepared
 from jts_pipelines.backtest.result import BacktestResult, require_conservation
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.backtest.signals import fire_rules
-from jts_pipelines.backtest.splits import split_rows, steady_columns
+from jts_pipelines.backtest.splits import steady_columns
 from jts_pipelines.backtest.venues import VenueTerms
 from jts_pipelines.backtest.watch import Progress, Watch
 from jts_trading.domain.market.loading import default_table
@@ -50,7 +51,7 @@ from jts_trading.kernels.loader import kernel_digest, load
 from jts_trading.strategy.frames import interval_seconds
 from storage.errors import InputError
 
-ENGINE_VERSION = "2"
+ENGINE_VERSION = "3"
 
 _EPOCH = date(1970, 1, 1)
 # Of a fill: everything but the rows, which depend on how many bars there are.
@@ -254,7 +255,7 @@ def prepare(
         days=np.unique(every.days),
         instruments=instruments,
         rules=rules,
-        splits=split_rows(traded, settings.splits),
+        splits=corporate_rows(traded, settings),
         digest=every.digest,
         extras=step_extras(
             plan,

@@ -1,4 +1,4 @@
-"""What splits change in the portfolio: shares, orders that wait, base prices.
+"""What splits and dividends change in the portfolio: shares, cash, orders that wait, base prices.
 
 Read as text and compiled, see `driver`; `modelled` calls it.
 """
@@ -7,6 +7,7 @@ from jts_pipelines.backtest.columns import Desk, Ints
 from jts_pipelines.backtest.fills import close_trade, leave, mark_to, note
 from jts_pipelines.backtest.guarding import raise_peak
 from jts_pipelines.backtest.places import (
+    BEYOND,
     BOUGHT,
     BUY,
     CANCELLED,
@@ -33,19 +34,24 @@ from jts_pipelines.backtest.places import (
     ORDER_TYPE,
     PEAK,
     QUANTITY,
+    REASON_DIVIDEND,
     REASON_SPLIT,
     RESERVED,
     SELL,
     SIDE,
     SPLIT_NEW,
     SPLIT_OLD,
+    SPLIT_PAID,
     SPLIT_ROW,
+    SPLIT_TAX,
     TRADE_CASH,
     UNIT,
     VALUE,
     WANTED,
+    WORTH_MAX,
 )
 from jts_pipelines.backtest.search import price_of
+from jts_trading.strategy.sizing import share_of
 
 # No session or row comes after this one: an order without an end, a split that does not come.
 NEVER_ENDS = 1 << 40
@@ -82,6 +88,25 @@ def reference_of_in_model(desk: Desk, instrument: int, first: int) -> int:
     return int(base)
 
 
+def pay_dividend(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
+    """Pay what a position earns, less tax; orders that wait stay what they are."""
+    account, book, fill = desk.account, desk.book, desk.account[FILLS]
+    dividend = desk.splits[book[instrument, NEXT_SPLIT]]
+    held, amount = book[instrument, QUANTITY], dividend[SPLIT_PAID]
+    book[instrument, NEXT_SPLIT] += 1
+    if held == 0:
+        return
+    account[BEYOND] += held > WORTH_MAX // amount
+    gross = held * amount
+    paid = (gross - share_of(gross, dividend[SPLIT_TAX])) * book[instrument, UNIT]
+    account[CASH] += paid
+    book[instrument, TRADE_CASH] += paid
+    fills[fill, FILL_SIDE], fills[fill, FILL_QUANTITY], fills[fill, FILL_PRICE] = BUY, 0, 0
+    fills[fill, FILL_COMMISSION], fills[fill, FILL_STT], fills[fill, FILL_RST] = -paid, 0, 0
+    note(desk, fills, instrument, row)
+    fills[fill, FILL_REASON], fills[fill, FILL_DECIDED] = REASON_DIVIDEND, row
+
+
 def exchange_shares(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     """Turn a position into new shares; a part of one is paid at the base, orders are dropped.
 
@@ -89,6 +114,9 @@ def exchange_shares(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     """
     account, book, fill = desk.account, desk.book, desk.account[FILLS]
     split = desk.splits[book[instrument, NEXT_SPLIT]]
+    if split[SPLIT_PAID] > 0:
+        pay_dividend(desk, instrument, row, fills)
+        return
     old, new, held = split[SPLIT_OLD], split[SPLIT_NEW], book[instrument, QUANTITY]
     book[instrument, NEXT_SPLIT] += 1
     if book[instrument, SIDE] == BUY or book[instrument, ORDER_TYPE] != MARKET:

@@ -106,6 +106,7 @@ DEFINITIONS: dict[str, str] = {
     "commissions": "sum of commissions in money",
     "taxes": "sum of transaction and rural taxes in money",
     "cost_share": "commissions and taxes / value of all fills",
+    "dividends": "sum of dividends in money, less what was withheld of them",
 }
 
 
@@ -256,6 +257,7 @@ def _cost_figures(turnover: Turnover, equity: Floats, per_year: int) -> dict[str
         "commissions": commissions,
         "taxes": taxes,
         "cost_share": ratio(commissions + taxes, traded),
+        "dividends": _sum(turnover.dividend),
     }
 
 

@@ -91,7 +91,7 @@ IS_TRIGGERED = 36
 # and of the position: what was paid for all that was bought, and how much that was; whether the
 # entry filled after the open of its bar.
 COST, BOUGHT, IS_LATE = 37, 38, 39
-# Its splits: the first, the next, and where those of the following instrument begin.
+# Its splits and dividends: the first, the next, and where those of the following instrument begin.
 FIRST_SPLIT, NEXT_SPLIT, END_SPLIT = 40, 41, 42
 BOOK_COLUMNS = 43
 
@@ -105,10 +105,12 @@ FILL_COLUMNS = 11
 
 # Reasons below are rule numbers.
 REASON_STOP_LOSS, REASON_TRAILING_STOP, REASON_TAKE_PROFIT = 100, 101, 102
-REASON_SPLIT = 103
+REASON_SPLIT, REASON_DIVIDEND = 103, 104
 
-# A split: the first row with new shares, and how many old ones became how many new ones.
-SPLIT_ROW, SPLIT_OLD, SPLIT_NEW = 0, 1, 2
+# A split: the first row with new shares, how many old ones became how many new ones, and whose;
+# or a dividend: the first row without it, what a share is paid, and the ppm of it that are tax.
+SPLIT_ROW, SPLIT_OLD, SPLIT_NEW, SPLIT_OF, SPLIT_PAID, SPLIT_TAX = 0, 1, 2, 3, 4, 5
+SPLIT_COLUMNS = 6
 
 # Phases of one instant, in their order. Where orders fill at opens only, there are no late ones:
 # `kernel_text` numbers the others on.

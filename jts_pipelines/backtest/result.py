@@ -15,18 +15,22 @@ from jts_pipelines.backtest.cautions import SERIOUS, Caution
 from jts_pipelines.backtest.columns import Desk, Ints
 from jts_pipelines.backtest.instruments import Instruments
 from jts_pipelines.backtest.money import in_steps
-from jts_pipelines.backtest.summary import drawdowns
+from jts_pipelines.backtest.summary import commission_of, dividend_of, dividends_in, drawdowns
 from jts_pipelines.backtest.venues import VENUES
 from jts_pipelines.backtest.whole_columns import summable
 from jts_trading.dsl.plan import Plan
 
 Metric = float | int | None
 
+DIVIDEND = "dividend"
+"""The reason of a fill that is no fill: a position was paid something."""
+
 _RISK_REASONS = {
     places.REASON_STOP_LOSS: "stop_loss",
     places.REASON_TRAILING_STOP: "trailing_stop",
     places.REASON_TAKE_PROFIT: "take_profit",
     places.REASON_SPLIT: "split",
+    places.REASON_DIVIDEND: DIVIDEND,
 }
 
 
@@ -140,9 +144,10 @@ class BacktestResult:
         strategy: Name in the text.
         text: The normalised text.
         fills: One row per fill, in the order of time: time (label of the bar), session,
-            instrument, name, side, quantity, price, commission, tax, stt, rst, reason,
-            decided_at (label of the decision bar), trade, bar_volume, gross (price times
-            quantity). Money is in the account's currency: whole won at KRX, decimals elsewhere.
+            instrument, name, side, quantity, price, commission, dividend (less its tax; such a
+            row buys nothing), tax, stt, rst, reason, decided_at (label of the decision bar),
+            trade, bar_volume, gross (price times quantity). Money is in the account's currency:
+            whole won at KRX, decimals elsewhere.
         trades: One row per round trip in the order of entry; `status` is closed or open, and an
             open one is valued at its last close.
         orders: One row per order in the order of decision: decided_at, instrument, name, side,
@@ -247,7 +252,8 @@ def fill_table(
             "side": _chosen(["sell", "buy"], is_buy.astype(np.int64)),
             "quantity": quantity,
             "price": price,
-            "commission": fills[:, places.FILL_COMMISSION],
+            "commission": commission_of(fills),
+            "dividend": dividend_of(fills),
             "tax": stt + rst,
             "stt": stt,
             "rst": rst,
@@ -282,7 +288,9 @@ def trade_table(fills: pl.DataFrame, marks: Mapping[str, int | float]) -> pl.Dat
             the account, for what is still held; whole numbers where the fills have them.
     """
     is_buy, gross = pl.col("side") == "buy", pl.col("gross")
-    flow = pl.when(is_buy).then(-gross).otherwise(gross) - pl.col("commission") - pl.col("tax")
+    fills = fills.with_columns(dividends_in(fills))
+    costs = pl.col("commission") + pl.col("tax")
+    flow = pl.when(is_buy).then(-gross).otherwise(gross) - costs + pl.col("dividend")
     bought, sold = pl.col("quantity").filter(is_buy), pl.col("quantity").filter(~is_buy)
     trades = (
         fills.group_by("trade", maintain_order=True)
@@ -299,6 +307,7 @@ def trade_table(fills: pl.DataFrame, marks: Mapping[str, int | float]) -> pl.Dat
             (gross.filter(is_buy).sum()).alias("invested"),
             pl.col("commission").sum(),
             pl.col("tax").sum(),
+            pl.col("dividend").sum().alias("dividends"),
             flow.sum().alias("flow"),
             pl.col("reason").filter(~is_buy).last().alias("exit_reason"),
         )

@@ -25,6 +25,7 @@ _PERCENTAGES = (
     "volume_percent",
     "slippage_bps",
     "impact_bps",
+    "dividend_tax_percent",
 )
 FILLS = ("next_open", "close", "opening_auction", "closing_auction")
 IMPACT_SHAPES = ("root", "linear")
@@ -32,10 +33,11 @@ IMPACT_SHAPES = ("root", "linear")
 _ASSUMED: dict[str, type] = {
     **dict.fromkeys(("fill", "volume_percent", "slippage_bps", "impact_bps", "impact_shape"), str),
     **dict.fromkeys(("entry_percent", "kelly_floor_percent", "kelly_fraction_percent"), str),
-    **dict.fromkeys(("kelly_cap_percent", "unknown_market"), str),
+    **dict.fromkeys(("kelly_cap_percent", "unknown_market", "dividend_tax_percent"), str),
     **dict.fromkeys(("slippage_ticks", "kelly_trades_min", "commission_unit"), int),
     **dict.fromkeys(("exits_inside", "waits_settlement"), bool),
     "splits": tuple,
+    "dividends": tuple,
 }
 _WORDS = {"yes": True, "no": False, "true": True, "false": False}
 
@@ -126,6 +128,8 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         waits_settlement: Money of a sale pays for purchases once it has settled (KRX: T+2).
         splits: `SYMBOL@DAY=OLD:NEW` of splits, consolidations and free shares: the first session
             with new shares, and how many old ones became how many new ones.
+        dividends: `SYMBOL@DAY=AMOUNT` of cash dividends: the ex-date, and won a share before tax.
+        dividend_tax_percent: What is withheld of them (KRX: 14 % and 1.4 % local tax).
         limits: What risk denies of entries; None denies nothing.
         sessions_per_year: For annualised figures; 0 takes what the venue has.
     """
@@ -151,6 +155,8 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     exits_inside: bool = False
     waits_settlement: bool = False
     splits: tuple[str, ...] = ()
+    dividends: tuple[str, ...] = ()
+    dividend_tax_percent: str = "15.4"
     limits: AccountLimits | None = None
     sessions_per_year: int = 0
 

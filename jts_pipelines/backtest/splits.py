@@ -52,23 +52,38 @@ def split_rows(bars: BarTable, splits: tuple[str, ...]) -> Ints:
     """Return (row, old, new, instrument) of splits with bars on both sides, by row."""
     found = []
     for split in map(read_split, splits):
-        if split.symbol not in bars.symbols:
-            continue
-        at = bars.symbols.index(split.symbol)
-        rows = np.arange(bars.offsets[at], bars.offsets[at + 1])
-        days = bars.days[bars.moment_of(rows, np.full(len(rows), at))]
-        place = int(np.searchsorted(days, (split.day - _EPOCH).days))
-        if 0 < place < len(rows):
-            found.append((int(rows[place]), split.old, split.new, at))
+        row, at = first_row_of(bars, split.symbol, split.day)
+        if row >= 0:
+            found.append((row, split.old, split.new, at))
     return np.array(sorted(found), np.int64).reshape(-1, 4)
 
 
+def first_row_of(bars: BarTable, symbol: str, day: date) -> tuple[int, int]:
+    """Return the first row of a symbol on a day or later, and the number of its instrument.
+
+    -1 where it has no bars on both sides of it.
+    """
+    if symbol not in bars.symbols:
+        return -1, -1
+    at = bars.symbols.index(symbol)
+    rows = np.arange(bars.offsets[at], bars.offsets[at + 1])
+    days = bars.days[bars.moment_of(rows, np.full(len(rows), at))]
+    place = int(np.searchsorted(days, (day - _EPOCH).days))
+    return (int(rows[place]) if 0 < place < len(rows) else -1), at
+
+
 def steady_columns(bars: BarTable, splits: Ints) -> tuple[Whole | Floats, Whole | Floats]:
-    """Return prices and volumes in the shares of the first bar; whole prices where ratios are."""
+    """Return prices and volumes in the shares of the first bar; whole prices where ratios are.
+
+    Args:
+        bars: Those that traded.
+        splits: See `dividends.corporate_rows`.
+    """
+    splits = splits[splits[:, 1] != splits[:, 2]]
     if len(splits) == 0:
         return bars.prices, bars.volume
     above, below = np.ones(bars.rows, np.int64), np.ones(bars.rows, np.int64)
-    for row, old, new, at in splits.tolist():
+    for row, old, new, at in splits[:, :4].tolist():
         later = slice(row, bars.offsets[at + 1])
         above[later] *= new
         below[later] *= old

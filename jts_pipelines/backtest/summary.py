@@ -40,6 +40,7 @@ class Turnover(NamedTuple):
     gross: pl.Series
     commission: pl.Series
     tax: pl.Series
+    dividend: pl.Series
 
 
 def path_of_table(equity: pl.DataFrame) -> EquityPath:
@@ -60,7 +61,14 @@ def trades_of_table(trades: pl.DataFrame) -> Trades:
 
 def turnover_of_table(fills: pl.DataFrame) -> Turnover:
     """Return what a table of fills turned over."""
-    return Turnover(fills["gross"], fills["commission"], fills["tax"])
+    return Turnover(fills["gross"], fills["commission"], fills["tax"], dividends_in(fills))
+
+
+def dividends_in(fills: pl.DataFrame) -> pl.Series:
+    """Return what each fill of a table paid out; a run by events knows no dividends."""
+    if "dividend" in fills.columns:
+        return fills["dividend"]
+    return pl.Series("dividend", [0]).new_from_index(0, fills.height)
 
 
 def path_of_sessions(days: Ints, equity: Ints, value: Ints, cash: int, scale: int) -> EquityPath:
@@ -127,7 +135,7 @@ def trades_of_fills(
 
 def turnover_of_fills(fills: Ints, unit: Ints, terms: VenueTerms) -> Turnover:
     """Return what the fills of a run turned over; arguments as of `trades_of_fills`."""
-    columns = gross_of(fills, unit), fills[:, places.FILL_COMMISSION], tax_of(fills)
+    columns = gross_of(fills, unit), commission_of(fills), tax_of(fills), dividend_of(fills)
     return Turnover(*(pl.Series(in_currency(column, terms.money_scale)) for column in columns))
 
 
@@ -139,6 +147,17 @@ def gross_of(fills: Ints, unit: Ints) -> Ints:
         * unit[fills[:, places.FILL_INSTRUMENT]]
     )
     return found
+
+
+def commission_of(fills: Ints) -> Ints:
+    """Return the commission on each fill, in units of the account."""
+    return fills[:, places.FILL_COMMISSION] + dividend_of(fills)
+
+
+def dividend_of(fills: Ints) -> Ints:
+    """Return what each fill paid out, which stands in the place of its commission."""
+    is_paid = fills[:, places.FILL_REASON] == places.REASON_DIVIDEND
+    return np.where(is_paid, -fills[:, places.FILL_COMMISSION], 0)
 
 
 def tax_of(fills: Ints) -> Ints:

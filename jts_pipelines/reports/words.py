@@ -75,6 +75,7 @@ LABELS = {
     "commissions": "Commissions",
     "taxes": "Taxes",
     "cost_share": "Costs / value traded",
+    "dividends": "Dividends after tax",
 }
 """What people call each figure; `metrics.DEFINITIONS` says how it is computed."""
 
@@ -147,6 +148,7 @@ _MONEY = frozenset(
         "largest_loss",
         "commissions",
         "taxes",
+        "dividends",
     }
 )
 GROUPS = {
@@ -233,6 +235,7 @@ GROUPS = {
         "commissions",
         "taxes",
         "cost_share",
+        "dividends",
     ),
 }
 

@@ -54,11 +54,21 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Dividend:
+    """Who holds a share before a day is paid an amount, less 15.4 %."""
+
+    symbol: str
+    day: date
+    amount: int
+
+
+@dataclass(frozen=True)
 class Drawn:
-    """A market and its splits, each on a day with a bar and after another one."""
+    """A market, its splits, each on a day with a bar and after another one, and dividends."""
 
     bars: dict[str, dict[date, Bar]]
     splits: tuple[Split, ...]
+    dividends: tuple[Dividend, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,7 +106,7 @@ class Case:
           {"risk_management { " + risk + " }" if risk else ""}
         }}"""
 
-    def assumed(self, splits: tuple[Split, ...]) -> BacktestSettings:
+    def assumed(self, drawn: Drawn) -> BacktestSettings:
         """Return the settings of the run."""
         return BacktestSettings(
             cash=CASH,
@@ -106,7 +116,8 @@ class Case:
             slippage_ticks=self.slippage_ticks,
             impact_bps=str(self.impact_bps),
             impact_shape=self.impact_shape,
-            splits=tuple(f"{s.symbol}@{s.day}={s.old}:{s.new}" for s in splits),
+            splits=tuple(f"{s.symbol}@{s.day}={s.old}:{s.new}" for s in drawn.splits),
+            dividends=tuple(f"{d.symbol}@{d.day}={d.amount}" for d in drawn.dividends),
             exits_inside=self.exits_inside,
             waits_settlement=self.waits_settlement,
         )
@@ -170,6 +181,8 @@ class Slow:
         market = {symbol: bars for symbol, bars in drawn.bars.items() if bars}
         self.case, self.market = case, market
         self.splits = {(split.symbol, split.day): split for split in drawn.splits}
+        self.dividends = list(drawn.dividends)
+        self.paid = 0
         self.cash, self.unsettled = CASH, [(NEVER, 0)]
         self.book = {symbol: Held() for symbol in sorted(market)}
         self.fills: list[tuple[date, str, str, int, int]] = []
@@ -240,14 +253,29 @@ class Slow:
                 order.is_triggered = True
 
     def begin(self, symbol: str, *, is_first: bool) -> None:
-        """Set the band of the session up, and exchange shares before anything else."""
+        """Set the band of the session up; pay and exchange shares before anything else."""
         held, split = self.book[symbol], self.splits.get((symbol, self.day))
+        if is_first:
+            self.pay(symbol)
         base = held.closes[-1] if held.closes else 0
         if split:
             base = -(-base * split.old // split.new)
             if is_first:
                 self.exchange(symbol, split)
         self.band = _band(self.day, base) if base else (0, 1 << 60)
+
+    def pay(self, symbol: str) -> None:
+        """Pay the dividends of which the ex-date has come: to who held shares before it."""
+        due = [d for d in self.dividends if d.symbol == symbol and d.day <= self.day]
+        for dividend in due:
+            self.dividends.remove(dividend)
+        held = self.book[symbol]
+        for dividend in sorted(due, key=lambda d: d.amount):
+            if held.quantity and held.closes:
+                gross = held.quantity * dividend.amount
+                self.cash += gross - gross * 154 // 1000
+                self.paid += gross - gross * 154 // 1000
+                self.fills.append((self.day, symbol, "buy", 0, 0))
 
     def takes(self, bar: Bar, side: str) -> bool:
         """Return whether anything fills on a bar: inside the limits, not locked at one."""
@@ -482,10 +510,14 @@ def markets(draw: st.DrawFn) -> Drawn:
     days = SESSIONS[: draw(st.integers(6, len(SESSIONS)))]
     bars: dict[str, dict[date, Bar]] = {}
     splits: list[Split] = []
+    dividends: list[Dividend] = []
     for n in range(1, draw(st.integers(1, 3)) + 1):
         symbol = f"00{n}{n}00"
         bars[symbol] = _history(draw, symbol, days, splits)
-    return Drawn(bars, tuple(splits))
+        paid = st.tuples(st.sampled_from(days), st.sampled_from((7, 361, 5_000)))
+        for day, amount in draw(st.lists(paid, max_size=3)):
+            dividends.append(Dividend(symbol, day, amount))
+    return Drawn(bars, tuple(splits), tuple(dividends))
 
 
 # Powers of two below: prices in the first shares are exact in the engine, too.
@@ -555,7 +587,7 @@ def as_frame(market: dict[str, dict[date, Bar]]) -> pl.DataFrame:
 
 def backtest(case: Case, drawn: Drawn, cache: Path) -> BacktestResult:
     """Run the product."""
-    assumed = case.assumed(drawn.splits)
+    assumed = case.assumed(drawn)
     return run_backtest(
         compile_strategy(case.text), as_frame(drawn.bars), assumed, cache_dir=cache
     )
@@ -615,4 +647,5 @@ def test_models_on_any_market_fill_and_value_like_the_reference(
     )
     assert found.rows() == slow.fills
     assert result.equity["equity"].to_list() == slow.equity
+    assert result.metrics["dividends"] == slow.paid
     assert result.prefix.difference == ""
