@@ -189,6 +189,8 @@ def test_means_when_they_tie_exactly_then_step_decides_as_fractions_do(
     assert any(bits & 4 for bits in fired)
 
 
+# No two of the prices below 10,000 lie 1.03 % apart: a quotient less one is rounded twice, so that
+# a tie of it is decided by rounding in the step, and exactly in the reference.
 EVERYTHING = """strategy("Everything") {
   params { n = 3 in 1..9 }
   timeframes { night = "24h"  hour = "1h"  shift = "4h" }
@@ -203,7 +205,7 @@ EVERYTHING = """strategy("Everything") {
   }
   entry.long {
     when (night.rising and shift.up) { buy(quantity: 1) }
-    when (not night.turn and reach > 1%) { buy(quantity: "2%") }
+    when (not night.turn and reach > 1.03%) { buy(quantity: "2%") }
     when (volume > avg_volume(period: 5) * 1.5 or price_change(period: 2) < -0.5%) { buy(1) }
   }
   exit.long {
