@@ -12,7 +12,6 @@ import numpy as np
 
 from jts_trading.engine import columns
 from jts_trading.engine.bars import BarBuilder
-from jts_trading.engine.columns import Floats
 from jts_trading.engine.state import Counts, EngineState, FeedPlace, Instance, Wanted
 from jts_trading.portfolio.instance_account import InstanceAccount
 
@@ -90,13 +89,7 @@ class AccountHalf(msgspec.Struct, kw_only=True):
 
 def market_half(state: EngineState) -> MarketHalf:
     """Return what the market half of a state is now; encode it before the next step."""
-    rows = {
-        name: {
-            symbol: StoredRow(_bytes_of(instance.states[place]), *instance.seen[place].tolist())
-            for symbol, place in instance.places.items()
-        }
-        for name, instance in sorted(state.instances.items())
-    }
+    rows = {name: _stored_rows(instance) for name, instance in sorted(state.instances.items())}
     return MarketHalf(
         releases={name: state.instances[name].spec.release for name in rows},
         builders=[state.builders[key] for key in sorted(state.builders)],
@@ -128,12 +121,18 @@ def account_half(state: EngineState) -> AccountHalf:
 
 
 def _stored_books(instance: Instance) -> dict[str, StoredBook]:
-    numbers = instance.numbers[:, : columns.STORED_COLUMNS].tolist()
-    stored = {}
-    for (symbol, book), row in zip(instance.books.items(), numbers, strict=True):
-        stored[symbol] = kept = StoredBook(*row)
-        kept.wanted, kept.given = book.wanted, book.given
-    return stored
+    books = instance.books.values()
+    waits = [book.wanted for book in books], [book.given for book in books]
+    numbers = instance.numbers[:, : columns.STORED_COLUMNS].T.tolist()
+    return dict(zip(instance.books, map(StoredBook, *numbers, *waits), strict=True))
+
+
+def _stored_rows(instance: Instance) -> dict[str, StoredRow]:
+    states, size = instance.states, instance.states.itemsize * instance.states.shape[1]
+    content = states.astype("<f8", copy=False).tobytes()
+    values = [content[at * size : (at + 1) * size] for at in range(len(states))]
+    found = map(StoredRow, values, *instance.seen.T.tolist())
+    return dict(zip(instance.places, found, strict=True))
 
 
 def market_digest(state: EngineState) -> str:
@@ -164,10 +163,6 @@ def _open_bar(builder: BarBuilder) -> tuple[int, ...]:
 
 def _digest(value: object) -> str:
     return hashlib.sha256(msgspec.msgpack.encode(value)).hexdigest()
-
-
-def _bytes_of(row: Floats) -> bytes:
-    return row.astype("<f8", copy=False).tobytes()
 
 
 def take_row(instance: Instance, symbol: str, row: StoredRow) -> None:

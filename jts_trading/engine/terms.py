@@ -39,7 +39,16 @@ class Terms:
 
     def lot(self, price: int) -> int:
         """Return the lot at a base price in ticks, in smallest quantities."""
-        return _lot(self.day, self.venue, self.listing, price) if self.has_limits else 1
+        if not self.has_limits:
+            return 1
+        return lot_size(
+            default_table(),
+            self.day,
+            price,
+            market=self.listing.market,
+            asset=self.listing.asset,
+            venue=self.venue,
+        )
 
     def reserve(self, close: int, previous_close: int, collar: Decimal) -> int:
         """Return the price in ticks at which a market buy holds cash back.
@@ -53,22 +62,16 @@ class Terms:
         """
         if not self.has_limits:
             return ceil(close * (1 + Fraction(collar)))
-        upper = _upper_limit(self.day, self.venue, self.listing, previous_close or close)
+        limits = daily_limits(
+            default_table(),
+            self.day,
+            previous_close or close,
+            market=self.listing.market,
+            asset=self.listing.asset,
+            venue=self.venue,
+        )
         # After a change of base the limits say little, but no price can be below the close.
-        return max(upper, close)
-
-
-# Looked up for every order, and the rules of a day do not change.
-@lru_cache(maxsize=65_536)
-def _lot(day: date, venue: str, listing: Listed, price: int) -> int:
-    table, market, asset = default_table(), listing.market, listing.asset
-    return lot_size(table, day, price, market=market, asset=asset, venue=venue)
-
-
-@lru_cache(maxsize=65_536)
-def _upper_limit(day: date, venue: str, listing: Listed, reference: int) -> int:
-    table, market, asset = default_table(), listing.market, listing.asset
-    return daily_limits(table, day, reference, market=market, asset=asset, venue=venue).upper
+        return max(limits.upper, close)
 
 
 @lru_cache(maxsize=8_192)

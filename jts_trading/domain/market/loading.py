@@ -200,6 +200,7 @@ def parse_bounds(text: str) -> tuple[Decimal, Decimal]:
     return Decimal(low), Decimal(high)
 
 
+@cache
 def parse_lots(text: str) -> tuple[tuple[int, int], ...]:
     """Read `0:10|50000:1` as (lower bound of the base price in KRW, lot in shares).
 

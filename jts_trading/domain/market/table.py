@@ -91,8 +91,13 @@ class Rule:
         return published is None or published <= day
 
 
+FOUND_MAX = 65_536
+_Question = tuple[str, date, str, str, str]
+"""Key, day, venue, market, asset."""
+
+
 class RuleTable:
-    """An immutable set of checked rules.
+    """An immutable set of checked rules; answers are remembered, up to `FOUND_MAX`.
 
     Args:
         rules: Rows that `loading.check_rules` has passed.
@@ -103,6 +108,7 @@ class RuleTable:
     def __init__(self, rules: Iterable[Rule], known_on: date | None = None) -> None:
         self.known_on = known_on
         self.rules = tuple(rules) if known_on is None else _as_known(tuple(rules), known_on)
+        self._found: dict[_Question, Rule | None] = {}
         self._by_key: dict[str, list[Rule]] = {}
         for rule in self.rules:
             self._by_key.setdefault(rule.key, []).append(rule)
@@ -124,20 +130,27 @@ class RuleTable:
         Raises:
             ValueError: The row is selected by the other kind of date.
         """
+        question = (key, day, venue, market, asset)
+        try:
+            best = self._found[question]
+        except KeyError:
+            if len(self._found) >= FOUND_MAX:
+                self._found.clear()
+            best = self._found[question] = self._best(*question)
+        if best is not None and best.basis is not basis:
+            raise ValueError(f"{best.rule_id} ({key}) is selected by the {best.basis} date")
+        return best
+
+    def _best(self, key: str, day: date, venue: str, market: str, asset: str) -> Rule | None:
         found = [
             rule
             for rule in self._by_key.get(key, ())
             if rule.covers(day) and rule.applies_to(venue, market, asset)
         ]
-        if not found:
-            parent = self._parent(key, day, venue) if key != "inherits" else None
-            if parent is None:
-                return None
-            return self.find(key, day, venue=parent, market=market, asset=asset, basis=basis)
-        best = max(found, key=lambda rule: rule.specificity)
-        if best.basis is not basis:
-            raise ValueError(f"{best.rule_id} ({key}) is selected by the {best.basis} date")
-        return best
+        if found:
+            return max(found, key=lambda rule: rule.specificity)
+        parent = self._parent(key, day, venue) if key != "inherits" else None
+        return None if parent is None else self._best(key, day, parent, market, asset)
 
     def require(
         self,

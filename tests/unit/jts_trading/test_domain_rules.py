@@ -7,6 +7,7 @@ import pytest
 
 from jts_trading.domain.errors import RuleMissingError
 from jts_trading.domain.market import corporate, loading
+from jts_trading.domain.market import table as table_module
 from jts_trading.domain.market.admission import Admission, OrderFacts, admit
 from jts_trading.domain.market.costs import (
     CommissionProfile,
@@ -28,7 +29,7 @@ from jts_trading.domain.market.prices import (
     order_ladder,
     rounded_reference,
 )
-from jts_trading.domain.market.table import Basis, Confidence
+from jts_trading.domain.market.table import Basis, Confidence, RuleTable
 from jts_trading.domain.market.upbit import (
     UpbitVerdict,
     admit_limit_order,
@@ -218,6 +219,29 @@ def test_lookup_when_a_market_is_named_then_beats_the_wildcard():
     ]
 
     assert lots == [1, 10, 100]
+
+
+def test_lookup_when_asked_again_then_answers_alike_and_forgets_what_is_too_much(monkeypatch):
+    """Remembered answers are those of a fresh table: of NXT's parent, none, the wrong date."""
+    monkeypatch.setattr(table_module, "FOUND_MAX", 5)
+    table, days = (
+        RuleTable(default_table().rules),
+        [date(2025, 3, 4) + timedelta(days=n) for n in range(0, 90, 9)],
+    )
+
+    for day in days * 2:
+        for venue, market in (("NXT", "KOSPI"), ("KRX", "KOSDAQ"), ("KRX", "NOWHERE")):
+            fresh = RuleTable(default_table().rules).find(
+                "tick", day, venue=venue, market=market, asset="COMMON"
+            )
+            for _ in range(2):
+                assert table.find("tick", day, venue=venue, market=market, asset="COMMON") == fresh
+        for _ in range(2):
+            with pytest.raises(ValueError, match="is selected by"):
+                table.find(
+                    "tick", day, venue="KRX", market="KOSPI", asset="COMMON", basis=Basis.SETTLE
+                )
+    assert len(table._found) <= 5
 
 
 def test_knowledge_when_a_tax_was_not_yet_published_then_the_old_one_goes_on():
