@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from jts_pipelines.backtest.benchmark import Comparison
 from jts_pipelines.backtest.event_desk import OrderLine
 from jts_pipelines.backtest.event_run import EventRun
 from jts_pipelines.backtest.metrics import compute_metrics
@@ -40,6 +41,8 @@ class EventResult:
         equity: One row per session: session, cash, positions, equity, drawdown.
         metrics: See `metrics.DEFINITIONS`.
         denials: Orders that risk denied, by check.
+        start_cash: In the account's currency.
+        comparisons: There are none yet.
     """
 
     run: EventRun
@@ -49,6 +52,13 @@ class EventResult:
     equity: pl.DataFrame
     metrics: Mapping[str, Metric]
     denials: Mapping[str, int]
+    start_cash: int
+    comparisons: tuple[Comparison, ...] = ()
+
+    @property
+    def currency(self) -> str:
+        """Of the account."""
+        return self.run.spec.currency
 
     @property
     def final_equity(self) -> int | float:
@@ -96,11 +106,19 @@ def event_result(run: EventRun, settings: BacktestSettings, name_of: NameOf) -> 
             sessions_per_year=settings.year,
         ),
         denials=dict(sorted(Counter(line.check for line in run.orders if line.check).items())),
+        start_cash=settings.cash,
     )
 
 
-def write_tables(result: EventResult, directory: Path) -> dict[str, str]:
+def write_tables(
+    result: EventResult, directory: Path, fills_file: Path | None = None
+) -> dict[str, str]:
     """Write every table as Parquet; return the files by name.
+
+    Args:
+        result: A finished run.
+        directory: Where they go.
+        fills_file: Where the fills go instead; .csv or .parquet.
 
     Raises:
         InputError: A file cannot be written.
@@ -108,16 +126,23 @@ def write_tables(result: EventResult, directory: Path) -> dict[str, str]:
     written = {}
     for name in ("orders", "fills", "trades", "equity"):
         path = directory / f"{name}.parquet"
+        if name == "fills" and fills_file is not None:
+            path = fills_file
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            getattr(result, name).write_parquet(path, compression="zstd")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.suffix == ".csv":
+                getattr(result, name).write_csv(path)
+            else:
+                getattr(result, name).write_parquet(path, compression="zstd")
         except OSError as error:
             raise InputError(f"{path}: cannot be written: {error}") from error
         written[f"{name}_file"] = str(path)
     return written
 
 
-def event_document(result: EventResult, settings: BacktestSettings) -> dict[str, object]:
+def event_document(
+    result: EventResult, settings: BacktestSettings, page: Path | None = None
+) -> dict[str, object]:
     """Return what `jts backtest --events --json` prints."""
     run, sessions = result.run, result.equity["session"]
     return {
@@ -141,6 +166,7 @@ def event_document(result: EventResult, settings: BacktestSettings) -> dict[str,
         "metrics": dict(result.metrics),
         "result_digest": result.digest,
         "seconds": round(run.seconds, 3),
+        "tearsheet": None if page is None else str(page),
     }
 
 

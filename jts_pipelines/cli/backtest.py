@@ -73,7 +73,12 @@ def backtest(
     if by_events:
         from jts_pipelines.cli.event_backtest import run_and_show
 
-        run_and_show(given, as_json=as_json)
+        if ranges or walk_forward is not None:
+            raise console.CommandError(
+                "--events runs one parameter set; accepted: without --sweep and --walk-forward",
+                console.BAD_USAGE,
+            )
+        run_and_show(given, report, trades, as_json=as_json)
         return
     if walk_forward is not None or ranges:
         _run_many(given, ranges, walk_forward, report, as_json=as_json)

@@ -1,5 +1,6 @@
 """`jts backtest --events`: one strategy through the engine and the risk checks of live trading."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jts_pipelines.cli.studying import Given, asked_of, opened_source
@@ -13,14 +14,21 @@ if TYPE_CHECKING:
 _TABLED = ("total_return", "max_drawdown", "win_rate", "commissions", "taxes")
 
 
-def run_and_show(given: Given, *, as_json: bool) -> None:
-    """Run it, write its tables, show what came out.
+def run_and_show(given: Given, report: Path | None, trades: Path | None, *, as_json: bool) -> None:
+    """Run it, write its tables and its page, show what came out.
+
+    Args:
+        given: What is asked.
+        report: Where the page goes.
+        trades: Where the fills go.
+        as_json: One document instead of a table.
 
     Raises:
         StrategyError: The text is refused, or asks for what live trading does not do.
         InputError, StorageError: See `events.study_events`.
     """
     from jts_pipelines.backtest.event_result import event_document, write_tables
+    from jts_pipelines.reports.event_page import write_event_page
     from jts_pipelines.research.events import study_events
     from jts_trading.config.settings import load_settings
     from jts_trading.config.source import read
@@ -38,11 +46,13 @@ def run_and_show(given: Given, *, as_json: bool) -> None:
             on_trades=lambda done, most: bar.update(done=done, total=most),
         )
     directory = settings.instance.root / "reports" / f"events-{result.digest[:12]}"
-    answer = event_document(result, request.settings) | write_tables(result, directory)
-    console.emit(answer, as_json=as_json, table=lambda: _table(result))
+    page = write_event_page(result, report or directory / "events.html")
+    answer = event_document(result, request.settings, page)
+    answer |= write_tables(result, directory, trades)
+    console.emit(answer, as_json=as_json, table=lambda: _table(result, page))
 
 
-def _table(result: "EventResult") -> "RenderableType":
+def _table(result: "EventResult", page: Path) -> "RenderableType":
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -70,4 +80,4 @@ def _table(result: "EventResult") -> "RenderableType":
     if run.is_latched:
         text = "! the largest drawdown was reached: live trading latches the kill switch there"
         lines.append(Text(text, style="yellow"))
-    return Group(table, *lines)
+    return Group(table, *lines, Text(f"page: {page}", overflow="fold"))

@@ -5,7 +5,7 @@ Names of people's making do not enter a chart; the page around it shows them.
 
 import io
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import polars as pl
@@ -13,6 +13,7 @@ import polars as pl
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+from jts_pipelines.backtest.benchmark import Comparison
 from jts_pipelines.backtest.result import BacktestResult
 from jts_pipelines.reports.style import (
     GAIN,
@@ -37,7 +38,36 @@ _SPAN = np.timedelta64(3, "D")
 _GROUP_ID = re.compile(r' id="(?!m[0-9a-f]{8,}|p[0-9a-f]{8,}|C\d+_\d+_)[^"]*"')
 
 
-def equity_chart(result: BacktestResult) -> str:
+class Charted(Protocol):
+    """What a result has to have for the charts of every kind of backtest."""
+
+    @property
+    def equity(self) -> pl.DataFrame:
+        """One row per session: session, positions, equity, drawdown."""
+        ...
+
+    @property
+    def trades(self) -> pl.DataFrame:
+        """Round trips, see `result.trade_table`."""
+        ...
+
+    @property
+    def start_cash(self) -> int:
+        """In the account's currency."""
+        ...
+
+    @property
+    def currency(self) -> str:
+        """Of the account."""
+        ...
+
+    @property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """With benchmarks."""
+        ...
+
+
+def equity_chart(result: Charted) -> str:
     """Return equity, invested share and drawdown over time, one above the other."""
     equity = result.equity
     days = equity["session"].to_numpy()
@@ -74,13 +104,13 @@ def equity_chart(result: BacktestResult) -> str:
     return inline(buffer)
 
 
-def money_unit(result: BacktestResult) -> tuple[int, str]:
+def money_unit(result: Charted) -> tuple[int, str]:
     """Return in which unit money stands beside an axis, and its name."""
     word = currency_word(result.currency)
     return (1_000_000, f"million {word}") if result.start_cash >= 10**6 else (1, word)
 
 
-def _draw_benchmarks(axes: "Axes", result: BacktestResult) -> None:
+def _draw_benchmarks(axes: "Axes", result: Charted) -> None:
     """Draw what the starting cash would have become in each benchmark."""
     drawn = [comparison for comparison in result.comparisons if comparison.path.height]
     for comparison, colour in zip(drawn, _BENCHMARKS, strict=False):
@@ -122,7 +152,7 @@ def rolling_chart(result: BacktestResult) -> str:
     return inline(buffer)
 
 
-def trades_chart(result: BacktestResult) -> str:
+def trades_chart(result: Charted) -> str:
     """Return closed trades as points: when they ended, what they returned, how large they were."""
     closed = result.trades.filter(pl.col("status") == "closed")
     if closed.height == 0:
@@ -150,7 +180,7 @@ def trades_chart(result: BacktestResult) -> str:
     return inline(buffer)
 
 
-def profit_chart(result: BacktestResult) -> str:
+def profit_chart(result: Charted) -> str:
     """Return how many closed trades ended with which return; the ends gather what lies beyond."""
     closed = result.trades.filter(pl.col("status") == "closed")
     if closed.height == 0:

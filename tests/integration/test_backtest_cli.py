@@ -327,7 +327,8 @@ def test_event_backtest_writes_a_document_with_denials_and_its_tables(workplace:
 
     small = answer(jts(workplace, *asked, "--cash", "20000000", "--json"))
     large = answer(jts(workplace, *asked, "--cash", "200000000", "--json"))
-    shown = jts(workplace, *asked, "--cash", "200000000")
+    shown = jts(workplace, *asked, "--cash", "200000000", "--report", "out/events.html")
+    refused = jts(workplace, *asked, "--sweep", "fast=5..6..1")
 
     assert (small["market_trades"], small["bars"], small["denied"]) == (1_200, 100, {})
     assert small["fills"] == small["orders"] > 8
@@ -336,6 +337,12 @@ def test_event_backtest_writes_a_document_with_denials_and_its_tables(workplace:
     assert large["fills"] == 0
     assert large["denied"] == {"R01": large["orders"]}
     assert "orders denied by R01" in shown.stdout
+    page = (workplace / "out" / "events.html").read_text(encoding="utf-8")
+    assert f"{large['orders']} orders denied by R01: quantity or value of one order" in page
+    assert "<script" not in page
+    assert Path(small["tearsheet"]).is_file()
+    assert refused.returncode == 2
+    assert "--events runs one parameter set" in refused.stderr
 
 
 def test_holdout_when_locked_then_nothing_runs_over_it_until_it_is_opened(
