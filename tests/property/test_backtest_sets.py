@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,12 +17,14 @@ from jts_pipelines.backtest import engine, sets, stage
 from jts_pipelines.backtest.engine import run_backtest
 from jts_pipelines.backtest.result import BacktestResult
 from jts_pipelines.backtest.sets import Sets
-from jts_pipelines.backtest.settings import BacktestSettings
+from jts_pipelines.backtest.settings import AccountLimits, BacktestSettings
 from jts_pipelines.backtest.stage import Stages
 from jts_pipelines.backtest.trial import Trial
 from jts_trading.domain.sessions import calendar_for
 from jts_trading.dsl.compiler import compile_strategy, read_strategy
 from jts_trading.dsl.errors import StrategyError
+from jts_trading.indicators.catalog import NATIVE, Catalog
+from jts_trading.kernels.own_indicators import load_catalog
 from storage.errors import InputError
 
 PARAMS = "params { fast = 2 in 2..5 wide = 6 in 6..10 size = 1 in 1..20 cut = 1% in 0.5%..3% }"
@@ -154,13 +157,15 @@ def compare(
     kernels: Path,
     *,
     refused: int = 0,
+    catalog: Catalog = NATIVE,
 ) -> int:
     """Run sets together and alone, some of which are refused; return how many fills there were."""
-    together = Sets(read_strategy(text), Stages(bars, assumed), cache_dir=kernels)
+    read = read_strategy(text, catalog=catalog)
+    together = Sets(read, Stages(bars, assumed), cache_dir=kernels)
     fills = 0
     for params, found in zip(given_sets, together.run(given_sets), strict=True):
         if isinstance(found, Trial):
-            plan = compile_strategy(text, params=params)
+            plan = compile_strategy(text, params=params, catalog=catalog)
             alone = run_backtest(plan, bars, assumed, cache_dir=kernels)
             require_equal(found, alone)
             fills += alone.fills.height
@@ -190,6 +195,23 @@ def test_sets_of_coins_when_run_together_then_each_is_its_own_backtest(
     assumed = BacktestSettings(cash=9_000_000, interval="1m", venue="UPBIT")
 
     assert compare(text, SETS[:4], coins(), assumed, kernels) > 30
+
+
+def test_sets_of_library_indicators_when_run_together_then_each_is_its_own_backtest(
+    kernels: Path,
+) -> None:
+    """What calls back into Python shares columns and threads as well."""
+    text = """strategy("Wide") {
+      params { n = 10 in 5..20 size = 3 in 1..9 }
+      indicators { band = ABERRATION(length: n, window: 30) mean = SMA(period: n) }
+      entry.long { when (close > band.aber_zg and mean > close[n]) { buy(quantity: size) } }
+      exit.long { when (close < band.aber_zg) { sell(quantity: "all") } }
+    }"""
+    given_sets = [{"n": "8"}, {"n": "12", "size": "7"}]
+    assumed = BacktestSettings(cash=9_000_000, interval="1m")
+
+    wide = load_catalog(None)
+    assert compare(text, given_sets, market(3), assumed, kernels, catalog=wide) > 20
 
 
 def test_sets_when_some_cannot_run_then_the_others_do(kernels: Path) -> None:
@@ -299,13 +321,33 @@ def plain(source: str, _cache_dir: Path, *, allocates: bool = True) -> ModuleTyp
     return module
 
 
+ASSUMED: tuple[dict[str, Any], ...] = (
+    *({}, {}, {"fill": "close", "slippage_ticks": 1}, {"waits_settlement": True}),
+    {"volume_percent": "50", "slippage_bps": "3", "impact_bps": "20", "exits_inside": True},
+    {"splits": ("005930@2024-06-07=1:2",), "dividends": ("068270@2024-06-07=9",)},
+    {
+        "limits": AccountLimits(
+            order_value="2000000",
+            position_share="0.3",
+            gross_exposure="0.5",
+            daily_loss="0.01",
+            drawdown="0.02",
+        )
+    },
+)
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(trading_texts(), st.lists(st.sampled_from(SETS), min_size=2, max_size=3, unique_by=id))
+@given(
+    trading_texts(),
+    st.lists(st.sampled_from(SETS), min_size=2, max_size=3, unique_by=id),
+    st.sampled_from(ASSUMED),
+)
 def test_generated_texts_when_sets_run_together_then_each_is_its_own_backtest(
-    text: str, given_sets: list[dict[str, str]]
+    text: str, given_sets: list[dict[str, str]], model: dict[str, Any]
 ) -> None:
-    """Whatever a text asks for: shared columns or none, guards, ranks, frames, kinds of orders."""
-    assumed = BacktestSettings(cash=9_000_000, interval="1m")
+    """Whatever is asked for: columns or none, guards, ranks, frames, orders, fill models."""
+    assumed = BacktestSettings(cash=9_000_000, interval="1m", **model)
 
     with pytest.MonkeyPatch.context() as patch, np.errstate(all="ignore"):
         patch.setattr(engine, "load", plain)
