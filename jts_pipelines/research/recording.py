@@ -1,6 +1,6 @@
 """From what was tried to the ledger of trials."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from jts_pipelines.backtest.result import BacktestResult
@@ -8,6 +8,9 @@ from jts_pipelines.research.findings import Finding, FindingCode
 from jts_pipelines.research.running import Outcome, outcome_of
 from jts_pipelines.research.trials import Slice, Trial, TrialLedger
 from jts_trading.dsl.plan import Plan
+
+# Trials that are written down at one time.
+_WRITTEN_EACH = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +51,32 @@ def about_plan(plan: Plan, *, venue: str, interval: str, source: str, tried_by: 
 def trials_of(outcomes: Iterable[Outcome], about: About) -> list[Trial]:
     """Return the trials of outcomes; parameter sets that were refused saw no data."""
     return [_trial(outcome, about) for outcome in outcomes if outcome.run]
+
+
+def written_down(
+    outcomes: Iterable[Outcome], about: About, ledger: TrialLedger, at_ns: int
+) -> Iterator[Outcome]:
+    """Yield outcomes and write them down by and by: what a sweep saw that was ended was seen.
+
+    Args:
+        outcomes: As they come.
+        about: What they have in common.
+        ledger: Of the instance.
+        at_ns: Instance time, UTC ns.
+
+    Raises:
+        StorageError: The ledger is damaged or cannot be written.
+    """
+    seen: list[Outcome] = []
+    try:
+        for outcome in outcomes:
+            seen.append(outcome)
+            yield outcome
+            if len(seen) == _WRITTEN_EACH:
+                ledger.add(trials_of(seen, about), at_ns)
+                seen = []
+    finally:
+        ledger.add(trials_of(seen, about), at_ns)
 
 
 def doubts_of_trials(outcomes: Sequence[Outcome], about: About) -> list[Finding]:

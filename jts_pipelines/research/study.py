@@ -23,7 +23,7 @@ from jts_pipelines.backtest.request import compiled, run_loaded
 from jts_pipelines.backtest.result import BacktestResult
 from jts_pipelines.research import holdouts, trials
 from jts_pipelines.research.choosing import Method, chooser_for
-from jts_pipelines.research.recording import About, about_plan, note_backtest, trials_of
+from jts_pipelines.research.recording import About, about_plan, note_backtest, written_down
 from jts_pipelines.research.running import Bench, outcome_of
 from jts_pipelines.research.scoring import weigh
 from jts_pipelines.research.space import space_of
@@ -175,10 +175,10 @@ class Study:
         method = Method.GRID if is_whole else Method.RANDOM
         points = chooser_for(method, space, trials, seed).ask()
         outcomes = []
-        for outcome in self.bench.run_all([space.params(point) for point in points]):
+        found = self.bench.run_all([space.params(point) for point in points])
+        for outcome in written_down(found, about, self.place.ledger, self.place.at_ns):
             outcomes.append(outcome)
             on_trial(len(outcomes), len(points))
-        self.place.ledger.add(trials_of(outcomes, about), self.place.at_ns)
         settings = self.bench.request.settings
         return walk(
             plan,

@@ -15,7 +15,7 @@ from jts_pipelines.research.choosing import Method, chooser_for
 from jts_pipelines.research.findings import Finding, FindingCode
 from jts_pipelines.research.overfitting import Overfitting, find_overfitting
 from jts_pipelines.research.plateau import Plateau, find_plateau
-from jts_pipelines.research.recording import About, doubts_of_trials, trials_of
+from jts_pipelines.research.recording import About, doubts_of_trials, written_down
 from jts_pipelines.research.running import Outcome, Runner
 from jts_pipelines.research.scoring import (
     OBJECTIVES,
@@ -143,15 +143,13 @@ def run_sweep(
     points: list[Point] = []
     outcomes: list[Outcome] = []
     while asked := chooser.ask():
-        found = []
-        for outcome in runner([plan.space.params(point) for point in asked]):
-            found.append(outcome)
-            on_trial(len(outcomes) + len(found), most)
-        # Written down batch by batch: what a killed sweep saw was seen.
-        ledger.add(trials_of(found, plan.about), at_ns)
-        chooser.tell(asked, [score_of(outcome, plan.objective) for outcome in found])
+        first = len(outcomes)
+        found = runner([plan.space.params(point) for point in asked])
+        for outcome in written_down(found, plan.about, ledger, at_ns):
+            outcomes.append(outcome)
+            on_trial(len(outcomes), most)
+        chooser.tell(asked, [score_of(outcome, plan.objective) for outcome in outcomes[first:]])
         points += asked
-        outcomes += found
     return judge(plan, points, outcomes, ledger)
 
 

@@ -222,6 +222,26 @@ def test_sweep_when_sets_are_refused_then_it_goes_on_and_says_so(tmp_path: Path)
         run_sweep(plan, run_all, ledger, 1)
 
 
+@pytest.mark.parametrize("last", [3, 256, 300])
+def test_sweep_when_it_is_ended_then_what_it_saw_is_in_the_ledger(
+    tmp_path: Path, last: int
+) -> None:
+    """Who interrupts a sweep that finds nothing has tried all the same."""
+
+    def run_all(sets: Sequence[Params]) -> Iterator[Outcome]:
+        for number, params in enumerate(sets):
+            if number == last:
+                raise KeyboardInterrupt
+            yield from runner_of(noise(1))([params])
+
+    ledger = TrialLedger(tmp_path / "t.jsonl")
+    plan = SweepPlan(about=ABOUT, space=space(fast="1..400"))
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(plan, run_all, ledger, 1)
+
+    assert len(ledger.trials()) == last
+
+
 def test_windows_when_rolling_or_anchored_then_tests_follow_each_other() -> None:
     """Every session after the first training is tested once; a short rest is a window too."""
     rolling = WalkPlan(about=ABOUT, train=100, test=40)
