@@ -77,12 +77,13 @@ class ClosedBars(msgspec.Struct, frozen=True):
     def numbers(self) -> Numbers:
         """Return them as compiled loops read them."""
         scale, volumes, count = self.line.quantity_scale, self.volumes, len(self.places)
-        prices = np.array(self.opens + self.highs + self.lows + self.closes, np.int64)
+        whole = array("q", self.opens + self.highs + self.lows + self.closes)
+        prices = np.frombuffer(whole, np.int64)
         values = np.empty((5, count))
         values[:4] = prices.reshape(4, count)
         # A volume may be larger than 64 bits: it is divided before it becomes a float.
-        whole = 10**scale
-        values[4] = array("d", [each / whole for each in volumes] if scale else volumes)
+        unit = 10**scale
+        values[4] = array("d", [each / unit for each in volumes] if scale else volumes)
         return Numbers(values, prices[3 * count :])
 
     def bar(self, at: int) -> Bar:
@@ -161,13 +162,15 @@ def close_bars(
     chosen = [builders[place] for place in places] if len(places) < len(builders) else builders
     slot = chosen[0]
     day, stop_ns = slot.day, slot.stop_ns
+    trades = tuple([builder.trades for builder in chosen])
     for builder in chosen:
         if builder.close_day == day:
             builder.last_close = builder.close
         else:
             builder.note_close(day, builder.close)
         builder.closed_ns = stop_ns
-    closed = ClosedBars(
+        builder.trades = 0
+    return ClosedBars(
         line,
         places,
         slot.day,
@@ -185,13 +188,10 @@ def close_bars(
         tuple([builder.low for builder in chosen]),
         tuple([builder.close for builder in chosen]),
         tuple([builder.volume for builder in chosen]),
-        tuple([builder.trades for builder in chosen]),
+        trades,
         tuple([builder.previous_close for builder in chosen]),
         tuple([builder.last for builder in chosen]),
     )
-    for builder in chosen:
-        builder.trades = 0
-    return closed
 
 
 def bars_effects(bars: ClosedBars) -> list[Effect]:

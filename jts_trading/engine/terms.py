@@ -62,16 +62,15 @@ class Terms:
         """
         if not self.has_limits:
             return ceil(close * (1 + Fraction(collar)))
-        limits = daily_limits(
-            default_table(),
-            self.day,
-            previous_close or close,
-            market=self.listing.market,
-            asset=self.listing.asset,
-            venue=self.venue,
-        )
+        upper = _upper_limit(self.day, self.venue, self.listing, previous_close or close)
         # After a change of base the limits say little, but no price can be below the close.
-        return max(limits.upper, close)
+        return max(upper, close)
+
+
+@lru_cache(maxsize=65_536)
+def _upper_limit(day: date, venue: str, listing: Listed, reference: int) -> int:
+    table, market, asset = default_table(), listing.market, listing.asset
+    return daily_limits(table, day, reference, market=market, asset=asset, venue=venue).upper
 
 
 @lru_cache(maxsize=8_192)
