@@ -17,7 +17,7 @@ import numpy as np
 from live_engine import MINUTE_NS, engine_of, entries_of, names_of, open_ns, ticks_of
 from measured import Outcome, say
 
-from jts_trading.bootstrap.memory import settle_memory
+from jts_trading.bootstrap.memory import settle_memory, tidy_memory
 from jts_trading.domain.journal_events import IntentRecorded, OrderFilled
 from jts_trading.domain.orders import OrderIntent
 from jts_trading.engine.events import ClockRead, JournalRead, TicksArrived
@@ -62,7 +62,8 @@ def _session(case: str, names: tuple[str, ...], cache: Path) -> tuple[list[float
             step(state, TicksArrived(entry, "bench"), entry.ticks[-1].ts_recv_ns)
         first += len(ticks)
         if minute == WARM_UP:
-            settle_memory()  # as the trader does when its start is over
+            settle_memory()  # as the trader does when its start is over,
+        tidy_memory()  # and whenever it has read all there is
         due_ns = start_ns + MINUTE_NS + state.settings.grace_ns
         began = time.perf_counter()
         effects = step(state, ClockRead(due_ns), due_ns)

@@ -4,11 +4,12 @@ import time
 from pathlib import Path
 
 from jts_trading.bootstrap.listing import listed_in
-from jts_trading.bootstrap.memory import settle_memory
+from jts_trading.bootstrap.memory import settle_memory, tidy_memory
 from jts_trading.bootstrap.settings import DaemonSettings
 from jts_trading.bootstrap.stores import Stores
 from jts_trading.kernels.loader import load
 from jts_trading.kernels.own_indicators import load_catalog
+from jts_trading.services.trader.memory import Memory
 from jts_trading.services.trader.role import Trader
 from jts_trading.services.trader.settings import TraderSettings
 
@@ -37,5 +38,5 @@ async def build(daemon: DaemonSettings, stores: Stores) -> Trader:
         catalog=load_catalog(daemon.settings.indicators.own),
         speed=stores.speed,
         settings=daemon.source.load(TraderSettings, "trader"),
-        settle=settle_memory,
+        memory=Memory(settle_memory, tidy_memory),
     )

@@ -13,7 +13,7 @@ from jts_trading.domain.orders import OrderIntent, OrderSide, Reservation
 from jts_trading.domain.schemas import Registry
 
 
-class IntentRecorded(msgspec.Struct, frozen=True, kw_only=True, tag="intent_recorded"):
+class IntentRecorded(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="intent_recorded"):
     """An order is wanted; its reservation is made in the same transaction."""
 
     intent: OrderIntent
@@ -222,7 +222,9 @@ class NoteRecorded(msgspec.Struct, frozen=True, kw_only=True, tag="note_recorded
     body: str
 
 
-class DecisionRecorded(msgspec.Struct, frozen=True, kw_only=True, tag="decision_recorded"):
+class DecisionRecorded(
+    msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="decision_recorded"
+):
     """A strategy instance judged a closed bar, and something came of it.
 
     Attributes:
@@ -264,7 +266,7 @@ class DecisionRecorded(msgspec.Struct, frozen=True, kw_only=True, tag="decision_
     triggered_ns: int = 0
 
 
-class SignalRecorded(msgspec.Struct, frozen=True, kw_only=True, tag="signal_recorded"):
+class SignalRecorded(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="signal_recorded"):
     """A rule of a strategy fired. Announced on `signals.entry.*` or `signals.exit.all`.
 
     Attributes:

@@ -162,7 +162,7 @@ def state_after_fill(state: OrderState, filled: Decimal, quantity: Decimal) -> O
     return state if state is OrderState.CANCELLING else OrderState.PARTIAL
 
 
-class OrderIntent(msgspec.Struct, frozen=True, kw_only=True):
+class OrderIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A sized wish of a strategy instance, before anything was sent.
 
     Attributes:
@@ -201,7 +201,7 @@ class OrderIntent(msgspec.Struct, frozen=True, kw_only=True):
     reduces: bool = False
 
 
-class Reservation(msgspec.Struct, frozen=True, kw_only=True):
+class Reservation(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What an order may use up until it has ended.
 
     Attributes:

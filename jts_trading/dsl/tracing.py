@@ -19,6 +19,8 @@ from jts_trading.dsl.walk import children
 
 _DIGITS = 14
 _WHOLE_MAX = 10**_DIGITS
+# How a truth is coded; 1 is a comparison with what is not known.
+_TRUTHS = {0.0: False, 2.0: True}
 # JSON by nature: the value is a truth, a number or null.
 Evaluated = dict[str, Any]
 
@@ -84,31 +86,28 @@ def evaluate(node: TraceNode, trace: Trace, values: Sequence[float], scale: floa
         values: What the traced step left.
         scale: How many price units make one unit of currency.
     """
-    found: Evaluated = {"text": node.text, "value": _value(node, values, scale)}
-    if node.is_crossing and node.node is not None:
-        found["before"] = _truth(values[trace.nodes + node.node])
+    at = node.node
+    if at is None:
+        found: Evaluated = {"text": node.text, "value": node.constant}
+    elif node.is_truth:
+        found = {"text": node.text, "value": _TRUTHS.get(values[at])}
+        if node.is_crossing:
+            found["before"] = _TRUTHS.get(values[trace.nodes + at])
+    else:
+        found = {"text": node.text, "value": _number(values[at], scale, node.power)}
     if node.parts:
         found["children"] = [evaluate(part, trace, values, scale) for part in node.parts]
     return found
 
 
-def _value(node: TraceNode, values: Sequence[float], scale: float) -> float | bool | None:
-    if node.node is None:
-        return node.constant
-    held = float(values[node.node])
-    if node.is_truth:
-        return _truth(held)
+def _number(held: float, scale: float, power: int) -> float | None:
     if not math.isfinite(held):
         return None
-    shown = held / scale**node.power if node.power else held
+    shown = held / scale**power if power else held
     if shown.is_integer() and abs(shown) < _WHOLE_MAX:
         return shown
     # For people: the last bits of a quotient say nothing, and nothing is decided with these.
     return float(f"{shown:.{_DIGITS}g}")
-
-
-def _truth(coded: float) -> bool | None:
-    return {0.0: False, 2.0: True}.get(float(coded))
 
 
 def _tree(resolver: Resolver, expression: s.Expression | s.Record) -> TraceNode:

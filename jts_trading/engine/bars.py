@@ -51,7 +51,7 @@ class Trade(NamedTuple):
     cause: Cause
 
 
-class Bar(msgspec.Struct, frozen=True):
+class Bar(msgspec.Struct, frozen=True, gc=False):
     """A closed bar; prices in ticks, volume in smallest quantities of the venue.
 
     Attributes:

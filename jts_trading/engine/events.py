@@ -78,7 +78,7 @@ class InputsChanged:
 Event = TicksArrived | ClockRead | JournalRead | IntentRefused | InputsChanged
 
 
-class Effect(msgspec.Struct, frozen=True):
+class Effect(msgspec.Struct, frozen=True, gc=False):
     """One thing that the shell has to record or publish.
 
     Facts (decisions, signals, intents) of one step belong into one transaction; bars and alerts

@@ -95,7 +95,7 @@ class Counts(msgspec.Struct, kw_only=True):
     intents: int = 0
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class Wanted(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """An order that was decided and cannot be given yet.
 
     Attributes:

@@ -39,16 +39,7 @@ class Terms:
 
     def lot(self, price: int) -> int:
         """Return the lot at a base price in ticks, in smallest quantities."""
-        if not self.has_limits:
-            return 1
-        return lot_size(
-            default_table(),
-            self.day,
-            price,
-            market=self.listing.market,
-            asset=self.listing.asset,
-            venue=self.venue,
-        )
+        return _lot(self.day, self.venue, self.listing, price) if self.has_limits else 1
 
     def reserve(self, close: int, previous_close: int, collar: Decimal) -> int:
         """Return the price in ticks at which a market buy holds cash back.
@@ -65,6 +56,12 @@ class Terms:
         upper = _upper_limit(self.day, self.venue, self.listing, previous_close or close)
         # After a change of base the limits say little, but no price can be below the close.
         return max(upper, close)
+
+
+@lru_cache(maxsize=65_536)
+def _lot(day: date, venue: str, listing: Listed, price: int) -> int:
+    table, market, asset = default_table(), listing.market, listing.asset
+    return lot_size(table, day, price, market=market, asset=asset, venue=venue)
 
 
 @lru_cache(maxsize=65_536)

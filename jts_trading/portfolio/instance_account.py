@@ -32,7 +32,7 @@ _ZERO = Decimal(0)
 ENDED_ORDERS_KEPT = 2_000
 
 
-class WorkingOrder(msgspec.Struct, frozen=True, kw_only=True):
+class WorkingOrder(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """An order of the instance, as far as its account needs it.
 
     Attributes:
@@ -51,7 +51,7 @@ class WorkingOrder(msgspec.Struct, frozen=True, kw_only=True):
     has_ended: bool = False
 
 
-class OrderNews(msgspec.Struct, frozen=True, kw_only=True):
+class OrderNews(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What an event changed for an instrument of the instance.
 
     Attributes:

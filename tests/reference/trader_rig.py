@@ -30,6 +30,7 @@ from jts_trading.ports.clock import VirtualClock
 from jts_trading.ports.inputs import write_inputs
 from jts_trading.ports.journal import Fact
 from jts_trading.services.recorder.rows import tick_rows
+from jts_trading.services.trader.memory import Memory
 from jts_trading.services.trader.role import Trader
 from jts_trading.services.trader.settings import TraderSettings
 
@@ -90,7 +91,7 @@ class Trial:
             load_kernel=lambda source, _: self.rigs.plain_kernel(source),
             listing_of=lambda _: self.rigs.KOSPI,
             settings=settings,
-            settle=lambda: self.settled.append(self.clock.now_ns()),
+            memory=Memory(settle=lambda: self.settled.append(self.clock.now_ns())),
         )
 
     @asynccontextmanager

@@ -36,6 +36,7 @@ from jts_trading.ports.inputs import read_inputs
 from jts_trading.ports.journal import Consumed, Journal, JournalUnavailableError
 from jts_trading.ports.market import Market
 from jts_trading.services.trader.committing import Keeper
+from jts_trading.services.trader.memory import LEFT_ALONE, Memory
 from jts_trading.services.trader.patience import Patience
 from jts_trading.services.trader.preparing import Compiler, LoadKernel
 from jts_trading.services.trader.publishing import Publisher
@@ -76,7 +77,7 @@ class Trader:
         catalog: The indicators that strategies may call.
         speed: Instance seconds per real second.
         settings: Section `trader`.
-        settle: Called when what lives on is there: after the start, and after instances joined.
+        memory: Of the process.
 
     Attributes:
         name: Of the role.
@@ -98,9 +99,9 @@ class Trader:
         catalog: Catalog = NATIVE,
         speed: Fraction = Fraction(1),
         settings: TraderSettings | None = None,
-        settle: Callable[[], None] = lambda: None,
+        memory: Memory = LEFT_ALONE,
     ) -> None:
-        self._settle = settle
+        self._memory = memory
         self._settings = settings = settings or TraderSettings()
         self._bus = bus
         self._journal = journal
@@ -170,7 +171,7 @@ class Trader:
             if not started.past:
                 await self._keeper.note_begin(state, state.instances)
                 await self._keeper.store(state, self._topics.places, is_whole=True)
-            self._settle()
+            self._memory.settle()
             self._state, self._why = state, ""
             while True:
                 await self._turn(state)
@@ -241,6 +242,7 @@ class Trader:
         if is_drained:
             await self._read_clock(state)
             await self._look_for_wiped()
+            self._memory.tidy()
         await self._join(state)
         await self._publisher.flush()
         if self._publisher.is_empty:
@@ -373,7 +375,7 @@ class Trader:
         if doubts is None:
             return
         await self._keeper.note_begin(state, [name for name in joined if name in state.instances])
-        self._settle()
+        self._memory.settle()
         for doubt in doubts:
             self._tell("warm_up", doubt)
         await self._publisher.flush()

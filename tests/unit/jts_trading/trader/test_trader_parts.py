@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from jts_trading.bootstrap.memory import settle_memory
+from jts_trading.bootstrap.memory import settle_memory, tidy_memory
 from jts_trading.config.source import ConfigError
 from jts_trading.domain.feed_messages import RiskAlert
 from jts_trading.engine.events import Effect
@@ -285,7 +285,7 @@ def test_memory_when_settled_then_full_collections_leave_it_alone_and_garbage_is
         def __init__(self) -> None:
             self.itself = self
 
-    lost = weakref.ref(Node())
+    lost, before = weakref.ref(Node()), gc.get_threshold()
     try:
         settle_memory()
         frozen = gc.get_freeze_count()
@@ -294,5 +294,27 @@ def test_memory_when_settled_then_full_collections_leave_it_alone_and_garbage_is
         assert lost() is None
         assert frozen > 10_000
         assert gc.get_freeze_count() > frozen // 2
+        assert gc.get_threshold()[0] > 10_000
     finally:
         gc.unfreeze()
+        gc.set_threshold(*before)
+
+
+def test_memory_when_tidied_then_young_garbage_goes_once_there_is_enough() -> None:
+    """A few objects are not worth a look."""
+
+    class Node:
+        def __init__(self) -> None:
+            self.itself = self
+
+    gc.disable()
+    try:
+        gc.collect()
+        lost = weakref.ref(Node())
+        tidy_memory()
+        assert lost() is not None
+        kept = [[number] for number in range(2_000)]
+        tidy_memory()
+        assert (lost(), len(kept)) == (None, 2_000)
+    finally:
+        gc.enable()
