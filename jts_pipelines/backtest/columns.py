@@ -1,6 +1,6 @@
 """The columns that the compiled passes of a backtest read and write.
 
-One vocabulary for the modules that numba compiles and for the Python code around them. Rows are
+One vocabulary for the modules that are compiled and for the Python code around them. Rows are
 bars in which something traded, sorted by instrument and time; money and prices are whole won,
 shares of a whole ppm.
 """
@@ -97,7 +97,8 @@ class Desk(NamedTuple):
 
     prices: Whole  # [row, open high low close]
     moments: NDArray[np.int32]  # number of the instant of a row, at row + SHIFT of its instrument
-    times: Ints  # [instant, time column]
+    times: Ints  # [instant], UTC ms
+    session_at: NDArray[np.int32]  # [instant], number of the session
     fired: Ints  # masks of rules: a row a word, or eight rows a word
     rules: Ints  # [rule column]
     sizes: Ints  # [rule, (kind, amount)]

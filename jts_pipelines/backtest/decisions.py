@@ -57,7 +57,6 @@ from jts_pipelines.backtest.places import (
     SALES,
     SELL,
     SIDE,
-    STAMP,
     STOP_LOSS,
     TAKE_PROFIT,
     TRAILING_STOP,
@@ -239,7 +238,7 @@ def is_resting(desk: Desk, instrument: int, row: int) -> bool:
         return True
     if book[instrument, HAS_LEFT] == 0:
         return False
-    since_ms = desk.times[desk.account[NOW], STAMP] - book[instrument, LEFT_AT]
+    since_ms = desk.times[desk.account[NOW]] - book[instrument, LEFT_AT]
     bars = row - book[instrument, LEFT_ROW] + 1
     return bool(since_ms < rules[COOLDOWN_MS]) or bool(bars <= rules[COOLDOWN_BARS])
 

@@ -3,14 +3,12 @@
 from decimal import Decimal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jts_pipelines.backtest import places
 from jts_pipelines.backtest.agenda import NEVER
 from jts_pipelines.backtest.bar_table import BarTable
-from jts_pipelines.backtest.columns import Bits, Costs, Desk, Flags, Floats, Ints, Limits, Rules
-from jts_pipelines.backtest.frames import day_runs
-from jts_pipelines.backtest.venues import VenueTerms
+from jts_pipelines.backtest.columns import Bits, Costs, Desk, Floats, Ints, Limits, Rules
+from jts_pipelines.backtest.venues import VenueTerms, each_unit
 from jts_trading.dsl.facts import FACTS_SIZE, SCALE_FACT
 
 # Masks that fit a byte are looked through eight rows at a time.
@@ -29,7 +27,7 @@ def empty_masks(rows: int, rules: int) -> Bits:
 def make_desk(  # noqa: PLR0917 - what a run is made of
     bars: BarTable,
     days: Ints,
-    ends: Flags,
+    ends: Ints,
     ladders: Ints,
     epochs: Ints,
     rules: Rules,
@@ -47,7 +45,7 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
     Args:
         bars: Bars that traded.
         days: The sessions of the run.
-        ends: By instant: a bar that starts then ends its session.
+        ends: By session: the first instant whose bar ends it.
         ladders: Price rules, see `market.price_rules`.
         epochs: By session: which of the price rules apply.
         rules: Orders and risk block.
@@ -72,12 +70,13 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
     count = len(bars.symbols)
     is_packed = fired.dtype == np.uint8
     packed, sizes = pack_rules(rules, costs.commission_unit, is_packed=is_packed)
-    present, counts = day_runs(bars.days)
-    session_of = np.repeat(np.searchsorted(days, present), counts)
+    starts = np.searchsorted(bars.days, days)
+    counts = np.diff(starts, append=len(bars.days))
     return Desk(
         prices=bars.prices,
         moments=bars.moments,
-        times=np.stack((bars.times, session_of, ends), axis=1),
+        times=bars.times,
+        session_at=np.repeat(np.arange(len(days), dtype=np.int32), counts),
         fired=fired.view(np.int64),
         rules=packed,
         sizes=sizes,
@@ -85,39 +84,13 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
         ladders=ladders,
         account=account,
         book=book,
-        sessions=_sessions(session_of, epochs, terms_of_days),
+        sessions=_sessions(starts + counts, counts, ends, epochs, terms_of_days),
         splits=NO_SPLITS if splits is None else splits,
         lots=_lots(bars, rules),
         values=values,
         facts=_facts(bars, rules.guard_constants),
         agenda=np.full(max(count, 1), NEVER, np.int64),
         held=np.zeros(count, np.int64),
-    )
-
-
-def empty_desk(prices: type[np.int32 | np.int64] | np.dtype[np.signedinteger]) -> Desk:
-    """Return a desk without bars, of the same types: a simulation of it only compiles."""
-    line, plane = np.zeros(0, np.int64), np.zeros((0, 0), np.int64)
-    deep = np.zeros((0, 0, 0), np.int64)
-    moments: NDArray[np.int32] = np.zeros(0, np.int32)
-    return Desk(
-        prices=np.zeros((0, 0), prices),
-        moments=moments,
-        times=plane,
-        fired=line,
-        rules=line,
-        sizes=plane,
-        costs=deep,
-        ladders=deep,
-        account=np.zeros(places.ACCOUNT_COLUMNS, np.int64),
-        book=plane,
-        sessions=plane,
-        splits=plane,
-        lots=line,
-        values=np.zeros((0, 0)),
-        facts=np.zeros((0, 0)),
-        agenda=line,
-        held=line,
     )
 
 
@@ -134,25 +107,26 @@ def _book(bars: BarTable, costs: Costs, terms: VenueTerms) -> Ints:
     book[:, places.SHIFT], book[:, places.CLASS] = bars.shift, costs.cost_class
     book[:, places.BAND_SESSION] = -1
     finest = Decimal(1).scaleb(-terms.quantity_places)
-    book[:, places.UNIT] = [int(u.money_step / terms.money_step) for u in bars.units]
-    book[:, places.QUANTUM] = [int(u.quantity_step / finest) for u in bars.units]
+    book[:, places.UNIT] = each_unit(bars.units, lambda u: int(u.money_step / terms.money_step))
+    book[:, places.QUANTUM] = each_unit(bars.units, lambda u: int(u.quantity_step / finest))
     return book
 
 
 def _facts(bars: BarTable, constants: tuple[float, ...]) -> Floats:
     facts = np.zeros((len(bars.symbols), FACTS_SIZE + len(constants)))
     facts[:, FACTS_SIZE:] = constants
-    facts[:, SCALE_FACT] = [units.price_scale for units in bars.units]
-    facts[:, places.FACTS_STEP] = [float(units.quantity_step) for units in bars.units]
+    facts[:, SCALE_FACT] = each_unit(bars.units, lambda u: u.price_scale)
+    facts[:, places.FACTS_STEP] = each_unit(bars.units, lambda u: float(u.quantity_step))
     return facts
 
 
-def _sessions(session_of: Ints, epochs: Ints, terms: tuple[Ints, Ints] | None) -> Ints:
+def _sessions(
+    after: Ints, counts: Ints, ends: Ints, epochs: Ints, terms: tuple[Ints, Ints] | None
+) -> Ints:
+    """Return the sessions: each ends before an instant, and has so many of them."""
     sessions = np.zeros((len(epochs), places.SESSION_COLUMNS), np.int64)
-    sessions[:, places.EPOCH] = epochs
-    sessions[:, places.LAST_MOMENT] = -1
-    # Of several instants the last one stays.
-    sessions[session_of, places.LAST_MOMENT] = np.arange(len(session_of))
+    sessions[:, places.EPOCH], sessions[:, places.ENDS_FROM] = epochs, ends
+    sessions[:, places.LAST_MOMENT] = np.where(counts > 0, after - 1, -1)
     numbers = np.arange(len(epochs))
     settles, until = (numbers, numbers + 1) if terms is None else terms
     sessions[:, places.SETTLES], sessions[:, places.UNTIL] = settles, until
@@ -171,7 +145,9 @@ def _lots(bars: BarTable, rules: Rules) -> Ints:
     """Return the volume of each row in quantity steps, where a model asks for it."""
     if rules.model.volume_share_ppm == 0 and rules.model.impact_ppm == 0:
         return np.zeros(0, np.int64)
-    steps = np.repeat([float(u.quantity_step) for u in bars.units], np.diff(bars.offsets))
+    steps = np.repeat(
+        each_unit(bars.units, lambda u: float(u.quantity_step)), np.diff(bars.offsets)
+    )
     found: Ints = np.floor(bars.volume / steps + 1e-6).astype(np.int64)
     return found
 

@@ -14,7 +14,7 @@ Instruments that share the cash are a group. A run has one group of all; or, whe
 depend on other instruments (`lanes`), one group for each, so that threads share them out.
 
 These modules are read as text: `kernel_text` joins them to the sizing functions that live uses,
-and numba compiles the result; so they may only use their names, numpy and whole numbers.
+and compiles the result (`kernels.native`); so they may only use their names, numbers and arrays.
 """
 
 from jts_pipelines.backtest.agenda import (
@@ -56,7 +56,6 @@ from jts_pipelines.backtest.places import (
     QUANTITY,
     RESERVED,
     SALES,
-    SESSION,
     SESSION_CASH,
     SESSION_NOW,
     SESSION_VALUE,
@@ -74,12 +73,11 @@ def simulate(desk: Desk, fills: Ints) -> int:
     """Run the portfolio until the last bar, or until `fills` is full.
 
     Changes everything in the desk but bars and rules; the account says where it stands, so that a
-    run goes on where it stopped. Nothing is allocated here: code that cannot allocate counts no
-    references, which is most of what the compiled portfolio would otherwise do.
+    run goes on where it stopped.
 
     Args:
         desk: The desk.
-        fills: Rows of fills; the account counts those that are used.
+        fills: [fill column, fill], with room; the account counts those that are used.
 
     Returns:
         How many instruments are left.
@@ -88,7 +86,7 @@ def simulate(desk: Desk, fills: Ints) -> int:
     while not is_full and account[GROUP] < account[GROUPS_END]:
         if account[HAS_BEGUN] == 0:
             _begin_group(desk)
-        while agenda[0] < NEVER and account[FILLS] < len(fills):
+        while agenda[0] < NEVER and account[FILLS] < fills.shape[1]:
             at = first_event(desk, account[GROUP_SIZE])
             instrument = agenda[at] & 0xFFFFF
             _go_to(desk, moment_in(agenda[0]))
@@ -122,7 +120,7 @@ def _go_to(desk: Desk, moment: int) -> None:
     """Let time pass up to an instant."""
     account = desk.account
     account[NOW] = moment
-    session = desk.times[moment, SESSION]
+    session = int(desk.session_at[moment])
     if session != account[SESSION_NOW]:
         _end_sessions(desk, session)
         account[DAY_START] = account[CASH] + account[VALUE]

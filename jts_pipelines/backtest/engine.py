@@ -9,24 +9,24 @@ import inspect
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import polars as pl
 
 from jts_pipelines.backtest import places
 from jts_pipelines.backtest.admitting import Admission, admission_of, history_of
-from jts_pipelines.backtest.bar_table import BarTable, traded_rows
+from jts_pipelines.backtest.bar_table import traded_rows
 from jts_pipelines.backtest.columns import Bars, Bits, Desk, Ints
-from jts_pipelines.backtest.desk import empty_desk, make_desk
+from jts_pipelines.backtest.desk import make_desk
 from jts_pipelines.backtest.dividends import corporate_rows
 from jts_pipelines.backtest.extras import clock_of, step_extras
-from jts_pipelines.backtest.frames import at_interval, day_of, frames_closed
+from jts_pipelines.backtest.frames import at_interval, frames_closed
 from jts_pipelines.backtest.history import History
 from jts_pipelines.backtest.instruments import read_instruments
-from jts_pipelines.backtest.kernel_text import portfolio_sources, portfolio_text
-from jts_pipelines.backtest.lanes import simulate
+from jts_pipelines.backtest.kernel_text import Portfolio, portfolio_sources
+from jts_pipelines.backtest.lanes import are_apart, simulate
 from jts_pipelines.backtest.market import (
     cost_columns,
     ends_session,
@@ -38,20 +38,23 @@ from jts_pipelines.backtest.prefix import Decided, check_prefix
 from jts_pipelines.backtest.reporting import Finished, Prepared
 from jts_pipelines.backtest.result import BacktestResult, require_conservation
 from jts_pipelines.backtest.settings import BacktestSettings
-from jts_pipelines.backtest.signals import fire_rules
+from jts_pipelines.backtest.signals import RulePass
 from jts_pipelines.backtest.splits import steady_columns
-from jts_pipelines.backtest.venues import VenueTerms
+from jts_pipelines.backtest.venues import VenueTerms, each_unit
 from jts_pipelines.backtest.watch import Progress, Watch
 from jts_trading.domain.market.loading import default_table
 from jts_trading.domain.sessions import calendar_for
 from jts_trading.dsl import folding, inline, lowering, reach, shapes
 from jts_trading.dsl.lowering import lower_plan
 from jts_trading.dsl.plan import Plan
-from jts_trading.kernels.loader import kernel_digest, load
+from jts_trading.kernels.native import native_digest
+from jts_trading.kernels.rows import Rows, rows_of
 from jts_trading.strategy.frames import interval_seconds
 from storage.errors import InputError
 
 ENGINE_VERSION = "3"
+Kernels = tuple[Rows, Portfolio]
+"""The compiled pass over rules, and the compiled portfolio."""
 
 _EPOCH = date(1970, 1, 1)
 # Of a fill: everything but the rows, which depend on how many bars there are.
@@ -110,24 +113,28 @@ class Job:
     instruments: pl.DataFrame | None = None
     decide_from: date | None = None
 
-    def fire(self, prepared: Prepared, signals: ModuleType) -> Bits:
-        """Return the mask of the rules that are obeyed on each bar."""
-        fired = fire(prepared, self.plan, signals)
+    def pass_over(self, prepared: Prepared, signals: Rows) -> RulePass:
+        """Return the pass over rules, which are obeyed from a session on."""
+        obeyed_from = 0
         if self.decide_from is not None:
-            _forget_before(fired, prepared.bars, self.decide_from)
-        return fired
+            day = (self.decide_from - _EPOCH).days
+            obeyed_from = int(np.searchsorted(prepared.bars.days, day))
+        return pass_of(prepared, self.plan, signals, obeyed_from)
 
-    def decide(self, frame: pl.DataFrame, kernels: tuple[ModuleType, ModuleType]) -> Decided:
+    def decide(self, frame: pl.DataFrame, kernels: Kernels) -> Decided:
         """Return what is decided on other bars."""
         cut = prepare(self.plan, frame, self.settings, self.instruments)
-        masks = self.fire(cut, kernels[0])
-        return decided(cut, masks, simulate(kernels[1], desk_of(cut, self.settings, masks)))
+        rules = self.pass_over(cut, kernels[0])
+        desk = desk_of(cut, self.settings, rules.masks)
+        if not are_apart(desk):
+            rules.run_all()
+        return decided(cut, rules.masks, simulate(kernels[1], desk, rules.run))
 
 
 def run_prepared(
     job: Job,
     prepared: Prepared,
-    kernels: tuple[ModuleType, ModuleType],
+    kernels: Kernels,
     watch: Watch,
 ) -> BacktestResult:
     """Run a job over columns that are laid out, with kernels that are compiled.
@@ -143,10 +150,13 @@ def run_prepared(
     """
     settings = job.settings
     watch.begin("signals")
-    fired = job.fire(prepared, kernels[0])
+    rules = job.pass_over(prepared, kernels[0])
+    fired, desk = rules.masks, desk_of(prepared, settings, rules.masks)
+    if not are_apart(desk):
+        rules.run_all()
+    # Where instruments are apart, both passes go over each of them in turn.
     watch.begin("portfolio")
-    desk = desk_of(prepared, settings, fired)
-    fills = simulate(kernels[1], desk)
+    fills = simulate(kernels[1], desk, rules.run)
     require_exact(desk, settings.terms)
     require_conservation(desk, fills, settings.start_money)
     watch.begin("prefix")
@@ -162,12 +172,6 @@ def run_prepared(
     return Finished(
         job.plan, prepared, settings, desk, fills, fired, outside, digests, prefix
     ).result(job.bars, watch)
-
-
-def _forget_before(fired: Bits, bars: BarTable, day: date) -> None:
-    """Let nothing fire before a session."""
-    is_early = bars.days < (day - _EPOCH).days
-    fired[: bars.rows][is_early[bars.row_moments]] = 0
 
 
 def decided(prepared: Prepared, fired: Bits, fills: Ints) -> Decided:
@@ -267,23 +271,25 @@ def prepare(
     )
 
 
-def load_kernels(
-    plan: Plan, cache_dir: Path, settings: BacktestSettings
-) -> tuple[ModuleType, ModuleType]:
+def load_kernels(plan: Plan, cache_dir: Path, settings: BacktestSettings) -> Kernels:
     """Return the compiled modules of the pass over rules and of the portfolio."""
-    signals = load(lower_plan(plan), cache_dir, allocates=False)
+    signals = rows_of(lower_plan(plan), cache_dir)
     return signals, load_portfolio(plan, cache_dir, settings)
 
 
-def load_portfolio(plan: Plan, cache_dir: Path, settings: BacktestSettings) -> ModuleType:
-    """Return the compiled module of the portfolio that a plan and its assumptions need."""
-    text = portfolio_text(
+def load_portfolio(plan: Plan, cache_dir: Path, settings: BacktestSettings) -> Portfolio:
+    """Return the compiled portfolio that a plan and its assumptions need."""
+    return _portfolio(
         plan.guard,
         is_ranked=plan.rank is not None,
         is_modelled=is_modelled(plan, settings),
         is_limited=settings.limits is not None,
+        cache_dir=cache_dir,
     )
-    return load(text, cache_dir, allocates=False)
+
+
+# The same one for all runs of a process.
+_portfolio = cache(Portfolio)
 
 
 def code_digest(plan: Plan) -> str:
@@ -294,41 +300,32 @@ def code_digest(plan: Plan) -> str:
 
 @cache
 def engine_digest() -> str:
-    """Return what identifies the engine: batch form, portfolio, numba, processor, rule table."""
+    """Return what identifies the engine: batch form, portfolio, compilers, processor, rules."""
     batch_form = map(inspect.getsource, (lowering, inline, folding, reach, shapes))
     parts = (
         ENGINE_VERSION,
-        kernel_digest("\0".join((portfolio_sources(), *batch_form)), allocates=False),
+        native_digest("\0".join((portfolio_sources(), *batch_form))),
+        version("numba"),
         default_table().digest,
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def compile_for(
-    prepared: Prepared, plan: Plan, signals: ModuleType, portfolio: ModuleType
-) -> None:
-    """Let numba compile both passes, or load what it compiled before, by calling over nothing."""
-    bars = step_columns(prepared)
-    fire_rules(
-        signals,
-        bars._replace(offsets=np.zeros(1, np.int64)),
-        state_size=plan.state_size,
-        rules=len(plan.rules),
-        extras=prepared.extras.columns,
-    )
-    portfolio.simulate(
-        empty_desk(prepared.bars.prices.dtype), np.empty((0, places.FILL_COLUMNS), np.int64)
-    )
+def compile_for(prepared: Prepared, plan: Plan, signals: Rows, portfolio: Portfolio) -> None:
+    """Compile both passes, or load what was compiled before."""
+    pass_of(prepared, plan, signals).run(0, 0)
+    portfolio.compiled(prepared.bars.prices.dtype.name)
 
 
-def fire(prepared: Prepared, plan: Plan, signals: ModuleType) -> Bits:
-    """Return the mask of the rules that fire on each bar."""
-    return fire_rules(
+def pass_of(prepared: Prepared, plan: Plan, signals: Rows, obeyed_from: int = 0) -> RulePass:
+    """Return the pass over the rules of a plan, see `RulePass`."""
+    return RulePass(
         signals,
         step_columns(prepared),
         state_size=plan.state_size,
         rules=len(plan.rules),
         extras=prepared.extras.columns,
+        obeyed_from=obeyed_from,
     )
 
 
@@ -344,7 +341,7 @@ def step_columns(prepared: Prepared) -> Bars:
         moments=bars.moments,
         shift=bars.shift,
         sessions=bars.days,
-        scales=np.array([units.price_scale for units in bars.units]),
+        scales=np.array(each_unit(bars.units, lambda u: u.price_scale)),
     )
 
 
@@ -356,21 +353,21 @@ def desk_of(prepared: Prepared, settings: BacktestSettings, fired: Bits) -> Desk
     """
     bars, days = prepared.bars, prepared.days
     table, calendar = default_table(), calendar_for(settings.venue)
-    dates = tuple(day_of(day) for day in days)
     costs = cost_columns(
         bars.symbols,
-        dates,
+        days,
         units=bars.units,
         instruments=prepared.instruments,
         settings=settings,
         table=table,
         calendar=calendar,
     )
+    starts = np.searchsorted(bars.days, days)
     ladders, epochs = price_rules(bars, prepared.instruments, table, days)
     return make_desk(
         bars,
         days,
-        ends_session(bars.times, bars.days, prepared.interval, calendar),
+        ends_session(bars.times, starts, days, prepared.interval, calendar),
         ladders,
         epochs,
         prepared.rules,
@@ -379,12 +376,12 @@ def desk_of(prepared: Prepared, settings: BacktestSettings, fired: Bits) -> Desk
         cash=settings.start_money,
         terms=settings.terms,
         values=prepared.extras.values,
-        terms_of_days=session_terms(days, dates, calendar),
+        terms_of_days=session_terms(days, calendar),
         splits=prepared.splits,
     )
 
 
-def _outside(portfolio: ModuleType, desk: Desk) -> Ints:
+def _outside(portfolio: Portfolio, desk: Desk) -> Ints:
     """Return (row, instrument) of the bars that opened outside the limits of their session."""
     rows = np.empty((0, 2), np.int64)
     while len(rows) < (count := portfolio.find_outside(desk, rows)):

@@ -101,10 +101,10 @@ def pay_dividend(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     paid = (gross - share_of(gross, dividend[SPLIT_TAX])) * book[instrument, UNIT]
     account[CASH] += paid
     book[instrument, TRADE_CASH] += paid
-    fills[fill, FILL_SIDE], fills[fill, FILL_QUANTITY], fills[fill, FILL_PRICE] = BUY, 0, 0
-    fills[fill, FILL_COMMISSION], fills[fill, FILL_STT], fills[fill, FILL_RST] = -paid, 0, 0
+    fills[FILL_SIDE, fill], fills[FILL_QUANTITY, fill], fills[FILL_PRICE, fill] = BUY, 0, 0
+    fills[FILL_COMMISSION, fill], fills[FILL_STT, fill], fills[FILL_RST, fill] = -paid, 0, 0
     note(desk, fills, instrument, row)
-    fills[fill, FILL_REASON], fills[fill, FILL_DECIDED] = REASON_DIVIDEND, row
+    fills[FILL_REASON, fill], fills[FILL_DECIDED, fill] = REASON_DIVIDEND, row
 
 
 def exchange_shares(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
@@ -139,11 +139,11 @@ def exchange_shares(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     book[instrument, ENTRY] = book[instrument, COST] // book[instrument, BOUGHT]
     book[instrument, PEAK] = book[instrument, PEAK] * old // new
     book[instrument, WANTED] = book[instrument, WANTED] * new // old
-    fills[fill, FILL_SIDE] = BUY if kept >= held else SELL
-    fills[fill, FILL_QUANTITY], fills[fill, FILL_PRICE] = abs(kept - held), 0
-    fills[fill, FILL_COMMISSION], fills[fill, FILL_STT], fills[fill, FILL_RST] = -paid, 0, 0
+    fills[FILL_SIDE, fill] = BUY if kept >= held else SELL
+    fills[FILL_QUANTITY, fill], fills[FILL_PRICE, fill] = abs(kept - held), 0
+    fills[FILL_COMMISSION, fill], fills[FILL_STT, fill], fills[FILL_RST, fill] = -paid, 0, 0
     note(desk, fills, instrument, row)
-    fills[fill, FILL_REASON], fills[fill, FILL_DECIDED] = REASON_SPLIT, row
+    fills[FILL_REASON, fill], fills[FILL_DECIDED, fill] = REASON_SPLIT, row
     if kept == 0:
         book[instrument, SIDE] = 0
         leave(desk, instrument)

@@ -52,9 +52,7 @@ from jts_pipelines.backtest.places import (
     RESERVED,
     RST,
     SELL,
-    SESSION,
     SIDE,
-    STAMP,
     STT,
     TRADE,
     TRADE_CASH,
@@ -76,7 +74,7 @@ from jts_trading.strategy.sizing import (
 
 def fee_of(desk: Desk, instrument: int) -> tuple[int, int]:
     """Return the commission, as the sizing functions take it, of a trade at this instant."""
-    session = desk.times[desk.account[NOW], SESSION]
+    session = int(desk.session_at[desk.account[NOW]])
     kind = desk.book[instrument, CLASS]
     return desk.costs[session, kind, COMMISSION], desk.rules[COMMISSION_UNIT]
 
@@ -119,7 +117,7 @@ def sell(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     """Fill a waiting sale on a row."""
     account, book = desk.account, desk.book
     mark_to(desk, instrument, row - 1)
-    session, kind = desk.times[account[NOW], SESSION], book[instrument, CLASS]
+    session, kind = int(desk.session_at[account[NOW]]), book[instrument, CLASS]
     price, most = deal_of(desk, instrument, row)
     quantity = min(most, book[instrument, QUANTITY])
     gross = price * quantity
@@ -133,13 +131,13 @@ def sell(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     book[instrument, TRADE_CASH] += net
     book[instrument, QUANTITY] -= quantity
     fill = account[FILLS]
-    fills[fill, FILL_SIDE], fills[fill, FILL_QUANTITY] = SELL, quantity
-    fills[fill, FILL_COMMISSION], fills[fill, FILL_STT] = commission * unit, stt * unit
-    fills[fill, FILL_RST], fills[fill, FILL_PRICE] = rst * unit, price
+    fills[FILL_SIDE, fill], fills[FILL_QUANTITY, fill] = SELL, quantity
+    fills[FILL_COMMISSION, fill], fills[FILL_STT, fill] = commission * unit, stt * unit
+    fills[FILL_RST, fill], fills[FILL_PRICE, fill] = rst * unit, price
     note(desk, fills, instrument, row)
     end_order(desk, instrument, row, quantity)
     if book[instrument, QUANTITY] == 0:
-        book[instrument, LEFT_AT] = desk.times[account[NOW], STAMP]
+        book[instrument, LEFT_AT] = desk.times[account[NOW]]
         book[instrument, LEFT_ROW], book[instrument, HAS_LEFT] = row, 1
         leave(desk, instrument)
         close_trade(account, book[instrument, TRADE_CASH])
@@ -177,10 +175,10 @@ def buy(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     take_on(desk, instrument, row, quantity, price)
     book[instrument, TRADE_CASH] -= cost
     fill = account[FILLS]
-    fills[fill, FILL_SIDE], fills[fill, FILL_QUANTITY] = BUY, quantity
-    fills[fill, FILL_COMMISSION] = cost - quantity * price * unit
-    fills[fill, FILL_STT], fills[fill, FILL_RST] = 0, 0
-    fills[fill, FILL_PRICE] = price
+    fills[FILL_SIDE, fill], fills[FILL_QUANTITY, fill] = BUY, quantity
+    fills[FILL_COMMISSION, fill] = cost - quantity * price * unit
+    fills[FILL_STT, fill], fills[FILL_RST, fill] = 0, 0
+    fills[FILL_PRICE, fill] = price
     note(desk, fills, instrument, row)
     end_order(desk, instrument, row, quantity)
 
@@ -188,10 +186,10 @@ def buy(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
 def note(desk: Desk, fills: Ints, instrument: int, row: int) -> None:
     """Write what both sides share."""
     book, fill = desk.book, desk.account[FILLS]
-    fills[fill, FILL_ROW], fills[fill, FILL_INSTRUMENT] = row, instrument
-    fills[fill, FILL_TRADE] = book[instrument, TRADE]
-    fills[fill, FILL_REASON] = book[instrument, REASON]
-    fills[fill, FILL_DECIDED] = book[instrument, DECIDED]
+    fills[FILL_ROW, fill], fills[FILL_INSTRUMENT, fill] = row, instrument
+    fills[FILL_TRADE, fill] = book[instrument, TRADE]
+    fills[FILL_REASON, fill] = book[instrument, REASON]
+    fills[FILL_DECIDED, fill] = book[instrument, DECIDED]
     desk.account[FILLS] += 1
 
 

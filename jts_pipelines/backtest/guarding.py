@@ -21,7 +21,6 @@ from jts_pipelines.backtest.places import (
     PEAK_ROW,
     QUANTITY,
     RESERVED,
-    STAMP,
     UNIT,
     VALUE,
 )
@@ -57,7 +56,7 @@ def gather_facts(desk: Desk, instrument: int, row: int) -> None:
         entered = book[instrument, ENTRY_ROW]
         now, then = moment_of(desk, instrument, row), moment_of(desk, instrument, entered)
         bars = row - entered + 1
-        age_s = (desk.times[now, STAMP] - desk.times[then, STAMP]) // 1000
+        age_s = (desk.times[now] - desk.times[then]) // 1000
     since = (book[instrument, PEAK], bars, age_s)
     fill_position(facts, held, held * book[instrument, ENTRY], close, since, step)
     equity, cash = equity_now(desk), account[CASH]

@@ -11,25 +11,26 @@ opens lie outside the limits: such bars take no fill, the order waits, and the n
 this session's close as its base, so trading goes on by itself.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterable
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from jts_pipelines.backtest.bar_table import BarTable
-from jts_pipelines.backtest.columns import Costs, Flags, Ints
-from jts_pipelines.backtest.frames import day_of, day_runs
+from jts_pipelines.backtest.columns import Costs, Ints
+from jts_pipelines.backtest.frames import day_of
 from jts_pipelines.backtest.instruments import Instruments
 from jts_pipelines.backtest.places import (
     HAS_LIMITS,
     LOTS,
     NOTIONAL_MIN,
     PAIRS,
+    PRICE_RULE_COLUMNS,
     RATE_ABOVE,
     RATE_BELOW,
     STEPS,
@@ -49,10 +50,8 @@ from jts_trading.strategy.sizing import NANO, PPM
 from jts_trading.strategy.units import Units
 from storage.errors import InputError
 
+_EPOCH = date(1970, 1, 1)
 _RULE_KEYS = ("tick", "limit_rate", "lot", "min_total")
-# Every ladder and lot table of the rules has fewer steps.
-_STEPS_MAX = 16
-PRICE_RULE_COLUMNS = PAIRS + 4 * _STEPS_MAX
 PRICE_COLLAR = Decimal("0.03")
 """Where a venue has no limits: share above the close up to which a purchase holds cash back."""
 
@@ -86,65 +85,86 @@ def price_rules(
     found = np.zeros((len(classes), len(starts) + 1, PRICE_RULE_COLUMNS), np.int64)
     packed = _packed_shares if instruments.venue == Venue.KRX else _packed_coins
     for number, scope in enumerate(classes):
-        for epoch, day in _epochs_of(bars, of_symbol == number, starts):
+        for epoch, day in _epochs_of(bars, np.flatnonzero(of_symbol == number), starts):
             found[number, epoch] = packed(table, day_of(day), instruments.venue, scope)
     return found, epochs.astype(np.int64)
 
 
-def _epochs_of(bars: BarTable, is_chosen: Flags, starts: Ints) -> list[tuple[int, int]]:
+def _epochs_of(bars: BarTable, chosen: Ints, starts: Ints) -> list[tuple[int, int]]:
     """Return the epochs in which chosen instruments traded, each with one of its days."""
-    if bars.is_even:
-        days = bars.days
-    else:
-        traded = np.zeros(len(bars.times), np.bool_)
-        for at in np.flatnonzero(is_chosen).tolist():
-            traded[bars.moments[bars.offsets[at] : bars.offsets[at + 1]]] = True
-        days = bars.days[traded]
-    epochs, first = np.unique(np.searchsorted(starts, days, side="right"), return_index=True)
-    return list(zip(epochs.tolist(), days[first].tolist(), strict=True))
+    # The first instants of the epochs, in the type of what is searched: else that is converted.
+    cuts = np.searchsorted(bars.days, starts).astype(bars.moments.dtype)
+    ranges = [(0, len(bars.moments))]
+    if not bars.is_even:
+        ranges = [(int(bars.offsets[at]), int(bars.offsets[at + 1])) for at in chosen.tolist()]
+    found: dict[int, int] = {}
+    for begin, end in ranges:
+        moments = bars.moments[begin:end]
+        bounds = [0, *np.searchsorted(moments, cuts).tolist(), len(moments)]
+        for epoch, (first, after) in enumerate(pairwise(bounds)):
+            if first < after and epoch not in found:
+                found[epoch] = int(bars.days[moments[first]])
+    return list(found.items())
 
 
-def ends_session(times: Ints, days: Ints, interval: str, calendar: Calendar) -> Flags:
-    """Return whether a bar that starts at an instant ends at or after the close of its session."""
+def ends_session(times: Ints, starts: Ints, days: Ints, interval: str, calendar: Calendar) -> Ints:
+    """Return the first instant of each session whose bar ends at or after its close.
+
+    Args:
+        times: Every instant, UTC ms, ascending.
+        starts: The first instant of each session.
+        days: The sessions.
+        interval: Of the bars; one of a day or more ends its session.
+        calendar: Of the venue.
+    """
     seconds = interval_seconds(interval)
     if seconds >= DAY_SECONDS:
-        return np.ones(len(times), np.bool_)
-    unique, counts = day_runs(days)
-    closes = [_close_ms(calendar.venue, int(day)) for day in unique]
-    result: Flags = times + seconds * 1000 >= np.repeat(np.array(closes, np.int64), counts)
-    return result
+        return starts
+    closes = _asked(calendar, days)[:, 0]
+    found: Ints = np.maximum(np.searchsorted(times, closes - seconds * 1000), starts)
+    return found
 
 
-def session_terms(days: Ints, dates: tuple[date, ...], calendar: Calendar) -> tuple[Ints, Ints]:
+def session_terms(days: Ints, calendar: Calendar) -> tuple[Ints, Ints]:
     """Return by session which one its sales settle in, and the last one not after the next day.
 
     Args:
         days: Sessions of the run, days since 1970-01-01.
-        dates: The same as dates.
         calendar: Of the venue, whose sessions the run may lack.
     """
-    epoch = date(1970, 1, 1)
-    settles = [(_settles(calendar.venue, day) - epoch).days for day in dates]
-    following = [(_next(calendar.venue, day) - epoch).days for day in dates]
+    _, settles, following = _asked(calendar, days).T
     return np.searchsorted(days, settles), np.searchsorted(days, following, side="right") - 1
 
 
-@lru_cache(maxsize=1 << 16)
-def _close_ms(venue: str, day: int) -> int:
-    """Return when a session closes, UTC ms; asked for again by every run of a sweep."""
-    return calendar_for(venue).open_close_ns(day_of(day))[1] // 1_000_000
+class _Session(NamedTuple):
+    """What a calendar says of a session."""
+
+    close_ms: int  # UTC
+    settles: int  # the day on which its trades settle, since 1970-01-01
+    following: int  # the session after it
 
 
 @lru_cache(maxsize=1 << 16)
-def _settles(venue: str, day: date) -> date:
-    """Return the day on which a trade settles, likewise."""
-    return calendar_for(venue).settlement_day(day)
+def _session(venue: str, day: int) -> _Session:
+    calendar, on = calendar_for(venue), day_of(day)
+    following, settles = calendar.next_session(on), calendar.settlement_day(on)
+    close_ms = calendar.open_close_ns(on)[1] // 1_000_000
+    return _Session(close_ms, (settles - _EPOCH).days, (following - _EPOCH).days)
 
 
-@lru_cache(maxsize=1 << 16)
-def _next(venue: str, day: date) -> date:
-    """Return the session after a day, likewise."""
-    return calendar_for(venue).next_session(day)
+@lru_cache(maxsize=64)
+def _sessions(venue: str, days: bytes) -> Ints:
+    """Return [session, (close, settlement day, following session)] for days as bytes.
+
+    Every run of a sweep asks for the same ones.
+    """
+    found = np.array([_session(venue, day) for day in np.frombuffer(days, np.int64).tolist()])
+    found.flags.writeable = False
+    return found.reshape(-1, len(_Session._fields))
+
+
+def _asked(calendar: Calendar, days: Ints) -> Ints:
+    return _sessions(calendar.venue, days.astype(np.int64).tobytes())
 
 
 def cost_classes(
@@ -152,9 +172,12 @@ def cost_classes(
 ) -> tuple[Ints, list[Scope]]:
     """Return the class of each symbol, and what the classes are."""
     listed = [instruments.find(symbol) for symbol in symbols]
-    scopes = [Scope(i.market, i.asset, u) for i, u in zip(listed, units, strict=True)]
-    numbers = {scope: n for n, scope in enumerate(sorted(set(scopes), key=_by_name))}
-    return np.array([numbers[scope] for scope in scopes], np.int64), list(numbers)
+    # Units are compared by what they are once for each of them: instruments share few.
+    keys = [(i.market, i.asset, id(u)) for i, u in zip(listed, units, strict=True)]
+    scopes = {key: Scope(*key[:2], u) for key, u in zip(keys, units, strict=True)}
+    numbers = {scope: n for n, scope in enumerate(sorted(set(scopes.values()), key=_by_name))}
+    of_key = {key: numbers[scope] for key, scope in scopes.items()}
+    return np.array([of_key[key] for key in keys], np.int64), list(numbers)
 
 
 def _by_name(scope: Scope) -> tuple[str, str, Decimal]:
@@ -163,7 +186,7 @@ def _by_name(scope: Scope) -> tuple[str, str, Decimal]:
 
 def cost_columns(
     symbols: tuple[str, ...],
-    days: tuple[date, ...],
+    days: Ints,
     *,
     units: tuple[Units, ...],
     instruments: Instruments,
@@ -180,17 +203,18 @@ def cost_columns(
     of_symbol, classes = cost_classes(symbols, units, instruments)
     shape = (len(days), len(classes))
     commission, stt, rst = (np.zeros(shape, np.int64) for _ in range(3))
-    starts = _rule_starts(table.rules)
-    known: dict[tuple[int, int, int], tuple[int, int, int]] = {}
-    for at, day in enumerate(days):
-        settles = _settles(calendar.venue, day)
-        epochs = bisect_right(starts, day), bisect_right(starts, settles)
-        for number, scope in enumerate(classes):
-            # Between two days on which a rule begins or ends nothing changes.
-            key = (*epochs, number)
-            if key not in known:
-                known[key] = _rates(settings, table, day, settles, scope)
-            commission[at, number], stt[at, number], rst[at, number] = known[key]
+    settles = _asked(calendar, days)[:, 1]
+    starts = _day_numbers(_rule_starts(table.rules))
+    begun = [np.searchsorted(starts, of, side="right") for of in (days, settles)]
+    # Between two days on which a rule begins or ends nothing changes.
+    span = begun[0] * (len(starts) + 1) + begun[1]
+    _, first, place = np.unique(span, return_index=True, return_inverse=True)
+    for number, scope in enumerate(classes):
+        rates = [
+            _rates(settings, table, day_of(days[at]), day_of(settles[at]), scope)
+            for at in first.tolist()
+        ]
+        commission[:, number], stt[:, number], rst[:, number] = np.array(rates)[place].T
     return Costs(
         cost_class=of_symbol,
         commission_nano=commission,
@@ -236,8 +260,11 @@ def _exact(rate: Decimal, unit: int) -> int:
 def _rule_epochs(table: RuleTable) -> Ints:
     """Return the days on which a rule of prices begins or has ended, ascending."""
     kept = [rule for rule in table.rules if rule.key.startswith(_RULE_KEYS)]
-    epoch = date(1970, 1, 1)
-    return np.array([(day - epoch).days for day in _rule_starts(kept)], np.int64)
+    return _day_numbers(_rule_starts(kept))
+
+
+def _day_numbers(days: list[date]) -> Ints:
+    return np.array([(day - _EPOCH).days for day in days], np.int64)
 
 
 def _rule_starts(rules: Iterable[Rule]) -> list[date]:

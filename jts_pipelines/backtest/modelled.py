@@ -32,7 +32,6 @@ from jts_pipelines.backtest.places import (
     DECIDED,
     END,
     END_SPLIT,
-    ENDS,
     ENTRIES,
     ENTRY,
     ENTRY_DECISIONS,
@@ -70,7 +69,6 @@ from jts_pipelines.backtest.places import (
     RESERVED,
     SALES,
     SELL,
-    SESSION,
     SESSION_NOW,
     SETTLES,
     SIDE,
@@ -104,6 +102,7 @@ from jts_pipelines.backtest.pricing import (
 )
 from jts_pipelines.backtest.search import (
     fired_on,
+    is_over,
     moment_of,
     next_fired,
     session_of,
@@ -255,12 +254,12 @@ def place_order_in_model(desk: Desk, instrument: int, row: int, reason: int) -> 
     is_rule = reason < REASON_STOP_LOSS
     kind = desk.sizes[reason, TYPE] if is_rule else MARKET
     force = desk.sizes[reason, FORCE] if is_rule else DAY
-    is_over = desk.times[moment_of(desk, instrument, row), ENDS]
     book[instrument, ORDER_TYPE], book[instrument, ORDER_FORCE] = kind, force
     book[instrument, TRIES_FROM], book[instrument, IS_TRIGGERED] = row + 1, 0
     # A market order is given again in each session until it fills.
     is_endless = kind == MARKET or force != DAY
-    last = desk.sessions[session, UNTIL] if is_over == 1 else session
+    is_last = is_over(desk, moment_of(desk, instrument, row))
+    last = desk.sessions[session, UNTIL] if is_last else session
     book[instrument, LAST_SESSION] = NEVER_ENDS if is_endless else last
     ladder = ladder_of(desk, instrument, row)
     is_buy, is_known = book[instrument, QUANTITY] == 0, True
@@ -372,7 +371,7 @@ def earn_in_model(desk: Desk, net: int) -> None:
     account[CASH] += net
     if desk.rules[WAITS_SETTLEMENT] == 1:
         account[UNSETTLED] += net
-        later = desk.sessions[desk.times[account[NOW], SESSION], SETTLES]
+        later = desk.sessions[desk.session_at[account[NOW]], SETTLES]
         if later < len(desk.sessions):
             desk.sessions[later, ARRIVES] += net
 

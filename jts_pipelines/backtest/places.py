@@ -1,16 +1,11 @@
 """Where things stand in the arrays of a desk: the column numbers that compiled passes share.
 
-numba's compile time grows with the number of arrays that functions hand to each other, so a desk
-packs what it knows into few of them; `columns.Desk` says which. Money and prices are int64 units
-of the account, shares of a whole ppm.
+A desk packs what it knows into few arrays; `columns.Desk` says which. Money and prices are int64
+units of the account, shares of a whole ppm.
 """
 
 # Prices: one column each, so that what a bar has stands together.
 OPEN, HIGH, LOW, CLOSE = 0, 1, 2, 3
-
-# Times: one row per instant at which anything traded, ascending.
-STAMP, SESSION, ENDS = 0, 1, 2
-TIME_COLUMNS = 3
 
 # The rules of the desk: one row; and the size of each rule. What each means: `columns.Rules`.
 ENTRIES, EXITS, MAX_POSITION, TRAILING_STOP, STOP_LOSS, TAKE_PROFIT = 0, 1, 2, 3, 4, 5
@@ -37,12 +32,15 @@ DAY, IOC, FOK, GTC = 0, 1, 2, 3
 
 # The costs of the desk, by session and class of instrument: `columns.Costs`.
 COMMISSION, STT, RST = 0, 1, 2
+COST_COLUMNS = 3
 
 # Sessions: what the account had gained in cash and held at the last bar, the instant of that bar
 # (-1: there is none), the group of price rules; in which session its sales are paid, what is paid
-# in it, and the last session of the run that is not after the next one of the venue.
+# in it, the last session of the run that is not after the next one of the venue, and the first
+# instant whose bar ends the session.
 SESSION_CASH, SESSION_VALUE, LAST_MOMENT, EPOCH, SETTLES, ARRIVES, UNTIL = 0, 1, 2, 3, 4, 5, 6
-SESSION_COLUMNS = 7
+ENDS_FROM = 7
+SESSION_COLUMNS = 8
 
 # The account: one row. HELD counts positions and waiting purchases, POSITIONS positions only.
 CASH, RESERVED, VALUE, DAY_START, HELD = 0, 1, 2, 3, 4
@@ -123,6 +121,8 @@ PHASE_BITS = 3
 # ticks and lots as (from price, value) pairs.
 STEPS, LOTS, RATE_ABOVE, RATE_BELOW, HAS_LIMITS, NOTIONAL_MIN, PAIRS = 0, 1, 2, 3, 4, 5, 6
 """Column of the first pair."""
+# Every ladder and lot table of the rules has fewer steps than 16.
+PRICE_RULE_COLUMNS = PAIRS + 4 * 16
 
 # The facts of an instrument, see `strategy.facts`; behind them its smallest quantity.
 FACTS_STEP = 13

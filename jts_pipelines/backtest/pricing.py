@@ -17,7 +17,6 @@ from jts_pipelines.backtest.places import (
     BUY,
     CLASS,
     CLOSE,
-    ENDS,
     EPOCH,
     FILL_AT,
     FIRST,
@@ -43,7 +42,14 @@ from jts_pipelines.backtest.places import (
     VOLUME_SHARE,
     WANTED,
 )
-from jts_pipelines.backtest.search import can_fill, moment_of, order_terms, price_of, session_of
+from jts_pipelines.backtest.search import (
+    can_fill,
+    is_over,
+    moment_of,
+    order_terms,
+    price_of,
+    session_of,
+)
 from jts_trading.strategy.sizing import PPM, share_of
 
 
@@ -72,7 +78,7 @@ def fill_of(desk: Desk, instrument: int, row: int) -> tuple[int, bool]:
 
 def _market_fill(desk: Desk, instrument: int, row: int) -> tuple[int, bool]:
     at, moment = desk.rules[FILL_AT], moment_of(desk, instrument, row)
-    if at == AT_CLOSE or (at == AT_CLOSING_AUCTION and desk.times[moment, ENDS] == 1):
+    if at == AT_CLOSE or (at == AT_CLOSING_AUCTION and is_over(desk, moment)):
         return price_of(desk, CLOSE, row), True
     is_first = row == desk.book[instrument, FIRST] or (
         session_of(desk, instrument, row) != session_of(desk, instrument, row - 1)

@@ -98,7 +98,7 @@ class Digests:
         code: Of the strategy: text, parameters, and the step that they were compiled to.
         params: Of the parameters alone.
         config: Of the settings.
-        engine: Of the portfolio as a program, numba, the processor and the rule table.
+        engine: Of batch form and portfolio, compilers, the processor and the rule table.
     """
 
     data: str

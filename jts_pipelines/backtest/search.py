@@ -12,7 +12,7 @@ from jts_pipelines.backtest.places import (
     CLASS,
     CLOSE,
     END,
-    ENDS,
+    ENDS_FROM,
     ENTRY,
     EPOCH,
     FIRST,
@@ -27,7 +27,6 @@ from jts_pipelines.backtest.places import (
     PEAK_ROW,
     RATE_ABOVE,
     RATE_BELOW,
-    SESSION,
     SHIFT,
     STOP_LOSS,
     TAKE_PROFIT,
@@ -49,8 +48,12 @@ def moment_of(desk: Desk, instrument: int, row: int) -> int:
 
 def session_of(desk: Desk, instrument: int, row: int) -> int:
     """Return the number of the session of a row."""
-    found: int = desk.times[moment_of(desk, instrument, row), SESSION]
-    return found
+    return int(desk.session_at[moment_of(desk, instrument, row)])
+
+
+def is_over(desk: Desk, moment: int) -> bool:
+    """Return whether a bar that starts at an instant ends its session."""
+    return bool(moment >= desk.sessions[int(desk.session_at[moment]), ENDS_FROM])
 
 
 def price_of(desk: Desk, kind: int, row: int) -> int:
@@ -204,7 +207,7 @@ def order_terms(desk: Desk, instrument: int, row: int) -> tuple[int, int]:
     ends its session. Without limits it is a share above the close.
     """
     book, moment = desk.book, moment_of(desk, instrument, row)
-    session = desk.times[moment, SESSION]
+    session = int(desk.session_at[moment])
     if book[instrument, BAND_SESSION] != session:
         look_up_band(desk, instrument, row)
     rules = desk.ladders[book[instrument, CLASS], desk.sessions[session, EPOCH]]
@@ -213,7 +216,7 @@ def order_terms(desk: Desk, instrument: int, row: int) -> tuple[int, int]:
         above, below = rules[RATE_ABOVE], rules[RATE_BELOW]
         return lot_of(rules, close), -(-close * (below + above) // below)
     base, upper = book[instrument, BASE], book[instrument, UPPER]
-    if desk.times[moment, ENDS] == 1 or base == 0:
+    if is_over(desk, moment) or base == 0:
         base = close
         _, upper = band_of(rules, close)
     # After a change of base the limits say little, but no price can be below the close.

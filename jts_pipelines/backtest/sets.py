@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 
 from jts_pipelines.backtest import places
 from jts_pipelines.backtest.columns import Bits, Floats, Rules
@@ -26,6 +25,7 @@ from jts_pipelines.backtest.engine import (
     load_portfolio,
     require_exact,
 )
+from jts_pipelines.backtest.kernel_text import Portfolio
 from jts_pipelines.backtest.lanes import run_together
 from jts_pipelines.backtest.orders import order_rules
 from jts_pipelines.backtest.prefix import Decided, check_prefix
@@ -37,7 +37,7 @@ from jts_trading.dsl.errors import StrategyError
 from jts_trading.dsl.patterns import Member, Pattern, Patterns
 from jts_trading.dsl.plan import Plan
 from jts_trading.dsl.shapes import SeriesKey, Shape, series_numbers, series_text, shape_of
-from jts_trading.kernels.loader import load
+from jts_trading.kernels.rows import Rows, rows_of
 from storage.errors import InputError
 
 _THREADS_MAX = 8
@@ -55,8 +55,8 @@ class _Form:
     """A shape that was compiled."""
 
     shape: Shape
-    module: ModuleType
-    portfolio: ModuleType
+    module: Rows
+    portfolio: Portfolio
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class Sets:
         self._settings, self._cache_dir = stages.settings, cache_dir
         self._rules: dict[Pattern, Rules] = {}
         self._forms: dict[tuple[Pattern, bool], _Form] = {}
-        self._series_modules: dict[object, ModuleType] = {}
+        self._series_modules: dict[object, Rows] = {}
         self._checks: dict[Pattern, PrefixCheck] = {}
 
     def run(self, sets: Iterable[Params]) -> Iterator[Trial | Refusal]:
@@ -170,9 +170,9 @@ class Sets:
         key = member.pattern, has_columns
         if key not in self._forms:
             shape, plan = shape_of(member.pattern, has_columns=has_columns), member.plan
-            module = load(shape.text, self._cache_dir, allocates=False)
+            module = rows_of(shape.text, self._cache_dir)
             portfolio = load_portfolio(plan, self._cache_dir, self._settings)
-            # Here and not where it runs: numba compiles in one thread.
+            # Here and not where it runs: it is compiled in one thread.
             stage.compile_for(module, plan, shape.numbers(member, [0] * len(shape.calls)))
             stage.compile_portfolio(portfolio)
             self._forms[key] = _Form(shape, module, portfolio)
@@ -204,10 +204,10 @@ class Sets:
             pass
         return series
 
-    def _series_module(self, key: SeriesKey, stage: Stage, functions: Iterable[str]) -> ModuleType:
+    def _series_module(self, key: SeriesKey, stage: Stage, functions: Iterable[str]) -> Rows:
         kind = key[0], tuple(map(type, key[1])), key[2], key[3]
         if kind not in self._series_modules:
-            module = load(series_text(key, functions), self._cache_dir, allocates=False)
+            module = rows_of(series_text(key, functions), self._cache_dir)
             stage.compile_series(module, series_numbers(key, 0))
             self._series_modules[kind] = module
         return self._series_modules[kind]

@@ -2,18 +2,18 @@
 
 Instruments are independent of each other here, so threads share them out: each bar is decided by
 that bar and earlier ones of the same instrument, and by nothing else. What comes out does not
-depend on how many threads there are.
+depend on how many threads there are, nor on when an instrument has its turn.
 """
 
 import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from types import ModuleType
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jts_pipelines.backtest.columns import Bars, Bits
+from jts_pipelines.backtest.columns import Bars, Bits, Ints
 from jts_pipelines.backtest.desk import empty_masks
 
 _THREADS_MAX = 8
@@ -21,27 +21,48 @@ _THREADS_MAX = 8
 _ROWS_MIN = 200_000
 
 
-def fire_rules(
-    module: ModuleType,
-    bars: Bars,
-    *,
-    state_size: int,
-    rules: int,
-    extras: tuple[NDArray[np.generic], ...] = (),
-) -> Bits:
-    """Return the mask of the rules that fire on each bar, followed by zeros up to a whole word.
+class RowsPass(Protocol):
+    """What has the compiled batch form of a plan."""
+
+    def run_rows(self, *arguments: Any) -> None:
+        """Walk over instruments, see `dsl.lowering.lower_step`."""
+        ...
+
+
+class RulePass:
+    """The pass over the bars of one run.
 
     Args:
-        module: The compiled batch form of a plan, see `dsl.lowering`.
+        module: Has the batch form.
         bars: Bars that traded.
         state_size: Of the plan.
         rules: How many it has.
         extras: What `dsl.lowering.row_extras` asks for, in that order.
-    """
-    masks = empty_masks(int(bars.offsets[-1]), rules)
+        obeyed_from: The first instant on which rules are obeyed; before it nothing fires.
 
-    def run(share: tuple[int, int]) -> None:
-        module.run_rows(
+    Attributes:
+        masks: Of the rules that fire on each bar, followed by zeros up to a whole word; filled
+            by `run`.
+    """
+
+    def __init__(
+        self,
+        module: RowsPass,
+        bars: Bars,
+        *,
+        state_size: int,
+        rules: int,
+        extras: tuple[NDArray[np.generic], ...] = (),
+        obeyed_from: int = 0,
+    ) -> None:
+        self._module, self._bars, self._extras = module, bars, extras
+        self._state_size, self._obeyed_from = state_size, obeyed_from
+        self.masks = empty_masks(int(bars.offsets[-1]), rules)
+
+    def run(self, first: int, end: int) -> None:
+        """Fill in the masks of some instruments; of none, it only compiles."""
+        bars = self._bars
+        self._module.run_rows(
             bars.prices,
             bars.volume,
             bars.frames_closed,
@@ -50,30 +71,44 @@ def fire_rules(
             bars.sessions,
             bars.offsets,
             bars.scales,
-            np.zeros(state_size),
-            masks,
-            *share,
-            *extras,
+            np.zeros(self._state_size),
+            self.masks,
+            first,
+            end,
+            *self._extras,
         )
+        if self._obeyed_from:
+            self._forget_early(first, end)
 
-    # Over nothing first: numba compiles, or loads what it compiled before, in one thread.
-    run((0, 0))
-    shares = _shares(bars, _threads(int(bars.offsets[-1])))
-    if len(shares) == 1:
-        run(shares[0])
-        return masks
-    with ThreadPoolExecutor(len(shares)) as threads:
-        for _ in threads.map(run, shares):
-            pass
-    return masks
+    def run_all(self) -> Bits:
+        """Fill in and return all masks."""
+        # Over nothing first: what is not compiled yet is compiled in one thread.
+        self.run(0, 0)
+        rows = int(self._bars.offsets[-1])
+        threads = max(1, min(len(os.sched_getaffinity(0)), _THREADS_MAX, rows // _ROWS_MIN))
+        if threads == 1:
+            self.run(0, len(self._bars.offsets) - 1)
+            return self.masks
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in pool.map(lambda share: self.run(*share), shares(self._bars.offsets, threads)):
+                pass
+        return self.masks
+
+    def _forget_early(self, first: int, end: int) -> None:
+        bars = self._bars
+        for at in range(first, end):
+            begin, after = int(bars.offsets[at]), int(bars.offsets[at + 1])
+            moments = bars.moments[begin + int(bars.shift[at]) : after + int(bars.shift[at])]
+            self.masks[begin : begin + int(np.searchsorted(moments, self._obeyed_from))] = 0
 
 
-def _threads(rows: int) -> int:
-    return max(1, min(len(os.sched_getaffinity(0)), _THREADS_MAX, rows // _ROWS_MIN))
+def shares(offsets: Ints, count: int) -> list[tuple[int, int]]:
+    """Return ranges of instruments with about equally many rows.
 
-
-def _shares(bars: Bars, count: int) -> list[tuple[int, int]]:
-    """Return ranges of instruments with about equally many rows."""
-    wanted = np.arange(1, count) * int(bars.offsets[-1]) // count
-    cuts = [0, *np.searchsorted(bars.offsets, wanted).tolist(), len(bars.offsets) - 1]
-    return list(pairwise(cuts))
+    Args:
+        offsets: First row of each instrument, and the number of rows at the end.
+        count: How many ranges, at most; none is empty.
+    """
+    wanted = np.arange(1, count) * int(offsets[-1]) // count
+    cuts = [0, *np.searchsorted(offsets, wanted).tolist(), len(offsets) - 1]
+    return [(first, end) for first, end in pairwise(cuts) if first < end]

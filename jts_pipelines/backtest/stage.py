@@ -3,23 +3,24 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from types import ModuleType
 
 import numpy as np
 import polars as pl
 
 from jts_pipelines.backtest import places
 from jts_pipelines.backtest.columns import Bars, Bits, Desk, Floats, Ints, Rules
-from jts_pipelines.backtest.desk import empty_desk, empty_masks, pack_rules
+from jts_pipelines.backtest.desk import empty_masks, pack_rules
 from jts_pipelines.backtest.engine import desk_of, prepare, step_columns, visible_bars
 from jts_pipelines.backtest.frames import day_of
 from jts_pipelines.backtest.history import History
+from jts_pipelines.backtest.kernel_text import Portfolio
 from jts_pipelines.backtest.reporting import Prepared
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_trading.dsl.errors import StrategyError
 from jts_trading.dsl.facts import FACTS_SIZE
 from jts_trading.dsl.plan import Plan
 from jts_trading.dsl.shapes import SeriesKey
+from jts_trading.kernels.rows import Rows
 from storage.errors import InputError
 
 Refusal = StrategyError | InputError
@@ -91,7 +92,7 @@ class Stage:
         return self.prepared.bars.rows
 
     def fire(
-        self, module: ModuleType, plan: Plan, series: Series, numbers: Numbers
+        self, module: Rows, plan: Plan, series: Series, numbers: Numbers
     ) -> tuple[Bits, Floats]:
         """Return the masks of a set, and the values that its step leaves, [row, place]."""
         masks = empty_masks(self.rows, len(plan.rules))
@@ -99,28 +100,24 @@ class Stage:
         self._pass(module, plan.state_size, masks, series, numbers, values)
         return masks, values
 
-    def fill_series(
-        self, module: ModuleType, state_size: int, series: Series, numbers: Numbers
-    ) -> None:
+    def fill_series(self, module: Rows, state_size: int, series: Series, numbers: Numbers) -> None:
         """Compute one of the series."""
         self._pass(module, state_size, empty_masks(self.rows, 1), series, numbers, None)
 
-    def compile_for(self, module: ModuleType, plan: Plan, numbers: Numbers) -> None:
-        """Let numba compile a shape, or load what it compiled before, by calling over nothing."""
+    def compile_for(self, module: Rows, plan: Plan, numbers: Numbers) -> None:
+        """Compile a shape, or load what was compiled before, by calling over nothing."""
         masks, nothing = empty_masks(0, len(plan.rules)), Series.of((), 0)
         values = np.zeros((0, plan.values))
         self._pass(module, plan.state_size, masks, nothing, numbers, values, instruments=0)
 
-    def compile_series(self, module: ModuleType, numbers: Numbers) -> None:
+    def compile_series(self, module: Rows, numbers: Numbers) -> None:
         """Do the same for what computes series."""
         nothing = Series.of((), 0)
         self._pass(module, 1, empty_masks(0, 1), nothing, numbers, None, instruments=0)
 
-    def compile_portfolio(self, portfolio: ModuleType) -> None:
+    def compile_portfolio(self, portfolio: Portfolio) -> None:
         """Do the same for a portfolio."""
-        portfolio.simulate(
-            empty_desk(self.desk.prices.dtype), np.empty((0, places.FILL_COLUMNS), np.int64)
-        )
+        portfolio.compiled(self.desk.prices.dtype.name)
 
     def desk_for(self, rules: Rules, masks: Bits, values: Floats) -> Desk:
         """Return a desk of its own for a set.
@@ -150,7 +147,7 @@ class Stage:
 
     def _pass(  # noqa: PLR0917 - what a batch form takes
         self,
-        module: ModuleType,
+        module: Rows,
         state_size: int,
         masks: Bits,
         series: Series,

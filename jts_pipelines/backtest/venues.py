@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import TypeVar
 
 from jts_trading.domain.instruments import InstrumentId, Venue
 from jts_trading.domain.market.grid import grid_of
@@ -25,6 +26,7 @@ QUANTITY_PLACES = 8
 # A coin may fall to a tenth of its first price and its ticks are still whole steps.
 _HEADROOM = Decimal("0.1")
 
+Figure = TypeVar("Figure")
 UnitsOf = Callable[[str, Decimal, Decimal, date], Units]
 """Units of a symbol from its first close, its lowest price and the day of its first bar."""
 
@@ -62,6 +64,12 @@ VENUES = {
     Venue.BINANCE.value: VenueTerms("USDT", 8, QUANTITY_PLACES, 365),
 }
 """Every venue that has costs and rules for a backtest."""
+
+
+def each_unit(units: tuple[Units, ...], of: Callable[[Units], Figure]) -> list[Figure]:
+    """Return a figure of the units of each instrument; most instruments share theirs."""
+    known = {id(each): of(each) for each in {id(each): each for each in units}.values()}
+    return [known[id(each)] for each in units]
 
 
 def units_of_venue(venue: str, table: RuleTable) -> UnitsOf:

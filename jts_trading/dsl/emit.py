@@ -167,10 +167,10 @@ def _cross(emit: Emitter, number: int, node: g.Cross) -> list[str]:
     slot = emit.layout.nodes[number]
     now = emit.truth(node.comparison)
     return [
-        f"p{number} = state[{slot}]",
+        f"p{number} = int(state[{slot}])",
         f"state[{slot}] = {now}",
-        f"undefined = p{number} == 1.0 or {now} == 1",
-        f"v{number} = 1 if undefined else (2 if p{number} == 0.0 and {now} == 2 else 0)",
+        f"undefined = p{number} == 1 or {now} == 1",
+        f"v{number} = 1 if undefined else (2 if p{number} == 0 and {now} == 2 else 0)",
     ]
 
 
@@ -320,8 +320,8 @@ def _fire(emit: Emitter, program: Program) -> list[str]:
         if checked.is_edge:
             slot = emit.layout.edges[bit]
             lines += [
-                f"starts = fires and state[{slot}] == 0.0",
-                f"state[{slot}] = 1.0 if fires else 0.0",
+                f"starts = fires and int(state[{slot}]) == 0",
+                f"state[{slot}] = 1 if fires else 0",
             ]
             target = "starts"
         lines.append(f"if {target}:")

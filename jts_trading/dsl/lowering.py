@@ -19,19 +19,19 @@ from jts_trading.dsl.plan import Plan
 from jts_trading.dsl.reach import reached_slots, slot_of
 
 _COLUMNS = {
-    "open_": "float(prices[row, 0])",
-    "high": "float(prices[row, 1])",
-    "low": "float(prices[row, 2])",
-    "close": "float(prices[row, 3])",
-    "volume": "float(volumes[row])",
-    "tf_closed": "frames_closed[row]",
+    "open_": "float(prices[bar, 0])",
+    "high": "float(prices[bar, 1])",
+    "low": "float(prices[bar, 2])",
+    "close": "float(prices[bar, 3])",
+    "volume": "float(volumes[bar])",
+    "tf_closed": "frames_closed[bar]",
     "session": "sessions[moments[row + shift[instrument]]]",
     **{
         name: f"clock[moments[row + shift[instrument]], {place}]"
         for place, name in enumerate(CLOCK_COLUMNS)
     },
-    DOUBT_COLUMN: "doubts[row]",
-    "spread": "spreads[row]",
+    DOUBT_COLUMN: "doubts[bar]",
+    "spread": "spreads[bar]",
 }
 SPREADS, CLOCK, DOUBTS, VALUES = "spreads", "clock", "doubts", "values"
 ROWS_FUNCTION = "run_rows"
@@ -50,7 +50,10 @@ def {ROWS_FUNCTION}(
 
 
 def row_column(name: str, *, has_frames: bool) -> str:
-    """Return how `run_rows` reads what an argument of a step takes; see `lower_step`."""
+    """Return how `run_rows` reads what an argument of a step takes; see `lower_step`.
+
+    `bar` is the row as an unsigned number.
+    """
     return "0" if name == "tf_closed" and not has_frames else _COLUMNS[name]
 
 
@@ -99,15 +102,18 @@ def lower_step(
     inliner = Inliner(functions)
     body = inliner.body_of("step", ["mask"])
     slot, count = exported
-    kept_values = (f"{VALUES}[row, {place}] = state[{slot + place}]" for place in range(count))
+    kept_values = (f"{VALUES}[bar, {place}] = state[{slot + place}]" for place in range(count))
     body += ast.parse("\n".join(kept_values)).body
     scalars = Scalars(reached_slots(body))
     body = [scalars.visit(node) for node in body]
     scalars.settle()
+    body = [_Unsigned().visit(node) for node in body]
+    read = _read(body)
     lines = [
-        *(f"{name} = {column}" for name, column in _COLUMNS.items() if name in _read(body)),
+        "bar = np.uint64(row)",
+        *(f"{name} = {column}" for name, column in _COLUMNS.items() if name in read),
         *_lines(body),
-        "masks[row] = mask",
+        "masks[bar] = mask",
     ]
     head = _filled(_HEAD, "EXTRAS", [f", {', '.join(extras)}"] if extras else [])
     text = _filled(head, "START", [*_start(functions["init_state"]), *scalars.loads()])
@@ -116,6 +122,7 @@ def lower_step(
         ast.unparse(functions[name]) for name in sorted(_with_callees(inliner.kept, functions))
     ]
     imports = [ast.unparse(n) for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
+    imports.append("import numpy as np")
     return "\n\n\n".join(("\n".join(imports), *kept, text.strip())) + "\n"
 
 
@@ -206,6 +213,23 @@ class Scalars(ast.NodeTransformer):
         name = ast.Name(f"s{slot}", context)
         self._names.setdefault(slot, []).append(name)
         return name
+
+
+class _Unsigned(ast.NodeTransformer):
+    """Turns computed places in the state into unsigned numbers.
+
+    None is negative, see `reach`; a compiler that does not know that asks of each whether it
+    counts from the end.
+    """
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        """Turn `state[at + i]` into `state[np.uint64(at + i)]`."""
+        self.generic_visit(node)
+        is_state = isinstance(node.value, ast.Name) and node.value.id == "state"
+        if is_state and not isinstance(node.slice, ast.Constant):
+            unsigned = ast.Attribute(ast.Name("np", ast.Load()), "uint64", ast.Load())
+            node.slice = ast.Call(unsigned, [node.slice], [])
+        return node
 
 
 _STATE = ast.Name("state", ast.Load())

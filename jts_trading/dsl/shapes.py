@@ -283,13 +283,14 @@ def _bar_by_bar(
         "    for instrument in range(first, last):",
         f"        init_state({', '.join(('state', 'scales[instrument]', *of_start))})",
         "        for row in range(offsets[instrument], offsets[instrument + 1]):",
+        "            bar = np.uint64(row)",
         f"            masks[row] = step({', '.join(('state', *given, *names))})",
         *(
             f"            {VALUES}[row, {place}] = state[{slot} + {place}]"
             for place in range(plan.values)
         ),
     ]
-    return f"{_unparsed(kept)}\n\n\n" + "\n".join(lines) + "\n"
+    return f"import numpy as np\n{_unparsed(kept)}\n\n\n" + "\n".join(lines) + "\n"
 
 
 def _without_slice(node: ast.stmt) -> list[ast.stmt]:

@@ -2,8 +2,8 @@
 
 Every function takes and returns `int`: money in the smallest unit of its currency (won), prices
 in the same unit per share, shares of a whole in ppm (millionths: 5 % is 50,000). They are plain
-Python, so that a daemon calls them as they are; a backtest compiles the text of this module with
-numba. So they use nothing but integer arithmetic, and products are staged such that they stay
+Python, so that a daemon calls them as they are; a backtest compiles the text of this module.
+So they use nothing but integer arithmetic, and products are staged such that they stay
 inside 64 bits for money up to `MONEY_MAX`. Python and compiled results are equal.
 """
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jts_pipelines.backtest import lanes, places
-from jts_pipelines.backtest.engine import desk_of, fire, load_kernels, prepare
+from jts_pipelines.backtest.engine import desk_of, load_kernels, pass_of, prepare
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_trading.domain.sessions import calendar_for
 from jts_trading.dsl.compiler import compile_strategy
@@ -69,11 +69,14 @@ def test_instruments_side_by_side_trade_as_in_one_group(  # noqa: PLR0917 - what
     assumed = BacktestSettings(cash=cash, interval="1m")
     prepared = prepare(plan, market(seed), assumed)
     signals, portfolio = load_kernels(plan, kernels, assumed)
-    fired = fire(prepared, plan, signals)
-    together, apart = (desk_of(prepared, assumed, fired) for _ in range(2))
+    fired = pass_of(prepared, plan, signals).run_all()
+    rules = pass_of(prepared, plan, signals)
+    together, apart = (desk_of(prepared, assumed, masks) for masks in (fired, rules.masks))
 
     expected = lanes.run_together(portfolio, together)
-    found = lanes.simulate(portfolio, apart, rows_a_lane=200)
+    if not lanes.are_apart(apart):
+        rules.run_all()
+    found = lanes.simulate(portfolio, apart, rules.run, rows_a_lane=200)
 
     assert found.tolist() == expected.tolist()
     columns = [places.SESSION_CASH, places.SESSION_VALUE]

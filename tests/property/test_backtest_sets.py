@@ -252,7 +252,7 @@ def test_sets_when_they_come_in_small_batches_then_little_is_done_again(
     """Bars are laid out once, and batches of other numbers share compiled code."""
     laid_out, loaded = [], []
     monkeypatch.setattr(stage, "prepare", _noting(laid_out, stage.prepare))
-    monkeypatch.setattr(sets, "load", _noting(loaded, sets.load))
+    monkeypatch.setattr(sets, "rows_of", _noting(loaded, sets.rows_of))
     stages = Stages(market(), BacktestSettings(cash=9_000_000, interval="1m"))
     together = Sets(read_strategy(text_of("several")), stages, cache_dir=kernels)
 
@@ -312,9 +312,8 @@ def trading_texts(draw: st.DrawFn) -> str:
     }}"""
 
 
-def plain(source: str, _cache_dir: Path, *, allocates: bool = True) -> ModuleType:
+def plain(source: str, _cache_dir: Path) -> ModuleType:
     """Return the functions of a source without compiling them; dividing by zero as numpy."""
-    assert not allocates
     module = ModuleType("plain")
     vars(module).update(float=np.float64, np=np)
     exec(compile(source, "<source>", "exec"), vars(module))  # noqa: S102 - our own generated text
@@ -339,20 +338,20 @@ ASSUMED: tuple[dict[str, Any], ...] = (
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    trading_texts(),
-    st.lists(st.sampled_from(SETS), min_size=2, max_size=3, unique_by=id),
-    st.sampled_from(ASSUMED),
+    text=trading_texts(),
+    given_sets=st.lists(st.sampled_from(SETS), min_size=2, max_size=3, unique_by=id),
+    model=st.sampled_from(ASSUMED),
 )
 def test_generated_texts_when_sets_run_together_then_each_is_its_own_backtest(
-    text: str, given_sets: list[dict[str, str]], model: dict[str, Any]
+    kernels: Path, text: str, given_sets: list[dict[str, str]], model: dict[str, Any]
 ) -> None:
     """Whatever is asked for: columns or none, guards, ranks, frames, orders, fill models."""
     assumed = BacktestSettings(cash=9_000_000, interval="1m", **model)
 
     with pytest.MonkeyPatch.context() as patch, np.errstate(all="ignore"):
-        patch.setattr(engine, "load", plain)
-        patch.setattr(sets, "load", plain)
-        compare(text, given_sets, market(2, 40), assumed, Path())
+        patch.setattr(engine, "rows_of", plain)
+        patch.setattr(sets, "rows_of", plain)
+        compare(text, given_sets, market(2, 40), assumed, kernels)
 
 
 def _noting(calls: list[object], function: object) -> object:

@@ -1,14 +1,16 @@
 """Sizing in a backtest is the sizing of live: compiled and plain calls agree to the unit."""
 
-import os
-from types import ModuleType
+from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jts_pipelines.backtest.kernel_text import sizing_text
-from jts_trading.kernels.loader import load
+from jts_trading.kernels.native import Native
+from jts_trading.kernels.native_values import Kind
 from jts_trading.strategy import sizing, stops
 
 MONEY = st.integers(0, sizing.MONEY_MAX)
@@ -18,12 +20,58 @@ FEES = st.tuples(st.integers(0, 5_000_000), st.sampled_from((1, 10)))
 COUNTS = st.integers(0, 100_000)
 
 
+class Compiled:
+    """Functions as the portfolio has them, called with plain numbers."""
+
+    def __init__(self, cache_dir: Path) -> None:
+        calls = [
+            f"def call_{name}(_, cells):\n    return {name}({', '.join(CELLS[name])})"
+            for name in CELLS
+        ]
+        entries = {f"call_{name}": Kind("int64", (0,)) for name in CELLS}
+        text = "\n".join((sizing_text(), *calls))
+        self._native = Native(lambda: text, text, entries, {}, cache_dir)
+
+    def __getattr__(self, name: str) -> Callable[..., int]:
+        """Return a function that takes numbers and tuples of numbers."""
+
+        def call(*arguments: int | tuple[int, ...]) -> int:
+            flat = [
+                n for each in arguments for n in (each if isinstance(each, tuple) else (each,))
+            ]
+            return self._native.call(f"call_{name}", (), np.array(flat, np.int64))
+
+        return call
+
+
+def cells(*sizes: int) -> tuple[str, ...]:
+    """Return arguments that are taken from cells in turn: a number, or a tuple of so many."""
+    found, at = [], 0
+    for size in sizes:
+        numbers = [f"cells[{at + n}]" for n in range(max(size, 1))]
+        found.append(f"({', '.join(numbers)})" if size else numbers[0])
+        at += max(size, 1)
+    return tuple(found)
+
+
+CELLS = {
+    "affordable_quantity": cells(0, 0, 0, 0, 2),
+    "buying_cost": cells(0, 0, 2),
+    "wanted_quantity": cells(0, 0, 0, 0),
+    "capped_quantity": cells(0, 0, 0, 0, 0),
+    "exit_quantity": cells(0, 0, 0, 0),
+    "kelly_entry_share": cells(4, 4),
+    "is_trailing_stop_hit": cells(0, 0, 0),
+    "is_stop_loss_hit": cells(0, 0, 0),
+    "is_profit_taken": cells(0, 0, 0),
+    "is_daily_loss_reached": cells(0, 0, 0),
+}
+
+
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    """The module that a backtest runs."""
-    root = tmp_path_factory.getbasetemp()
-    shared = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
-    return load(sizing_text(), shared / "kernels")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
+    """What a backtest runs."""
+    return Compiled(tmp_path_factory.mktemp("kernels"))
 
 
 @settings(max_examples=300, deadline=None)
@@ -35,7 +83,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     fee=FEES,
 )
 def test_affordable_quantity_compiled_equals_plain(
-    *, quantity: int, price: int, lot: int, cash: int, fee: tuple[int, int], compiled: ModuleType
+    *, quantity: int, price: int, lot: int, cash: int, fee: tuple[int, int], compiled: Compiled
 ) -> None:
     """A purchase costs and fits the same in research and live."""
     plain = sizing.affordable_quantity(quantity, price, lot, cash, fee)
@@ -54,7 +102,7 @@ def test_affordable_quantity_compiled_equals_plain(
     held=st.integers(1, 9_999),
 )
 def test_quantities_compiled_equal_plain(
-    *, kind: int, amount: int, equity: int, price: int, cap: int, held: int, compiled: ModuleType
+    *, kind: int, amount: int, equity: int, price: int, cap: int, held: int, compiled: Compiled
 ) -> None:
     """Entries and exits are sized the same in research and live."""
     wanted = sizing.wanted_quantity(kind, amount, equity, price)
@@ -83,7 +131,7 @@ def test_kelly_compiled_equals_plain(
     profit: int,
     loss: int,
     limits: tuple[int, int, int, int],
-    compiled: ModuleType,
+    compiled: Compiled,
 ) -> None:
     """The share is the same for sums of money far beyond what one account can make."""
     record = (closed, min(won, closed), profit, loss)
@@ -94,7 +142,7 @@ def test_kelly_compiled_equals_plain(
 @settings(max_examples=300, deadline=None)
 @given(close=PRICES, entry=PRICES, ppm=PPM, equity=MONEY, start=MONEY)
 def test_stops_compiled_equal_plain(
-    *, close: int, entry: int, ppm: int, equity: int, start: int, compiled: ModuleType
+    *, close: int, entry: int, ppm: int, equity: int, start: int, compiled: Compiled
 ) -> None:
     """A stop is hit on the same close in research and live."""
     for name in ("is_trailing_stop_hit", "is_stop_loss_hit", "is_profit_taken"):

@@ -21,7 +21,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jts_pipelines.backtest import places
-from jts_pipelines.backtest.engine import desk_of, fire, load_kernels, prepare
+from jts_pipelines.backtest.engine import desk_of, load_kernels, pass_of, prepare
 from jts_pipelines.backtest.lanes import simulate
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_trading.domain.orders import OrderSide
@@ -127,7 +127,7 @@ class Backtest:
         assumed = BacktestSettings(cash=CASH, interval="1m", kelly_trades_min=3)
         prepared = prepare(plan, frame, assumed, listing())
         signals, portfolio = load_kernels(plan, kernels, assumed)
-        fired = fire(prepared, plan, signals)
+        fired = pass_of(prepared, plan, signals).run_all()
         desk = desk_of(prepared, assumed, fired)
         rows = simulate(portfolio, desk)
         bars = prepared.bars

@@ -12,11 +12,11 @@ import pytest
 
 from jts_pipelines.backtest import engine, prefix
 from jts_pipelines.backtest.cautions import MEANING, Code
-from jts_pipelines.backtest.columns import Bits
-from jts_pipelines.backtest.engine import run_backtest
+from jts_pipelines.backtest.engine import run_backtest, step_columns
 from jts_pipelines.backtest.reporting import Prepared
 from jts_pipelines.backtest.result import BacktestResult
 from jts_pipelines.backtest.settings import BacktestSettings
+from jts_pipelines.backtest.signals import RulePass
 from jts_pipelines.ingest.generated import daily_panel
 from jts_trading.domain.sessions import calendar_for
 from jts_trading.dsl.compiler import compile_strategy
@@ -140,17 +140,21 @@ def test_prefix_check_when_a_rule_knows_the_next_bar_then_it_is_named(
 ) -> None:
     """A look-ahead of one bar: the last bar before each cut is decided differently."""
 
-    def peek(prepared: Prepared, plan: Plan, signals: ModuleType) -> Bits:
-        fired = np.zeros(-(-prepared.bars.rows // 8) * 8, np.uint8)
+    class Peeking(RulePass):
+        def run(self, first: int, end: int) -> None:
+            """Fire nothing but what is there already."""
+
+    def peek(prepared: Prepared, plan: Plan, signals: ModuleType, _from: int = 0) -> RulePass:
+        rules = Peeking(signals, step_columns(prepared), state_size=plan.state_size, rules=2)
         closes, offsets = prepared.bars.close.astype(np.int64), prepared.bars.offsets
         is_up = np.zeros(len(closes), np.bool_)
         # The last row, which has no next one, buys on the mean of all bars: later ones count.
         is_up[:-1] = closes[1:] > closes[:-1].mean()
         is_up[offsets[1:][offsets[1:] > 0] - 1] = False
-        fired[: len(closes)] = np.where(is_up, 1, 2)
-        return fired
+        rules.masks[: len(closes)] = np.where(is_up, 1, 2)
+        return rules
 
-    monkeypatch.setattr(engine, "fire", peek)
+    monkeypatch.setattr(engine, "pass_of", peek)
     monkeypatch.setattr(prefix, "ROWS_MAX", rows_max)
 
     result = run(PANEL, kernels)

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -245,3 +246,73 @@ def test_assumptions_are_read_by_their_kind() -> None:
     read = read_assumptions(["fill=close", "slippage_ticks=2", "exits_inside=yes"])
 
     assert read == {"fill": "close", "slippage_ticks": 2, "exits_inside": True}
+
+
+LATE = 1 << 17
+"""Instants before those on which the run of many bars is looked at."""
+
+
+def many_minutes(days: list[date]) -> pl.DataFrame:
+    """Return minutes of two instruments that walk along."""
+    stamps = [
+        (calendar_for("KRX").open_close_ns(day)[0] // 1_000_000) + 60_000 * minute
+        for day in days
+        for minute in range(390)
+    ]
+    frames = []
+    for symbol, seed in (("000660", 1), ("005930", 2)):
+        chance = np.random.default_rng(seed)
+        steps = np.cumsum(chance.integers(-3, 4, len(stamps)))
+        close = 60_000 + 100 * np.abs((steps + 100) % 400 - 200)
+        opened = close + 100 * chance.integers(-2, 3, len(stamps))
+        prices = {
+            "open": opened,
+            "high": np.maximum(opened, close) + 100 * chance.integers(0, 3, len(stamps)),
+            "low": np.minimum(opened, close) - 100 * chance.integers(0, 3, len(stamps)),
+            "close": close,
+        }
+        frames.append(
+            pl.DataFrame(
+                {"timestamp": stamps, **prices, "volume": chance.integers(1, 90, len(stamps))}
+            ).select(pl.lit(symbol).alias("symbol"), pl.all())
+        )
+    return pl.concat(frames).with_columns(
+        pl.col("timestamp").cast(pl.Datetime("ms")).dt.replace_time_zone("UTC")
+    )
+
+
+def test_models_past_many_instants_fill_as_if_there_were_none_before(kernels: Path) -> None:
+    """Numbers of instants and phases of a bar do not get into each other's way."""
+    days = calendar_for("KRX").sessions(date(2021, 1, 4), date(2022, 12, 29))
+    first = LATE // 390 + 1
+    days = days[: first + 12]
+    bars = many_minutes(days)
+    plan = compile_strategy(
+        """strategy("Late") {
+          entry.long { when (close - open > 150) {
+            buy(quantity: 40, type: "limit", price: close - 100, time_in_force: "gtc") } }
+          exit.long { when (open - close > 150) { sell(quantity: "all") } }
+          risk_management { stop_loss = "0.5%" take_profit = "0.6%" trailing_stop = "0.7%" }
+        }"""
+    )
+    settings = BacktestSettings(
+        cash=9_000_000,
+        interval="1m",
+        volume_percent="20",
+        slippage_ticks=1,
+        exits_inside=True,
+        waits_settlement=True,
+    )
+
+    def trade(bars: pl.DataFrame) -> BacktestResult:
+        # From the second session on: the first one of fewer bars has no base price.
+        return run_backtest(plan, bars, settings, cache_dir=kernels, decide_from=days[first + 1])
+
+    late = pl.col("timestamp") >= datetime(*days[first].timetuple()[:3], tzinfo=UTC)
+    whole, alone = trade(bars), trade(bars.filter(late))
+
+    assert bars["timestamp"].n_unique() > LATE
+    assert alone.fills.height > 100
+    assert whole.fills.equals(alone.fills)
+    assert whole.orders.equals(alone.orders)
+    assert whole.final_equity == alone.final_equity

@@ -13,7 +13,7 @@ from jts_pipelines.backtest.bar_layout import read_bars
 from jts_pipelines.backtest.bar_table import BarTable, traded_rows
 from jts_pipelines.backtest.columns import Desk
 from jts_pipelines.backtest.desk import empty_masks, make_desk
-from jts_pipelines.backtest.frames import at_interval, day_of, frames_closed
+from jts_pipelines.backtest.frames import at_interval, frames_closed
 from jts_pipelines.backtest.instruments import read_instruments
 from jts_pipelines.backtest.market import cost_columns, ends_session, price_rules
 from jts_pipelines.backtest.orders import order_rules
@@ -109,7 +109,7 @@ def desk_at(bars: BarTable, market: str, interval: str = "1d") -> Desk:
     ladders, epochs = price_rules(bars, instruments, default_table(), days)
     costs = cost_columns(
         bars.symbols,
-        tuple(day_of(day) for day in days),
+        days,
         units=bars.units,
         instruments=instruments,
         settings=BacktestSettings(),
@@ -120,7 +120,8 @@ def desk_at(bars: BarTable, market: str, interval: str = "1d") -> Desk:
         compile_strategy('strategy("S") { entry.long { when (close > 1) { buy(1) } } }'),
         BacktestSettings(),
     )
-    ends = ends_session(bars.times, bars.days, interval, CALENDAR)
+    starts = np.searchsorted(bars.days, days)
+    ends = ends_session(bars.times, starts, days, interval, CALENDAR)
     fired = empty_masks(bars.rows, 1)
     return make_desk(
         bars,
@@ -217,13 +218,18 @@ def test_reserve_inside_a_session_is_its_upper_limit_and_after_it_the_next_one()
     starts = [at(first, 15, 29), at(second, 9, 0), at(second, 15, 29)]
     desk = desk_at(minutes("005930", starts, [10_000, 10_500, 11_000]), "KOSDAQ", "1m")
 
-    assert desk.times[:, places.ENDS].tolist() == [1, 0, 1]
+    assert [search.is_over(desk, moment) for moment in range(3)] == [True, False, True]
     assert [search.order_terms(desk, 0, row)[1] for row in range(3)] == [13_000, 13_000, 14_300]
+
+
+def numbers(*days: date) -> np.ndarray:
+    """Return days as a run counts them."""
+    return np.array([(day - date(1970, 1, 1)).days for day in days])
 
 
 def test_cost_columns_around_new_year_switch_by_settlement_date() -> None:
     """Vectors X18 to X21: trades of 2024-12-27 settle in 2025 and pay the rates of 2025."""
-    days = (date(2024, 12, 26), date(2024, 12, 27))
+    days = numbers(date(2024, 12, 26), date(2024, 12, 27))
 
     costs = cost_columns(
         ("005930", "037550"),
@@ -247,7 +253,7 @@ def test_cost_columns_with_an_own_rate_use_it() -> None:
     """The account's contract replaces the published commission."""
     costs = cost_columns(
         ("005930",),
-        (date(2024, 12, 26),),
+        numbers(date(2024, 12, 26)),
         units=(WON,),
         instruments=read_instruments(None, "KOSPI"),
         settings=BacktestSettings(commission_rate="0.00015"),

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jts_pipelines.backtest.columns import Bars
-from jts_pipelines.backtest.signals import fire_rules
+from jts_pipelines.backtest.signals import RulePass
 from jts_trading.dsl.compiler import compile_strategy
 from jts_trading.dsl.lowering import lower_step
 from jts_trading.dsl.plan import Plan
@@ -73,7 +73,8 @@ def bars(*, closed: int = 0) -> Given:
 def fired(plan: Plan, given: Given, folder: Path) -> list[int]:
     """Return the rule masks of the compiled pass; none fire where nothing traded."""
     kernel = load(lower_step(plan.source), folder, allocates=False)
-    found = fire_rules(kernel, given.traded(), state_size=plan.state_size, rules=len(plan.rules))
+    rules = RulePass(kernel, given.traded(), state_size=plan.state_size, rules=len(plan.rules))
+    found = rules.run_all()
     masks = np.zeros(len(given.close), np.int64)
     masks[given.is_traded] = found[: int(given.is_traded.sum())]
     return masks.tolist()

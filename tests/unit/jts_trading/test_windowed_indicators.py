@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from jts_pipelines.backtest.columns import Bars
-from jts_pipelines.backtest.signals import fire_rules
+from jts_pipelines.backtest.signals import RulePass
 from jts_trading.dsl.compiler import compile_strategy
 from jts_trading.dsl.errors import StrategyError
 from jts_trading.dsl.lowering import lower_step
@@ -102,7 +102,7 @@ def test_name_of_the_library_when_called_then_asked_over_the_last_bars(
     plan = strategy("close > PWMA(5, window: 12)")
     given = bars(60)
     batch = load(lower_step(plan.source), tmp_path, allocates=False)
-    fired = fire_rules(batch, given.traded(), state_size=plan.state_size, rules=1)
+    fired = RulePass(batch, given.traded(), state_size=plan.state_size, rules=1).run_all()
 
     kernel = load(plan.source, tmp_path)
     row = np.zeros(plan.state_size)

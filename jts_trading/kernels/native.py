@@ -1,0 +1,154 @@
+"""Compiles the portfolio straight to machine code and keeps that on disk.
+
+numba types and lowers a program of a thousand lines in Python, which takes seconds, and hands
+arrays from function to function as ten words each. The portfolio needs none of what that buys: it
+is plain functions over whole numbers and a record of arrays whose types are known. So it is
+written out as LLVM code here (`native_functions`), in a few tenths of a second, and compiled by
+the same LLVM that numba brings along. What is kept is the object code; to load it takes
+milliseconds.
+
+Only text that this program generated may come here: it is compiled and run.
+"""
+
+import ctypes
+import hashlib
+import inspect
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import llvmlite.binding as llvm
+import numpy as np
+
+from jts_trading.kernels import native_expressions, native_functions, native_values
+from jts_trading.kernels.native_functions import Module
+from jts_trading.kernels.native_values import Kind, Shape
+
+_DIGEST_SIZE = hashlib.sha256().digest_size
+_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
+Arrays = tuple[np.ndarray[Any, Any], ...]
+
+
+class Native:
+    """Compiled functions of a text, each over a record of arrays and one more array.
+
+    Args:
+        text: Gives functions, and constants before them; only asked for what is not kept yet.
+        identity: What tells this text from any other one: itself, or what it is made of.
+        entries: By name of the functions that are called: the kind of the other array.
+        shape: Of the record.
+        cache_dir: Where object code is kept; made if it does not exist.
+
+    Raises:
+        UnsupportedError: The text says something that has no form in LLVM: it is wrong.
+        OSError: The directory cannot be written.
+    """
+
+    def __init__(
+        self,
+        text: Callable[[], str],
+        identity: str,
+        entries: Mapping[str, Kind],
+        shape: Shape,
+        cache_dir: Path,
+    ) -> None:
+        self._entries, self._shape = dict(entries), dict(shape)
+        path = cache_dir.resolve() / f"{native_digest(identity, entries, shape)}.o"
+        code = _read(path)
+        if code is None:
+            code = _compiled(text(), self._entries, self._shape)
+            _write(path, code)
+        # The engine owns the code that the functions run, and the machine that it is given.
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
+        self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        self._engine.finalize_object()
+        self._functions: dict[str, Callable[[Any], int]] = {
+            name: _CALL(self._engine.get_function_address(f"jts_{name}")) for name in entries
+        }
+
+    def call(self, name: str, record: Arrays, array: np.ndarray[Any, Any]) -> int:
+        """Call a function; the lock of the interpreter is free while it runs.
+
+        Args:
+            name: Of the function.
+            record: The arrays of the record, in the order of its shape.
+            array: The other one.
+
+        Raises:
+            TypeError: An array is not of its kind.
+        """
+        words: list[int] = []
+        for each, kind in zip(record, self._shape.values(), strict=True):
+            words += kind.words_of(each)
+        words += self._entries[name].words_of(array)
+        return self._functions[name]((ctypes.c_int64 * len(words))(*words))
+
+
+def _machine() -> Any:
+    """Return what emits code for this processor: no fast-math, bits are equal in every run."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(),
+        features=llvm.get_host_cpu_features().flatten(),
+        opt=3,
+        jit=True,
+    )
+
+
+@cache
+def _compiler_sources() -> str:
+    sources = map(inspect.getsource, (native_values, native_expressions, native_functions))
+    return "\0".join((*sources, inspect.getsource(sys.modules[__name__])))
+
+
+def native_digest(
+    identity: str, entries: Mapping[str, Kind] | None = None, shape: Shape | None = None
+) -> str:
+    """Return the digest of a text and of everything else that decides its machine code."""
+    parts = (
+        _compiler_sources(),
+        llvmlite.__version__,
+        platform.machine(),
+        llvm.get_host_cpu_name(),
+        repr(sorted((entries or {}).items())),
+        repr(list((shape or {}).items())),
+        identity,
+    )
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _compiled(text: str, entries: Mapping[str, Kind], shape: Shape) -> bytes:
+    machine, module = _machine(), Module(text)
+    for name, kind in entries.items():
+        module.add_entry(name, shape, kind)
+    module.code.triple, module.code.data_layout = machine.triple, str(machine.target_data)
+    parsed = llvm.parse_assembly(str(module.code))
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(3))
+    builder.getModulePassManager().run(parsed, builder)
+    return bytes(machine.emit_object(parsed))
+
+
+def _read(path: Path) -> bytes | None:
+    """Return object code that is whole, or None."""
+    try:
+        kept = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    code = kept[_DIGEST_SIZE:]
+    return code if hashlib.sha256(code).digest() == kept[:_DIGEST_SIZE] else None
+
+
+def _write(path: Path, code: bytes) -> None:
+    # What is loaded from here is run: nobody else may write to it.
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=".unfinished-", suffix=".o")
+    with os.fdopen(handle, "wb") as file:
+        file.write(hashlib.sha256(code).digest() + code)
+    Path(unfinished).replace(path)

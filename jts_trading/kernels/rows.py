@@ -1,0 +1,90 @@
+"""The pass over rows of a generated strategy, compiled: without numba where that is possible.
+
+The batch form of a strategy (`dsl.lowering`) is a plain function over arrays, like the portfolio,
+so `native` compiles it in a tenth of the time and loads it without numba. A step that users wrote,
+or a window that calls back into Python, may say more than that; such a text stays with numba, as
+the step does in live. Both give the same bits.
+"""
+
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from jts_trading.dsl.lowering import ROWS_FUNCTION
+from jts_trading.kernels.loader import load
+from jts_trading.kernels.native import Native
+from jts_trading.kernels.native_values import Kind, UnsupportedError
+
+_ENTRY = "run_share"
+
+
+class Rows:
+    """A compiled pass over rows.
+
+    Args:
+        text: Defines `run_rows`.
+        cache_dir: Where compiled code is kept.
+    """
+
+    def __init__(self, text: str, cache_dir: Path) -> None:
+        self._text, self._cache_dir = text, cache_dir
+        self._compiled: dict[object, Native | None] = {}
+        self._lock = Lock()
+
+    def run_rows(self, *arguments: Any) -> None:
+        """Walk over instruments, see `dsl.lowering.lower_step`.
+
+        Args:
+            *arguments: Arrays, and whole numbers among them.
+        """
+        native = self._native(arguments)
+        if native is None:
+            getattr(load(self._text, self._cache_dir, allocates=False), ROWS_FUNCTION)(*arguments)
+            return
+        numbers = [each for each in arguments if not isinstance(each, np.ndarray)]
+        arrays = tuple(each for each in arguments if isinstance(each, np.ndarray))
+        native.call(_ENTRY, arrays, np.array(numbers, np.int64))
+
+    def _native(self, arguments: tuple[Any, ...]) -> Native | None:
+        """Return the code for arguments of such kinds; None where numba has to do it."""
+        form = tuple(
+            (each.dtype.num, each.ndim) if isinstance(each, np.ndarray) else None
+            for each in arguments
+        )
+        with self._lock:
+            if form not in self._compiled:
+                self._compiled[form] = self._compile(arguments)
+            return self._compiled[form]
+
+    def _compile(self, arguments: tuple[Any, ...]) -> Native | None:
+        kinds = [
+            Kind(each.dtype.name, (0,) * each.ndim) if isinstance(each, np.ndarray) else None
+            for each in arguments
+        ]
+        # Open, high, low and close of a row stand side by side in the first array.
+        kinds[0] = Kind(arguments[0].dtype.name, (0, 4))
+        shape = {f"array{at}": kind for at, kind in enumerate(kinds) if kind is not None}
+        numbers, handed_on = 0, []
+        for at, kind in enumerate(kinds):
+            handed_on.append(f"share[{numbers}]" if kind is None else f"record.array{at}")
+            numbers += kind is None
+        entry = f"""
+def {_ENTRY}(record, share):
+    {ROWS_FUNCTION}({", ".join(handed_on)})
+    return 0
+"""
+        entries = {_ENTRY: Kind("int64", (numbers,))}
+        try:
+            text = self._text + entry
+            return Native(lambda: text, text, entries, shape, self._cache_dir)
+        except UnsupportedError:
+            return None
+
+
+@cache
+def rows_of(text: str, cache_dir: Path) -> Rows:
+    """Return the pass of a text, the same one for all runs of this process."""
+    return Rows(text, cache_dir)
