@@ -85,7 +85,7 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
         account=account,
         book=book,
         sessions=_sessions(starts + counts, counts, ends, epochs, terms_of_days),
-        splits=NO_SPLITS if splits is None else splits,
+        splits=NO_SPLITS if splits is None else np.ascontiguousarray(splits),
         lots=_lots(bars, rules),
         values=values,
         facts=_facts(bars, rules.guard_constants),

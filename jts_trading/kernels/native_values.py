@@ -55,7 +55,7 @@ class Kind:
         is_kind = array.dtype == self.element and array.ndim == len(self.sizes)
         is_sized = self.sizes in (array.shape, _OPEN[array.ndim]) or self._fits(array)
         if not (is_kind and is_sized and array.flags.c_contiguous):
-            raise TypeError(f"array of {array.dtype} {array.shape}; needed: {self}")
+            raise TypeError(f"array of {array.dtype} {array.shape}; needed: {self}, in order")
         return [array.__array_interface__["data"][0], *array.shape]
 
     def _fits(self, array: np.ndarray[Any, Any]) -> bool:

@@ -249,7 +249,8 @@ class Slow:
             self.fill(symbol, order, min(most, order.quantity), paid, is_late=is_late)
         elif when == "late":
             order.tried += 1
-            if not price and order.kind == "stop_limit" and _reached(order, bar):
+            # Reached is reached, whether or not the volume of the bar had a share to give.
+            if not (price and most) and order.kind == "stop_limit" and _reached(order, bar):
                 order.is_triggered = True
 
     def begin(self, symbol: str, *, is_first: bool) -> None:

@@ -248,6 +248,18 @@ def test_assumptions_are_read_by_their_kind() -> None:
     assert read == {"fill": "close", "slippage_ticks": 2, "exits_inside": True}
 
 
+def test_stop_limit_that_was_reached_waits_at_its_limit_although_nothing_filled(
+    kernels: Path,
+) -> None:
+    """The bar that reached the stop had no volume to give; the next one is below the stop."""
+    terms = ', type: "stop_limit", stop: 10150, price: 10200, time_in_force: "gtc"'
+    rows = [*RISE, (10_100, 10_160, 10_090, 10_100, 50), (10_120, 10_130, 10_110, 10_110, 900)]
+
+    result = run(rows, kernels, entry=terms, volume_percent="1")
+
+    assert dealt(result) == [("buy", 9, 10_120)]
+
+
 LATE = 1 << 17
 """Instants before those on which the run of many bars is looked at."""
 
