@@ -15,7 +15,14 @@ from jts_pipelines.backtest.cautions import SERIOUS, Caution
 from jts_pipelines.backtest.columns import Desk, Ints
 from jts_pipelines.backtest.instruments import Instruments
 from jts_pipelines.backtest.money import in_steps
-from jts_pipelines.backtest.summary import commission_of, dividend_of, dividends_in, drawdowns
+from jts_pipelines.backtest.summary import (
+    commission_of,
+    dividend_of,
+    dividends_in,
+    drawdowns,
+    gross_of,
+    tax_of,
+)
 from jts_pipelines.backtest.venues import VENUES
 from jts_pipelines.backtest.whole_columns import summable
 from jts_trading.dsl.plan import Plan
@@ -254,14 +261,14 @@ def fill_table(
             "price": price,
             "commission": commission_of(fills),
             "dividend": dividend_of(fills),
-            "tax": stt + rst,
+            "tax": tax_of(fills),
             "stt": stt,
             "rst": rst,
             "reason": _chosen(list(reasons.values()), np.searchsorted(list(reasons), reason)),
             "decided_at": stamp_series(bars.times[decided_at]),
             "trade": fills[:, places.FILL_TRADE],
             "bar_volume": summable(bars.volume[row]),
-            "gross": quantity * price * book[instrument, places.UNIT],
+            "gross": gross_of(fills, book[:, places.UNIT]),
         }
     )
 

@@ -110,20 +110,6 @@ class Bench:
         stages = Stages(self.loaded.bars, self.request.settings, self.instruments)
         return Sets(text, stages, cache_dir=self.cache_dir)
 
-    def run(self, params: Params) -> BacktestResult:
-        """Run one parameter set over all bars.
-
-        Raises:
-            StrategyError, InputError: See `request.run_from_lake`.
-        """
-        return run_loaded(
-            compiled(self.request, self.catalog, params),
-            self.loaded,
-            self.request,
-            cache_dir=self.cache_dir,
-            instruments=self.instruments,
-        )
-
     def run_window(self, params: Params, first: date, last: date, cash: int) -> BacktestResult:
         """Run one parameter set that decides from one session to another; bars before warm it up.
 
