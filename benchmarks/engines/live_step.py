@@ -3,6 +3,7 @@
 What is timed is the whole `engine.step` of the clock that closes a minute of every instrument:
 bars, strategies, decisions, facts. Orders fill at the start of the next minute. Each repeat is a
 session, the first sixty minutes of which only warm indicators up. Seconds are the 99th percentile.
+Memory is looked after between steps, as the trader does when nothing waits.
 """
 
 import itertools
