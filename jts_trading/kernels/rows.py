@@ -6,7 +6,7 @@ or a window that calls back into Python, may say more than that; such a text sta
 the step does in live. Both give the same bits.
 """
 
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -84,7 +84,7 @@ def {_ENTRY}(record, share):
             return None
 
 
-@cache
+@lru_cache(maxsize=256)
 def rows_of(text: str, cache_dir: Path) -> Rows:
     """Return the pass of a text, the same one for all runs of this process."""
     return Rows(text, cache_dir)
