@@ -30,7 +30,7 @@ _HOLE = re.compile(r"(whole|real)_hole_(\d+)")
 # Functions of the language itself: the state of an indicator begins with zeros, theirs does not.
 _OWN = {function.__name__ for function in (divide, gather, past, since)}
 # What a step reads beside its own arguments.
-_GIVEN = re.compile(rf"\b(?:{_COLUMNS}|row|whole__\d+|(?:whole|real)_hole_\d+)\b")
+_GIVEN = re.compile(rf"\b(?:{_COLUMNS}|bar|whole__\d+|(?:whole|real)_hole_\d+)\b")
 _HEAD = (
     *("prices", "volumes", "frames_closed", "moments", "shift", "sessions", "offsets", "scales"),
     *("state", "masks", "first", "last"),
@@ -125,7 +125,6 @@ def shape_of(pattern: Pattern, *, has_columns: bool = True) -> Shape:
         _renumber_slots(step, start)
         imports = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
         text = lower_step(_unparsed([*imports, start, step]), (*row_extras(plan), *_ARGUMENTS))
-        text = _with_unsigned_rows(text)
     else:
         text = _bar_by_bar(plan, tree, step, start)
     holes = [(kind, int(number)) for kind, number in dict.fromkeys(_HOLE.findall(text))]
@@ -153,7 +152,7 @@ def series_text(key: SeriesKey, functions: Iterable[str]) -> str:
     settings = [next(whole) if isinstance(number, int) else next(real) for number in numbers]
     targets = ", ".join(f"o{place}" for place in range(outputs))
     call = f"{name}({', '.join(['state', '0', *settings, *inputs])})"
-    stores = [f"{_COLUMNS}[whole__0 + {place}, row] = o{place}" for place in range(outputs)]
+    stores = [f"{_COLUMNS}[whole__0 + {place}, bar] = o{place}" for place in range(outputs)]
     lines = "\n    ".join([f"{targets} = {call}", *stores, "fired = 0", "return fired"])
     parts = [
         "import math",
@@ -195,7 +194,7 @@ def _taken_out(step: ast.FunctionDef, functions: dict[str, ast.FunctionDef]) -> 
         outputs = target.elts if isinstance(target, ast.Tuple) else [target]
         for place, each in enumerate(outputs):
             at = f"whole__{len(calls)} + {place}" if place else f"whole__{len(calls)}"
-            found += ast.parse(f"{ast.unparse(each)} = {_COLUMNS}[{at}, row]").body
+            found += ast.parse(f"{ast.unparse(each)} = {_COLUMNS}[{at}, bar]").body
         calls.append(call)
     step.body = found
     return calls
@@ -227,15 +226,6 @@ def _call_of(
 
 def _calls_nothing(step: ast.FunctionDef, functions: dict[str, ast.FunctionDef]) -> bool:
     return not any(isinstance(n, ast.Name) and n.id in functions for n in ast.walk(step))
-
-
-def _with_unsigned_rows(text: str) -> str:
-    """Count rows without a sign: so many columns are read that looking for one takes a third."""
-    if "row + " in text:  # Together with a signed number it would become a float.
-        return text
-    ends = [f"offsets[instrument{after}]" for after in ("", " + 1")]
-    counted = ", ".join(f"np.uint64({end})" for end in ends)
-    return text.replace(f"range({', '.join(ends)})", f"range({counted})")
 
 
 def _renumber_slots(step: ast.FunctionDef, start: ast.FunctionDef) -> None:
