@@ -53,11 +53,17 @@ def live_bars(frame: pl.DataFrame, interval: str, venue: str = "KRX") -> list[tu
             builder.add(trade)
             continue
         if builder.trades:
-            made.append(builder.finish("event", NO_CAUSE, at))
+            made.append(built(builder))
         builder.begin(slot, 0, trade)
     if builder.trades:
-        made.append(builder.finish("clock", NO_CAUSE, 0))
-    return [(bar.stamp_ms, bar.open, bar.high, bar.low, bar.close, bar.volume) for bar in made]
+        made.append(built(builder))
+    return made
+
+
+def built(builder: BarBuilder) -> tuple[int, ...]:
+    """Return the bar that a builder has open, with its label in UTC ms."""
+    prices = builder.open, builder.high, builder.low, builder.close
+    return (builder.start_ns // 10**6, *prices, builder.volume)
 
 
 @given(

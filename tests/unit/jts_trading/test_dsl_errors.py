@@ -211,9 +211,9 @@ def test_block_when_wrong_then_error_says_why(block: str) -> None:
 @pytest.mark.parametrize("count", [40, 8_000, 100_000])
 def test_nesting_when_too_deep_then_error_has_line_and_column(opening: str, count: int) -> None:
     """IN10: neither the parser nor any later pass recurses further than the limit."""
-    started = time.perf_counter()
+    started = time.process_time()
     error = refusal(entry(opening * count))
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
 
     assert error.line >= 1
     assert error.column >= 1
@@ -269,9 +269,9 @@ def test_parentheses_when_many_then_they_are_parts() -> None:
 def test_nearest_name_when_many_long_ones_are_known_then_few_are_compared() -> None:
     """Hundreds of long names do not make the search for the nearest one slow."""
     names = [f"n{i:03d}{'ab' * 29}" for i in range(800)]
-    started = time.perf_counter()
+    started = time.process_time()
     hint = nearest("n001" + "ba" * 29, names)
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
 
     assert hint.startswith("did you mean n")
     assert seconds < 0.1
