@@ -8,6 +8,7 @@ numba compiles; sums and products wrap.
 import ast
 import math
 import operator
+from abc import ABC, abstractmethod
 
 from llvmlite import ir
 
@@ -70,7 +71,7 @@ _FORMS = {
 }
 
 
-class Expressions:
+class Expressions(ABC):
     """Expressions of one function; `native_functions` adds statements and calls.
 
     Attributes:
@@ -83,13 +84,13 @@ class Expressions:
     names: dict[str, Value]
     constants: dict[str, object]
 
+    @abstractmethod
     def called(self, name: str, arguments: list[Value]) -> Value:
         """Call a function of the module."""
-        raise NotImplementedError
 
+    @abstractmethod
     def slot(self, kind: ir.Type) -> ir.Value:
         """Return room for a number."""
-        raise NotImplementedError
 
     def value(self, node: ast.expr) -> Value:
         """Return what an expression is.
