@@ -19,6 +19,7 @@ from jts_pipelines.backtest import places
 from jts_pipelines.backtest.admitting import Admission, admission_of, history_of
 from jts_pipelines.backtest.bar_table import traded_rows
 from jts_pipelines.backtest.columns import Bars, Bits, Desk, Ints
+from jts_pipelines.backtest.conservation import require_conservation
 from jts_pipelines.backtest.desk import make_desk
 from jts_pipelines.backtest.dividends import corporate_rows
 from jts_pipelines.backtest.extras import clock_of, step_extras
@@ -36,7 +37,7 @@ from jts_pipelines.backtest.market import (
 from jts_pipelines.backtest.orders import is_modelled, order_rules
 from jts_pipelines.backtest.prefix import Decided, check_prefix
 from jts_pipelines.backtest.reporting import Finished, Prepared
-from jts_pipelines.backtest.result import BacktestResult, require_conservation
+from jts_pipelines.backtest.result import BacktestResult
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.backtest.signals import RulePass
 from jts_pipelines.backtest.splits import steady_columns

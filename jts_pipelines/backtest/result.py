@@ -1,4 +1,4 @@
-"""What a backtest found, as tables that people and scripts read, and the sums that must hold."""
+"""What a backtest found, as tables that people and scripts read."""
 
 import hashlib
 from collections.abc import Mapping
@@ -39,10 +39,6 @@ _RISK_REASONS = {
     places.REASON_SPLIT: "split",
     places.REASON_DIVIDEND: DIVIDEND,
 }
-
-
-class ConservationError(RuntimeError):
-    """The money of a run does not add up: a defect of the engine, never of its input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,30 +363,6 @@ def price_path(fills: pl.DataFrame, bars: BarTable, instruments: Instruments) ->
         .agg(pl.last("close"))
         .select(pl.lit(instrument).alias("instrument"), pl.lit(name).alias("name"), pl.all())
     )
-
-
-def require_conservation(desk: Desk, fills: Ints, start_cash: int) -> None:
-    """Check that no won appeared or vanished.
-
-    Raises:
-        ConservationError: Cash is not the start plus the flows of all fills, positions are not
-            what was bought less what was sold, or their value is not quantity times mark.
-    """
-    side, quantity = fills[:, places.FILL_SIDE], fills[:, places.FILL_QUANTITY]
-    unit = desk.book[:, places.UNIT]
-    gross = quantity * fills[:, places.FILL_PRICE] * unit[fills[:, places.FILL_INSTRUMENT]]
-    costs = fills[:, [places.FILL_COMMISSION, places.FILL_STT, places.FILL_RST]].sum(axis=1)
-    cash = start_cash + int((-side * gross - costs).sum())
-    found = int(desk.account[places.CASH])
-    if cash != found or found < 0:
-        raise ConservationError(f"cash is {found}, start and fills make {cash}")
-    held = np.zeros(len(desk.book), np.int64)
-    np.add.at(held, fills[:, places.FILL_INSTRUMENT], side * quantity)
-    if (held != desk.book[:, places.QUANTITY]).any() or (held < 0).any():
-        raise ConservationError("positions are not what was bought less what was sold")
-    value = int((held * desk.book[:, places.MARK] * unit).sum())
-    if value != int(desk.account[places.VALUE]):
-        raise ConservationError(f"positions are worth {value}, found {desk.account[places.VALUE]}")
 
 
 def stamp_series(stamps: Ints) -> pl.Series:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from jts_pipelines.backtest import places
 from jts_pipelines.backtest.columns import Bits, Floats, Rules
+from jts_pipelines.backtest.conservation import require_conservation
 from jts_pipelines.backtest.engine import (
     code_digest,
     decided,
@@ -29,7 +30,7 @@ from jts_pipelines.backtest.kernel_text import Portfolio
 from jts_pipelines.backtest.lanes import run_together
 from jts_pipelines.backtest.orders import order_rules
 from jts_pipelines.backtest.prefix import Decided, check_prefix
-from jts_pipelines.backtest.result import PrefixCheck, require_conservation
+from jts_pipelines.backtest.result import PrefixCheck
 from jts_pipelines.backtest.stage import Refusal, Series, Stage, Stages, worth_of
 from jts_pipelines.backtest.trial import Trial
 from jts_trading.dsl.compiler import StrategyText

@@ -12,11 +12,10 @@ import pytest
 
 from jts_pipelines.backtest import places
 from jts_pipelines.backtest.columns import Desk
+from jts_pipelines.backtest.conservation import ConservationError, require_conservation
 from jts_pipelines.backtest.engine import run_backtest
 from jts_pipelines.backtest.result import (
     BacktestResult,
-    ConservationError,
-    require_conservation,
 )
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_trading.domain.sessions import calendar_for
