@@ -46,8 +46,6 @@ from jts_trading.risk.review import review
 
 _KOREAN = ("KRX", "NXT")
 _MINUTE_NS = 60 * 10**9
-# Large enough that a commission floored to the unit is its rate to many digits.
-_SAMPLE = Decimal(10) ** 12
 
 
 @dataclass(slots=True)
@@ -152,7 +150,7 @@ class EventDesk:
             denied = OrderDenied(order_id=order.order_id, check=found.check, reason=found.reason)
             return [denied]
         self._waiting.append(line)
-        self._sent.append(_sent(order, now_ns))
+        self._sent.append(SentOrder.of(order, sent_ns=now_ns, real_sent_ns=now_ns))
         return []
 
     def follow(self, now_ns: int) -> None:
@@ -248,7 +246,12 @@ class EventDesk:
             marks=self.marks,
             open_orders=tuple(map(self._open, self._waiting)),
             equity_marks=EquityMarks(track.at_start, track.highest, track.is_day_stopped),
-            fee_rate=self._fee_rate(order, local_date(order.venue, now_ns)),
+            fee_rate=self._costs().purchase_rate(
+                broker=order.broker,
+                instrument_id=order.instrument_id,
+                currency=order.currency,
+                day=local_date(order.venue, now_ns),
+            ),
             sent=tuple(self._sent),
             rejects=0,
             reconciled=ReconciledNote(
@@ -283,20 +286,6 @@ class EventDesk:
         except RuleMissingError:
             return None
 
-    def _fee_rate(self, order: FinalOrder, day: date) -> Decimal | None:
-        if order.side is OrderSide.SELL:
-            return None
-        sample = Trade(
-            broker=order.broker,
-            instrument_id=order.instrument_id,
-            currency=order.currency,
-            side=order.side,
-            day=day,
-            quantity=_SAMPLE,
-            gross=_SAMPLE,
-        )
-        return self._costs().of(sample).fee / _SAMPLE
-
 
 @lru_cache(maxsize=65_536)
 def _band(day: date, base: int, market: str, asset: str) -> tuple[Decimal, Decimal] | None:
@@ -321,19 +310,4 @@ def _final(intent: OrderIntent) -> FinalOrder:
         quantity=intent.quantity,
         price=None,
         currency=intent.currency,
-    )
-
-
-def _sent(order: FinalOrder, now_ns: int) -> SentOrder:
-    return SentOrder(
-        order_id=order.order_id,
-        broker=order.broker,
-        account=order.account,
-        instance=order.instance,
-        instrument_id=order.instrument_id,
-        side=order.side,
-        quantity=order.quantity,
-        price=order.price,
-        sent_ns=now_ns,
-        real_sent_ns=now_ns,
     )

@@ -22,6 +22,8 @@ from jts_trading.domain.orders import OrderSide
 from jts_trading.domain.sessions import calendar_for
 
 _ZERO = Decimal(0)
+# Large enough that a commission floored to the unit is its rate to many digits.
+_SAMPLE = Decimal(10) ** 12
 _COIN_UNIT = Decimal("0.00000001")
 _KOREAN = frozenset({Venue.KRX, Venue.NXT})
 # What the table calls the rate of a trade, by the listing market of the instrument.
@@ -99,6 +101,17 @@ class CostRules:
         if market in _CRYPTO_RATES:
             return self._crypto(trade, market)
         raise RuleMissingError(f"no rule for the costs of {trade.instrument_id}")
+
+    def purchase_rate(
+        self, *, broker: str, instrument_id: str, currency: str, day: date
+    ) -> Decimal:
+        """Return the commission on a purchase that is paid in money, as a fraction.
+
+        Raises:
+            RuleMissingError: No rule prices it.
+        """
+        trade = Trade(broker, instrument_id, currency, OrderSide.BUY, day, _SAMPLE, _SAMPLE)
+        return self.of(trade).fee / _SAMPLE
 
     def _korean(self, trade: Trade) -> FillCosts:
         listed = self.listed(trade.instrument_id)

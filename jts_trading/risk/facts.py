@@ -14,6 +14,7 @@ from jts_trading.domain.feed_messages import PriceNote, ReconciledNote
 from jts_trading.domain.market.binance import BinanceFilters
 from jts_trading.domain.orders import OrderSide
 from jts_trading.domain.trading_inputs import StrategyInput
+from jts_trading.risk.approval import FinalOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,22 @@ class SentOrder:
     price: Decimal | None
     sent_ns: int
     real_sent_ns: int
+
+    @classmethod
+    def of(cls, order: FinalOrder, *, sent_ns: int, real_sent_ns: int) -> "SentOrder":
+        """Return what is remembered of an order that leaves."""
+        return cls(
+            order_id=order.order_id,
+            broker=order.broker,
+            account=order.account,
+            instance=order.instance,
+            instrument_id=order.instrument_id,
+            side=order.side,
+            quantity=order.quantity,
+            price=order.price,
+            sent_ns=sent_ns,
+            real_sent_ns=real_sent_ns,
+        )
 
 
 @dataclass(frozen=True, slots=True)

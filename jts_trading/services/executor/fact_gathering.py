@@ -15,7 +15,7 @@ from jts_trading.domain.feed_messages import PriceNote, ReconciledNote
 from jts_trading.domain.ledger_rows import OrderRow
 from jts_trading.domain.orders import OrderSide, OrderState
 from jts_trading.domain.sessions import local_date
-from jts_trading.execution.fill_costs import CostRules, Trade
+from jts_trading.execution.fill_costs import CostRules
 from jts_trading.guards.kill_switch import KillSwitch
 from jts_trading.portfolio.fills import still_reserved
 from jts_trading.ports.clock import Clock
@@ -29,8 +29,6 @@ from jts_trading.services.executor.prices import SharedNotes
 from jts_trading.services.executor.recent import Recent
 
 RulesOf = Callable[[str], InstrumentRules | None]
-# Large enough that a commission floored to the won is its rate to many digits.
-_SAMPLE = Decimal(10) ** 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,18 +160,13 @@ class FactGatherer:
         )
 
     def _fee_rate(self, order: OrderRow | FinalOrder) -> Decimal | None:
-        day = local_date(order.venue, self._clock.now_ns())
-        trade = Trade(
-            broker=order.broker,
-            instrument_id=order.instrument_id,
-            currency=order.currency,
-            side=OrderSide.BUY,
-            day=day,
-            quantity=_SAMPLE,
-            gross=_SAMPLE,
-        )
         try:
-            return self._costs.of(trade).fee / _SAMPLE
+            return self._costs.purchase_rate(
+                broker=order.broker,
+                instrument_id=order.instrument_id,
+                currency=order.currency,
+                day=local_date(order.venue, self._clock.now_ns()),
+            )
         except JtsError:
             return None
 

@@ -71,20 +71,7 @@ class Recent:
 
     def note_sent(self, order: FinalOrder, *, sent_ns: int, real_sent_ns: int) -> None:
         """Remember what is about to leave."""
-        self._sent.append(
-            SentOrder(
-                order_id=order.order_id,
-                broker=order.broker,
-                account=order.account,
-                instance=order.instance,
-                instrument_id=order.instrument_id,
-                side=order.side,
-                quantity=order.quantity,
-                price=order.price,
-                sent_ns=sent_ns,
-                real_sent_ns=real_sent_ns,
-            )
-        )
+        self._sent.append(SentOrder.of(order, sent_ns=sent_ns, real_sent_ns=real_sent_ns))
 
     def note_reject(self, broker: str, account: str) -> None:
         """Remember a refusal of the venue."""
