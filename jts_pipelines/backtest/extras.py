@@ -14,6 +14,7 @@ from jts_pipelines.backtest.history import History
 from jts_trading.dsl.lowering import CLOCK, DOUBTS, SPREADS, VALUES, row_extras
 from jts_trading.dsl.plan import Plan
 from jts_trading.strategy.instants import instants
+from jts_trading.strategy.quotes import spreads_of
 
 Column = Ints | Floats | NDArray[np.uint8]
 
@@ -51,7 +52,7 @@ def step_extras(
     """
     values = np.zeros((bars.rows, plan.values))
     asked = row_extras(plan)
-    spreads = spreads_of(bars, history, interval_ms) if SPREADS in asked else None
+    spreads = spread_column(bars, history, interval_ms) if SPREADS in asked else None
     made: dict[str, Callable[[], Column | None]] = {
         SPREADS: lambda: spreads,
         CLOCK: lambda: clock(bars),
@@ -78,7 +79,7 @@ def clock_of(venue: str, session_open: Callable[[date], int]) -> Callable[[BarTa
     return clock
 
 
-def spreads_of(bars: BarTable, history: History, interval_ms: int) -> Floats:
+def spread_column(bars: BarTable, history: History, interval_ms: int) -> Floats:
     """Return (ask - bid) / mid at the end of each bar; NaN where there are no quotes.
 
     A coarser bar has the last quotes of those that it was gathered from. Quotes that cross, or of
@@ -102,10 +103,10 @@ def spreads_of(bars: BarTable, history: History, interval_ms: int) -> Floats:
 def _quoted(table: BarTable, quotes: Floats, instrument: int) -> tuple[Ints, Floats]:
     """Return when an instrument had quotes, and their spreads."""
     rows = np.arange(table.offsets[instrument], table.offsets[instrument + 1])
-    bid, ask = quotes[rows].T
-    kept = (bid > 0) & (ask >= bid)
-    stamp, bid, ask = table.times[table.moment_of(rows, instrument)][kept], bid[kept], ask[kept]
-    return stamp, 2 * (ask - bid) / (ask + bid)
+    # In whole ticks, as live trading has them: sums and differences of them are exact.
+    found = spreads_of(*np.rint(quotes[rows].T * table.units[instrument].price_scale))
+    known = ~np.isnan(found)
+    return table.times[table.moment_of(rows, instrument)][known], found[known]
 
 
 def doubtful_rows(bars: BarTable, history: History, interval_ms: int) -> NDArray[np.uint8]:

@@ -108,6 +108,10 @@ def _is_added(desk: Desk, tick: TradeTick) -> bool:
         builder.close = price
         builder.volume += quantity
         builder.trades += 1
+    if desk.reads_quotes:
+        quotes = desk.quotes_of(tick)
+        for builder in builders:
+            builder.bid, builder.ask = quotes
     if at_ns > desk.last_event_ns:  # noqa: PLR1730 - quicker than a call
         desk.last_event_ns = at_ns
     return True

@@ -43,12 +43,17 @@ NO_CAUSE = Cause("", 0, 0, "", 0)
 
 
 class Trade(NamedTuple):
-    """One trade: price in ticks, quantity in smallest quantities of the venue, time UTC ns."""
+    """One trade: price in ticks, quantity in smallest quantities of the venue, time UTC ns.
+
+    Best quotes with it are in ticks, and 0 where unknown or where nobody reads them.
+    """
 
     at_ns: int
     price: int
     quantity: int
     cause: Cause
+    bid: int = 0
+    ask: int = 0
 
 
 class Bar(msgspec.Struct, frozen=True, gc=False):
@@ -109,6 +114,7 @@ class BarBuilder:
         close_day: Session of `last_close`.
         last_close: Close of the newest closed bar; 0 before the first.
         late: Trades that came too late.
+        bid, ask: Best quotes with its last trade in ticks; 0 where unknown or nobody reads them.
     """
 
     instrument_id: str
@@ -134,6 +140,8 @@ class BarBuilder:
     close_day: int = 0
     last_close: int = 0
     late: int = 0
+    bid: int = 0
+    ask: int = 0
 
     def add(self, trade: Trade) -> None:
         """Add a trade that belongs to the open bar."""
@@ -146,6 +154,7 @@ class BarBuilder:
         self.volume += trade.quantity
         self.trades += 1
         self.last = trade.cause
+        self.bid, self.ask = trade.bid, trade.ask
 
     def begin(self, slot: Slot, grace_ns: int, trade: Trade) -> None:
         """Open the bar of a slot with its first trade."""

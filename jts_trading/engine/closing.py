@@ -14,12 +14,13 @@ import msgspec
 import numpy as np
 
 from jts_trading.domain.feed_messages import BarsClosed
-from jts_trading.engine.bars import Bar, Cause, ClosedBy
+from jts_trading.engine.bars import Bar, BarBuilder, Cause, ClosedBy
 from jts_trading.engine.columns import Floats, Ints
 from jts_trading.engine.events import Effect
 from jts_trading.engine.identity import bars_id
 from jts_trading.engine.slots import NS_PER_MS
 from jts_trading.engine.state import NEVER_NS, EngineState, Line
+from jts_trading.strategy.quotes import spreads_of
 
 # An entry of the bus may have a megabyte; a bar takes about sixty bytes of it.
 MESSAGE_BARS_MAX = 4_096
@@ -29,7 +30,8 @@ class Numbers(NamedTuple):
     """Bars as compiled loops read them.
 
     Attributes:
-        values: [(open, high, low, close, volume), bar]: ticks, and shares or coins.
+        values: [(open, high, low, close, volume), bar]: ticks, and shares or coins; where somebody
+            reads it, the spread is behind them.
         closes: In whole ticks.
     """
 
@@ -39,6 +41,9 @@ class Numbers(NamedTuple):
 
 class ClosedBars(msgspec.Struct, frozen=True):
     """Bars of a line that closed together; prices in ticks, volumes in smallest quantities.
+
+    Best quotes are those with the last trade of each, 0 where unknown; none where nobody reads
+    them.
 
     Attributes:
         line: That they belong to.
@@ -68,6 +73,8 @@ class ClosedBars(msgspec.Struct, frozen=True):
     trades: tuple[int, ...]
     previous_closes: tuple[int, ...]
     last: tuple[Cause, ...]
+    bids: tuple[int, ...] = ()
+    asks: tuple[int, ...] = ()
 
     @property
     def stamp_ms(self) -> int:
@@ -79,11 +86,13 @@ class ClosedBars(msgspec.Struct, frozen=True):
         scale, volumes, count = self.line.quantity_scale, self.volumes, len(self.places)
         whole = array("q", self.opens + self.highs + self.lows + self.closes)
         prices = np.frombuffer(whole, np.int64)
-        values = np.empty((5, count))
+        values = np.empty((6 if self.bids else 5, count))
         values[:4] = prices.reshape(4, count)
         # A volume may be larger than 64 bits: it is divided before it becomes a float.
         unit = 10**scale
         values[4] = array("d", [each / unit for each in volumes] if scale else volumes)
+        if self.bids:
+            values[5] = spreads_of(np.array(self.bids, float), np.array(self.asks, float))
         return Numbers(values, prices[3 * count :])
 
     def bar(self, at: int) -> Bar:
@@ -191,7 +200,12 @@ def close_bars(
         trades,
         tuple([builder.previous_close for builder in chosen]),
         tuple([builder.last for builder in chosen]),
+        *(_quotes(chosen) if line.reads_quotes else ()),
     )
+
+
+def _quotes(chosen: list[BarBuilder]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return tuple([builder.bid for builder in chosen]), tuple([builder.ask for builder in chosen])
 
 
 def bars_effects(bars: ClosedBars) -> list[Effect]:

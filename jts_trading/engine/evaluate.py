@@ -51,9 +51,12 @@ class Run(NamedTuple):
             at: Which bar.
             kept: Which of those that fired something.
         """
-        columns = self.instance.program.instant_columns
+        program = self.instance.program
+        columns = program.instant_columns
         extras = () if not columns else self.when[3:][list(columns)].tolist()
-        arguments = (*self.numbers.values[:, at].tolist(), int(self.frames[at]), *extras)
+        values = self.numbers.values[:, at].tolist()
+        spread = values[5:] if program.reads_quotes else ()
+        arguments = (*values[:5], int(self.frames[at]), *spread, *extras)
         return Seen(self.instance.before[kept], arguments, int(self.fired[at]))
 
 

@@ -158,7 +158,8 @@ def state_digest(state: EngineState) -> str:
 
 def _open_bar(builder: BarBuilder) -> tuple[int, ...]:
     prices = (builder.open, builder.high, builder.low, builder.close)
-    return (builder.start_ns, *prices, builder.volume, builder.last.tick)
+    quotes = (builder.bid, builder.ask)
+    return (builder.start_ns, *prices, builder.volume, builder.last.tick, *quotes)
 
 
 def _digest(value: object) -> str:

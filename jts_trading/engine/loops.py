@@ -1,8 +1,8 @@
 """Loops over bars around the step of a strategy: read as text and compiled with its source.
 
 Here they only say what they do: `step` is defined by the strategy. The names in capitals are
-written out as the numbers of `engine.columns`. Where a strategy asks when a bar starts, the step
-has further arguments; `engine.program` puts them in.
+written out as the numbers of `engine.columns`. Where a strategy asks for the spread or when a bar
+starts, the step has further arguments; `engine.program` puts them in.
 """
 
 from collections.abc import Callable
@@ -88,7 +88,7 @@ def close_bars(  # noqa: PLR0917 - compiled code is called by position
     Args:
         states: [instrument, slot]; changed.
         seen: [instrument, column]; changed.
-        bars: [(open, high, low, close, volume), bar].
+        bars: [(open, high, low, close, volume), bar], and the spread where the step asks for it.
         rows: Row of the instrument of each bar; below zero for one that is not read.
         when: Session, label (ms) and open of the session (ms) of the bars, then their instant, see
             `strategy.instants`, where the step asks for it.

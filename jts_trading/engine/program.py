@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from jts_trading.dsl.emit import function_text
-from jts_trading.dsl.grammar import INSTANT_COLUMNS
+from jts_trading.dsl.grammar import INSTANT_COLUMNS, QUOTE_COLUMNS
 from jts_trading.dsl.plan import Plan
 from jts_trading.dsl.tracing import Trace
 from jts_trading.engine import loops
@@ -85,6 +85,11 @@ class Program:
     instant_columns: tuple[int, ...] = ()
     guarded: int = 0
 
+    @property
+    def reads_quotes(self) -> bool:
+        """Whether its step takes the spread."""
+        return _reads_quotes(self.plan)
+
 
 def make_program(
     plan: Plan,
@@ -120,6 +125,9 @@ def kernel_source(plan: Plan) -> str:
     columns = _instant_columns(plan)
     many = "".join(f", instants[at, {column}]" for column in columns)
     same = "".join(f", when[{WHEN_SIZE + column}]" for column in columns)
+    if _reads_quotes(plan):
+        # Bars of the lake come without quotes.
+        many, same = f", math.nan{many}", f", bars[5, at]{same}"
     texts = (
         function_text(loops.advance_bars).replace("frames[at])", f"frames[at]{many})"),
         function_text(loops.close_bars).replace("frames[at])", f"frames[at]{same})"),
@@ -127,6 +135,10 @@ def kernel_source(plan: Plan) -> str:
     )
     names = "\n".join(f"{name} = {number}" for name, number in loops.NAMES.items())
     return "\n\n".join((plan.source, names, *texts)) + "\n"
+
+
+def _reads_quotes(plan: Plan) -> bool:
+    return any(name in plan.needs for name in QUOTE_COLUMNS)
 
 
 def _instant_columns(plan: Plan) -> tuple[int, ...]:

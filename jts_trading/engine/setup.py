@@ -134,6 +134,10 @@ def _lay_lines(state: EngineState) -> None:
         line.price_steps.append(desk.units.price_step)
     for _, instance in sorted(state.instances.items()):
         line = lines[instance.spec.venue, instance.interval]
+        if instance.program.reads_quotes:
+            line.reads_quotes = True
+            for symbol in instance.places:
+                state.desks[symbol, instance.spec.venue].reads_quotes = True
         names = [builder.instrument_id for builder in line.builders]
         rows = np.array([instance.places.get(name, -1) for name in names], np.int64)
         line.readers.append(Reader(instance, rows))

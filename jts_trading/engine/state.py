@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from jts_trading.domain.orders import OrderSide
+from jts_trading.domain.ticks import TradeTick
 from jts_trading.domain.trading_inputs import StrategyInput
 from jts_trading.engine import columns
 from jts_trading.engine.bars import BarBuilder, Cause
@@ -274,6 +275,7 @@ class Desk:
         lots_of: Quantities in the smallest of the venue.
         builders: Its bars in the making.
         lines: For each of them, the line that it is in, and its place there.
+        reads_quotes: A strategy asks for the spread.
     """
 
     instrument_id: str
@@ -284,6 +286,14 @@ class Desk:
     builders: list[BarBuilder] = field(default_factory=list)
     lines: list[tuple["Line", int]] = field(default_factory=list)
     last_event_ns: int = 0
+    reads_quotes: bool = False
+
+    def quotes_of(self, tick: TradeTick) -> tuple[int, int]:
+        """Return the best quotes with a trade in ticks; 0 where unknown or nobody reads them."""
+        if not self.reads_quotes:
+            return 0, 0
+        bid, ask, ticks_of = tick.bid, tick.ask, self.ticks_of
+        return 0 if bid is None else ticks_of[bid], 0 if ask is None else ticks_of[ask]
 
 
 class Reader(NamedTuple):
@@ -307,6 +317,7 @@ class Line:
         price_steps: What one tick of each is worth.
         readers: In the order of their names.
         slot: The one that a bar was opened in last.
+        reads_quotes: One of the readers asks for the spread.
     """
 
     venue: str
@@ -317,6 +328,7 @@ class Line:
     price_steps: list[Decimal] = field(default_factory=list)
     readers: list[Reader] = field(default_factory=list)
     slot: Slot | None = None
+    reads_quotes: bool = False
 
     def slot_at(self, at_ns: int) -> Slot | None:
         """Return the slot to which a trade at an instant belongs, or None."""

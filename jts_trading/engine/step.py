@@ -123,7 +123,7 @@ def _trade(
         return []
     at_ns = tick.ts_event_ns
     desk.last_event_ns = max(desk.last_event_ns, at_ns)
-    trade = Trade(at_ns, price, quantity, cause)
+    trade = Trade(at_ns, price, quantity, cause, *desk.quotes_of(tick))
     closed: list[ClosedBars] = []
     for builder, line in zip(desk.builders, desk.lines, strict=True):
         if builder.trades and builder.start_ns <= at_ns < builder.stop_ns:

@@ -6,11 +6,17 @@ trader prepares it; `jts strategy check` says so beforehand.
 
 from jts_trading.dsl.actions import FASTEST
 from jts_trading.dsl.errors import Place, StrategyError
-from jts_trading.dsl.grammar import COLUMNS, DOUBT_COLUMN, INSTANT_COLUMNS, Word
+from jts_trading.dsl.grammar import (
+    COLUMNS,
+    DOUBT_COLUMN,
+    INSTANT_COLUMNS,
+    QUOTE_COLUMNS,
+    Word,
+)
 from jts_trading.dsl.plan import Plan
 from jts_trading.strategy.rules import SizeDefaults, read_rules, short_rules
 
-LIVE_COLUMNS = (*COLUMNS, *INSTANT_COLUMNS)
+LIVE_COLUMNS = (*COLUMNS, *QUOTE_COLUMNS, *INSTANT_COLUMNS)
 PAPER = "paper"
 
 
@@ -23,7 +29,6 @@ def require_live(plan: Plan, *, broker: str, currency: str) -> None:
         currency: That it trades in.
 
     Raises:
-        NeedsError: It reads quotes.
         StrategyError: An order type, time in force, broker, currency or size that is not traded,
             or the quality of bars, which is not known while they are made.
     """
@@ -47,7 +52,7 @@ def require_tradable(plan: Plan) -> None:
     """Check that a strategy could be traded live, whoever the broker is.
 
     Raises:
-        NeedsError, StrategyError: See `require_live`.
+        StrategyError: See `require_live`.
     """
     require_live(plan, broker=PAPER, currency=plan.currency or "KRW")
 

@@ -24,6 +24,7 @@ from jts_pipelines.backtest import places
 from jts_pipelines.backtest.engine import desk_of, load_kernels, pass_of, prepare
 from jts_pipelines.backtest.lanes import simulate
 from jts_pipelines.backtest.settings import BacktestSettings
+from jts_pipelines.backtest.tick_bars import bars_of_trades
 from jts_trading.domain.orders import OrderSide
 from jts_trading.domain.sessions import calendar_for
 from jts_trading.dsl.compiler import compile_strategy
@@ -249,6 +250,45 @@ def test_entries_when_ranked_then_the_order_of_ids_does_not_decide(
         orders.append([intent.instrument_id for intent in rig.intents])
 
     assert orders[0] != orders[1]
+
+
+QUOTED = """strategy("Quoted") {
+  entry.long { when (spread < 0.2% and spread < SMA(2, source: spread)) { buy(1) } }
+  exit.long { when (spread > 0.3% and minutes_since_open > 1) { close() } }
+}"""
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_signals_when_trades_carry_quotes_then_live_sees_the_spread_of_a_backtest(
+    seed: int, rigs: ModuleType, kernels: Path
+) -> None:
+    """The quotes of a bar are those of its last trade; crossed and missing ones are none."""
+    chance = random.Random(seed)
+    open_ns = calendar_for("KRX").open_close_ns(SESSIONS[0])[0]
+    rig = rigs.Rig(
+        rigs.describe(QUOTED, instrument_ids=tuple(f"KRX:{s}" for s in SYMBOLS)),
+        load=lambda source: load(source, kernels),
+        fills=False,
+    )
+    rows = []
+    for at in sorted(chance.sample(range(1_200), 150)):
+        symbol, price = chance.choice(SYMBOLS), chance.randint(9_900, 10_100)
+        bid = chance.choice((price, price - 10, None))
+        ask = chance.choice((price + 10, price + 20, price - 30, None))
+        at_ns = open_ns + at * 10**9
+        quotes = (None if bid is None else str(bid), None if ask is None else str(ask))
+        rig.trade(rigs.Print(f"KRX:{symbol}", at_ns, str(price), "3", *quotes))
+        rows.append((symbol, at_ns, price, 3, bid, ask))
+    rig.clock(open_ns + 1_300 * 10**9)
+    names = ("symbol", "timestamp", "price", "quantity", "bid", "ask")
+    trades = pl.DataFrame(rows, schema=names, orient="row").with_columns(
+        pl.col("timestamp").cast(pl.Datetime("ns", "UTC"))
+    )
+
+    found = Backtest(QUOTED, bars_of_trades(trades, "1m", "KRX").bars, kernels)
+
+    assert masks(rig) == {key: fired for key, fired in found.fired.items() if fired}
 
 
 def require_same_orders(rigs: ModuleType, text: str, frame: pl.DataFrame, kernels: Path) -> None:

@@ -40,12 +40,14 @@ KOSPI = Listed("KOSPI", "COMMON")
 
 
 class Print(NamedTuple):
-    """One trade of the market: price in the currency, quantity in shares or coins."""
+    """One trade of the market: price in the currency, quantity in shares or coins, best quotes."""
 
     symbol: str
     at_ns: int
     price: str
     quantity: str = "1"
+    bid: str | None = None
+    ask: str | None = None
 
 
 def instant(text: str) -> int:
@@ -183,6 +185,8 @@ class Rig:
             quantity=Decimal(each.quantity),
             aggressor=Aggressor.BUY,
             cumulative_quantity=Decimal(each.quantity),
+            bid=None if each.bid is None else Decimal(each.bid),
+            ask=None if each.ask is None else Decimal(each.ask),
         )
 
     def clock(self, now_ns: int) -> list[Effect]:

@@ -133,10 +133,11 @@ def _warmed(program: Program) -> Program:
     program.init_state(row, 1.0)
     program.advance(row, np.zeros((0, 5)), np.zeros((0, 0), np.int64), none, none)
     states, seen, books = row.reshape(1, -1), new_seen(1), new_books(1)
-    no_bars, instant = np.zeros((5, 0)), np.zeros(WHEN_SIZE + len(INSTANT_COLUMNS), np.int64)
+    no_bars, instant = np.zeros((6, 0)), np.zeros(WHEN_SIZE + len(INSTANT_COLUMNS), np.int64)
     program.close(states, seen, no_bars, none, instant, none, none, states.copy())
     program.follow(books, none, none, none, instant, 0, none)
-    bar = (1.0, 1.0, 1.0, 1.0, 1.0, 0, *(0 for _ in program.instant_columns))
+    spread = (0.0,) if program.reads_quotes else ()
+    bar = (1.0, 1.0, 1.0, 1.0, 1.0, 0, *spread, *(0 for _ in program.instant_columns))
     program.step(row, *bar)
     if program.trace is not None and program.traced is not None:
         program.traced(row, *bar, np.zeros(program.trace.size))
