@@ -20,8 +20,9 @@ def require_conservation(desk: Desk, fills: Ints, start_cash: int) -> None:
     side, quantity = fills[:, places.FILL_SIDE], fills[:, places.FILL_QUANTITY]
     unit = desk.book[:, places.UNIT]
     gross = quantity * fills[:, places.FILL_PRICE] * unit[fills[:, places.FILL_INSTRUMENT]]
-    costs = fills[:, [places.FILL_COMMISSION, places.FILL_STT, places.FILL_RST]].sum(axis=1)
-    cash = start_cash + int((-side * gross - costs).sum())
+    columns = (places.FILL_COMMISSION, places.FILL_STT, places.FILL_RST)
+    costs = sum(int(fills[:, column].sum()) for column in columns)
+    cash = start_cash - int((side * gross).sum()) - costs
     found = int(desk.account[places.CASH])
     if cash != found or found < 0:
         raise ConservationError(f"cash is {found}, start and fills make {cash}")

@@ -18,10 +18,15 @@ NO_SPLITS = np.zeros((0, places.SPLIT_COLUMNS), np.int64)
 
 
 def empty_masks(rows: int, rules: int) -> Bits:
-    """Return masks in which nothing fired, in the type that holds so many rules."""
+    """Return room for the masks of rows, in the type that holds so many rules.
+
+    Whoever fills it in writes every row; what follows up to a whole word is zero.
+    """
     if rules > 8:
-        return np.zeros(rows, np.int64)
-    return np.zeros(-(-rows // _PACKED_ROWS) * _PACKED_ROWS, np.uint8)
+        return np.empty(rows, np.int64)
+    masks = np.empty(-(-rows // _PACKED_ROWS) * _PACKED_ROWS, np.uint8)
+    masks[rows:] = 0
+    return masks
 
 
 def make_desk(  # noqa: PLR0917 - what a run is made of

@@ -8,7 +8,7 @@ strategy whose rules ask for the account.
 import ast
 import inspect
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache, partial
 from pathlib import Path
 from threading import Lock
@@ -24,6 +24,7 @@ from jts_pipelines.backtest import (
     guarding,
     levels,
     limits,
+    merging,
     modelled,
     places,
     pricing,
@@ -76,6 +77,17 @@ _ENTRIES = {
     "simulate": Kind("int64", (places.FILL_COLUMNS, 0)),
     "find_outside": Kind("int64", (0, 2)),
 }
+_LANES = {
+    "rooms": Kind("int64", (0, places.FILL_COLUMNS, 0)),
+    "blocks": Kind("int64", (0, merging.BLOCK_COLUMNS)),
+    "trades": Kind("int64", _LINE),
+    "moments": Kind("int32", _LINE),
+    "shifts": Kind("int64", _LINE),
+    "turns": Kind("int32", _LINE),
+    "starts": Kind("int64", _LINE),
+    "sold": Kind("int64", _LINE),
+    "numbers": Kind("int64", _LINE),
+}
 
 
 class Portfolio:
@@ -101,11 +113,16 @@ class Portfolio:
         self._identity = "\0".join((portfolio_sources(), guard, repr(form)))
         self._cache_dir = cache_dir
         self._compiled: dict[str, Native] = {}
+        self._merging = partial(_merging, cache_dir)
         self._lock = Lock()
 
-    def simulate(self, desk: Desk, room: Ints) -> int:
-        """Run a desk, see `driver.simulate`."""
-        return self.compiled(desk.prices.dtype.name).call("simulate", desk, room)
+    def bind(self, desk: Desk, room: Ints) -> Callable[[], int]:
+        """Return what runs a desk until it has ended or the room is full, see `driver`."""
+        return self.compiled(desk.prices.dtype.name).bind("simulate", desk, room)
+
+    def put_in_order(self, lanes: merging.Lanes, order: Ints) -> int:
+        """Put the fills of lanes into the order of time, see `merging.put_in_order`."""
+        return self._merging().call("put_in_order", lanes, order)
 
     def find_outside(self, desk: Desk, rows: Ints) -> int:
         """Find opens outside the limits of their session, see `driver.find_outside`."""
@@ -127,9 +144,15 @@ class Portfolio:
 
 
 @cache
+def _merging(cache_dir: Path) -> Native:
+    text = _text(node for module in (places, merging) for node in _nodes(module))
+    return Native(lambda: text, text, {"put_in_order": Kind("int64", (2, 0))}, _LANES, cache_dir)
+
+
+@cache
 def portfolio_sources() -> str:
     """Return what every form of the portfolio is made of, for digests."""
-    modules = (*PORTFOLIO, *MODEL, limits, sys.modules[__name__])
+    modules = (*PORTFOLIO, *MODEL, limits, merging, sys.modules[__name__])
     return "\0".join(inspect.getsource(module) for module in modules)
 
 

@@ -18,7 +18,7 @@ from threading import Lock
 
 import numpy as np
 
-from jts_pipelines.backtest import places
+from jts_pipelines.backtest import merging, places
 from jts_pipelines.backtest.columns import Desk, Ints
 from jts_pipelines.backtest.kernel_text import Portfolio
 from jts_pipelines.backtest.signals import shares
@@ -46,10 +46,8 @@ _FIRST_FILLS = 4_096
 # Room for this share of rows is only touched where fills come to stand.
 _ROWS_A_FILL = 16
 _ROWS_MIN = 20_000
-# Bars of four megabytes: few enough to stay near, many enough for what a call costs.
-_ROWS_A_BLOCK = 250_000
-# numpy sorts numbers of 16 bits by counting them.
-_NARROW = 1 << 16
+# Bars of a megabyte: few enough to stay near a processor, many enough for what a call costs.
+_ROWS_A_BLOCK = 60_000
 
 Fire = Callable[[int, int], None]
 """Fills in the masks of the instruments from one number to before another."""
@@ -83,7 +81,9 @@ def run_together(portfolio: Portfolio, desk: Desk) -> Ints:
         portfolio: The compiled portfolio.
         desk: Changed.
     """
-    room = _run(portfolio, desk, _room(int(desk.book[:, places.END].max(initial=0))))
+    room = _room(int(desk.book[:, places.END].max(initial=0)))
+    while portfolio.bind(desk, room)():
+        room = _larger(room)
     return room[:, : desk.account[places.FILLS]].T
 
 
@@ -105,13 +105,11 @@ def _room(rows: int) -> Ints:
     return np.empty((places.FILL_COLUMNS, _FIRST_FILLS + rows // _ROWS_A_FILL), np.int64)
 
 
-def _run(portfolio: Portfolio, desk: Desk, fills: Ints) -> Ints:
-    """Run a desk; return the room that its fills stand in, which grows where it has to."""
-    while portfolio.simulate(desk, fills):
-        more = np.empty((places.FILL_COLUMNS, 2 * fills.shape[1]), np.int64)
-        more[:, : fills.shape[1]] = fills
-        fills = more
-    return fills
+def _larger(fills: Ints) -> Ints:
+    """Return a room twice as large with the same fills."""
+    more = np.empty((places.FILL_COLUMNS, 2 * fills.shape[1]), np.int64)
+    more[:, : fills.shape[1]] = fills
+    return more
 
 
 @dataclass(slots=True)
@@ -121,25 +119,27 @@ class _Lane:
     Attributes:
         desk: With an account, an agenda and sessions of its own.
         room: For its fills.
-        blocks: By number of the block: where its fills begin and end, and after how many trades.
+        blocks: By number of the block: where its fills begin and end.
     """
 
     desk: Desk
     room: Ints
-    blocks: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+    blocks: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     def run(
         self, portfolio: Portfolio, fire: Fire | None, blocks: Iterator[tuple[int, int, int]]
     ) -> None:
         """Take blocks, each a number and a range of instruments, until there are none."""
-        account = self.desk.account
+        account, simulate = self.desk.account, portfolio.bind(self.desk, self.room)
         for number, first, end in blocks:
             if fire is not None:
                 fire(first, end)
             account[places.GROUP], account[places.GROUPS_END] = first, end
-            begin, trades = int(account[places.FILLS]), int(account[places.TRADES])
-            self.room = _run(portfolio, self.desk, self.room)
-            self.blocks[number] = begin, int(account[places.FILLS]), trades
+            begin = int(account[places.FILLS])
+            while simulate():
+                self.room = _larger(self.room)
+                simulate = portfolio.bind(self.desk, self.room)
+            self.blocks[number] = begin, int(account[places.FILLS])
 
 
 def _side_by_side(
@@ -152,7 +152,8 @@ def _side_by_side(
     count = max(1, min(most, rows // rows_a_lane))
     blocks = shares(offsets, max(count, -(-rows // _ROWS_A_BLOCK)))
     waiting = _in_turn(blocks)
-    lanes = [_lane(desk, rows) for _ in range(count)]
+    rooms = np.empty((count, *_room(rows).shape), np.int64)
+    lanes = [_lane(desk, room) for room in rooms]
     if fire is not None:
         # Over nothing first: what is not compiled yet is compiled in one thread.
         fire(0, 0)
@@ -171,7 +172,9 @@ def _side_by_side(
     for column in (places.SESSION_CASH, places.SESSION_VALUE):
         of_lanes = [lane.desk.sessions[:, column] for lane in lanes]
         desk.sessions[:, column] = np.sum(of_lanes, axis=0)
-    return _in_order(desk, [_fills_of(lanes, number) for number in range(len(blocks))])
+    if any(lane.room.base is not rooms for lane in lanes):
+        rooms = _stacked([lane.room for lane in lanes])
+    return _in_order(portfolio, desk, lanes, rooms)
 
 
 def _in_turn(blocks: list[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
@@ -186,7 +189,7 @@ def _in_turn(blocks: list[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
     return iter(take, (-1, 0, 0))
 
 
-def _lane(desk: Desk, rows: int) -> _Lane:
+def _lane(desk: Desk, room: Ints) -> _Lane:
     account = desk.account.copy()
     account[places.GROUP_SIZE] = 1
     account[places.START_CASH] = max(MONEY_MAX, int(account[places.START_CASH]))
@@ -196,63 +199,52 @@ def _lane(desk: Desk, rows: int) -> _Lane:
         agenda=desk.agenda[:1].copy(),
         held=desk.held.copy(),
     )
-    return _Lane(own, _room(rows))
+    return _Lane(own, room)
 
 
-def _fills_of(lanes: list[_Lane], number: int) -> tuple[Ints, int]:
-    """Return the fills of a block, and how many trades its lane had before it."""
-    lane = next(each for each in lanes if number in each.blocks)
-    begin, end, trades = lane.blocks[number]
-    return lane.room[:, begin:end], trades
+def _stacked(rooms: list[Ints]) -> Ints:
+    """Return rooms, some of which grew, as one array."""
+    found = np.empty((len(rooms), *max(room.shape for room in rooms)), np.int64)
+    for into, room in zip(found, rooms, strict=True):
+        into[:, : room.shape[1]] = room
+    return found
 
 
-def _in_order(desk: Desk, blocks: list[tuple[Ints, int]]) -> Ints:
-    """Return the fills of all blocks in the order of time; sales of an instant come first.
+def _in_order(portfolio: Portfolio, desk: Desk, lanes: list[_Lane], rooms: Ints) -> Ints:
+    """Return the fills of all lanes in the order of time; sales of an instant come first.
 
-    Trades are numbered in the order of their purchases. Fills come in the order of instruments,
-    and those of an instrument in the order of time.
-
-    Args:
-        desk: The desk.
-        blocks: See `_fills_of`.
+    Trades are numbered in the order of their purchases.
     """
-
-    def column(place: int) -> Ints:
-        return np.concatenate([part[place] for part, _ in blocks])
-
-    is_buy = column(places.FILL_SIDE) == places.BUY
-    shift = desk.book[column(places.FILL_INSTRUMENT), places.SHIFT]
-    turn = 2 * desk.moments[column(places.FILL_ROW) + shift].astype(np.int64) + is_buy
-    is_narrow = 2 * len(desk.times) <= _NARROW
-    # Stable: what comes at one instant stays in the order of instruments.
-    order = np.argsort(turn.astype(np.uint16) if is_narrow else turn, kind="stable")
-    fills = np.empty((places.FILL_COLUMNS, len(order)), np.int64)
+    spans = sorted(
+        (number, at, *span)
+        for at, lane in enumerate(lanes)
+        for number, span in lane.blocks.items()
+    )
+    traded = [int(lane.desk.account[places.TRADES]) for lane in lanes]
+    count = sum(int(lane.desk.account[places.FILLS]) for lane in lanes)
+    order = np.empty((2, count), np.int64)
+    merged = merging.Lanes(
+        rooms=rooms,
+        blocks=np.array([span[1:] for span in spans], np.int64),
+        trades=np.cumsum([0, *traded[:-1]]),
+        moments=desk.moments,
+        shifts=desk.book[:, places.SHIFT].copy(),
+        turns=np.empty(count, np.int32),
+        starts=np.zeros(2 * len(desk.times), np.int64),
+        sold=np.empty(2 * len(desk.times), np.int64),
+        numbers=np.zeros(sum(traded) + 1, np.int64),
+    )
+    portfolio.put_in_order(merged, order)
+    fills = np.empty((places.FILL_COLUMNS, count), np.int64)
+    fills[places.FILL_TRADE] = order[1]
+    flat, room = rooms.reshape(-1), rooms.shape[2]
 
     def fill(place: int) -> None:
-        if place == places.FILL_TRADE:
-            fills[place] = _trades(blocks, is_buy, order)
-        else:
-            # Nothing is out of range; to say so spares numpy a copy.
-            np.take(column(place), order, out=fills[place], mode="clip")
+        # Nothing is out of range; to say so spares numpy a copy.
+        np.take(flat[place * room :], order[0], out=fills[place], mode="clip")
 
+    others = (place for place in range(len(fills)) if place != places.FILL_TRADE)
     with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), _LANES_MAX)) as threads:
-        # The column that takes longest comes first.
-        for _ in threads.map(fill, sorted(range(len(fills)), key=places.FILL_TRADE.__ne__)):
+        for _ in threads.map(fill, others):
             pass
     return fills.T
-
-
-def _trades(blocks: list[tuple[Ints, int]], is_buy: Ints, order: Ints) -> Ints:
-    """Return the number of the trade of each fill, counted in the order of purchases."""
-    # Every trade has one purchase: first they are counted block by block.
-    bought = [int((part[places.FILL_SIDE] == places.BUY).sum()) for part, _ in blocks]
-    earlier = np.cumsum([0, *bought[:-1]])
-    counted = [
-        part[places.FILL_TRADE] + (before - trades)
-        for (part, trades), before in zip(blocks, earlier.tolist(), strict=True)
-    ]
-    trade = np.concatenate(counted)[order]
-    number = np.zeros(sum(bought) + 1, np.int64)
-    number[trade[is_buy[order]]] = np.arange(1, sum(bought) + 1)
-    found: Ints = number[trade]
-    return found

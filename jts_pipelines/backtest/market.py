@@ -174,10 +174,11 @@ def cost_classes(
     listed = [instruments.find(symbol) for symbol in symbols]
     # Units are compared by what they are once for each of them: instruments share few.
     keys = [(i.market, i.asset, id(u)) for i, u in zip(listed, units, strict=True)]
-    scopes = {key: Scope(*key[:2], u) for key, u in zip(keys, units, strict=True)}
+    of_keys = dict(zip(keys, units, strict=True))
+    scopes = {key: Scope(*key[:2], u) for key, u in of_keys.items()}
     numbers = {scope: n for n, scope in enumerate(sorted(set(scopes.values()), key=_by_name))}
     of_key = {key: numbers[scope] for key, scope in scopes.items()}
-    return np.array([of_key[key] for key in keys], np.int64), list(numbers)
+    return np.array(list(map(of_key.__getitem__, keys)), np.int64), list(numbers)
 
 
 def _by_name(scope: Scope) -> tuple[str, str, Decimal]:

@@ -6,8 +6,10 @@ depend on how many threads there are, nor on when an instrument has its turn.
 """
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from threading import local
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,8 +26,8 @@ _ROWS_MIN = 200_000
 class RowsPass(Protocol):
     """What has the compiled batch form of a plan."""
 
-    def run_rows(self, *arguments: Any) -> None:
-        """Walk over instruments, see `dsl.lowering.lower_step`."""
+    def bind(self, *arguments: Any) -> Callable[..., None]:
+        """Return a walk over instruments for one thread, see `kernels.rows.Rows`."""
         ...
 
 
@@ -58,11 +60,20 @@ class RulePass:
         self._module, self._bars, self._extras = module, bars, extras
         self._state_size, self._obeyed_from = state_size, obeyed_from
         self.masks = empty_masks(int(bars.offsets[-1]), rules)
+        self._of_thread = local()
 
     def run(self, first: int, end: int) -> None:
         """Fill in the masks of some instruments; of none, it only compiles."""
+        if not hasattr(self._of_thread, "run"):
+            self._of_thread.run = self._bound()
+        self._of_thread.run(first, end)
+        if self._obeyed_from:
+            self._forget_early(first, end)
+
+    def _bound(self) -> Callable[..., None]:
+        """Return the pass with a state of its own."""
         bars = self._bars
-        self._module.run_rows(
+        return self._module.bind(
             bars.prices,
             bars.volume,
             bars.frames_closed,
@@ -73,12 +84,9 @@ class RulePass:
             bars.scales,
             np.zeros(self._state_size),
             self.masks,
-            first,
-            end,
+            *(0, 0),
             *self._extras,
         )
-        if self._obeyed_from:
-            self._forget_early(first, end)
 
     def run_all(self) -> Bits:
         """Fill in and return all masks."""

@@ -68,8 +68,9 @@ VENUES = {
 
 def each_unit(units: tuple[Units, ...], of: Callable[[Units], Figure]) -> list[Figure]:
     """Return a figure of the units of each instrument; most instruments share theirs."""
-    known = {id(each): of(each) for each in {id(each): each for each in units}.values()}
-    return [known[id(each)] for each in units]
+    ids = list(map(id, units))
+    known = {at: of(each) for at, each in dict(zip(ids, units, strict=True)).items()}
+    return list(map(known.__getitem__, ids))
 
 
 def units_of_venue(venue: str, table: RuleTable) -> UnitsOf:

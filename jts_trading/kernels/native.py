@@ -18,7 +18,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +83,30 @@ class Native:
         Raises:
             TypeError: An array is not of its kind.
         """
+        return self.bind(name, record, array)()
+
+    def bind(self, name: str, record: Arrays, array: np.ndarray[Any, Any]) -> Callable[[], int]:
+        """Return the call of a function over arrays, which it keeps, to be made again and again.
+
+        Args:
+            name: Of the function.
+            record: See `call`.
+            array: The other one.
+
+        Raises:
+            TypeError: An array is not of its kind.
+        """
         words: list[int] = []
         for each, kind in zip(record, self._shape.values(), strict=True):
             words += kind.words_of(each)
         words += self._entries[name].words_of(array)
-        return self._functions[name]((ctypes.c_int64 * len(words))(*words))
+        frame, kept = (ctypes.c_int64 * len(words))(*words), (*record, array)
+        return partial(_call, self._functions[name], frame, kept)
+
+
+def _call(function: Callable[[Any], int], frame: object, kept: Arrays) -> int:  # noqa: ARG001
+    """Call a function; `kept` are the arrays that the words of its frame point into."""
+    return function(frame)
 
 
 def _machine() -> Any:

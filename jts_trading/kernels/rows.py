@@ -6,6 +6,7 @@ or a window that calls back into Python, may say more than that; such a text sta
 the step does in live. Both give the same bits.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -40,13 +41,38 @@ class Rows:
         Args:
             *arguments: Arrays, and whole numbers among them.
         """
+        self.bind(*arguments)(*(each for each in arguments if not isinstance(each, np.ndarray)))
+
+    def bind(self, *arguments: Any) -> Callable[..., None]:
+        """Return `run_rows` over arrays, to be called again and again by one thread.
+
+        Args:
+            *arguments: As there.
+
+        Returns:
+            A function of the whole numbers, which take the place of those that were given.
+        """
         native = self._native(arguments)
         if native is None:
-            getattr(load(self._text, self._cache_dir, allocates=False), ROWS_FUNCTION)(*arguments)
-            return
-        numbers = [each for each in arguments if not isinstance(each, np.ndarray)]
+            return self._bind_numba(arguments)
         arrays = tuple(each for each in arguments if isinstance(each, np.ndarray))
-        native.call(_ENTRY, arrays, np.array(numbers, np.int64))
+        numbers = np.zeros(len(arguments) - len(arrays), np.int64)
+        call = native.bind(_ENTRY, arrays, numbers)
+
+        def run(*given: int) -> None:
+            numbers[:] = given
+            call()
+
+        return run
+
+    def _bind_numba(self, arguments: tuple[Any, ...]) -> Callable[..., None]:
+        rows = getattr(load(self._text, self._cache_dir, allocates=False), ROWS_FUNCTION)
+
+        def run(*given: int) -> None:
+            left = iter(given)
+            rows(*(each if isinstance(each, np.ndarray) else next(left) for each in arguments))
+
+        return run
 
     def _native(self, arguments: tuple[Any, ...]) -> Native | None:
         """Return the code for arguments of such kinds; None where numba has to do it."""

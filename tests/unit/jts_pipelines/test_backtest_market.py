@@ -123,6 +123,7 @@ def desk_at(bars: BarTable, market: str, interval: str = "1d") -> Desk:
     starts = np.searchsorted(bars.days, days)
     ends = ends_session(bars.times, starts, days, interval, CALENDAR)
     fired = empty_masks(bars.rows, 1)
+    fired[:] = 0
     return make_desk(
         bars,
         days,

@@ -11,7 +11,7 @@ from jts_pipelines.backtest.signals import RulePass
 from jts_trading.dsl.compiler import compile_strategy
 from jts_trading.dsl.lowering import lower_step
 from jts_trading.dsl.plan import Plan
-from jts_trading.kernels.loader import load
+from jts_trading.kernels.rows import rows_of
 
 SESSIONS = np.array([19_900, 19_900, 19_900, 19_901, 19_901, 19_904, 19_904, 19_904])
 
@@ -72,7 +72,7 @@ def bars(*, closed: int = 0) -> Given:
 
 def fired(plan: Plan, given: Given, folder: Path) -> list[int]:
     """Return the rule masks of the compiled pass; none fire where nothing traded."""
-    kernel = load(lower_step(plan.source), folder, allocates=False)
+    kernel = rows_of(lower_step(plan.source), folder)
     rules = RulePass(kernel, given.traded(), state_size=plan.state_size, rules=len(plan.rules))
     found = rules.run_all()
     masks = np.zeros(len(given.close), np.int64)

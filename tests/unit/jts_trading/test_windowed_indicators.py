@@ -23,6 +23,7 @@ from jts_trading.indicators.catalog import NATIVE, UnusableIndicatorError
 from jts_trading.indicators.definition import Unit
 from jts_trading.kernels.loader import load
 from jts_trading.kernels.own_indicators import load_catalog
+from jts_trading.kernels.rows import rows_of
 from jts_trading.kernels.windowed import library_definition, library_names, question_of
 
 CATALOG = load_catalog(None)
@@ -101,7 +102,7 @@ def test_name_of_the_library_when_called_then_asked_over_the_last_bars(
     """Backtest, live steps and a restart from a snapshot see the library's value of the window."""
     plan = strategy("close > PWMA(5, window: 12)")
     given = bars(60)
-    batch = load(lower_step(plan.source), tmp_path, allocates=False)
+    batch = rows_of(lower_step(plan.source), tmp_path)
     fired = RulePass(batch, given.traded(), state_size=plan.state_size, rules=1).run_all()
 
     kernel = load(plan.source, tmp_path)
