@@ -11,11 +11,12 @@ from decimal import Decimal
 from functools import lru_cache
 
 from jts_trading.domain.ticks import TradeTick
-from jts_trading.engine.bars import Cause
+from jts_trading.engine.bars import BarBuilder, Cause
 from jts_trading.engine.events import TicksArrived
 from jts_trading.engine.state import Desk, EngineState
 
 WHOLES_MAX = 65_536
+_NO_DESKS: dict[str, Desk] = {}
 
 
 class Wholes(dict[Decimal, int]):
@@ -62,9 +63,10 @@ def add_trades(state: EngineState, event: TicksArrived, first: int) -> int:
     It stops before a tick that comes when bars are due, and before a trade in an instrument that
     somebody trades if it is off the grid or if no bar is open for it.
     """
-    desks, due_ns = state.desks, state.next_due_ns
+    markets, due_ns = state.markets, state.next_due_ns
     ticks, newest_ns = event.ticks.ticks, state.newest_ns
-    last: dict[tuple[str, str], int] = {}
+    venue, desks = "", _NO_DESKS
+    last: dict[Desk, int] = {}
     at = first
     for at in range(first, len(ticks)):
         tick = ticks[at]
@@ -72,19 +74,21 @@ def add_trades(state: EngineState, event: TicksArrived, first: int) -> int:
         if received_ns >= due_ns:
             break
         if type(tick) is TradeTick:
-            key = (tick.instrument_id, tick.venue)
-            desk = desks.get(key)
+            if tick.venue != venue:
+                venue = tick.venue
+                desks = markets.get(venue, _NO_DESKS)
+            desk = desks.get(tick.instrument_id)
             if desk is not None:
                 if not _is_added(desk, tick):
                     break
-                last[key] = at
+                last[desk] = at
         if received_ns > newest_ns:  # noqa: PLR1730 - quicker than a call
             newest_ns = received_ns
     else:
         at = len(ticks)
-    for key, place in last.items():
+    for desk, place in last.items():
         cause = _cause_of(event, place)
-        for builder in desks[key].builders:
+        for builder in desk.builders:
             builder.last = cause
     state.newest_ns = newest_ns
     state.counts.ticks += at - first
@@ -94,13 +98,15 @@ def add_trades(state: EngineState, event: TicksArrived, first: int) -> int:
 def _is_added(desk: Desk, tick: TradeTick) -> bool:
     """Add a trade to all bars of an instrument; False, and nothing done, if one is not open."""
     at_ns, builders = tick.ts_event_ns, desk.builders
-    for builder in builders:
-        if not (builder.trades and builder.start_ns <= at_ns < builder.stop_ns):
-            return False
+    if desk.has_several and not _are_open(builders, at_ns):
+        return False
     price, quantity = desk.ticks_of[tick.price], desk.lots_of[tick.quantity]
     if price <= 0 or quantity <= 0:
         return False
     for builder in builders:
+        # Of several, all are open; the only one has not changed yet.
+        if not (builder.trades and builder.start_ns <= at_ns < builder.stop_ns):
+            return False
         if price > builder.high:
             builder.high = price
         elif price < builder.low:
@@ -115,6 +121,10 @@ def _is_added(desk: Desk, tick: TradeTick) -> bool:
     if at_ns > desk.last_event_ns:  # noqa: PLR1730 - quicker than a call
         desk.last_event_ns = at_ns
     return True
+
+
+def _are_open(builders: list[BarBuilder], at_ns: int) -> bool:
+    return all(each.trades and each.start_ns <= at_ns < each.stop_ns for each in builders)
 
 
 def _cause_of(event: TicksArrived, at: int) -> Cause:

@@ -89,7 +89,7 @@ def attach(state: EngineState) -> None:
     Raises:
         IntervalError: An instance is judged on bars that cannot be built.
     """
-    before, state.desks = state.desks, {}
+    before, state.desks, state.markets = state.desks, {}, {}
     wanted: set[BuilderKey] = set()
     for _, instance in sorted(state.instances.items()):
         venue = instance.spec.venue
@@ -100,6 +100,7 @@ def attach(state: EngineState) -> None:
                 if (symbol, venue) in before:
                     desk.last_event_ns = before[symbol, venue].last_event_ns
                 state.desks[symbol, venue] = desk
+                state.markets.setdefault(venue, {})[symbol] = desk
             instance.look_at_holding(symbol)
     state.builders = {key: state.builders.get(key) or _new_builder(key) for key in sorted(wanted)}
     _lay_lines(state)
@@ -128,6 +129,7 @@ def _lay_lines(state: EngineState) -> None:
             scale = quantity_scale(parse_venue(venue))
             line = lines[venue, interval] = Line(venue, interval, builder.seconds, scale)
         desk = state.desks[symbol, venue]
+        desk.has_several = bool(desk.builders)
         desk.builders.append(builder)
         desk.lines.append((line, len(line.builders)))
         line.builders.append(builder)

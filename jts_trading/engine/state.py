@@ -266,7 +266,7 @@ class Instance:
         )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Desk:
     """What is known of one instrument at one venue while the engine runs.
 
@@ -276,6 +276,7 @@ class Desk:
         builders: Its bars in the making.
         lines: For each of them, the line that it is in, and its place there.
         reads_quotes: A strategy asks for the spread.
+        has_several: It has bars of more than one interval.
     """
 
     instrument_id: str
@@ -287,6 +288,7 @@ class Desk:
     lines: list[tuple["Line", int]] = field(default_factory=list)
     last_event_ns: int = 0
     reads_quotes: bool = False
+    has_several: bool = False
 
     def quotes_of(self, tick: TradeTick) -> tuple[int, int]:
         """Return the best quotes with a trade in ticks; 0 where unknown or nobody reads them."""
@@ -353,6 +355,7 @@ class EngineState:
         is_past: What is taken in now was decided on before.
         newest_ns: Arrival of the newest tick.
         desks: By instrument and venue.
+        markets: The same by venue, then by instrument: so most ticks are looked up.
         lines: By venue and interval, in that order.
         waiting: Instances and instruments with an order that is wanted and may be given.
         blocked: Those whose wanted order has to wait until another one has ended.
@@ -369,6 +372,7 @@ class EngineState:
     is_past: bool = False
     newest_ns: int = 0
     desks: dict[tuple[str, str], Desk] = field(default_factory=dict)
+    markets: dict[str, dict[str, Desk]] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
     waiting: set[tuple[str, str]] = field(default_factory=set)
     blocked: set[tuple[str, str]] = field(default_factory=set)
