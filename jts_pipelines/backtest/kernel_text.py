@@ -31,6 +31,7 @@ from jts_pipelines.backtest import (
     search,
 )
 from jts_pipelines.backtest.columns import Desk, Ints
+from jts_trading.kernels.loader import are_checked
 from jts_trading.kernels.native import Native
 from jts_trading.kernels.native_values import Kind
 from jts_trading.strategy import facts, sizing, stops
@@ -112,8 +113,7 @@ class Portfolio:
         # To write a form out takes longer than to load it, so it has the name of its parts.
         self._identity = "\0".join((portfolio_sources(), guard, repr(form)))
         self._cache_dir = cache_dir
-        self._compiled: dict[str, Native] = {}
-        self._merging = partial(_merging, cache_dir)
+        self._compiled: dict[tuple[str, bool], Native] = {}
         self._lock = Lock()
 
     def bind(self, desk: Desk, room: Ints) -> Callable[[], int]:
@@ -122,7 +122,7 @@ class Portfolio:
 
     def put_in_order(self, lanes: merging.Lanes, order: Ints) -> int:
         """Put the fills of lanes into the order of time, see `merging.put_in_order`."""
-        return self._merging().call("put_in_order", lanes, order)
+        return _merging(self._cache_dir, are_checked()).call("put_in_order", lanes, order)
 
     def find_outside(self, desk: Desk, rows: Ints) -> int:
         """Find opens outside the limits of their session, see `driver.find_outside`."""
@@ -134,19 +134,22 @@ class Portfolio:
         Raises:
             OSError: The directory cannot be written.
         """
+        form = prices, are_checked()
         with self._lock:
-            if prices not in self._compiled:
+            if form not in self._compiled:
                 shape = {"prices": Kind(prices, (0, 4)), **_SHAPE}
-                self._compiled[prices] = Native(
-                    self._text, self._identity, _ENTRIES, shape, self._cache_dir
+                self._compiled[form] = Native(
+                    *(self._text, self._identity, _ENTRIES, shape, self._cache_dir),
+                    are_checked=form[1],
                 )
-            return self._compiled[prices]
+            return self._compiled[form]
 
 
 @cache
-def _merging(cache_dir: Path) -> Native:
+def _merging(cache_dir: Path, is_checked: bool) -> Native:
     text = _text(node for module in (places, merging) for node in _nodes(module))
-    return Native(lambda: text, text, {"put_in_order": Kind("int64", (2, 0))}, _LANES, cache_dir)
+    entries = {"put_in_order": Kind("int64", (2, 0))}
+    return Native(lambda: text, text, entries, _LANES, cache_dir, are_checked=is_checked)
 
 
 @cache

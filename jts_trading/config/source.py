@@ -27,8 +27,13 @@ SHORT_NAMES = {
     "JTS_HOME": ("instance", "home"),
     "JTS_PORT_BASE": ("instance", "port_base"),
 }
-# Read by the start script, the tests or by this module itself: not keys of a section.
-OTHER_NAMES = frozenset({"JTS_CONFIG", "JTS_TEST_DATA", "JTS_PYTHON", "JTS_DAGSTER_PG_URL"})
+# Read by the start script, the tests, the compilers or this module itself: no keys of a section.
+OTHER_NAMES = frozenset(
+    {
+        *("JTS_CONFIG", "JTS_TEST_DATA", "JTS_PYTHON", "JTS_DAGSTER_PG_URL"),
+        "JTS_CHECKED_KERNELS",
+    }
+)
 
 
 class ConfigError(Exception):

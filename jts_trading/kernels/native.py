@@ -26,7 +26,14 @@ import llvmlite
 import llvmlite.binding as llvm
 import numpy as np
 
-from jts_trading.kernels import native_expressions, native_functions, native_values
+from jts_trading.kernels import (
+    native_arithmetic,
+    native_checks,
+    native_expressions,
+    native_functions,
+    native_values,
+)
+from jts_trading.kernels.native_checks import FAULT_WORDS, FaultError, fault_message, require_apart
 from jts_trading.kernels.native_functions import Module
 from jts_trading.kernels.native_values import Kind, Shape
 
@@ -44,6 +51,7 @@ class Native:
         entries: By name of the functions that are called: the kind of the other array.
         shape: Of the record.
         cache_dir: Where object code is kept; made if it does not exist.
+        are_checked: Whether a function asks before each read and write, see `native_checks`.
 
     Raises:
         UnsupportedError: The text says something that has no form in LLVM: it is wrong.
@@ -57,12 +65,16 @@ class Native:
         entries: Mapping[str, Kind],
         shape: Shape,
         cache_dir: Path,
+        *,
+        are_checked: bool = False,
     ) -> None:
+        self._text, self._are_checked = text, are_checked
         self._entries, self._shape = dict(entries), dict(shape)
-        path = cache_dir.resolve() / f"{native_digest(identity, entries, shape)}.o"
+        digest = native_digest(identity, entries, shape, are_checked=are_checked)
+        path = cache_dir.resolve() / f"{digest}.o"
         code = _read(path)
         if code is None:
-            code = _compiled(text(), self._entries, self._shape)
+            code = _compiled(text(), self._entries, self._shape, are_checked=are_checked)
             _write(path, code)
         # The engine owns the code that the functions run, and the machine that it is given.
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
@@ -82,6 +94,7 @@ class Native:
 
         Raises:
             TypeError: An array is not of its kind.
+            FaultError: The checked form met what has no meaning.
         """
         return self.bind(name, record, array)()
 
@@ -95,13 +108,26 @@ class Native:
 
         Raises:
             TypeError: An array is not of its kind.
+            FaultError: In the checked form arrays share memory.
         """
         words: list[int] = []
+        if self._are_checked:
+            words = [0] * FAULT_WORDS
+            require_apart(dict(zip(self._shape, record, strict=True)) | {"the other one": array})
         for each, kind in zip(record, self._shape.values(), strict=True):
             words += kind.words_of(each)
         words += self._entries[name].words_of(array)
         frame, kept = (ctypes.c_int64 * len(words))(*words), (*record, array)
-        return partial(_call, self._functions[name], frame, kept)
+        function = partial(_call, self._functions[name], frame, kept)
+        return partial(self._ask, function, frame) if self._are_checked else function
+
+    def _ask(self, function: Callable[[], int], frame: "ctypes.Array[ctypes.c_int64]") -> int:
+        """Call a function in its checked form."""
+        found = function()
+        if frame[0]:
+            fault, frame[0] = frame[:FAULT_WORDS], 0
+            raise FaultError(fault_message(self._text(), fault))
+        return found
 
 
 def _call(function: Callable[[Any], int], frame: object, kept: Arrays) -> int:  # noqa: ARG001
@@ -123,12 +149,17 @@ def _machine() -> Any:
 
 @cache
 def _compiler_sources() -> str:
-    sources = map(inspect.getsource, (native_values, native_expressions, native_functions))
+    modules = (native_values, native_checks, native_arithmetic)
+    sources = map(inspect.getsource, (*modules, native_expressions, native_functions))
     return "\0".join((*sources, inspect.getsource(sys.modules[__name__])))
 
 
 def native_digest(
-    identity: str, entries: Mapping[str, Kind] | None = None, shape: Shape | None = None
+    identity: str,
+    entries: Mapping[str, Kind] | None = None,
+    shape: Shape | None = None,
+    *,
+    are_checked: bool = False,
 ) -> str:
     """Return the digest of a text and of everything else that decides its machine code."""
     parts = (
@@ -138,13 +169,14 @@ def native_digest(
         llvm.get_host_cpu_name(),
         repr(sorted((entries or {}).items())),
         repr(list((shape or {}).items())),
+        repr(are_checked),
         identity,
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
-def _compiled(text: str, entries: Mapping[str, Kind], shape: Shape) -> bytes:
-    machine, module = _machine(), Module(text)
+def _compiled(text: str, entries: Mapping[str, Kind], shape: Shape, *, are_checked: bool) -> bytes:
+    machine, module = _machine(), Module(text, are_checked=are_checked)
     for name, kind in entries.items():
         module.add_entry(name, shape, kind)
     module.code.triple, module.code.data_layout = machine.triple, str(machine.target_data)

@@ -1,8 +1,7 @@
 """Turns the expressions of plain functions into LLVM code.
 
-What they mean is what Python says: quotients are rounded down, remainders have the sign of the
-divisor, `and` and `or` stop early. A whole number divided by zero is zero, as in the kernels that
-numba compiles; sums and products wrap.
+What they mean is what Python says: `and`, `or` and comparisons in a chain stop early. What is
+made of numbers is in `native_arithmetic`.
 """
 
 import ast
@@ -12,6 +11,8 @@ from abc import ABC, abstractmethod
 
 from llvmlite import ir
 
+from jts_trading.kernels.native_arithmetic import Arithmetic
+from jts_trading.kernels.native_checks import Checks
 from jts_trading.kernels.native_values import (
     FLOAT,
     INT,
@@ -20,14 +21,12 @@ from jts_trading.kernels.native_values import (
     UnsupportedError,
     Value,
     View,
-    as_float,
     as_truth,
     as_type,
     as_whole,
     element_of,
     flattened,
     gathered,
-    paired,
     whole,
 )
 
@@ -39,22 +38,8 @@ _ORDERS: dict[type[ast.cmpop], str] = {
     ast.Gt: ">",
     ast.GtE: ">=",
 }
-_ON_FLOATS: dict[type[ast.operator], str] = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul"}
-_ON_WHOLES: dict[type[ast.operator], str] = {
-    ast.Add: "add",
-    ast.Sub: "sub",
-    ast.Mult: "mul",
-    ast.LShift: "shl",
-    ast.RShift: "ashr",
-    ast.BitAnd: "and_",
-    ast.BitOr: "or_",
-    ast.BitXor: "xor",
-}
-
-
 # What numbers are turned into; a place in an array needs no more than to be whole.
 _CONVERSIONS = {"int": INT, "np.uint64": INT, "float": FLOAT, "bool": TRUTH}
-_FIGURES = frozenset({"exp", "log", "log10", "cos", "sin", "tan", "atan"})
 # The method that writes each kind of expression out.
 _FORMS = {
     ast.Constant: "_literal",
@@ -76,11 +61,17 @@ class Expressions(ABC):
 
     Attributes:
         builder: Where code is added.
+        checks: What is asked before something that may go wrong.
+        sums: What is made of numbers.
+        flags: Of variables that may have no value yet: whether they have one.
         names: What variables hold: a slot in memory for numbers, else the value itself.
         constants: Numbers of the module, by name.
     """
 
     builder: ir.IRBuilder
+    checks: Checks
+    sums: Arithmetic
+    flags: dict[str, ir.Value]
     names: dict[str, Value]
     constants: dict[str, object]
 
@@ -116,41 +107,9 @@ class Expressions(ABC):
 
     def truth(self, node: ast.expr) -> ir.Value:
         """Return whether an expression is true."""
+        if isinstance(node, ast.BoolOp):
+            return self._joined(node, is_asked=True)
         return as_truth(self.builder, self.number(node))
-
-    def combined(self, op: ast.operator, left: ir.Value, right: ir.Value) -> ir.Value:
-        """Return what an operator makes of two numbers."""
-        if isinstance(op, ast.Div):
-            return self.builder.fdiv(as_float(self.builder, left), as_float(self.builder, right))
-        left, right, is_float = paired(self.builder, left, right)
-        if is_float:
-            name = _ON_FLOATS.get(type(op))
-        elif isinstance(op, ast.FloorDiv | ast.Mod):
-            return self._divided(left, right, is_remainder=isinstance(op, ast.Mod))
-        else:
-            name = _ON_WHOLES.get(type(op))
-        if name is None:
-            raise UnsupportedError(type(op).__name__)
-        return getattr(self.builder, name)(left, right)
-
-    def _divided(self, left: ir.Value, right: ir.Value, *, is_remainder: bool) -> ir.Value:
-        """Return a quotient rounded down, or what remains of it; zero where the divisor is."""
-        build, zero = self.builder, whole(0)
-        is_zero = build.icmp_signed("==", right, zero)
-        divisor = build.select(is_zero, whole(1), right)
-        quotient = build.sdiv(left, divisor)
-        rest = build.sub(left, build.mul(quotient, divisor))
-        is_other = build.icmp_signed("<", build.xor(rest, divisor), zero)
-        is_below = build.and_(build.icmp_signed("!=", rest, zero), is_other)
-        found = build.sub(quotient, build.zext(is_below, INT))
-        if is_remainder:
-            found = build.add(rest, build.select(is_below, divisor, zero))
-        return build.select(is_zero, zero, found)
-
-    def _negative(self, number: ir.Value) -> ir.Value:
-        if number.type == FLOAT:
-            return self.builder.fneg(number)
-        return self.builder.neg(as_whole(self.builder, number))
 
     def _literal(self, node: ast.Constant) -> Value:
         if not isinstance(node.value, bool | int | float):
@@ -161,18 +120,19 @@ class Expressions(ABC):
         return tuple(self.value(part) for part in node.elts)
 
     def _binary(self, node: ast.BinOp) -> Value:
-        return self.combined(node.op, self.number(node.left), self.number(node.right))
+        return self.sums.combined(node, node.op, self.number(node.left), self.number(node.right))
 
     def _unary(self, node: ast.UnaryOp) -> Value:
         match node.op:
             case ast.Not():
                 return self.builder.not_(self.truth(node.operand))
             case ast.USub():
-                return self._negative(self.number(node.operand))
+                return self.sums.negative(node, self.number(node.operand))
         raise UnsupportedError(ast.unparse(node))
 
     def _named(self, node: ast.Name) -> Value:
         if node.id in self.names:
+            self.checks.assigned(node, self.flags.get(node.id))
             return self._held(self.names[node.id])
         found = self.constants.get(node.id)
         if isinstance(found, bool | int | float):
@@ -230,9 +190,13 @@ class Expressions(ABC):
     def place_of(self, array: View, index: ast.expr) -> View:
         """Return what an index leaves of an array: a row, or one element without dimensions."""
         parts = index.elts if isinstance(index, ast.Tuple) else [index]
-        build, place = self.builder, self.whole(parts[0])
-        for part, size in zip(parts[1:], array.sizes[1:], strict=False):
-            place = build.add(build.mul(place, size), self.whole(part))
+        if len(parts) > len(array.sizes):
+            raise UnsupportedError(ast.unparse(index))
+        build, place = self.builder, whole(0)
+        for at, (part, size) in enumerate(zip(parts, array.sizes, strict=False)):
+            one = self.whole(part)
+            self.checks.index(part, one, size)
+            place = build.add(build.mul(place, size), one) if at else one
         rest = array.sizes[len(parts) :]
         for size in rest:
             place = build.mul(place, size)
@@ -247,93 +211,72 @@ class Expressions(ABC):
             access.set_metadata("tbaa", module.add_metadata([kind, kind, whole(0)]))
         return access
 
+    def turned(self, node: ast.AST, number: ir.Value, kind: ir.Type) -> ir.Value:
+        """Return a number as another type, to keep or to go on with."""
+        if kind not in (FLOAT, TRUTH):
+            self.checks.turned(node, number)
+            self.checks.narrowed(node, number, kind)
+        return as_type(self.builder, number, kind)
+
     def _call(self, node: ast.Call) -> Value:
         name = ast.unparse(node.func)
         if name in _CONVERSIONS and len(node.args) == 1:
-            return as_type(self.builder, self.number(node.args[0]), _CONVERSIONS[name])
+            return self.turned(node, self.number(node.args[0]), _CONVERSIONS[name])
         if name.startswith("math.") and len(node.args) == 1:
-            return self._figure(name.removeprefix("math."), self.number(node.args[0]))
+            return self.sums.figure(node, name.removeprefix("math."), self.number(node.args[0]))
         if name in ("min", "max"):
-            return self._extreme([self.number(each) for each in node.args], name)
+            return self.sums.extreme([self.number(each) for each in node.args], name)
         arguments = [self.value(each) for each in node.args]
         if name == "abs":
-            return self._absolute(arguments[0])
+            return self.sums.absolute(arguments[0])
         if name == "len" and isinstance(arguments[0], View):
             return arguments[0].sizes[0]
         return self.called(name, arguments)
 
-    def _figure(self, name: str, number: ir.Value) -> ir.Value:
-        """Return what a function of `math` makes of a number."""
-        number = as_float(self.builder, number)
-        if name == "isnan":
-            return self.builder.fcmp_unordered("uno", number, number)
-        if name in ("floor", "ceil"):
-            return self.builder.fptosi(self._intrinsic(f"llvm.{name}", number), INT)
-        if name == "sqrt":
-            return self._intrinsic("llvm.sqrt", number)
-        if name not in _FIGURES:
-            raise UnsupportedError(f"math.{name}")
-        code = self.builder.module
-        function = code.globals.get(name)
-        if function is None:
-            # Of the C library, as numba and Python call it.
-            function = ir.Function(code, ir.FunctionType(FLOAT, [FLOAT]), name)
-        return self.builder.call(function, [number])
-
-    def _absolute(self, number: ir.Value) -> ir.Value:
-        if number.type == FLOAT:
-            return self._intrinsic("llvm.fabs", number)
-        number = as_whole(self.builder, number)
-        is_below = self.builder.icmp_signed("<", number, whole(0))
-        return self.builder.select(is_below, self.builder.neg(number), number)
-
-    def _intrinsic(self, name: str, number: ir.Value) -> ir.Value:
-        function = self.builder.module.declare_intrinsic(name, [FLOAT])
-        return self.builder.call(function, [number])
-
-    def _extreme(self, numbers: list[ir.Value], which: str) -> ir.Value:
-        """Return the least or greatest number: a later one only where it is beyond the others."""
-        order, found = "<" if which == "min" else ">", numbers[0]
-        for number in numbers[1:]:
-            later, sooner, _ = paired(self.builder, number, found)
-            is_beyond = self._ordered(order, later, sooner)
-            found = self.builder.select(is_beyond, later, sooner)
-        return found
-
     def _compared(self, node: ast.Compare) -> ir.Value:
-        left, found = self.number(node.left), ir.Constant(TRUTH, 1)
-        for op, comparator in zip(node.ops, node.comparators, strict=True):
-            if isinstance(op, ast.In | ast.NotIn):
-                is_in = self._is_in(left, comparator)
-                found = self.builder.not_(is_in) if isinstance(op, ast.NotIn) else is_in
-                continue
-            right = self.number(comparator)
-            found = self.builder.and_(found, self._ordered(_ORDERS[type(op)], left, right))
-            left = right
-        return found
+        """Return whether a chain of comparisons holds; the first that does not ends it."""
+        found, left = self._related(self.number(node.left), node.ops[0], node.comparators[0])
+        if len(node.ops) == 1:
+            return found
+        build, kept, done = self.builder, self.slot(TRUTH), self.builder.append_basic_block()
+        build.store(found, kept)
+        for op, comparator in zip(node.ops[1:], node.comparators[1:], strict=True):
+            more = build.append_basic_block()
+            build.cbranch(build.load(kept), more, done)
+            build.position_at_end(more)
+            found, left = self._related(left, op, comparator)
+            build.store(found, kept)
+        build.branch(done)
+        build.position_at_end(done)
+        return build.load(kept)
+
+    def _related(self, left: ir.Value, op: ast.cmpop, node: ast.expr) -> tuple[ir.Value, ir.Value]:
+        """Return whether a number is as it should be to the next one of a chain, and that one."""
+        if isinstance(op, ast.In | ast.NotIn):
+            found = self._is_in(left, node)
+            return self.builder.not_(found) if isinstance(op, ast.NotIn) else found, left
+        right = self.number(node)
+        return self.sums.ordered(_ORDERS[type(op)], left, right), right
 
     def _is_in(self, number: ir.Value, node: ast.expr) -> ir.Value:
         if not isinstance(node, ast.Tuple):
             raise UnsupportedError(ast.unparse(node))
         found = ir.Constant(TRUTH, 0)
         for each in node.elts:
-            found = self.builder.or_(found, self._ordered("==", number, self.number(each)))
+            found = self.builder.or_(found, self.sums.ordered("==", number, self.number(each)))
         return found
 
-    def _ordered(self, order: str, left: ir.Value, right: ir.Value) -> ir.Value:
-        left, right, is_float = paired(self.builder, left, right)
-        if not is_float:
-            return self.builder.icmp_signed(order, left, right)
-        # What is no number is unequal to everything, and in no order with it.
-        compare = self.builder.fcmp_unordered if order == "!=" else self.builder.fcmp_ordered
-        return compare(order, left, right)
+    def _joined(self, node: ast.BoolOp, *, is_asked: bool = False) -> ir.Value:
+        """Return truths that are joined; what comes later is only looked at where it matters.
 
-    def _joined(self, node: ast.BoolOp) -> ir.Value:
-        """Return truths that are joined; what comes later is only looked at where it matters."""
+        Of numbers that are joined one would be left, which is asked for nowhere.
+        """
         build, kept = self.builder, self.slot(TRUTH)
         done = build.append_basic_block()
         for place, each in enumerate(node.values):
-            found = self.truth(each)
+            found = self.truth(each) if is_asked else self.number(each)
+            if found.type != TRUTH:
+                raise UnsupportedError(f"no truth: {ast.unparse(each)}")
             build.store(found, kept)
             if place + 1 == len(node.values):
                 build.branch(done)

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 
 from llvmlite import ir
 
+from jts_trading.kernels.native_arithmetic import Arithmetic
+from jts_trading.kernels.native_checks import FAULT_WORDS, Checks
 from jts_trading.kernels.native_expressions import Expressions
 from jts_trading.kernels.native_values import (
     FLOAT,
@@ -46,10 +48,11 @@ class Module:
 
     Args:
         text: Functions, and constants before them.
+        are_checked: Whether functions are written in their checked form, see `native_checks`.
     """
 
-    def __init__(self, text: str) -> None:
-        tree = ast.parse(text)
+    def __init__(self, text: str, *, are_checked: bool) -> None:
+        tree, self._are_checked = ast.parse(text), are_checked
         self.functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
         self.code = ir.Module("jts")
         self.constants: dict[str, object] = {}
@@ -63,15 +66,17 @@ class Module:
     def add_entry(self, name: str, shape: Shape, array: Kind) -> None:
         """Add a function that takes words: those of a record, then those of an array.
 
-        It returns the whole number that the function of the same name in the text returns for
-        both.
+        In the checked form those of a fault come first. It returns the whole number that the
+        function of the same name in the text returns for both.
         """
         kind = ir.FunctionType(INT, [INT.as_pointer()])
         entry = ir.Function(self.code, kind, f"jts_{name}")
-        writer = _Writer(self, entry, self.functions[name], {})
-        record = Record(entry.args[0], shape)
+        fault = entry.args[0] if self._are_checked else None
+        writer = _Writer(self, entry, fault, self.functions[name], {})
+        build, at = writer.builder, FAULT_WORDS if self._are_checked else 0
+        record = Record(build.gep(entry.args[0], [whole(at)]), shape)
         at = sum(kind.words for kind in shape.values())
-        words = writer.builder.gep(entry.args[0], [whole(at)])
+        words = build.gep(record.words, [whole(at)])
         view = writer.field_of(Record(words, {"": array}), "")
         found = writer.called(name, [record, view])
         if not isinstance(found, ir.Value):
@@ -100,17 +105,21 @@ class Module:
             if returned:
                 parts = [each.type for each in flattened(returned)]
                 result = parts[0] if len(parts) == 1 else ir.LiteralStructType(parts)
-            kind = ir.FunctionType(result, [each.type for each in singles])
+            taken = [each.type for each in singles]
+            if self._are_checked:
+                taken.insert(0, INT.as_pointer())
+            kind = ir.FunctionType(result, taken)
             function = ir.Function(self.code, kind, self.code.get_unique_name(name))
             function.linkage = "internal"
             function.attributes.add("nounwind")
             function.attributes.add("inlinehint")
             left = list(function.args)
+            fault = left.pop(0) if self._are_checked else None
             names = {
                 parameter.arg: gathered(argument, left)
                 for parameter, argument in zip(definition.args.args, arguments, strict=True)
             }
-            writer = _Writer(self, function, definition, names, wider, returned)
+            writer = _Writer(self, function, fault, definition, names, wider, returned)
             try:
                 writer.write()
             except _AgainError:
@@ -126,6 +135,7 @@ class _Writer(Expressions):
     Args:
         module: Whose function it is.
         function: The empty function in LLVM.
+        fault: Where a fault is written down, in the checked form.
         definition: Its text.
         names: Its arguments.
         wider: Types of variables that hold more than is assigned first; grows.
@@ -136,6 +146,7 @@ class _Writer(Expressions):
         self,
         module: Module,
         function: ir.Function,
+        fault: ir.Value | None,
         definition: ast.FunctionDef,
         names: dict[str, Value],
         wider: dict[str, ir.Type] | None = None,
@@ -146,7 +157,11 @@ class _Writer(Expressions):
         self.builder = ir.IRBuilder(function.append_basic_block())
         self._slots.branch(self.builder.block)
         self._slots.position_at_start(self._slots.block)
-        self.constants, self.names = module.constants, {}
+        self.constants, self.names, self.flags = module.constants, {}, {}
+        self.checks = Checks(self.builder, fault)
+        self.sums = Arithmetic(self.builder, self.checks)
+        # How many branches and loops stand around a statement.
+        self._depth = 0
         self._wider = {} if wider is None else wider
         self._returned = [] if returned is None else returned
         self._loops: list[tuple[ir.Block, ir.Block]] = []
@@ -161,7 +176,7 @@ class _Writer(Expressions):
         if self._function.function_type.return_type == _VOID:
             self.builder.ret_void()
         else:
-            self.builder.unreachable()
+            self.checks.never(self._definition)
 
     def slot(self, kind: ir.Type) -> ir.Value:
         """Return room for a number, which LLVM turns into a register."""
@@ -170,7 +185,11 @@ class _Writer(Expressions):
     def called(self, name: str, arguments: list[Value]) -> Value:
         """Call a function of the module; nothing is returned as no values."""
         function, like = self._module.form(name, arguments)
-        found = self.builder.call(function, flattened(arguments))
+        handed = flattened(arguments)
+        if self.checks.words is not None:
+            handed.insert(0, self.checks.words)
+        found = self.builder.call(function, handed)
+        self.checks.called()
         if like is None:
             return ()
         count = len(flattened([like]))
@@ -180,10 +199,11 @@ class _Writer(Expressions):
         return gathered(like, singles)
 
     def _statements(self, body: Sequence[ast.stmt]) -> None:
+        self._depth += 1
         for node in body:
-            if self.builder.block.is_terminated:
-                return
-            self._statement(node)
+            if not self.builder.block.is_terminated:
+                self._statement(node)
+        self._depth -= 1
 
     def _statement(self, node: ast.stmt) -> None:
         match node:
@@ -225,7 +245,7 @@ class _Writer(Expressions):
                 for each, part in zip(targets, value, strict=True):
                     self._assign(each, part)
             case ast.Subscript() if isinstance(value, ir.Value):
-                self._store(self._place(target), value)
+                self._store(target, self._place(target), value)
             case _:
                 raise UnsupportedError(ast.unparse(target))
 
@@ -236,8 +256,8 @@ class _Writer(Expressions):
             raise UnsupportedError(ast.unparse(target))
         return found
 
-    def _store(self, place: View, value: ir.Value) -> None:
-        number = as_type(self.builder, value, place.start.type.pointee)
+    def _store(self, target: ast.expr, place: View, value: ir.Value) -> None:
+        number = self.turned(target, value, place.start.type.pointee)
         self.tagged(self.builder.store(number, place.start), place.origin)
 
     def _assign_name(self, name: str, value: Value) -> None:
@@ -253,6 +273,7 @@ class _Writer(Expressions):
             return
         if name not in self.names:
             self.names[name] = self.slot(self._wider.get(name, value.type))
+            self._watch(name)
         kept = self.names[name]
         if not isinstance(kept, ir.Value):
             raise UnsupportedError(f"{name} is an array and a number")
@@ -261,18 +282,27 @@ class _Writer(Expressions):
             self._wider[name] = value.type
             raise _AgainError
         self.builder.store(as_type(self.builder, value, kind), kept)
+        if name in self.flags:
+            self.builder.store(ir.Constant(TRUTH, 1), self.flags[name])
+
+    def _watch(self, name: str) -> None:
+        """Give a variable a flag if it might be read before it is assigned."""
+        if self.checks.are_on and self._depth > 1:
+            self.flags[name] = self.slot(TRUTH)
+            self._slots.store(ir.Constant(TRUTH, 0), self.flags[name])
 
     def _augment(self, node: ast.AugAssign) -> None:
         if isinstance(node.target, ast.Name):
-            found = self.combined(node.op, self.number(node.target), self.number(node.value))
-            self._assign_name(node.target.id, found)
+            before, value = self.number(node.target), self.number(node.value)
+            self._assign_name(node.target.id, self.sums.combined(node, node.op, before, value))
             return
         if not isinstance(node.target, ast.Subscript):
             raise UnsupportedError(ast.unparse(node))
         place = self._place(node.target)
         before = self.tagged(self.builder.load(place.start), place.origin)
         number = before if before.type == FLOAT else as_whole(self.builder, before)
-        self._store(place, self.combined(node.op, number, self.number(node.value)))
+        found = self.sums.combined(node, node.op, number, self.number(node.value))
+        self._store(node.target, place, found)
 
     def _branch(self, node: ast.If) -> None:
         build, test = self.builder, self.truth(node.test)

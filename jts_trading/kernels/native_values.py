@@ -2,7 +2,7 @@
 
 Whole numbers have 64 bits, truths one, the rest are floats of 64 bits; narrower elements of an
 array become one of these when they are read. An array is C-contiguous and is never indexed from
-its end, so the place of an element is a sum of products, and nothing is asked first.
+its end, so the place of an element is a sum of products.
 """
 
 from collections.abc import Mapping, Sequence
@@ -59,8 +59,10 @@ class Kind:
         return [array.__array_interface__["data"][0], *array.shape]
 
     def _fits(self, array: np.ndarray[Any, Any]) -> bool:
-        sizes = zip(self.sizes, array.shape, strict=False)
-        return array.size == 0 or all(size in (0, found) for size, found in sizes)
+        sizes = list(zip(self.sizes, array.shape, strict=False))
+        # Nothing is read from an array that has nothing where its size is asked for.
+        is_empty = any(size == 0 == found for size, found in sizes)
+        return is_empty or all(size in (0, found) for size, found in sizes)
 
 
 Shape = Mapping[str, Kind]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from jts_trading.dsl.lowering import ROWS_FUNCTION
-from jts_trading.kernels.loader import load
+from jts_trading.kernels.loader import are_checked, load
 from jts_trading.kernels.native import Native
 from jts_trading.kernels.native_values import Kind, UnsupportedError
 
@@ -76,10 +76,11 @@ class Rows:
 
     def _native(self, arguments: tuple[Any, ...]) -> Native | None:
         """Return the code for arguments of such kinds; None where numba has to do it."""
-        form = tuple(
+        kinds = tuple(
             (each.dtype.num, each.ndim) if isinstance(each, np.ndarray) else None
             for each in arguments
         )
+        form = kinds, are_checked()
         with self._lock:
             if form not in self._compiled:
                 self._compiled[form] = self._compile(arguments)
@@ -105,7 +106,9 @@ def {_ENTRY}(record, share):
         entries = {_ENTRY: Kind("int64", (numbers,))}
         try:
             text = self._text + entry
-            return Native(lambda: text, text, entries, shape, self._cache_dir)
+            return Native(
+                lambda: text, text, entries, shape, self._cache_dir, are_checked=are_checked()
+            )
         except UnsupportedError:
             return None
 

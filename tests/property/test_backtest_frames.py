@@ -1,12 +1,10 @@
 """Several time frames: what is decided never depends on bars that come later."""
 
-import os
 import random
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,13 +25,6 @@ TEXT = """strategy("Frames") {
   risk_management { trailing_stop = "2%" daily_loss_limit = "3%" }
 }
 """
-
-
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compiled code, shared by the tests of a run."""
-    root = tmp_path_factory.getbasetemp()
-    return (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "kernels"
 
 
 def ten_minute_bars(seed: int) -> pl.DataFrame:

@@ -1,12 +1,10 @@
 """Instruments that run side by side do what they do one after another, to the won."""
 
-import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,13 +23,6 @@ strategy("Lanes") {{
 }}
 """
 SYMBOLS = ("000020", "005930", "035720", "068270")
-
-
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compiled code, shared by the tests of a run."""
-    root = tmp_path_factory.getbasetemp()
-    return (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "kernels"
 
 
 def market(seed: int) -> pl.DataFrame:

@@ -5,14 +5,12 @@ rule table's own functions for limits and ticks, and compares fractions.
 """
 
 import math
-import os
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from fractions import Fraction
 from pathlib import Path
 
 import polars as pl
-import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -613,13 +611,6 @@ SPLIT_WHILE_THE_ENTRY_FILLS = Drawn(
     },
     (Split("001100", SESSIONS[3], 1, 2),),
 )
-
-
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compiled code, shared by the tests of a run."""
-    root = tmp_path_factory.getbasetemp()
-    return (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "kernels"
 
 
 @settings(

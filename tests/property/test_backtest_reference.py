@@ -5,7 +5,6 @@ one, and prices every fill through the rule table's own functions.
 """
 
 import math
-import os
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -13,7 +12,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import polars as pl
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -396,13 +394,6 @@ def backtest(frame: pl.DataFrame, text: str, cash: int, cache: Path) -> Backtest
         BacktestSettings(cash=cash, kelly_trades_min=KELLY_TRADES_MIN),
         cache_dir=cache,
     )
-
-
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compiled code, shared by the tests of a run."""
-    root = tmp_path_factory.getbasetemp()
-    return (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "kernels"
 
 
 QUIET = settings(

@@ -1,6 +1,5 @@
 """Parameter sets that run together come to what each comes to alone, to the bit."""
 
-import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -83,13 +82,6 @@ SETS = [
 
 # Sets of one program: whether a factor is a small fraction may change it.
 ALIKE = [params | {"cut": "1.5%"} for params in SETS]
-
-
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compiled code, shared by the tests of a run."""
-    root = tmp_path_factory.getbasetemp()
-    return (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "kernels"
 
 
 def text_of(name: str) -> str:

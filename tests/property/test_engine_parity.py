@@ -6,7 +6,6 @@ the next bar, and bars of one minute close together.
 """
 
 import importlib.util
-import os
 import random
 import sys
 from datetime import UTC, date, datetime, timedelta
@@ -69,13 +68,6 @@ def rigs() -> ModuleType:
         sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[name])
     return sys.modules[name]
-
-
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compiled code, shared by the tests of a run."""
-    root = tmp_path_factory.getbasetemp()
-    return (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "kernels"
 
 
 def minutes(seed: int, count: int, *, gaps: bool) -> pl.DataFrame:

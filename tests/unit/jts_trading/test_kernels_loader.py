@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from jts_trading.dsl.compiler import compile_strategy
@@ -126,3 +127,20 @@ def test_module_when_imported_then_numba_is_not() -> None:
     done = subprocess.run([sys.executable, "-c", check], check=False, env=environment)
 
     assert done.returncode == 0
+
+
+def test_checked_kernel_has_another_name_and_raises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An index outside of its array is an error, not another array."""
+    source = "def step(cells, at):\n    return cells[at]\n"
+    load(source, tmp_path)
+    monkeypatch.setenv("JTS_CHECKED_KERNELS", "1")
+
+    checked = load(source, tmp_path, allocates=False)
+
+    assert len(list(tmp_path.glob("*.py"))) == 2
+    cells = np.array([3, 4])
+    assert checked.step(cells, 1) == 4
+    with pytest.raises(IndexError):
+        checked.step(cells, 2)

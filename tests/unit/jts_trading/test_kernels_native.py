@@ -1,6 +1,7 @@
 """Functions that are compiled without numba: they mean what Python says."""
 
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from jts_trading.kernels import native
 from jts_trading.kernels.native import Native
+from jts_trading.kernels.native_checks import FaultError
 from jts_trading.kernels.native_values import Kind, Shape, UnsupportedError
 
 SHAPE = {
@@ -116,15 +118,19 @@ def plain_of(text: str) -> dict[str, Any]:
 PLAIN = plain_of(TEXT)
 
 
-def compile_text(text: str, names: Iterable[str], shape: Shape, cache_dir: Path) -> Native:
+def compile_text(
+    text: str, names: Iterable[str], shape: Shape, cache_dir: Path, *, are_checked: bool = False
+) -> Native:
     """Return the functions of a text, each over a record and cells."""
-    return Native(lambda: text, text, dict.fromkeys(names, CELLS), shape, cache_dir)
+    entries = dict.fromkeys(names, CELLS)
+    return Native(lambda: text, text, entries, shape, cache_dir, are_checked=are_checked)
 
 
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Native:
-    """The functions of the text in machine code."""
-    return compile_text(TEXT, NAMES, SHAPE, tmp_path_factory.mktemp("native"))
+@pytest.fixture(scope="module", params=[False, True], ids=["fast", "checked"])
+def compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Native:
+    """The functions of the text in machine code, in both forms."""
+    cache_dir = tmp_path_factory.mktemp("native")
+    return compile_text(TEXT, NAMES, SHAPE, cache_dir, are_checked=request.param)
 
 
 def arrays(reals: list[float]) -> dict[str, Any]:
@@ -213,6 +219,10 @@ def test_floats_are_the_bits_of_python(reals: list[float], more: int, compiled: 
         "def f(record, cells):\n    return record.wide",
         "def f(record, cells):\n    return 'text'",
         "def f(record, cells):\n    return math.gamma(cells[0])",
+        "def f(record, cells):\n    return cells[0, 0]",
+        "def f(record, cells):\n    return record.narrow[0, 3]",
+        "def f(record, cells):\n    return record.narrow[0, -1]",
+        "def f(record, cells):\n    return cells[0] or cells[1]",
     ],
 )
 def test_what_has_no_form_is_refused(text: str, tmp_path: Path) -> None:
@@ -229,6 +239,7 @@ def test_arrays_of_another_kind_are_refused(compiled: Native) -> None:
         ("narrow", np.zeros((2, 4), np.int32)),
         ("bytes", np.zeros((1, 1), np.uint8)),
         ("reals", np.zeros((4, 4))[:, ::2]),
+        ("narrow", np.zeros((2, 0), np.int32)),
     ):
         with pytest.raises(TypeError, match="needed: Kind"):
             compiled.call("count", tuple((record | {name: wrong}).values()), np.zeros(2, np.int64))
@@ -250,3 +261,89 @@ def test_object_code_is_kept_and_a_damaged_file_is_made_again(
     assert file.read_bytes() == kept
     monkeypatch.delattr(native, "Module")
     assert compile_text(text, "f", {}, tmp_path).call("f", (), np.array([5])) == 6
+
+
+FAULTS = {
+    "cells[cells[0]]": (9, "index 9 is outside of a dimension of 2"),
+    "cells[cells[0] - 10]": (9, "index -1 is outside of a dimension of 2"),
+    "record.narrow[1][cells[0]]": (3, "index 3 is outside of a dimension of 3"),
+    "record.narrow[cells[0]][1]": (2, "index 2 is outside of a dimension of 2"),
+    "record.reals[cells[0], 1]": (-1, "index -1 is outside of a dimension of 1"),
+    "1 << cells[0]": (64, "shifts by 64, outside of 0 to 63"),
+    "cells[1] >> cells[0]": (-1, "shifts by -1, outside of 0 to 63"),
+    "int(cells[0] * 1e10)": (1 << 40, "turns a float into a whole number"),
+    "int(0.0 * (1e300 * 1e300) * cells[0])": (1, "turns a float into a whole number"),
+    "cells[0] * 4": (1 << 61, "makes a number that has no place in 64 bits"),
+    "cells[0] + 1": ((1 << 63) - 1, "makes a number that has no place in 64 bits"),
+    "-cells[0]": (-1 << 63, "makes a number that has no place in 64 bits"),
+}
+
+
+@pytest.mark.parametrize("expression", FAULTS)
+def test_checked_form_says_what_went_wrong_and_where(expression: str, tmp_path: Path) -> None:
+    """Through two calls and out of a loop, with what was being worked out; then it goes on."""
+    text = f"""
+def inner(record, cells):
+    return {expression}
+
+def outer(record, cells):
+    while True:
+        cells[1] += inner(record, cells)
+
+def f(record, cells):
+    if cells[0] == 0:
+        return 5
+    outer(record, cells)
+    return 1
+"""
+    first, message = FAULTS[expression]
+    checked = compile_text(text, "f", SHAPE, tmp_path, are_checked=True)
+
+    with pytest.raises(FaultError, match=re.escape(message)) as raised:
+        checked.call("f", tuple(arrays([0.0]).values()), np.array([first, 0]))
+
+    assert str(raised.value).startswith("inner, line 3: ")
+    assert checked.call("f", tuple(arrays([0.0]).values()), np.array([0, 0])) == 5
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (
+            "for at in range(cells[0]):\n        found = at\n    return found",
+            "found: has no value",
+        ),
+        ("if cells[0] > 0:\n        return 3", "ends without a result"),
+        ("record.bytes[0] = 256 + cells[0]\n    return 1", "has no place in 8 bits"),
+        ("record.narrow[0, 0] = (1 << 31) + cells[0]\n    return 1", "has no place in 32 bits"),
+        ("record.wide[2] += 1\n    return 1", "index 2 is outside of a dimension of 2"),
+    ],
+)
+def test_checked_form_finds_what_python_raises(body: str, message: str, tmp_path: Path) -> None:
+    """A variable without a value, a function without a result, an element that is too narrow."""
+    text = f"def f(record, cells):\n    {body}\n"
+    checked = compile_text(text, "f", SHAPE, tmp_path, are_checked=True)
+
+    with pytest.raises(FaultError, match=message):
+        checked.call("f", tuple(arrays([0.0]).values()), np.array([0, 0]))
+
+
+def test_checked_form_finds_arrays_that_overlap(tmp_path: Path) -> None:
+    """What is written to one of them is not looked for in the other one."""
+    shape = {"one": CELLS, "two": CELLS}
+    text = "def f(record, cells):\n    record.one[0] = 3\n    return record.two[0]"
+    checked = compile_text(text, "f", shape, tmp_path, are_checked=True)
+    cells = np.zeros(4, np.int64)
+
+    assert checked.call("f", (cells[:2], cells[2:]), np.zeros(1, np.int64)) == 0
+    with pytest.raises(FaultError, match="one and two share memory"):
+        checked.call("f", (cells[:3], cells[2:]), np.zeros(1, np.int64))
+
+
+def test_least_number_is_divided_by_minus_one(compiled: Native) -> None:
+    """No processor has a place for the result: it wraps, as sums do."""
+    cells = np.array([-1 << 63, -1, 1, 1])
+
+    compiled.call("divide", tuple(arrays([0.0]).values()), cells)
+
+    assert cells[2:].tolist() == [-1 << 63, 0]

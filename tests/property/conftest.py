@@ -1,0 +1,22 @@
+"""Fixtures of the generated tests."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="module", params=["fast", "checked"])
+def kernels(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """Compiled code, shared by the tests of a run.
+
+    Whoever asks for it runs twice: as users run it, and in the form in which an index outside of
+    its array, a number that does not fit, or a variable without a value is an error.
+    """
+    root = tmp_path_factory.getbasetemp()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JTS_CHECKED_KERNELS", "1" if request.param == "checked" else "")
+        yield (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "kernels"
