@@ -11,8 +11,8 @@ from jts_trading.domain.feed_messages import TicksCollected
 from jts_trading.domain.sessions import calendar_for
 from jts_trading.domain.ticks import Aggressor, TradeTick
 from jts_trading.domain.trading_inputs import StrategyInput
-from jts_trading.dsl.compiler import compile_strategy, trace_strategy
-from jts_trading.engine.program import kernel_source, make_program
+from jts_trading.dsl.compiler import compile_strategy, compile_ticks, trace_strategy
+from jts_trading.engine.program import kernel_source, make_program, make_ticks, tick_source
 from jts_trading.engine.setup import Prepared, new_state
 from jts_trading.engine.state import EngineSettings, EngineState
 from jts_trading.execution.fill_costs import Listed
@@ -49,9 +49,11 @@ def engine_of(case: str, names: tuple[str, ...], cache: Path) -> EngineState:
         currency="KRW",
     )
     rules, trace = read_rules(plan, settings.sizes, spec.currency), trace_strategy(text)
-    program = make_program(
-        plan, rules, load(kernel_source(plan), cache), trace, load(trace.source, cache)
-    )
+    kernel, traced = load(kernel_source(plan), cache), load(trace.source, cache)
+    judged, ticks = compile_ticks(text), None
+    if judged is not None:
+        ticks = make_ticks(judged, load(tick_source(judged), cache))
+    program = make_program(plan, rules, kernel, trace, traced, ticks=ticks)
     listed = Listed("KOSPI", "COMMON")
     return new_state(settings, [Prepared(spec, program)], lambda _: listed, DAY)
 

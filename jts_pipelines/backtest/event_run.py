@@ -30,15 +30,18 @@ from jts_trading.domain.journal_events import (
 from jts_trading.domain.sessions import local_date
 from jts_trading.domain.ticks import TradeTick
 from jts_trading.domain.trading_inputs import RiskLimits, StrategyInput
-from jts_trading.dsl.compiler import compile_strategy
+from jts_trading.dsl.compiler import compile_strategy, compile_ticks
 from jts_trading.dsl.plan import Plan
 from jts_trading.engine.events import ClockRead, Effect, JournalRead, TicksArrived
 from jts_trading.engine.program import (
     GuardKernel,
     Kernel,
     Program,
+    TickKernel,
     kernel_source,
     make_program,
+    make_ticks,
+    tick_source,
 )
 from jts_trading.engine.setup import Prepared, new_state
 from jts_trading.engine.state import NEVER_NS, EngineSettings, EngineState
@@ -136,7 +139,7 @@ def run_events(
     began = time.perf_counter()
     plan = compile_strategy(text, file=file, params=params, catalog=catalog)
     spec = release(text, _wanted(text, stream, settings, params or {}), file=file, catalog=catalog)
-    program = _program(plan, settings, cache_dir)
+    program = _program(plan, spec, settings, cache_dir, catalog)
     first_day = local_date(settings.venue, int(stream.at[0]))
     state = new_state(EngineSettings(), [Prepared(spec, program)], listed, first_day)
     account = state.instances[spec.instance].account
@@ -170,7 +173,9 @@ def _wanted(
     )
 
 
-def _program(plan: Plan, settings: BacktestSettings, cache_dir: Path) -> Program:
+def _program(
+    plan: Plan, spec: StrategyInput, settings: BacktestSettings, cache_dir: Path, catalog: Catalog
+) -> Program:
     kelly = ("kelly_floor_percent", "kelly_fraction_percent", "kelly_cap_percent")
     floor, fraction, cap = map(settings.ppm, kelly)
     sizes = SizeDefaults(
@@ -179,7 +184,11 @@ def _program(plan: Plan, settings: BacktestSettings, cache_dir: Path) -> Program
     rules = read_rules(plan, sizes, settings.terms.currency)
     guard = cast("GuardKernel", load(plan.guard, cache_dir)) if plan.guard else None
     kernel = cast("Kernel", load(kernel_source(plan), cache_dir))
-    return make_program(plan, rules, kernel, guard=guard)
+    judged = compile_ticks(spec.dsl_code, params=spec.params, catalog=catalog)
+    ticks = None
+    if judged is not None:
+        ticks = make_ticks(judged, cast("TickKernel", load(tick_source(judged), cache_dir)))
+    return make_program(plan, rules, kernel, guard=guard, ticks=ticks)
 
 
 @dataclass(slots=True)
@@ -216,9 +225,12 @@ class _Shell:
     def _end_of_batch(self, stream: TradeStream, at: int) -> int:
         """Return the end of the trades from which nothing follows but bars that grow.
 
-        Trades come one by one while an order waits, and from the end of the first open bar on.
+        Trades come one by one while an order waits, from the end of the first open bar on, and
+        where rules are judged on each of them.
         """
-        if self.desk.is_waited_for or self.state.waiting or self.state.next_due_ns == NEVER_NS:
+        state = self.state
+        is_watched = self.desk.is_waited_for or state.waiting or state.watching
+        if is_watched or state.next_due_ns == NEVER_NS:
             return at + 1
         until_ns = self.state.next_due_ns - self.state.settings.grace_ns
         end = at + 1

@@ -22,14 +22,17 @@ from jts_trading.domain.instruments import parse_instrument_id
 from jts_trading.domain.journal_events import JournalEvent, SignalRecorded
 from jts_trading.domain.sessions import calendar_for, local_date
 from jts_trading.domain.trading_inputs import StrategyInput
-from jts_trading.dsl.compiler import compile_strategy
+from jts_trading.dsl.compiler import compile_strategy, compile_ticks
 from jts_trading.engine.events import ClockRead, Effect, JournalRead, TicksArrived
 from jts_trading.engine.program import (
     GuardKernel,
     Kernel,
     Program,
+    TickKernel,
     kernel_source,
     make_program,
+    make_ticks,
+    tick_source,
 )
 from jts_trading.engine.setup import Prepared, new_state
 from jts_trading.engine.slots import date_of_number
@@ -120,7 +123,10 @@ def _program(spec: StrategyInput, cache_dir: Path) -> Program:
     rules = read_rules(plan, SizeDefaults(), spec.currency)
     guard = cast("GuardKernel", load(plan.guard, cache_dir)) if plan.guard else None
     kernel = cast("Kernel", load(kernel_source(plan), cache_dir))
-    return make_program(plan, rules, kernel, guard=guard)
+    judged, ticks = compile_ticks(spec.dsl_code, params=spec.params), None
+    if judged is not None:
+        ticks = make_ticks(judged, cast("TickKernel", load(tick_source(judged), cache_dir)))
+    return make_program(plan, rules, kernel, guard=guard, ticks=ticks)
 
 
 def _listing(_instrument_id: str) -> Listed:

@@ -64,7 +64,8 @@ def resolve_call(resolver: ExpressionResolver, node: s.Call, frame: int) -> Boun
     if problem:
         raise resolver.refuse(f"{definition.name}: {problem}", node.at)
     inputs, kind, power = _inputs(resolver, definition, given, frame)
-    indicator = g.Indicator(definition, settings, inputs, frame)
+    seconds = _seconds(resolver, definition, given, frame)
+    indicator = g.Indicator(definition, settings, inputs, frame, seconds)
     number = resolver.graph.add(indicator)
     count = sum(isinstance(n, g.Indicator) for n in resolver.graph.nodes)
     if count > INDICATORS_MAX:
@@ -229,6 +230,18 @@ def _number_of(
             f"{label} must be a {parameter.kind}, found {setting_text(parameter.kind, number)}", at
         )
     return number
+
+
+def _seconds(
+    resolver: ExpressionResolver, definition: Definition, given: dict[str, s.Argument], frame: int
+) -> Fraction | None:
+    """Return the duration that a change of the close was asked over, or None."""
+    period = given.get(definition.parameters[0].name) if definition.passes_time else None
+    is_of_close = frame == g.BASE_FRAME and not given.keys() & set(definition.source_names)
+    if period is None or not is_of_close or isinstance(period.value, s.Record):
+        return None
+    value = resolver.value(period.value, frame)
+    return value.value if isinstance(value, Fixed) and value.kind is Kind.DURATION else None
 
 
 def _example(parameter: Parameter) -> str:

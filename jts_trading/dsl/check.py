@@ -136,6 +136,7 @@ def _rules(
                 _check_guard(resolver, when, block.block, guard)
             for action in when.actions:
                 order = check_action(resolver, action, side)
+                is_edge = block.block in EDGE_TRIGGERED
                 place = source.place(action.at)
                 rule = Rule(
                     bit=len(found),
@@ -146,11 +147,11 @@ def _rules(
                     time_in_force=order.time_in_force,
                     broker=order.broker,
                     is_guarded=guard is not None,
+                    on_trades=is_edge,
                     condition=text,
                     line=place.line,
                     column=place.column,
                 )
-                is_edge = block.block in EDGE_TRIGGERED
                 found.append(CheckedRule(rule, condition, order.prices, is_edge, guard))
                 if len(found) > RULES_MAX:
                     raise source.refuse(f"a strategy has at most {RULES_MAX} orders", action.at)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from jts_trading.dsl import graph as g
 from jts_trading.dsl.check import check, resolve
 from jts_trading.dsl.describe import describe_nodes
-from jts_trading.dsl.emit import Emitter, emit_source, own_steps
+from jts_trading.dsl.emit import TRACE, Emitter, emit_source, own_steps
 from jts_trading.dsl.errors import Place, StrategyError
 from jts_trading.dsl.exactness import find_exact
 from jts_trading.dsl.exports import Export, find_exports, rank_export
@@ -26,6 +26,7 @@ from jts_trading.dsl.parser import parse
 from jts_trading.dsl.plan import ENGINE_VERSION, ParameterValue, Plan, Rule, Timeframe
 from jts_trading.dsl.program import CheckedRule, Program
 from jts_trading.dsl.syntax import Strategy
+from jts_trading.dsl.ticks import TickPlan, plan_ticks
 from jts_trading.dsl.tracing import Trace, trace_trees
 from jts_trading.dsl.warmup import Warmup, find_warmup, latest
 from jts_trading.indicators.catalog import NATIVE, Catalog
@@ -156,7 +157,7 @@ def trace_strategy(
     exports = find_exports(program, live)
     exact, layout = find_exact(program.graph), _lay_out(program, live, file, len(exports))
     count = len(program.graph.nodes)
-    step = emit_source(program, exact, layout, live, exports, is_traced=True)
+    step = emit_source(program, exact, layout, live, exports, form=TRACE)
     account = emit_account(program, Emitter(program.graph, exact, layout), live, exports)
     return Trace(
         source=f"{step}\n\n{account}" if account else step,
@@ -165,6 +166,36 @@ def trace_strategy(
         rules=trace_trees(resolver, syntax),
         asks_account=bool(account),
     )
+
+
+def compile_ticks(
+    text: str | bytes,
+    *,
+    file: str = "<strategy>",
+    params: Mapping[str, str] | None = None,
+    catalog: Catalog = NATIVE,
+) -> TickPlan | None:
+    """Compile the rules of a strategy text that are judged on trades; None where it has none.
+
+    Args:
+        text: As for `compile_strategy`; what comes out works on copies of the same state row.
+        file: How errors name it.
+        params: Values of parameters that replace the declared ones.
+        catalog: The indicators that the text may call.
+
+    Raises:
+        StrategyError: See `compile_strategy`.
+    """
+    source = read_text(text, file)
+    syntax = parse(source)
+    program, resolver = resolve(syntax, source, params or {}, catalog)
+    if not any(checked.rule.on_trades for checked in program.rules):
+        return None
+    live = program.graph.reachable(program.roots())
+    exports = find_exports(program, live)
+    layout = _lay_out(program, live, file, len(exports))
+    trees = trace_trees(resolver, syntax)
+    return plan_ticks(program, find_exact(program.graph), layout, exports, trees)
 
 
 def _lay_out(program: Program, live: frozenset[int], file: str, values: int) -> Layout:

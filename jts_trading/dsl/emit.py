@@ -7,8 +7,8 @@ text, gets into it.
 
 import ast
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
 from math import gcd, lcm
@@ -38,12 +38,37 @@ _INDENT = "    "
 
 
 @dataclass(frozen=True, slots=True)
+class Form:
+    """The step, or another function that is made like it.
+
+    Attributes:
+        name: Of the function.
+        extras: Arguments behind those of the step.
+        is_traced: It leaves in its argument `values` the value of node n at n (truths as 0, 1, 2)
+            and the comparison of a crossing on the bar before behind all nodes, at n + their
+            number.
+        before: Changes over a time that passed: the price before it is in the argument `before`,
+            at the place given for the indicator.
+    """
+
+    name: str = "step"
+    extras: tuple[str, ...] = ()
+    is_traced: bool = False
+    before: Mapping[int, int] = field(default_factory=dict)
+
+
+STEP = Form()
+TRACE = Form("trace", ("values",), is_traced=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Emitter:
-    """What the rules need to know of the whole."""
+    """What the rules need to know of the whole; `before` as in `Form`."""
 
     graph: g.Graph
     exact: tuple[Exact, ...]
     layout: Layout
+    before: Mapping[int, int] = field(default_factory=dict)
 
     def numerator(self, number: int, factor: int = 1) -> str:
         """Return the text of a number's numerator, times a whole factor."""
@@ -99,6 +124,9 @@ def _column(emit: Emitter, number: int, node: g.Column) -> list[str]:
 
 
 def _indicator(emit: Emitter, number: int, node: g.Indicator) -> list[str]:
+    if number in emit.before:
+        price, before = emit.value(node.inputs[0]), f"before[{emit.before[number]}]"
+        return [f"i{number}_0 = divide({price} - {before}, {before})"]
     definition = node.definition
     settings = dict(node.settings)
     arguments = ["state", str(emit.layout.nodes.get(number, 0))]
@@ -226,7 +254,7 @@ def emit_source(
     live: frozenset[int],
     exports: tuple[Export, ...],
     *,
-    is_traced: bool = False,
+    form: Form = STEP,
 ) -> str:
     """Return the source of a strategy.
 
@@ -236,45 +264,41 @@ def emit_source(
         layout: Where state is.
         live: Nodes that rules need.
         exports: What the step leaves for drivers, in the order of their slots.
-        is_traced: Emit `trace` in the place of `step`: the same step with one more argument,
-            `values`, in which it leaves the value of node n at n (truths as 0, 1, 2) and the
-            comparison of a crossing on the bar before behind all nodes, at n + their number.
+        form: What is wanted.
     """
-    emit = Emitter(program.graph, exact, layout)
+    emit = Emitter(program.graph, exact, layout, form.before)
     nodes = program.graph.nodes
     columns = {n.name for i, n in enumerate(nodes) if i in live and isinstance(n, g.Column)}
     body: list[str] = []
     for frame in range(1, len(program.frames.table)):
         body += _frame(emit, frame, live)
     for number, slot in sorted(layout.held.items()):
-        body += [f"v{number} = state[{slot}]", *_kept(emit, number, is_traced)]
+        body += [f"v{number} = state[{slot}]", *_kept(emit, number, form)]
     for number in sorted(live):
         if g.frame_of(nodes[number]) == g.BASE_FRAME and not emit.graph.is_late(number):
             body += node_lines(emit, number)
-            body += _kept(emit, number, is_traced)
+            body += _kept(emit, number, form)
     body += _exported(emit, exports)
     body += _fire(emit, program)
     if any("scale" in line for line in body):
         body.insert(0, f"scale = state[{SCALE_SLOT}]")
-    extras = "".join(f", {name}" for name in EXTRA_COLUMNS if name in columns)
-    name = "step"
-    if is_traced:
-        name, extras = "trace", f"{extras}, values"
+    taken = (*(name for name in EXTRA_COLUMNS if name in columns), *form.extras)
+    extras = "".join(f", {name}" for name in taken)
     parts = [
         "\n".join(("import math", *_imports(program, live))),
-        *_pasted(program, live),
+        *_pasted(program, live, form),
         f"STATE_SIZE = {layout.size}",
         _initial(layout),
-        f"def {name}(state, open_, high, low, close, volume, tf_closed{extras}):\n"
+        f"def {form.name}(state, open_, high, low, close, volume, tf_closed{extras}):\n"
         + "\n".join(_INDENT + line for line in body),
     ]
     return "\n\n\n".join(parts) + "\n"
 
 
-def _kept(emit: Emitter, number: int, is_traced: bool) -> list[str]:
+def _kept(emit: Emitter, number: int, form: Form) -> list[str]:
     """Return the statements that leave the value of a node for whoever asks why."""
     node = emit.graph.nodes[number]
-    if not is_traced or isinstance(node, g.Indicator):
+    if not form.is_traced or isinstance(node, g.Indicator):
         return []
     value = emit.truth(number) if g.is_truth(node) else emit.value(number)
     lines = [f"values[{number}] = {value}"]
@@ -346,13 +370,15 @@ def _imports(program: Program, live: frozenset[int]) -> list[str]:
     return sorted({line for lines in found for line in lines})
 
 
-def _pasted(program: Program, live: frozenset[int]) -> list[str]:
+def _pasted(program: Program, live: frozenset[int], form: Form) -> list[str]:
     functions: dict[str, Callable[..., Any]] = {}
     for number in sorted(live):
         node = program.graph.nodes[number]
         if program.graph.is_late(number):
             continue
-        if isinstance(node, g.Indicator):
+        if number in form.before:
+            functions.setdefault("divide", divide)
+        elif isinstance(node, g.Indicator):
             for function in (*node.definition.uses, node.definition.step):
                 functions.setdefault(function.__name__, function)
         elif isinstance(node, g.Past):

@@ -70,6 +70,7 @@ def explain_rule(rule: Rule) -> Document:
         "type": rule.order_type,
         "time_in_force": rule.time_in_force,
         "asks_account": rule.is_guarded,
+        "on_trades": rule.on_trades,
         "broker": rule.broker,
         "line": rule.line,
         "column": rule.column,

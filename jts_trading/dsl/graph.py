@@ -44,12 +44,16 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Indicator:
-    """An indicator; settings in the order of its definition, inputs are nodes."""
+    """An indicator; settings in the order of its definition, inputs are nodes.
+
+    `seconds` is the duration that its period was given as, where its definition `passes_time`.
+    """
 
     definition: Definition
     settings: tuple[tuple[str, Fraction], ...]
     inputs: tuple[int, ...]
     frame: int
+    seconds: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ from fractions import Fraction
 from jts_trading.dsl.errors import NeedsError, Place
 from jts_trading.dsl.grammar import ALL_QUANTITY, ActionName, OrderType, Side, TimeInForce
 
-ENGINE_VERSION = "1"
+ENGINE_VERSION = "2"
 
 
 class QuantityKind(StrEnum):
@@ -68,8 +68,9 @@ class Rule:
     """An order that is given when bit `bit` of the mask is set.
 
     `limit` and `stop` are the places in the values of the prices of a limit or stop order.
-    `is_guarded`: the guard has a say. `broker` is "" (the driver's), "fastest", or a name. `line`
-    and `column` are the place of the action in the text.
+    `is_guarded`: the guard has a say. `on_trades`: live it is judged on every trade, see
+    `dsl.ticks`, and over bars at their closes. `broker` is "" (the driver's), "fastest", or a
+    name. `line` and `column` are the place of the action in the text.
     """
 
     bit: int
@@ -82,6 +83,7 @@ class Rule:
     limit: int | None = None
     stop: int | None = None
     is_guarded: bool = False
+    on_trades: bool = False
     condition: str = ""
     line: int = 0
     column: int = 0

@@ -1,7 +1,7 @@
 """Conditions as trees whose values can be looked up: what `jts why` prints.
 
 A tree has the shape of the text; each of its nodes knows which node of the graph holds its value.
-The traced step (`emit_source(..., is_traced=True)`) leaves the values of one bar; `evaluate` puts
+The traced step (`emit.TRACE`) leaves the values of one bar; `evaluate` puts
 the two together. Nothing is computed here: the values are those of the program that decided.
 """
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from jts_trading.domain.ticks import TradeTick
-from jts_trading.engine.bars import BarBuilder, Cause
+from jts_trading.engine.bars import BarBuilder
 from jts_trading.engine.events import TicksArrived
 from jts_trading.engine.state import Desk, EngineState
 
@@ -82,12 +82,14 @@ def add_trades(state: EngineState, event: TicksArrived, first: int) -> int:
                 if not _is_added(desk, tick):
                     break
                 last[desk] = at
+                for watch, row, builder in desk.watchers:
+                    watch.note(at, row, builder, max(newest_ns, received_ns))
         if received_ns > newest_ns:  # noqa: PLR1730 - quicker than a call
             newest_ns = received_ns
     else:
         at = len(ticks)
     for desk, place in last.items():
-        cause = _cause_of(event, place)
+        cause = event.cause_of(place)
         for builder in desk.builders:
             builder.last = cause
     state.newest_ns = newest_ns
@@ -125,10 +127,3 @@ def _is_added(desk: Desk, tick: TradeTick) -> bool:
 
 def _are_open(builders: list[BarBuilder], at_ns: int) -> bool:
     return all(each.trades and each.start_ns <= at_ns < each.stop_ns for each in builders)
-
-
-def _cause_of(event: TicksArrived, at: int) -> Cause:
-    entry = event.ticks
-    frame = entry.first_frame + entry.frames[at]
-    received_ns = entry.ticks[at].ts_recv_ns
-    return Cause(entry.feed, entry.first_tick + at, frame, event.message_id, received_ns)

@@ -57,17 +57,20 @@ class Trade(NamedTuple):
 
 
 class Bar(msgspec.Struct, frozen=True, gc=False):
-    """A closed bar; prices in ticks, volume in smallest quantities of the venue.
+    """A closed bar, or one that is judged in the making.
+
+    Prices are in ticks, the volume is in smallest quantities of the venue.
 
     Attributes:
         day: Session, days since 1970-01-01.
         start_ns: Its label, UTC ns.
         end_ns: First instant after it.
         open_ms: Open of its session, UTC ms.
-        is_last: It ends its session.
+        is_last: It has ended its session.
         trades: How many trades are in it.
         previous_close: Last close of an earlier session in ticks; 0 where none is known.
         last: The last trade in it.
+        closed_by: What closed it; `trade` where it is judged on its newest trade.
         trigger: The trade that closed it; the last one in it when the clock did.
         known_ns: From when the bar could be known: arrival of the trigger, or end and grace.
     """
@@ -87,7 +90,7 @@ class Bar(msgspec.Struct, frozen=True, gc=False):
     volume: int
     trades: int
     previous_close: int
-    closed_by: ClosedBy
+    closed_by: ClosedBy | Literal["trade"]
     last: Cause
     trigger: Cause
     known_ns: int

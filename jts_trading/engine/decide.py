@@ -87,7 +87,7 @@ def _judge_instant(state: EngineState, run: Run, now_ns: int) -> list[Effect]:
         _decide_exit(state, draft, standing)
     for draft in in_order(drafts):
         ask_guard(draft, ~exits, standing)
-        _decide_entry(state, draft, standing)
+        decide_entry(state, draft, standing)
     for draft in drafts:
         show_values(draft)
     told = [draft for draft in drafts if draft.fired or draft.reasons or draft.outcomes]
@@ -174,7 +174,8 @@ def _leave(state: EngineState, draft: Draft, reason: int, standing: Standing) ->
     _order(state, draft, _wanted(draft, OrderSide.SELL, reason), sized, standing)
 
 
-def _decide_entry(state: EngineState, draft: Draft, standing: Standing) -> None:
+def decide_entry(state: EngineState, draft: Draft, standing: Standing) -> None:
+    """Order, want or refuse the entry of a draft, if a rule of it enters."""
     instance, symbol, rules = draft.instance, draft.symbol, draft.instance.program.rules
     rule = first_rule(draft.fired & rules.entries)
     if rule < 0 or draft.intent is not None:

@@ -4,16 +4,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jts_trading.dsl.plan import Timeframe
 from jts_trading.dsl.tracing import Evaluated
 from jts_trading.dsl.tracing import evaluate as conditions
 from jts_trading.engine.closing import ClosedBars, Numbers
-from jts_trading.engine.columns import DAY, OPEN_MS, STAMP_MS, Floats, Ints
+from jts_trading.engine.columns import Floats, Ints
+from jts_trading.engine.periods import frames_closed
 from jts_trading.engine.program import Program
 from jts_trading.engine.recording import Seen
 from jts_trading.engine.state import Instance
 from jts_trading.engine.words import rule_nodes
-from jts_trading.strategy.frames import period_number
 from jts_trading.strategy.instants import instant
 from jts_trading.strategy.sizing import PPM
 
@@ -74,7 +73,7 @@ def run_bars(instance: Instance, bars: ClosedBars, rows: Ints, numbers: Numbers)
     if program.instant_columns:
         begins = instant(bars.line.venue, bars.day, bars.stamp_ms, bars.open_ms)
     when = np.array((bars.day, bars.stamp_ms, bars.open_ms, *begins), np.int64)
-    frames = _frames_closed(program.plan.timeframes, instance.seen, rows, when)
+    frames = frames_closed(program.plan.timeframes, instance.seen, rows, when)
     if len(instance.before) < count:
         instance.before = np.empty((count, program.plan.state_size))
     fired = np.empty(count, np.int64)
@@ -129,7 +128,8 @@ def look_at(
     if trace is None or program.traced is None:
         return rule_nodes(program.plan, fired)
     values = np.full(trace.size, np.nan)
-    if program.traced(seen.before, *seen.arguments, values) != seen.fired:
+    fires = program.traced(seen.before, *seen.arguments, values)
+    if fires & program.judged_at_closes != seen.fired:
         # Only an explanation is lost: trading does not stop for that.
         return rule_nodes(program.plan, fired)
     if account is not None and program.account is not None:
@@ -148,19 +148,3 @@ def left_values(program: Program, state: Floats) -> Floats:
     if not plan.values:
         return _NO_VALUES
     return state[plan.values_slot : plan.values_slot + plan.values].copy()
-
-
-def _frames_closed(frames: tuple[Timeframe, ...], seen: Ints, rows: Ints, when: Ints) -> Ints:
-    """Return the bits of the frames whose pending bar closed before each bar."""
-    closed = np.zeros(len(rows), np.int64)
-    if not frames:
-        return closed
-    newest = seen[rows]
-    is_known = newest[:, DAY] >= 0
-    for bit, frame in enumerate(frames):
-        before = period_number(
-            newest[:, DAY], newest[:, STAMP_MS], newest[:, OPEN_MS], frame.seconds
-        )
-        now = period_number(int(when[0]), int(when[1]), int(when[2]), frame.seconds)
-        closed |= ((before != now) & is_known).astype(np.int64) << bit
-    return closed

@@ -12,6 +12,7 @@ from jts_trading.domain.journal_events import (
     SignalRecorded,
 )
 from jts_trading.domain.trading_inputs import StrategyInput
+from jts_trading.engine.bars import Cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,12 @@ class TicksArrived:
     message_id: str
     is_recorded: bool = False
     is_past: bool = False
+
+    def cause_of(self, at: int) -> Cause:
+        """Return where a tick of the entry came from, by its place."""
+        entry = self.ticks
+        frame, received_ns = entry.first_frame + entry.frames[at], entry.ticks[at].ts_recv_ns
+        return Cause(entry.feed, entry.first_tick + at, frame, self.message_id, received_ns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ class StoredRow(msgspec.Struct):
 
     Attributes:
         values: The strategy's state, float64 little-endian.
+        quiet: Of its rules on trades, see `watching.Watch`.
+        trail: Past prices, see `trails.PriceTrail.stored`.
     """
 
     values: bytes = b""
@@ -28,6 +30,8 @@ class StoredRow(msgspec.Struct):
     stamp_ms: int = 0
     open_ms: int = 0
     bars: int = 0
+    quiet: tuple[int, ...] = ()
+    trail: bytes = b""
 
 
 class StoredBook(msgspec.Struct):
@@ -131,8 +135,10 @@ def _stored_rows(instance: Instance) -> dict[str, StoredRow]:
     states, size = instance.states, instance.states.itemsize * instance.states.shape[1]
     content = states.astype("<f8", copy=False).tobytes()
     values = [content[at * size : (at + 1) * size] for at in range(len(states))]
-    found = map(StoredRow, values, *instance.seen.T.tolist())
-    return dict(zip(instance.places, found, strict=True))
+    columns_of = [values, *instance.seen.T.tolist()]
+    if instance.watch is not None:
+        columns_of += instance.watch.stored()
+    return dict(zip(instance.places, map(StoredRow, *columns_of), strict=True))
 
 
 def market_digest(state: EngineState) -> str:
@@ -171,6 +177,8 @@ def take_row(instance: Instance, symbol: str, row: StoredRow) -> None:
     place = instance.places[symbol]
     instance.states[place] = np.frombuffer(row.values, "<f8")
     instance.seen[place] = (row.day, row.stamp_ms, row.open_ms, row.bars)
+    if instance.watch is not None:
+        instance.watch.load(place, row.quiet, row.trail)
 
 
 def take_book(instance: Instance, symbol: str, stored: StoredBook) -> None:

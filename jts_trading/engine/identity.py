@@ -16,6 +16,13 @@ def decision_id(
     return _made_of(instance, release, instrument_id, interval, str(bar_start_ns))
 
 
+def trade_decision_id(
+    instance: str, release: str, instrument_id: str, feed: str, tick: int
+) -> str:
+    """Return the id of the judgement of one trade by one release of an instance."""
+    return _made_of("trade", instance, release, instrument_id, feed, str(tick))
+
+
 def signal_id(decision: str, reason: int) -> str:
     """Return the id of a rule, or a reason of the risk block, that fired in a decision."""
     return _made_of(decision, str(reason))

@@ -42,7 +42,16 @@ NAMES = {
 }
 """What stands for what in the texts."""
 
+ARMED, HELD = 0, -1
+"""What stands for a condition in the place of a time: see `judge_trades`."""
+REST_NS = 60_000_000_000
+TICK_NAMES = {"ARMED": ARMED, "HELD": HELD, "REST_NS": REST_NS}
+
+JUDGED = -1
+"""Mask of the rules that are judged at closes."""
+
 step: Callable[..., int]
+judge: Callable[..., int]
 
 
 def advance_bars(
@@ -105,7 +114,7 @@ def close_bars(  # noqa: PLR0917 - compiled code is called by position
         if seen[row, DAY] == day and seen[row, STAMP_MS] >= stamp_ms:
             continue
         before[count] = states[row]
-        fired[at] = step(  # noqa: F821 - the source of the strategy defines it
+        mask = step(  # noqa: F821 - the source of the strategy defines it
             states[row],
             bars[0, at],
             bars[1, at],
@@ -114,6 +123,8 @@ def close_bars(  # noqa: PLR0917 - compiled code is called by position
             bars[4, at],
             frames[at],
         )
+        # Rules on trades are judged on trades: see `judge_trades`.
+        fired[at] = mask & JUDGED
         if fired[at] != 0:
             count += 1
         seen[row, DAY], seen[row, STAMP_MS], seen[row, OPEN_MS] = day, stamp_ms, when[2]
@@ -160,5 +171,69 @@ def follow_bars(  # noqa: PLR0917 - likewise
             is_hit = is_hit or (kept_ppm > 0 and close <= stop)
         if fired[at] != 0 or is_hit:
             told[count] = at
+            count += 1
+    return count
+
+
+def judge_trades(  # noqa: PLR0917 - likewise
+    states: Floats,
+    copy: Floats,
+    quiet: Ints,
+    begun: Ints,
+    rows: Ints,
+    times: Ints,
+    numbers: Floats,
+    bits: Ints,
+    fired: Ints,
+    held: Ints,
+    left: Floats,
+    slot: int,
+) -> int:
+    """Judge the rules on trades over bars in the making; return on how many trades some fire.
+
+    Args:
+        states: [instrument, slot].
+        copy: Room for one of them.
+        quiet: [instrument, column], changed: the session, then by rule since when (ns) its
+            condition has not held; ARMED where it never did in the session, HELD where it did at
+            the newest trade.
+        begun: [instrument, column]: bits of the frames that closed before its bar, then the
+            instant of the bar, see `strategy.instants`.
+        rows: Row of the instrument of each trade.
+        times: When each arrived (ns).
+        numbers: [trade, column]: open, high, low, close, volume and spread of the bar, then the
+            prices before.
+        bits: Of the rules.
+        fired: Filled: mask of the rules that fire on each trade.
+        held: Filled: mask of the rules whose condition holds.
+        left: Filled from the top: what the step leaves for drivers, of each that fires.
+        slot: The first one of that.
+    """
+    count = 0
+    for at in range(len(rows)):
+        row, mask = rows[at], 0
+        copy[:] = states[row]
+        held[at] = judge(  # noqa: F821 - the source of the strategy defines it
+            copy,
+            numbers[at, 0],
+            numbers[at, 1],
+            numbers[at, 2],
+            numbers[at, 3],
+            numbers[at, 4],
+            begun[row, 0],
+            numbers[at, 6:],
+        )
+        for place in range(len(bits)):
+            since = quiet[row, 1 + place]
+            if held[at] >> bits[place] & 1 != 0:
+                if since == ARMED or (since > 0 and times[at] - since >= REST_NS):
+                    mask |= 1 << bits[place]
+                quiet[row, 1 + place] = HELD
+            elif since == HELD:
+                quiet[row, 1 + place] = times[at]
+        fired[at] = mask
+        if mask != 0:
+            for place in range(left.shape[1]):
+                left[count, place] = copy[slot + place]
             count += 1
     return count

@@ -6,13 +6,16 @@ generated source, as the driver of a backtest is; there and here the same `step`
 bars.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
+
+import numpy as np
 
 from jts_trading.dsl.emit import function_text
 from jts_trading.dsl.grammar import INSTANT_COLUMNS, QUOTE_COLUMNS
 from jts_trading.dsl.plan import Plan
+from jts_trading.dsl.ticks import TickPlan
 from jts_trading.dsl.tracing import Trace
 from jts_trading.engine import loops
 from jts_trading.engine.columns import Floats, Ints
@@ -35,6 +38,14 @@ class Kernel(Protocol):
     follow_bars: Callable[[Ints, Ints, Ints, Ints, Ints, int, Ints], int]
 
 
+class TickKernel(Protocol):
+    """What the module of `tick_source` has."""
+
+    judge_trades: Callable[
+        [Floats, Floats, Ints, Ints, Ints, Ints, Floats, Ints, Ints, Ints, Floats, int], int
+    ]
+
+
 class GuardKernel(Protocol):
     """What the module of `Plan.guard` has."""
 
@@ -49,6 +60,32 @@ class TraceKernel(Protocol):
 
     trace: Step
     account: Callable[[Floats, Floats, Floats], int]
+
+
+@dataclass(frozen=True, slots=True)
+class TickProgram:
+    """The rules of a strategy that are judged on trades, ready to run.
+
+    Attributes:
+        plan: What was compiled.
+        bits: Of the rules.
+        judge: Judges them over trades: `loops.judge_trades`.
+        traced: The traced step over a bar in the making, if conditions are to be looked at.
+        instant_columns: The columns of an instant that it takes.
+    """
+
+    plan: TickPlan
+    bits: Ints
+    judge: Callable[
+        [Floats, Floats, Ints, Ints, Ints, Ints, Floats, Ints, Ints, Ints, Floats, int], int
+    ]
+    traced: Step | None
+    instant_columns: tuple[int, ...]
+
+    @property
+    def reads_quotes(self) -> bool:
+        """Whether it takes the spread."""
+        return _reads_quotes(self.plan.needs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +106,7 @@ class Program:
         account: Fills in what it cannot know, where the trace asks for the account.
         instant_columns: The columns of an instant that `step` takes.
         guarded: Mask of the rules that the guard has a say in.
+        ticks: The rules that are judged on trades; None where there are none.
     """
 
     plan: Plan
@@ -84,11 +122,17 @@ class Program:
     account: Callable[[Floats, Floats, Floats], int] | None = None
     instant_columns: tuple[int, ...] = ()
     guarded: int = 0
+    ticks: TickProgram | None = None
 
     @property
     def reads_quotes(self) -> bool:
         """Whether its step takes the spread."""
-        return _reads_quotes(self.plan)
+        return _reads_quotes(self.plan.needs)
+
+    @property
+    def judged_at_closes(self) -> int:
+        """Mask of the rules that are."""
+        return _judged_at_closes(self.plan)
 
 
 def make_program(
@@ -99,8 +143,15 @@ def make_program(
     traced: TraceKernel | None = None,
     *,
     guard: GuardKernel | None = None,
+    ticks: TickProgram | None = None,
 ) -> Program:
-    """Return the program of a loaded kernel, with its guard and trace where those were loaded."""
+    """Return the program of a loaded kernel, with its guard and trace where those were loaded.
+
+    Raises:
+        ValueError: The plan has rules on trades, and they are not given.
+    """
+    if ticks is None and any(rule.on_trades for rule in plan.rules):
+        raise ValueError(f"{plan.name} has rules on trades: their program is needed, too")
     return Program(
         plan,
         rules,
@@ -115,17 +166,31 @@ def make_program(
         traced.account
         if traced is not None and trace is not None and trace.asks_account
         else None,
-        instant_columns=_instant_columns(plan),
+        instant_columns=_instant_columns(plan.needs),
         guarded=sum(1 << rule.bit for rule in plan.rules if rule.is_guarded),
+        ticks=ticks,
+    )
+
+
+def make_ticks(
+    plan: TickPlan, kernel: TickKernel, traced: TraceKernel | None = None
+) -> TickProgram:
+    """Return the program of a loaded kernel of `tick_source`."""
+    return TickProgram(
+        plan,
+        np.array(plan.bits, np.int64),
+        kernel.judge_trades,
+        traced.trace if traced is not None else None,
+        _instant_columns(plan.needs),
     )
 
 
 def kernel_source(plan: Plan) -> str:
     """Return what has to be compiled for a plan: its generated source and the loops around it."""
-    columns = _instant_columns(plan)
+    columns = _instant_columns(plan.needs)
     many = "".join(f", instants[at, {column}]" for column in columns)
     same = "".join(f", when[{WHEN_SIZE + column}]" for column in columns)
-    if _reads_quotes(plan):
+    if _reads_quotes(plan.needs):
         # Bars of the lake come without quotes.
         many, same = f", math.nan{many}", f", bars[5, at]{same}"
     texts = (
@@ -133,13 +198,30 @@ def kernel_source(plan: Plan) -> str:
         function_text(loops.close_bars).replace("frames[at])", f"frames[at]{same})"),
         function_text(loops.follow_bars),
     )
-    names = "\n".join(f"{name} = {number}" for name, number in loops.NAMES.items())
+    names = _names({**loops.NAMES, "JUDGED": _judged_at_closes(plan)})
     return "\n\n".join((plan.source, names, *texts)) + "\n"
 
 
-def _reads_quotes(plan: Plan) -> bool:
-    return any(name in plan.needs for name in QUOTE_COLUMNS)
+def tick_source(plan: TickPlan) -> str:
+    """Return what has to be compiled for rules on trades."""
+    further = "".join(f", begun[row, {1 + column}]" for column in _instant_columns(plan.needs))
+    if _reads_quotes(plan.needs):
+        further = f", numbers[at, 5]{further}"
+    text = function_text(loops.judge_trades).replace("begun[row, 0]", f"begun[row, 0]{further}")
+    return "\n\n".join((plan.source, _names(loops.TICK_NAMES), text)) + "\n"
 
 
-def _instant_columns(plan: Plan) -> tuple[int, ...]:
-    return tuple(at for at, name in enumerate(INSTANT_COLUMNS) if name in plan.needs)
+def _names(numbers: Mapping[str, int]) -> str:
+    return "\n".join(f"{name} = {number}" for name, number in numbers.items())
+
+
+def _judged_at_closes(plan: Plan) -> int:
+    return ~sum(1 << rule.bit for rule in plan.rules if rule.on_trades)
+
+
+def _reads_quotes(needs: tuple[str, ...]) -> bool:
+    return any(name in needs for name in QUOTE_COLUMNS)
+
+
+def _instant_columns(needs: tuple[str, ...]) -> tuple[int, ...]:
+    return tuple(at for at, name in enumerate(INSTANT_COLUMNS) if name in needs)

@@ -1,4 +1,4 @@
-"""What comes of a closed bar, drafted and then recorded: a decision, its signals, an intent."""
+"""What comes of a judged bar, drafted and then recorded: a decision, its signals, an intent."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ class Seen(NamedTuple):
 
 @dataclass(slots=True)
 class Draft:
-    """One closed bar of one instance, and what comes of it.
+    """One judged bar of one instance, and what comes of it.
 
     Attributes:
         book: The account half of the instance in the instrument.
@@ -74,8 +74,8 @@ class Draft:
 
     @property
     def triggered_ns(self) -> int:
-        """When the trade arrived that closed the bar; 0 when the clock did."""
-        return self.bar.trigger.ts_recv_ns if self.bar.closed_by == "event" else 0
+        """When the trade arrived that closed the bar or was judged; 0 when the clock did."""
+        return self.bar.trigger.ts_recv_ns if self.bar.closed_by in ("event", "trade") else 0
 
 
 def record(state: EngineState, draft: Draft, now_ns: int, equity: Decimal) -> list[Effect]:

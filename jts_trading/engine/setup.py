@@ -102,6 +102,11 @@ def attach(state: EngineState) -> None:
                 state.desks[symbol, venue] = desk
                 state.markets.setdefault(venue, {})[symbol] = desk
             instance.look_at_holding(symbol)
+    state.watching = {
+        name: instance
+        for name, instance in sorted(state.instances.items())
+        if instance.watch is not None
+    }
     state.builders = {key: state.builders.get(key) or _new_builder(key) for key in sorted(wanted)}
     _lay_lines(state)
     due = [builder.due_ns for builder in state.builders.values() if builder.trades]
@@ -136,10 +141,13 @@ def _lay_lines(state: EngineState) -> None:
         line.price_steps.append(desk.units.price_step)
     for _, instance in sorted(state.instances.items()):
         line = lines[instance.spec.venue, instance.interval]
-        if instance.program.reads_quotes:
-            line.reads_quotes = True
-            for symbol in instance.places:
-                state.desks[symbol, instance.spec.venue].reads_quotes = True
+        line.reads_quotes |= instance.program.reads_quotes
+        for symbol, row in instance.places.items():
+            desk = state.desks[symbol, instance.spec.venue]
+            desk.reads_quotes |= instance.program.reads_quotes
+            if instance.watch is not None:
+                builder = state.builders[symbol, instance.spec.venue, instance.interval]
+                desk.watchers.append((instance.watch, row, builder))
         names = [builder.instrument_id for builder in line.builders]
         rows = np.array([instance.places.get(name, -1) for name in names], np.int64)
         line.readers.append(Reader(instance, rows))

@@ -35,6 +35,7 @@ from jts_trading.engine.levels import levels_of
 from jts_trading.engine.program import Program
 from jts_trading.engine.slots import Slot, slot_at
 from jts_trading.engine.terms import Terms
+from jts_trading.engine.watching import Watch
 from jts_trading.execution.fill_costs import Listed
 from jts_trading.portfolio.instance_account import InstanceAccount
 from jts_trading.strategy.rules import SizeDefaults
@@ -184,6 +185,7 @@ class Instance:
         books: Its account half; shares its memory with `numbers`.
         terms: Session and trading terms of each instrument, as they were looked up last.
         before: Room for the states before the newest bars.
+        watch: What its rules on trades look at; None where there are none.
     """
 
     spec: StrategyInput
@@ -204,6 +206,7 @@ class Instance:
     books: dict[str, SymbolBook] = field(init=False)
     terms: dict[str, tuple[int, Terms]] = field(default_factory=dict)
     before: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    watch: Watch | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         """Lay its instruments out; none has seen anything."""
@@ -216,6 +219,8 @@ class Instance:
         self.books = {name: SymbolBook(self.numbers[at]) for name, at in self.places.items()}
         for name, row in self.rows.items():
             self.program.init_state(row, self.units[name].price_scale)
+        if self.program.ticks is not None:
+            self.watch = Watch(self.program, self.program.ticks, self.spec.venue, self.seen)
 
     @property
     def interval(self) -> str:
@@ -277,6 +282,7 @@ class Desk:
         lines: For each of them, the line that it is in, and its place there.
         reads_quotes: A strategy asks for the spread.
         has_several: It has bars of more than one interval.
+        watchers: Who judges its trades one by one: the row there, and on which of its bars.
     """
 
     instrument_id: str
@@ -289,6 +295,7 @@ class Desk:
     last_event_ns: int = 0
     reads_quotes: bool = False
     has_several: bool = False
+    watchers: list[tuple[Watch, int, BarBuilder]] = field(default_factory=list)
 
     def quotes_of(self, tick: TradeTick) -> tuple[int, int]:
         """Return the best quotes with a trade in ticks; 0 where unknown or nobody reads them."""
@@ -359,6 +366,7 @@ class EngineState:
         lines: By venue and interval, in that order.
         waiting: Instances and instruments with an order that is wanted and may be given.
         blocked: Those whose wanted order has to wait until another one has ended.
+        watching: Instances with rules on trades, by name.
     """
 
     settings: EngineSettings
@@ -376,6 +384,7 @@ class EngineState:
     lines: list[Line] = field(default_factory=list)
     waiting: set[tuple[str, str]] = field(default_factory=set)
     blocked: set[tuple[str, str]] = field(default_factory=set)
+    watching: dict[str, Instance] = field(default_factory=dict)
 
     def unblock(self, instance: Instance, instrument_id: str) -> None:
         """Let what is wanted in an instrument be tried again: its order has ended."""

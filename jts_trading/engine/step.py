@@ -28,6 +28,7 @@ from jts_trading.engine.events import (
     JournalRead,
     TicksArrived,
 )
+from jts_trading.engine.on_trades import judge_noted
 from jts_trading.engine.slots import session_at, slot_in
 from jts_trading.engine.state import Desk, EngineState, FeedPlace, Instance, Line
 from jts_trading.engine.wanting import give_wanted, want_again
@@ -74,8 +75,12 @@ def _take_ticks(state: EngineState, event: TicksArrived, now_ns: int) -> list[Ef
         place = state.feeds[entry.feed] = FeedPlace()
     at = _skip(place, event)
     while (at := add_trades(state, event, at)) < len(entry.ticks):
+        if state.watching:
+            effects += judge_noted(state, event, now_ns)
         effects += _take_tick(state, event, at, now_ns)
         at += 1
+    if state.watching:
+        effects += judge_noted(state, event, now_ns)
     place.last_tick = max(place.last_tick, entry.first_tick + len(entry.ticks) - 1)
     state.is_past = False
     if state.waiting and not event.is_past:
@@ -85,8 +90,7 @@ def _take_ticks(state: EngineState, event: TicksArrived, now_ns: int) -> list[Ef
 
 def _take_tick(state: EngineState, event: TicksArrived, at: int, now_ns: int) -> list[Effect]:
     """Take in a tick from which something may follow."""
-    entry = event.ticks
-    tick, number = entry.ticks[at], entry.first_tick + at
+    tick = event.ticks.ticks[at]
     state.counts.ticks += 1
     state.newest_ns = max(state.newest_ns, tick.ts_recv_ns)
     effects: list[Effect] = []
@@ -95,9 +99,12 @@ def _take_tick(state: EngineState, event: TicksArrived, at: int, now_ns: int) ->
     desk = state.desks.get((tick.instrument_id, tick.venue))
     if desk is None or not isinstance(tick, TradeTick):
         return effects
-    frame = entry.first_frame + entry.frames[at]
-    cause = Cause(entry.feed, number, frame, event.message_id, tick.ts_recv_ns)
-    return effects + _trade(state, desk, tick, cause, now_ns)
+    cause = event.cause_of(at)
+    effects += _trade(state, desk, tick, cause, now_ns)
+    for watch, row, builder in desk.watchers:
+        if builder.last is cause:
+            watch.note(at, row, builder, state.newest_ns)
+    return effects
 
 
 def _skip(place: FeedPlace, event: TicksArrived) -> int:

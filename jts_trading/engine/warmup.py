@@ -4,9 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jts_trading.domain.calendars import NS_PER_S
 from jts_trading.dsl.plan import Timeframe
 from jts_trading.engine.bars import BarBuilder
 from jts_trading.engine.columns import Floats, Ints, SymbolRow
+from jts_trading.engine.slots import NS_PER_MS
 from jts_trading.engine.state import Instance
 from jts_trading.strategy.frames import DAY_SECONDS, bucket_number, period_number
 from jts_trading.strategy.instants import instants
@@ -64,11 +66,23 @@ def warm(instance: Instance, symbol: str, builder: BarBuilder, bars: BarColumns)
     row.open_ms = int(bars.open_ms[-1])
     row.bars += len(bars.day)
     instance.books[symbol].mark = int(bars.values[-1, 3])
+    _begin_trail(instance, symbol, builder.seconds, bars)
     if builder.close_day <= row.day:
         is_last = np.append(np.diff(bars.day) != 0, [True])
         for at in np.flatnonzero(is_last)[-2:]:
             builder.note_close(int(bars.day[at]), int(bars.values[at, 3]))
     return len(bars.day)
+
+
+def _begin_trail(instance: Instance, symbol: str, seconds: int, bars: BarColumns) -> None:
+    watch = instance.watch
+    if watch is None or not watch.longest_ns:
+        return
+    ends = bars.stamp_ms * NS_PER_MS + seconds * NS_PER_S
+    # The one before the oldest that can be asked for is the one that was known then.
+    first = max(int(np.searchsorted(ends, ends[-1] - watch.longest_ns)) - 1, 0)
+    closes = bars.values[first:, 3].astype(np.int64)
+    watch.begin_trail(instance.places[symbol], ends[first:].tolist(), closes.tolist())
 
 
 def _instants(instance: Instance, bars: BarColumns) -> Ints:

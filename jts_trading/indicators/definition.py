@@ -113,6 +113,8 @@ class Definition:
     all outputs are defined (1: at once), `waits_for` what else has to pass. `constraint` returns
     what is wrong with a combination of parameters, or None. `sources` names the arguments that
     replace the first inputs by any series. `imports` are lines that the step needs above it.
+    `passes_time`: a period that is given as a duration is one of time, where a condition is judged
+    on trades; the value is then the change since the last trade before it.
     """
 
     name: str
@@ -130,6 +132,7 @@ class Definition:
     sources: tuple[str, ...] = ()
     waits_for: str = ""
     imports: tuple[str, ...] = ()
+    passes_time: bool = False
 
     @property
     def source_names(self) -> tuple[str, ...]:

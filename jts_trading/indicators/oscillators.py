@@ -380,6 +380,7 @@ OSCILLATORS = (
         state_size=lambda s: 1 + whole(s),
         warmup=lambda s: whole(s) + 1,
         uses=(lag_step,),
+        passes_time=True,
     ),
     Definition(
         name="CCI",

@@ -19,6 +19,7 @@ from jts_trading.domain.sessions import calendar_for, phases_at
 Ints = NDArray[np.int64]
 Instant = tuple[int, int, int, int]
 """Session, minutes since its open, second of the local day, 1 without continuous trading."""
+INSTANT_SIZE = 4
 
 _KOREAN = frozenset({Venue.KRX, Venue.NXT})
 _ON = frozenset({Phase.CONTINUOUS, Phase.MAIN_MARKET})
@@ -50,4 +51,4 @@ def instants(venue: str, days: Ints, stamps_ms: Ints, opens_ms: Ints) -> Ints:
     """Return what the starts of many bars say: [bar, column]."""
     rows = zip(days.tolist(), stamps_ms.tolist(), opens_ms.tolist(), strict=True)
     found = [instant(venue, day, stamp, opened) for day, stamp, opened in rows]
-    return np.array(found, np.int64).reshape(len(found), 4)
+    return np.array(found, np.int64).reshape(len(found), INSTANT_SIZE)

@@ -24,10 +24,16 @@ from jts_trading.domain.orders import OrderIntent, OrderSide
 from jts_trading.domain.sessions import calendar_for
 from jts_trading.domain.ticks import Aggressor, TradeTick
 from jts_trading.domain.trading_inputs import StrategyInput
-from jts_trading.dsl.compiler import compile_strategy, trace_strategy
+from jts_trading.dsl.compiler import compile_strategy, compile_ticks, trace_strategy
 from jts_trading.engine.events import ClockRead, Effect, JournalRead, TicksArrived
 from jts_trading.engine.identity import order_id
-from jts_trading.engine.program import Program, kernel_source, make_program
+from jts_trading.engine.program import (
+    Program,
+    kernel_source,
+    make_program,
+    make_ticks,
+    tick_source,
+)
 from jts_trading.engine.setup import Prepared, new_state
 from jts_trading.engine.state import EngineSettings, EngineState
 from jts_trading.engine.step import step
@@ -94,7 +100,10 @@ def prepare(
     trace = trace_strategy(spec.dsl_code, params=spec.params)
     guard = load(plan.guard) if plan.guard else None
     kernel, traced = load(kernel_source(plan)), load(trace.source)
-    program = make_program(plan, rules, kernel, trace, traced, guard=guard)
+    judged, ticks = compile_ticks(spec.dsl_code, params=spec.params), None
+    if judged is not None:
+        ticks = make_ticks(judged, load(tick_source(judged)), load(judged.trace.source))
+    program = make_program(plan, rules, kernel, trace, traced, guard=guard, ticks=ticks)
     return Prepared(spec, program)
 
 

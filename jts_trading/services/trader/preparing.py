@@ -10,19 +10,23 @@ from jts_trading.domain.errors import JtsError, TerminalError
 from jts_trading.domain.instruments import parse_instrument_id
 from jts_trading.domain.sessions import local_date
 from jts_trading.domain.trading_inputs import StrategyInput
-from jts_trading.dsl.compiler import compile_strategy, trace_strategy
+from jts_trading.dsl.compiler import compile_strategy, compile_ticks, trace_strategy
 from jts_trading.dsl.facts import FACTS_SIZE
 from jts_trading.dsl.grammar import INSTANT_COLUMNS
 from jts_trading.dsl.plan import Plan
-from jts_trading.engine.columns import new_books, new_seen
+from jts_trading.engine.columns import Floats, new_books, new_seen
 from jts_trading.engine.program import (
     WHEN_SIZE,
     GuardKernel,
     Kernel,
     Program,
+    TickKernel,
+    TickProgram,
     TraceKernel,
     kernel_source,
     make_program,
+    make_ticks,
+    tick_source,
 )
 from jts_trading.engine.setup import Prepared
 from jts_trading.engine.terms import units_of
@@ -113,9 +117,18 @@ class Compiler:
             guard = None
             if plan.guard:
                 guard = cast("GuardKernel", self._load(plan.guard, self._cache_dir))
-            program = make_program(plan, rules, kernel, trace, traced, guard=guard)
+            ticks = self._ticks(spec)
+            program = make_program(plan, rules, kernel, trace, traced, guard=guard, ticks=ticks)
             self._programs[key] = _warmed(program)
         return self._programs[key]
+
+    def _ticks(self, spec: StrategyInput) -> TickProgram | None:
+        found = compile_ticks(spec.dsl_code, params=spec.params, catalog=self._catalog)
+        if found is None:
+            return None
+        kernel = cast("TickKernel", self._load(tick_source(found), self._cache_dir))
+        traced = cast("TraceKernel", self._load(found.trace.source, self._cache_dir))
+        return make_ticks(found, kernel, traced)
 
 
 def _require_release(plan: Plan, spec: StrategyInput) -> None:
@@ -144,7 +157,33 @@ def _warmed(program: Program) -> Program:
     if program.account is not None and program.trace is not None:
         values = np.zeros(program.plan.values)
         program.account(np.zeros(program.trace.size), values, np.zeros(FACTS_SIZE))
+    if program.ticks is not None:
+        _warm_ticks(program, program.ticks, states)
     if program.guard is not None:
         facts = np.zeros(FACTS_SIZE + len(program.plan.guard_constants))
         program.guard(0, np.zeros(program.plan.values), facts)
     return program
+
+
+def _warm_ticks(program: Program, ticks: TickProgram, states: Floats) -> None:
+    numbers, mask = np.zeros((1, 6 + len(ticks.plan.lags_ns))), np.zeros(1, np.int64)
+    ticks.judge(
+        states,
+        states[0].copy(),
+        np.zeros((1, 1 + len(ticks.bits)), np.int64),
+        np.zeros((1, 1 + len(INSTANT_COLUMNS)), np.int64),
+        mask,
+        mask,
+        numbers,
+        ticks.bits,
+        mask.copy(),
+        mask.copy(),
+        np.zeros((1, program.plan.values)),
+        program.plan.values_slot,
+    )
+    if ticks.traced is not None:
+        spread = (0.0,) if ticks.reads_quotes else ()
+        bar = (1.0, 1.0, 1.0, 1.0, 1.0, 0, *spread, *(0 for _ in ticks.instant_columns))
+        ticks.traced(
+            states[0].copy(), *bar, numbers[0, 6:].copy(), np.zeros(ticks.plan.trace.size)
+        )

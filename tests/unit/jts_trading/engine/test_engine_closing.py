@@ -138,7 +138,7 @@ def test_levels_at_any_cost_are_where_the_conditions_turn(
     entry = Fraction(cost, quantity) * 2
     paid, part = entry.numerator, entry.denominator
 
-    for close in (max(loss + near, 0), min(profit + near, NO_PROFIT - 1)):
+    for close in (max(loss + near, 0), min(max(profit + near, 0), NO_PROFIT - 1)):
         assert (close <= loss) == is_stop_loss_hit(close * part, paid, ppm[0])
         assert (close >= profit) == is_profit_taken(close * part, paid, ppm[1])
     assert (loss == NO_LOSS) == (ppm[0] == 0)

@@ -9,6 +9,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jts_trading.domain.feed_messages import TicksCollected
 from jts_trading.engine.events import ClockRead, JournalRead, TicksArrived
 from jts_trading.engine.halves import (
     AccountHalf,
@@ -32,6 +33,22 @@ TEXT = """strategy("Trial") {
   risk_management { trailing_stop = "1%" }
 }
 """
+SURGING = """strategy("Surging") {
+  timeframes { base = "1m" coarse = "5m" }
+  indicators { slow = SMA(period: 3) on coarse { top = high } }
+  surge_detection {
+    when (price_change(2m) > 0.2% and volume > 5) { execute_immediately("20%") }
+    when (coarse.top < base.high and close crosses above slow) { buy(10) }
+  }
+  exit.long { when (close < slow) { sell(quantity: "all") } }
+  risk_management { cooldown = 1 }
+}
+"""
+
+
+def text_of(seed: int) -> str:
+    """Return rules on bars, or rules on trades."""
+    return SURGING if seed % 2 else TEXT
 
 
 def day_of_events(rigs: ModuleType, seed: int, count: int) -> list[tuple[Any, int]]:
@@ -73,10 +90,9 @@ def restored(state: Any, rigs: ModuleType) -> Any:
     """Return the state after a way through bytes, in a process that knows only its inputs."""
     market = msgspec.msgpack.encode(market_half(state))
     accounts = msgspec.msgpack.encode(account_half(state))
-    spec = rigs.describe(TEXT, instrument_ids=SYMBOLS)
     fresh = new_state(
         state.settings,
-        [rigs.prepare(spec, state.settings)],
+        [rigs.prepare(state.instances["trial"].spec, state.settings)],
         lambda _: rigs.KOSPI,
         date(2024, 6, 3),
     )
@@ -92,7 +108,7 @@ def test_state_when_stored_and_loaded_anywhere_then_it_goes_on_bit_for_bit(
 ) -> None:
     """The rest of the day has the same effects and the same digest."""
     events = day_of_events(rigs, seed, 120)
-    spec = rigs.describe(TEXT, instrument_ids=SYMBOLS)
+    spec = rigs.describe(text_of(seed), instrument_ids=SYMBOLS)
     rig = rigs.Rig(spec)
     undisturbed = run(rig.state, rigs, rig, events)
     whole = rig.state
@@ -115,7 +131,7 @@ def test_events_when_delivered_twice_then_nothing_is_done_twice(
 ) -> None:
     """A bus that hands the last entries over again changes no bar, signal or order."""
     events = day_of_events(rigs, seed, 100)
-    spec = rigs.describe(TEXT, instrument_ids=SYMBOLS)
+    spec = rigs.describe(text_of(seed), instrument_ids=SYMBOLS)
     once, twice = rigs.Rig(spec), rigs.Rig(spec)
     first = run(once.state, rigs, once, events)
     second = run(twice.state, rigs, twice, events)
@@ -136,7 +152,7 @@ def test_bars_when_clock_readings_fall_away_then_arrival_times_make_the_same_one
     """Recorded ticks alone, in the order of their numbers, make the same bars and signals."""
     events = day_of_events(rigs, seed, 120)
     end = (ClockRead(events[-1][1] + 300 * SECOND), events[-1][1] + 300 * SECOND)
-    spec = rigs.describe(TEXT, instrument_ids=SYMBOLS)
+    spec = rigs.describe(text_of(seed), instrument_ids=SYMBOLS)
     live, later = rigs.Rig(spec, fills=False), rigs.Rig(spec, fills=False)
     for event, now in [*events, end]:
         live._keep(step(live.state, event, now))
@@ -150,6 +166,60 @@ def test_bars_when_clock_readings_fall_away_then_arrival_times_make_the_same_one
     assert values(later) == values(live)
     assert {s.signal_id for s in later.signals} == {s.signal_id for s in live.signals}
     assert market_digest(later.state) == market_digest(live.state)
+
+
+def split(entry: TicksCollected, at: int) -> list[TicksCollected]:
+    """Return an entry in two."""
+    parts = (slice(0, at), slice(at, None))
+    return [
+        msgspec.structs.replace(
+            entry,
+            first_tick=entry.first_tick + (part.start or 0),
+            ticks=entry.ticks[part],
+            frames=entry.frames[part],
+        )
+        for part in parts
+        if entry.ticks[part]
+    ]
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_trades_when_they_come_in_other_entries_then_the_same_fires(
+    seed: int, rigs: ModuleType
+) -> None:
+    """One by one, or cut anywhere: the same decisions on the same trades, the same state."""
+    chance = random.Random(seed)
+    spec = rigs.describe(SURGING, instrument_ids=SYMBOLS)
+    single, cut = rigs.Rig(spec, fills=False), rigs.Rig(spec, fills=False)
+    for event, now in day_of_events(rigs, seed, 120):
+        if isinstance(event, ClockRead):
+            parts = ones = [event]
+        else:
+            ones, rest = [], event.ticks
+            while len(rest.ticks) > 1:
+                one, rest = split(rest, 1)
+                ones.append(TicksArrived(one, event.message_id))
+            ones.append(TicksArrived(rest, event.message_id))
+            parts = split(event.ticks, chance.randint(0, len(event.ticks.ticks)))
+            parts = [TicksArrived(part, event.message_id) for part in parts]
+        for rig, each in ((single, ones), (cut, parts)):
+            for part in each:
+                rig._keep(step(rig.state, part, now))
+
+    assert cut.decisions == single.decisions
+    assert market_digest(cut.state) == market_digest(single.state)
+    assert state_digest(cut.state) == state_digest(single.state)
+
+
+def test_surges_when_the_day_is_wild_then_some_fire(rigs: ModuleType) -> None:
+    """What the tests above compare is there."""
+    spec = rigs.describe(SURGING, instrument_ids=SYMBOLS)
+    rig = rigs.Rig(spec)
+    run(rig.state, rigs, rig, day_of_events(rigs, 3, 120))
+
+    signals = rig.state.counts.signals
+    assert (signals > 5, len(rig.filled) > 3) == (True, True)
 
 
 def test_state_of_another_release_when_loaded_then_its_money_stays_and_its_rows_do_not(
