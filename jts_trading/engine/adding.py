@@ -88,13 +88,18 @@ def add_trades(state: EngineState, event: TicksArrived, first: int) -> int:
             newest_ns = received_ns
     else:
         at = len(ticks)
+    _note_causes(event, last)
+    state.newest_ns = newest_ns
+    state.counts.ticks += at - first
+    return at
+
+
+def _note_causes(event: TicksArrived, last: dict[Desk, int]) -> None:
+    """Note where the last trade of each bar came from."""
     for desk, place in last.items():
         cause = event.cause_of(place)
         for builder in desk.builders:
             builder.last = cause
-    state.newest_ns = newest_ns
-    state.counts.ticks += at - first
-    return at
 
 
 def _is_added(desk: Desk, tick: TradeTick) -> bool:
