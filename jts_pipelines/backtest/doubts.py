@@ -113,13 +113,13 @@ def trade_doubts(trades: pl.DataFrame) -> list[Caution]:
                     f"one trade ({best['instrument']}) made {share:.0%} of all profits",
                 )
             )
-    costs = int(closed["commission"].sum()) + int(closed["tax"].sum())
-    before = int(closed["profit"].sum()) + costs
+    costs = closed["commission"].sum() + closed["tax"].sum()
+    before = closed["profit"].sum() + costs
     if 0 < before < costs:
         found.append(
             Caution(
                 Code.COSTS_ABOVE_PROFIT,
-                f"costs of {costs:,} are larger than the profit before costs",
+                f"costs of {costs:,.0f} are larger than the profit before costs",
             )
         )
     held = trades.height - closed.height

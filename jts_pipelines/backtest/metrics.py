@@ -58,7 +58,8 @@ DEFINITIONS: dict[str, str] = {
     "ulcer_index": "root mean square of the drawdowns",
     "ulcer_performance": "cagr / ulcer_index",
     "recovery_factor": "net profit / largest fall of equity in money",
-    "exposure": "mean over sessions of value of positions / equity",
+    "exposure": "mean over the ends of sessions of value of positions / equity; what is bought "
+    "and sold within a session does not show",
     "time_in_market": "share of sessions that ended with a position",
     "turnover": "value of all fills / mean equity / years",
     "mean_session": "arithmetic mean of session returns",
@@ -98,6 +99,9 @@ DEFINITIONS: dict[str, str] = {
     "median_return": "median over closed trades of profit / money invested",
     "best_trade": "highest profit / money invested of a closed trade",
     "worst_trade": "lowest profit / money invested of a closed trade",
+    "average_hours_held": "mean hours from the bar of the entry to that of the exit of closed "
+    "trades, nights included",
+    "day_trades": "closed trades that were left in the session of their entry / closed trades",
     "average_days_held": "mean calendar days from entry to exit of closed trades",
     "average_days_won": "the same of winning trades",
     "average_days_lost": "the same of the other trades",
@@ -235,6 +239,8 @@ def _size_figures(trades: Trades) -> dict[str, Metric]:
         "median_return": float(np.median(returns)) if len(returns) else None,
         "best_trade": float(returns.max()) if len(returns) else None,
         "worst_trade": float(returns.min()) if len(returns) else None,
+        "average_hours_held": mean(trades.hours_held),
+        "day_trades": ratio(int((days == 0).sum()), len(days)),
         "average_days_held": mean(days),
         "average_days_won": mean(days[is_won]),
         "average_days_lost": mean(days[~is_won]),

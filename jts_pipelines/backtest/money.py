@@ -14,6 +14,7 @@ from jts_pipelines.backtest.columns import Floats, Ints
 from jts_pipelines.backtest.venues import VenueTerms
 from jts_trading.strategy.units import Units
 
+_PRICE_PLACES = 8
 StepOf = Callable[[Units], Decimal]
 
 
@@ -55,7 +56,8 @@ class Money:
             return found
         # What was paid for one smallest quantity becomes what was paid for one.
         per_one = self._steps(table, lambda units: units.quantity_step) * self.terms.money_scale
-        return found.with_columns(_divided(table["exit_price"], per_one))
+        # A mean of whole steps: the last bits of a quotient of quotients are not.
+        return found.with_columns(_divided(table["exit_price"], per_one).round(_PRICE_PLACES))
 
     def equity(self, table: pl.DataFrame) -> pl.DataFrame:
         """Return a path of equity in currency."""

@@ -102,7 +102,8 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Assumptions of one run; `docs/assumptions.md` explains each.
 
     Attributes:
-        cash: Allocation of the strategy instance in the currency of its venue.
+        cash: Allocation of the strategy instance in the currency of its venue; 0 becomes 100
+            million won or 100,000 USDT.
         venue: Where it trades.
         interval: Interval of the bars that are handed over.
         broker: Whose published commission applies.
@@ -134,7 +135,7 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         sessions_per_year: For annualised figures; 0 takes what the venue has.
     """
 
-    cash: int = 100_000_000
+    cash: int = 0
     venue: str = "KRX"
     interval: str = "1d"
     broker: str = "kis"
@@ -171,6 +172,8 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             raise InputError(
                 f"venue is {self.venue!r}; a backtest has costs and rules for: {accepted}"
             )
+        if self.cash == 0:
+            msgspec.structs.force_setattr(self, "cash", self.terms.start_cash)
         most = min(MONEY_MAX, WORTH_MAX // self.terms.money_scale)
         if not 0 < self.cash <= most:
             raise InputError(f"cash is {self.cash}; accepted: 1 to {most} {self.terms.currency}")

@@ -14,6 +14,8 @@ from jts_pipelines.backtest.bar_table import BarTable
 from jts_pipelines.backtest.columns import Floats, Ints
 from jts_pipelines.backtest.venues import VenueTerms
 
+_HOUR_MS = 3_600_000
+
 
 class EquityPath(NamedTuple):
     """One row per session; money in the account's currency."""
@@ -30,6 +32,7 @@ class Trades(NamedTuple):
     profit: Floats
     returns: Floats  # profit / money invested
     days_held: Floats
+    hours_held: Floats
     left: Ints  # session of the exit, days since 1970-01-01
     entered: Ints  # session of the entry of all trades, open ones included
 
@@ -55,8 +58,9 @@ def trades_of_table(trades: pl.DataFrame) -> Trades:
     profit, returns, days_held = (
         closed[name].to_numpy().astype(np.float64) for name in ("profit", "return", "days_held")
     )
+    held_ms = (closed["left_at"] - closed["entered_at"]).dt.total_milliseconds().to_numpy()
     left, entered = _days(closed["exit_session"]), _days(trades["entry_session"])
-    return Trades(profit, returns, days_held, left, entered)
+    return Trades(profit, returns, days_held, held_ms / _HOUR_MS, left, entered)
 
 
 def turnover_of_table(fills: pl.DataFrame) -> Turnover:
@@ -107,7 +111,7 @@ def trades_of_fills(
     """
     if len(fills) == 0:
         nothing, no_days = np.empty(0), np.empty(0, np.int64)
-        return Trades(nothing, nothing, nothing, no_days, no_days)
+        return Trades(nothing, nothing, nothing, nothing, no_days, no_days)
     # By trade, each in the order of time.
     fills = fills[np.argsort(fills[:, places.FILL_TRADE], kind="stable")]
     trade, instrument = fills[:, places.FILL_TRADE], fills[:, places.FILL_INSTRUMENT]
@@ -122,12 +126,14 @@ def trades_of_fills(
     moment = bars.moment_of(fills[:, places.FILL_ROW], instrument)
     last_sale = np.maximum.reduceat(np.where(is_buy, -1, np.arange(len(fills))), first)
     closed = np.flatnonzero(held == 0)
-    closed = closed[np.argsort(bars.times[moment[last_sale[closed]]], kind="stable")]
+    times = bars.times[moment]
+    closed = closed[np.argsort(times[last_sale[closed]], kind="stable")]
     entered, left = bars.days[moment[first]], bars.days[moment[last_sale[closed]]]
     return Trades(
         in_currency(profit[closed], terms.money_scale).astype(np.float64),
         profit[closed] / invested[closed],
         (left - entered[closed]).astype(np.float64),
+        (times[last_sale[closed]] - times[first[closed]]) / _HOUR_MS,
         left,
         entered,
     )

@@ -40,12 +40,14 @@ class VenueTerms:
         money_places: Decimals of the currency that one unit of the account stands for.
         quantity_places: Decimals of a quantity.
         sessions_per_year: For annualised figures.
+        start_cash: What an account begins with where a run does not say.
     """
 
     currency: str
     money_places: int
     quantity_places: int
     sessions_per_year: int
+    start_cash: int
 
     @property
     def money_scale(self) -> int:
@@ -59,9 +61,9 @@ class VenueTerms:
 
 
 VENUES = {
-    Venue.KRX.value: VenueTerms("KRW", 0, 0, 252),
-    Venue.UPBIT.value: VenueTerms("KRW", 6, QUANTITY_PLACES, 365),
-    Venue.BINANCE.value: VenueTerms("USDT", 8, QUANTITY_PLACES, 365),
+    Venue.KRX.value: VenueTerms("KRW", 0, 0, 252, 100_000_000),
+    Venue.UPBIT.value: VenueTerms("KRW", 6, QUANTITY_PLACES, 365, 100_000_000),
+    Venue.BINANCE.value: VenueTerms("USDT", 8, QUANTITY_PLACES, 365, 100_000),
 }
 """Every venue that has costs and rules for a backtest."""
 

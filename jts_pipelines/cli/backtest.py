@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from jts_pipelines.backtest.result import BacktestResult
 
 _PHASES = 6
-_TABLED = ("total_return", "cagr", "sharpe", "max_drawdown", "exposure", "trades", "win_rate")
+_TABLED = ("total_return", "cagr", "sharpe", "max_drawdown")
+_COUNTED = ("trades", "win_rate", "profit_factor", "commissions", "taxes")
+_INTRADAY_SHARE = 0.5
 
 
 @click.command()
@@ -148,7 +150,10 @@ def _table(result: "BacktestResult", sheet: Path) -> "RenderableType":
         "Final equity",
         f"{amount(result.final_equity, result.currency)} {currency_word(result.currency)}",
     )
-    for name in (*_TABLED, "profit_factor", "commissions", "taxes"):
+    # Of a day trader nothing is held when a session ends.
+    is_intraday = (result.metrics["day_trades"] or 0) > _INTRADAY_SHARE
+    used = "average_hours_held" if is_intraday else "exposure"
+    for name in (*_TABLED, used, *_COUNTED):
         table.add_row(LABELS[name], show(name, result.metrics[name], result.currency))
     for comparison in result.comparisons:
         found = comparison.figures.get("excess_return")

@@ -31,7 +31,12 @@ _OPTIONS = (
     click.option("--venue", default="KRX", show_default=True, help="Where it trades."),
     click.option("--symbols", help="Comma-separated; all that have bars if left out."),
     click.option("--interval", default="1d", show_default=True, help="Interval of the bars."),
-    click.option("--cash", default=100_000_000, show_default=True, help="Starting cash in won."),
+    click.option(
+        "--cash",
+        type=click.IntRange(min=1),
+        default=None,
+        help="Starting cash; 100 million won, or 100,000 USDT, if left out.",
+    ),
     click.option(
         "--set", "assignments", multiple=True, metavar="P=V", help="Value of a parameter."
     ),
@@ -75,7 +80,7 @@ class Given:
     venue: str
     symbols: str | None
     interval: str
-    cash: int
+    cash: int | None
     assignments: tuple[str, ...]
     broker: str | None
     commission: str | None
@@ -96,7 +101,7 @@ class Given:
         from jts_pipelines.backtest.settings import BacktestSettings, read_assumptions
 
         settings = BacktestSettings(
-            cash=self.cash,
+            cash=self.cash or 0,
             venue=self.venue.upper(),
             interval=self.interval,
             commission_rate=self.commission,

@@ -15,7 +15,7 @@ class BacktestRequested(msgspec.Struct, frozen=True, kw_only=True, tag="backtest
         to_day: Last session, inclusive; the last stored one if empty.
         symbols: The venue's own spelling; all that have bars if empty.
         params: Values that replace those of the text.
-        cash: Starting cash in won.
+        cash: Starting cash in the currency of the venue; 100 million won, or 100,000 USDT, if 0.
         requested_by: Who asked, for people.
     """
 
@@ -27,7 +27,7 @@ class BacktestRequested(msgspec.Struct, frozen=True, kw_only=True, tag="backtest
     to_day: str = ""
     symbols: tuple[str, ...] = ()
     params: dict[str, str] = {}
-    cash: int = 100_000_000
+    cash: int = 0
     requested_by: str = ""
 
 

@@ -45,6 +45,16 @@ _TOKEN = re.compile(
     r"|(?P<sign>" + "|".join(re.escape(sign) for sign in _SIGNS) + ")"
 )
 
+# What stands here for a sign that other languages have.
+_INSTEAD = {
+    ";": "a new line or a comma ends an entry",
+    "&": "write and",
+    "|": "write or",
+    "!": "write not",
+    "^": "write a product",
+    "?": "write several when blocks",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class SourceText:
@@ -186,4 +196,6 @@ def _unexpected(source: SourceText, at: int) -> StrategyError:
             at,
             "names use the letters A to Z, 0 to 9 and _",
         )
-    return source.refuse(f"{visible(found)} is not part of the language", at)
+    return source.refuse(
+        f"{visible(found)} is not part of the language", at, _INSTEAD.get(found, "")
+    )

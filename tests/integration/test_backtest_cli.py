@@ -186,7 +186,7 @@ def test_backtest_for_people_is_a_table_with_warnings(workplace: Path, daily: Pa
         ),
         (["cross.jts", "--bars", "DAILY", "--venue", "US"], "has costs and rules for: KRX, UPBIT"),
         (["cross.jts", "--bars", "DAILY", "--venue", "UPBIT"], "is not an Upbit market such as"),
-        (["cross.jts", "--bars", "DAILY", "--cash", "0"], "cash is 0; accepted: 1 to"),
+        (["cross.jts", "--bars", "DAILY", "--cash", "0"], "'--cash': 0 is not in the range x>=1"),
         (["cross.jts", "--bars", "DAILY", "--set", "fast"], "accepted: NAME=VALUE"),
         (["cross.jts", "--bars", "DAILY", "--set", "fats=3"], "fats"),
         (["cross.jts", "--bars", "DAILY", "--symbols", "999999"], "no 1d bars of 999999 at KRX"),

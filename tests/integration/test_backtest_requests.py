@@ -181,7 +181,7 @@ def test_request_when_its_run_was_never_stored_then_is_asked_for_again(office: O
         msgspec.structs.replace(_request("p-2"), type="unheard_of"),
         msgspec.structs.replace(_request("p-3"), version=99),
         _request("p-4", from_day="yesterday"),
-        _request("p-5", cash=0),
+        _request("p-5", cash=-1),
         _request("p-6", dsl_code=" "),
         envelope_of(
             BacktestFinished(request_id="p-7", run_id="", is_success=True),

@@ -44,7 +44,9 @@ class BacktestConfig(dg.Config):
     to_day: str = Field(default="", description="Last session, inclusive.")
     symbols: list[str] = Field(default_factory=list, description="All that have bars if empty.")
     params: dict[str, str] = Field(default_factory=dict, description="Values of parameters.")
-    cash: int = Field(default=100_000_000, description="Starting cash in won.")
+    cash: int = Field(
+        default=0, description="Starting cash; 100 million won, or 100,000 USDT, if 0."
+    )
     benchmarks: list[str] = Field(
         default_factory=lambda: ["KOSPI", "KOSDAQ", "BTC"],
         description="KOSPI, KOSDAQ, BTC, VENUE:SYMBOL or NAME=FILE.",

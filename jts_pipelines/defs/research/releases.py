@@ -46,7 +46,9 @@ class EvidenceConfig(dg.Config):
     venue: str = Field(default="KRX", description="Where it trades.")
     interval: str = Field(default="1d", description="Interval of the stored bars.")
     symbols: list[str] = Field(default_factory=list, description="All that have bars if empty.")
-    cash: int = Field(default=100_000_000, description="Starting cash.")
+    cash: int = Field(
+        default=0, description="Starting cash; 100 million won, or 100,000 USDT, if 0."
+    )
     train: int = Field(default=0, description="Sessions to choose on; half of all if 0.")
     test: int = Field(default=0, description="Sessions to test on; an eighth of all if 0.")
     trials: int = Field(default=100, description="Parameter sets at most.")

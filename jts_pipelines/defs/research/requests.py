@@ -78,7 +78,7 @@ def read_request(entry: Entry) -> Asked | None:
     if not isinstance(message, BacktestRequested) or not message.request_id:
         return None
     days = [day for day in (message.from_day, message.to_day) if day]
-    is_sound = message.cash > 0 and message.dsl_code.strip() and all(map(_is_day, days))
+    is_sound = message.cash >= 0 and message.dsl_code.strip() and all(map(_is_day, days))
     return Asked(entry, message) if is_sound else None
 
 

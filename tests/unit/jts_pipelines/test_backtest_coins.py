@@ -179,6 +179,16 @@ def test_binance_order_is_on_the_filters_and_pays_a_tenth_of_a_percent(kernels: 
     assert buy["commission"] == 0.4998001  # of 499.8001666, floored to 0.0000001
     assert sale["price"] == 59_999.98
     assert result.currency == "USDT"
+    assert result.trades["exit_price"].to_list() == [59_999.98]
+    assert result.metrics["average_hours_held"] == pytest.approx(2 / 60)
+    assert result.metrics["day_trades"] == 0.0  # left after midnight UTC
+
+
+def test_cash_that_nobody_named_is_in_the_currency_of_the_venue() -> None:
+    """A hundred million dollars would be no account of anybody's."""
+    found = {name: BacktestSettings(venue=name).cash for name in ("KRX", "UPBIT", "BINANCE")}
+
+    assert found == {"KRX": 100_000_000, "UPBIT": 100_000_000, "BINANCE": 100_000}
 
 
 def test_units_of_upbit_leave_room_for_a_fall_to_a_tenth() -> None:

@@ -45,7 +45,10 @@ def trades(profits: list[int]) -> pl.DataFrame:
         }
     ).with_columns(
         (pl.col("profit") / 1_000).alias("return"),
-        (day + pl.duration(days=pl.col("order"))).alias("left_at"),
+        (day + pl.duration(days=pl.col("order"))).cast(pl.Datetime("ms", "UTC")).alias("left_at"),
+        (day + pl.duration(days=pl.col("order") // 2))
+        .cast(pl.Datetime("ms", "UTC"))
+        .alias("entered_at"),
         (day + pl.duration(days=(pl.col("order") // 2) * 2)).alias("entry_session"),
         (day + pl.duration(days=(pl.col("order") // 2) * 2 + 1)).alias("exit_session"),
     )
@@ -150,6 +153,8 @@ PROFIT_SPREAD = statistics.stdev([300, -100, -100, 500, 0])
         ("largest_loss", -100.0),
         ("average_return", 0.12),
         ("average_days_held", 2.0),
+        ("average_hours_held", 24 * (0 + 1 + 1 + 2 + 2) / 5),
+        ("day_trades", 0.0),
         ("longest_winning_run", 1),
         ("longest_losing_run", 2),
         ("commissions", 3),
