@@ -1,6 +1,6 @@
 """Parameter sets that run together come to what each comes to alone, to the bit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +22,7 @@ from jts_pipelines.backtest.trial import Trial
 from jts_trading.domain.sessions import calendar_for
 from jts_trading.dsl.compiler import compile_strategy, read_strategy
 from jts_trading.dsl.errors import StrategyError
+from jts_trading.dsl.lowering import ROWS_FUNCTION
 from jts_trading.indicators.catalog import NATIVE, Catalog
 from jts_trading.kernels.own_indicators import load_catalog
 from storage.errors import InputError
@@ -309,6 +310,16 @@ def plain(source: str, _cache_dir: Path) -> ModuleType:
     module = ModuleType("plain")
     vars(module).update(float=np.float64, np=np)
     exec(compile(source, "<source>", "exec"), vars(module))  # noqa: S102 - our own generated text
+
+    def bind(*arguments: Any) -> Callable[..., None]:
+        def run(*given: int) -> None:
+            left = iter(given)
+            rows = (each if isinstance(each, np.ndarray) else next(left) for each in arguments)
+            vars(module)[ROWS_FUNCTION](*rows)
+
+        return run
+
+    vars(module)["bind"] = bind
     return module
 
 
