@@ -113,8 +113,8 @@ def trade_doubts(trades: pl.DataFrame) -> list[Caution]:
                     f"one trade ({best['instrument']}) made {share:.0%} of all profits",
                 )
             )
-    costs = closed["commission"].sum() + closed["tax"].sum()
-    before = closed["profit"].sum() + costs
+    costs = float(closed["commission"].sum()) + float(closed["tax"].sum())
+    before = float(closed["profit"].sum()) + costs
     if 0 < before < costs:
         found.append(
             Caution(

@@ -86,7 +86,6 @@ _LANES = {
     "shifts": Kind("int64", _LINE),
     "turns": Kind("int32", _LINE),
     "starts": Kind("int64", _LINE),
-    "sold": Kind("int64", _LINE),
     "numbers": Kind("int64", _LINE),
 }
 

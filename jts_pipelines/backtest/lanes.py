@@ -231,7 +231,6 @@ def _in_order(portfolio: Portfolio, desk: Desk, lanes: list[_Lane], rooms: Ints)
         shifts=desk.book[:, places.SHIFT].copy(),
         turns=np.empty(count, np.int32),
         starts=np.zeros(2 * len(desk.times), np.int64),
-        sold=np.empty(2 * len(desk.times), np.int64),
         numbers=np.zeros(sum(traded) + 1, np.int64),
     )
     portfolio.put_in_order(merged, order)

@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jts_pipelines.backtest.columns import Ints
-from jts_pipelines.backtest.places import BUY, FILL_INSTRUMENT, FILL_ROW, FILL_SIDE, FILL_TRADE
+from jts_pipelines.backtest.places import (
+    BUY,
+    FILL_INSTRUMENT,
+    FILL_PRICE,
+    FILL_ROW,
+    FILL_SIDE,
+    FILL_TRADE,
+)
 
 # A block of instruments: whose lane ran it, and where its fills begin and end there.
 LANE, BEGIN, AFTER = 0, 1, 2
@@ -29,8 +36,7 @@ class Lanes(NamedTuple):
         shifts: By instrument.
         turns: Room for a number per fill.
         starts: Zeros, two per instant.
-        sold: Room for as many.
-        numbers: Room for a number per trade, and one.
+        numbers: Zeros, one per trade and one.
     """
 
     rooms: Ints
@@ -40,7 +46,6 @@ class Lanes(NamedTuple):
     shifts: Ints
     turns: NDArray[np.int32]
     starts: Ints
-    sold: Ints
     numbers: Ints
 
 
@@ -53,14 +58,13 @@ def put_in_order(lanes: Lanes, order: Ints) -> int:
             rooms, and the number of its trade, counted in the order of purchases.
     """
     count_turns(lanes)
-    place, sold = 0, 0
+    place = 0
     for turn in range(len(lanes.starts)):
         count = lanes.starts[turn]
-        lanes.starts[turn], lanes.sold[turn] = place, sold
+        lanes.starts[turn] = place
         place += count
-        if turn & 1 == 0:
-            sold += count
     place_fills(lanes, order)
+    number_trades(lanes, order, place)
     return place
 
 
@@ -72,7 +76,8 @@ def count_turns(lanes: Lanes) -> None:
         for fill in range(lanes.blocks[block, BEGIN], lanes.blocks[block, AFTER]):
             shift = lanes.shifts[rooms[lane, FILL_INSTRUMENT, fill]]
             turn = 2 * lanes.moments[rooms[lane, FILL_ROW, fill] + shift]
-            if rooms[lane, FILL_SIDE, fill] == BUY:
+            # What has no price is a split or a dividend: it comes with the sales.
+            if rooms[lane, FILL_SIDE, fill] == BUY and rooms[lane, FILL_PRICE, fill] > 0:
                 turn += 1
             lanes.turns[at] = turn
             lanes.starts[turn] += 1
@@ -80,7 +85,7 @@ def count_turns(lanes: Lanes) -> None:
 
 
 def place_fills(lanes: Lanes, order: Ints) -> None:
-    """Give each fill its place, and each trade the number of its purchase, which comes first."""
+    """Give each fill its place, and the number of its trade among those of all lanes."""
     at, rooms = 0, lanes.rooms
     for block in range(len(lanes.blocks)):
         lane = lanes.blocks[block, LANE]
@@ -89,8 +94,17 @@ def place_fills(lanes: Lanes, order: Ints) -> None:
             turn = lanes.turns[at]
             place = lanes.starts[turn]
             lanes.starts[turn] = place + 1
-            trade = lanes.trades[lane] + rooms[lane, FILL_TRADE, fill]
-            if turn & 1 == 1:
-                lanes.numbers[trade] = place + 1 - lanes.sold[turn]
-            order[0, place], order[1, place] = first + fill, lanes.numbers[trade]
+            order[0, place] = first + fill
+            order[1, place] = lanes.trades[lane] + rooms[lane, FILL_TRADE, fill]
             at += 1
+
+
+def number_trades(lanes: Lanes, order: Ints, count: int) -> None:
+    """Number trades by their first fill: a trade may buy again, as new shares of a split do."""
+    last = 0
+    for place in range(count):
+        trade = order[1, place]
+        if lanes.numbers[trade] == 0:
+            last += 1
+            lanes.numbers[trade] = last
+        order[1, place] = lanes.numbers[trade]

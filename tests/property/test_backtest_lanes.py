@@ -23,6 +23,13 @@ strategy("Lanes") {{
 }}
 """
 SYMBOLS = ("000020", "005930", "035720", "068270")
+ACTIONS: tuple[dict[str, tuple[str, ...]], ...] = (
+    {},
+    {
+        "splits": ("005930@2024-06-04=1:2", "068270@2024-06-05=3:1"),
+        "dividends": ("005930@2024-06-05=30", "000020@2024-06-04=9"),
+    },
+)
 
 
 def market(seed: int) -> pl.DataFrame:
@@ -51,13 +58,20 @@ def market(seed: int) -> pl.DataFrame:
     leave=st.sampled_from(('"all"', "3")),
     risk=st.sampled_from(("", 'stop_loss = "1%"', "cooldown = 5m", "max_positions = 2")),
     cash=st.sampled_from((100_000_000, 9_000_000, 300_000)),
+    actions=st.sampled_from(ACTIONS),
 )
 def test_instruments_side_by_side_trade_as_in_one_group(  # noqa: PLR0917 - what is drawn
-    seed: int, size: str, leave: str, risk: str, cash: int, kernels: Path
+    seed: int,
+    size: str,
+    leave: str,
+    risk: str,
+    cash: int,
+    actions: dict[str, tuple[str, ...]],
+    kernels: Path,
 ) -> None:
     """Fills, cash, sessions and counts, whether cash is plenty or short."""
     plan = compile_strategy(TEXT.format(size=size, leave=leave, risk=risk))
-    assumed = BacktestSettings(cash=cash, interval="1m")
+    assumed = BacktestSettings(cash=cash, interval="1m", **actions)
     prepared = prepare(plan, market(seed), assumed)
     signals, portfolio = load_kernels(plan, kernels, assumed)
     fired = pass_of(prepared, plan, signals).run_all()
