@@ -2,12 +2,13 @@
 
 An order is reviewed as the executor reviews it, with the facts of this simulated account. What
 passes waits for the next trade of its instrument and fills at its price (at the opposite best
-quote where the trade tells one), whole, with the costs of the dated rules. What cannot happen here
-(a lagging event loop, a reconciliation that failed, refusals of a venue) is taken to be fine.
+quote where the trade tells one), whole, with the costs of the dated rules; a limit that is not met
+by then rests until something trades beyond it. What cannot happen here (a lagging event loop, a
+reconciliation that failed, refusals of a venue) is taken to be fine.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -20,6 +21,7 @@ from jts_trading.domain.instruments import parse_instrument_id
 from jts_trading.domain.journal_events import (
     IntentRecorded,
     JournalEvent,
+    OrderCancelled,
     OrderDenied,
     OrderExpired,
     OrderFilled,
@@ -53,10 +55,11 @@ class OrderLine:
     """What became of one order.
 
     Attributes:
-        status: waiting, filled, denied or expired.
+        status: waiting, filled, denied, cancelled or expired.
         check: Of the denial, such as R04.
         reason: Of the denial or the end.
         fill: Where it was filled.
+        is_resting: A trade has passed since it was given.
     """
 
     intent: OrderIntent
@@ -65,6 +68,7 @@ class OrderLine:
     check: str = ""
     reason: str = ""
     fill: OrderFilled | None = None
+    is_resting: bool = False
 
 
 @dataclass(slots=True)
@@ -132,6 +136,21 @@ class EventDesk:
         due = [line for line in self._waiting if line.intent.instrument_id == name]
         return [event for line in due if (event := self._meet(line, tick, day)) is not None]
 
+    def end_session(self, now_ns: int) -> list[JournalEvent]:
+        """Let the orders of earlier days end; return what that means."""
+        day, events = local_date(self.spec.venue, now_ns), list[JournalEvent]()
+        for line in list(self._waiting):
+            if local_date(self.spec.venue, line.given_ns) != day:
+                self._end(line, "expired", "its session ended")
+                expired = OrderExpired(order_id=line.intent.order_id, reason=line.reason)
+                events.append(expired)
+        return events
+
+    def cancel(self, order_ids: Collection[str]) -> list[JournalEvent]:
+        """Cancel orders that wait; return what that means."""
+        called = [line for line in self._waiting if line.intent.order_id in order_ids]
+        return [self._cancelled(line, "its strategy called it back") for line in called]
+
     def submit(self, event: IntentRecorded, now_ns: int) -> list[JournalEvent]:
         """Review an order; return the denial, or nothing while it waits."""
         line = OrderLine(event.intent, now_ns)
@@ -188,19 +207,43 @@ class EventDesk:
         )
 
     def _meet(self, line: OrderLine, tick: TradeTick, day: date) -> JournalEvent | None:
-        intent, is_buy = line.intent, line.intent.side is OrderSide.BUY
-        if local_date(tick.venue, line.given_ns) != day:
+        price = self._price_of(line, tick)
+        if price is not None:
             self._waiting.remove(line)
-            line.status, line.reason = "expired", "its session ended"
-            return OrderExpired(order_id=intent.order_id, reason=line.reason)
-        quote, note = (tick.ask if is_buy else tick.bid), self._days[tick.instrument_id].last
-        locked = note.upper if is_buy else note.lower
+            self._trades += 1
+            line.status, line.fill = "filled", self._filled(line.intent, tick, price, day)
+            return line.fill
+        if line.intent.time_in_force in {"ioc", "fok"}:
+            return self._cancelled(line, "it was not filled at once")
+        line.is_resting = True
+        return None
+
+    def _price_of(self, line: OrderLine, tick: TradeTick) -> Decimal | None:
+        """Return the price at which an order fills at a trade, or None.
+
+        The first trade after it decides like an order that arrives: at the opposite quote, or the
+        price of the trade. A limit order rests from then on, behind everybody at its price: once
+        something trades beyond it, it fills at its limit.
+        """
+        intent, is_buy = line.intent, line.intent.side is OrderSide.BUY
+        limit, note = intent.price, self._days[tick.instrument_id].last
+        if limit is not None and line.is_resting:
+            is_beyond = tick.price < limit if is_buy else tick.price > limit
+            return limit if is_beyond else None
+        quote, locked = (tick.ask, note.upper) if is_buy else (tick.bid, note.lower)
+        price = quote or tick.price
         if quote is None and locked is not None and tick.price == locked:
             return None
+        is_met = limit is None or (price <= limit if is_buy else price >= limit)
+        return price if is_met else None
+
+    def _cancelled(self, line: OrderLine, reason: str) -> OrderCancelled:
+        self._end(line, "cancelled", reason)
+        return OrderCancelled(order_id=line.intent.order_id, reason=reason)
+
+    def _end(self, line: OrderLine, status: str, reason: str) -> None:
         self._waiting.remove(line)
-        self._trades += 1
-        line.status, line.fill = "filled", self._filled(intent, tick, quote or tick.price, day)
-        return line.fill
+        line.status, line.reason = status, reason
 
     def _filled(
         self, intent: OrderIntent, tick: TradeTick, price: Decimal, day: date
@@ -271,7 +314,7 @@ class EventDesk:
             instrument_id=intent.instrument_id,
             side=intent.side,
             remaining=intent.quantity,
-            price=None,
+            price=intent.price,
             asset=order.asset,
             reserved=order.reserved,
         )
@@ -308,6 +351,7 @@ def _final(intent: OrderIntent) -> FinalOrder:
         venue=intent.venue,
         side=intent.side,
         quantity=intent.quantity,
-        price=None,
+        price=intent.price,
         currency=intent.currency,
+        time_in_force=intent.time_in_force,
     )

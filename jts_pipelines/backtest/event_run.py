@@ -204,11 +204,15 @@ class _Shell:
         at, count, day = 0, len(stream), -1
         while at < count:
             now_ns = int(stream.at[at])
-            if now_ns // _DAY_NS != day:
+            is_new = now_ns // _DAY_NS != day
+            if is_new:
                 self._end_session(found, stream, at)
                 day = now_ns // _DAY_NS
                 yield at
             self._read_clock(now_ns, found)
+            if is_new:
+                # Only now has the last bar of the session before been judged.
+                self._tell(self.desk.end_session(now_ns), now_ns, found)
             end = self._end_of_batch(stream, at)
             entry, last_ns = stream.entry(at, end), int(stream.at[end - 1])
             effects = step(self.state, TicksArrived(entry, f"entry-{at}"), last_ns)
@@ -256,6 +260,9 @@ class _Shell:
                     found.outcomes[decision.outcome] += 1
                 case _:
                     pass
+        if self.state.called_back:
+            called = self.desk.cancel(self.state.orders_called_back())
+            self._tell(called, now_ns, found)
 
     def _tell(self, events: Sequence[JournalEvent], now_ns: int, found: EventRun) -> None:
         """Let the engine read what the desk says, as the journal would tell it."""

@@ -4,7 +4,7 @@ A bar becomes its open twice, its low and high (the one that is further from the
 its close, inside its interval. The open comes when the clock has closed the bar before: then the
 bars of all instruments have closed together, and what was decided on them meets the open. An order
 that the first trade of a session brings about meets the second one, of the same price. Nothing is
-known of the order of trades inside a bar, but no order of the engine waits for anything in there.
+known of the order of trades inside a bar: where an order waits for its price, trades say more.
 """
 
 from collections.abc import Mapping

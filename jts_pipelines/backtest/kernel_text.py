@@ -34,12 +34,12 @@ from jts_pipelines.backtest.columns import Desk, Ints
 from jts_trading.kernels.loader import are_checked
 from jts_trading.kernels.native import Native
 from jts_trading.kernels.native_values import Kind
-from jts_trading.strategy import facts, sizing, stops
+from jts_trading.strategy import facts, order_prices, sizing, stops
 
 PORTFOLIO = (
     *(places, sizing, stops, facts, bands, search, agenda, fills, guarding, decisions, driver),
 )
-MODEL = (pricing, levels, exchanging, modelled)
+MODEL = (order_prices, pricing, levels, exchanging, modelled)
 _UNGUARDED = """
 def judged_on(desk, instrument, row, rules):
     return fired_on(desk, row) & rules

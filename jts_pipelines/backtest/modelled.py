@@ -107,6 +107,7 @@ from jts_pipelines.backtest.search import (
     next_fired,
     session_of,
 )
+from jts_trading.strategy.order_prices import whole_price
 
 
 def seek_next_in_model(desk: Desk, instrument: int, row: int) -> None:
@@ -285,14 +286,6 @@ def asked_price(desk: Desk, instrument: int, row: int, rule: int, place: int) ->
         if desk.splits[at, SPLIT_ROW] <= row:
             price = price * desk.splits[at, SPLIT_OLD] / desk.splits[at, SPLIT_NEW]
     return float(price)
-
-
-def whole_price(value: float, is_up: bool) -> int:
-    """Return a price of a rule in whole steps, or 0 where it is unknown or past counting."""
-    if not 0.0 < value < 1e12:
-        return 0
-    low = int(value)
-    return low + (1 if is_up and low < value else 0)
 
 
 def reserve_of_in_model(desk: Desk, instrument: int, row: int, rule: int, usual: int) -> int:

@@ -43,7 +43,7 @@ def order_rules(plan: Plan, settings: BacktestSettings) -> Rules:
         ),
     )
     try:
-        rules = read_rules(plan, defaults, settings.terms.currency, fills_all_types=True)
+        rules = read_rules(plan, defaults, settings.terms.currency)
     except StrategyError as error:
         raise InputError(str(error)) from error
     kind = np.zeros(RULES_MAX, np.int64)

@@ -29,11 +29,13 @@ from jts_trading.engine.orders import (
     size_exit,
 )
 from jts_trading.engine.outcomes import Outcome
+from jts_trading.engine.pricing import price_order
 from jts_trading.engine.recording import Draft, record
 from jts_trading.engine.standing import Standing
 from jts_trading.engine.state import EngineState, Instance, Wanted
 from jts_trading.engine.words import risk_node
 from jts_trading.execution.fill_costs import Listed
+from jts_trading.portfolio.instance_account import WorkingOrder
 from jts_trading.strategy.rules import REASON_STOP_LOSS
 from jts_trading.strategy.stops import is_daily_loss_reached
 from jts_trading.strategy.universe import admits, selects
@@ -118,32 +120,44 @@ def _drafts(run: Run, told: list[int]) -> list[Draft]:
 
 
 def _decide_exit(state: EngineState, draft: Draft, standing: Standing) -> None:
+    """Take back what waits or works against an exit, or order it."""
     instance, book, symbol = draft.instance, draft.book, draft.symbol
-    leaves = draft.fired & instance.program.rules.exits
-    working = instance.account.working(symbol)
+    reason = exit_reason(instance, symbol, draft.bar.close, draft.fired)
+    if reason < 0:
+        return
     if book.wanted is not None:
-        _meet_wanted(state, draft, leaves, standing)
-    elif working is not None:
-        if leaves and working.side is OrderSide.BUY:
-            _want(state, draft, _wanted(draft, OrderSide.SELL, first_rule(leaves)), standing)
-            draft.outcomes.append(Outcome.LEAVES_AFTER_ENTRY)
-        elif leaves:
-            draft.outcomes.append(Outcome.ORDER_WORKS)
+        if not _yields(book.wanted, reason):
+            _note_busy(draft, Outcome.EXIT_WAITS)
+            return
+        _drop_wanted(state, draft, standing)
+    working = instance.account.working(symbol)
+    if working is not None:
+        is_free = working.order_id != book.called_back
+        if is_free and (working.side is OrderSide.BUY or _yields(book.given, reason)):
+            _call_back(state, draft, working, reason, standing)
+        else:
+            _note_busy(draft, Outcome.ORDER_WORKS)
     elif not instance.account.is_flat(symbol):
-        reason = exit_reason(instance, symbol, draft.bar.close, draft.fired)
-        if reason >= 0:
-            _leave(state, draft, reason, standing)
-    elif leaves:
+        _leave(state, draft, reason, standing)
+    elif not draft.outcomes:
         draft.outcomes.append(Outcome.FLAT)
 
 
-def _meet_wanted(state: EngineState, draft: Draft, leaves: int, standing: Standing) -> None:
-    wanted = draft.book.wanted
-    if not leaves or wanted is None:
-        return
-    if wanted.side is OrderSide.SELL:
-        draft.outcomes.append(Outcome.EXIT_WAITS)
-        return
+def _yields(order: Wanted | None, reason: int) -> bool:
+    """Return whether an order makes way for an exit: an entry, or for the risk block a limit."""
+    if order is None:
+        return False
+    is_limit = order.limit > 0 and reason >= REASON_STOP_LOSS
+    return order.side is OrderSide.BUY or is_limit
+
+
+def _note_busy(draft: Draft, outcome: Outcome) -> None:
+    """Say why an exit rule orders nothing; a level that is still reached is no news."""
+    if draft.fired & draft.instance.program.rules.exits:
+        draft.outcomes.append(outcome)
+
+
+def _drop_wanted(state: EngineState, draft: Draft, standing: Standing) -> None:
     draft.book.wanted = None
     key = (draft.instance.spec.instance, draft.symbol)
     state.waiting.discard(key)
@@ -152,13 +166,49 @@ def _meet_wanted(state: EngineState, draft: Draft, leaves: int, standing: Standi
     draft.outcomes.append(Outcome.CANCELLED)
 
 
-def _leave(state: EngineState, draft: Draft, reason: int, standing: Standing) -> None:
-    instance, symbol = draft.instance, draft.symbol
+def _call_back(
+    state: EngineState, draft: Draft, working: WorkingOrder, reason: int, standing: Standing
+) -> None:
+    """Have a working order cancelled; the exit is given as soon as it has ended."""
+    is_entry = working.side is OrderSide.BUY
+    draft.book.called_back = working.order_id
+    state.called_back.add((draft.instance.spec.instance, draft.symbol))
+    draft.outcomes.append(Outcome.ENTRY_CALLED_BACK if is_entry else Outcome.EXIT_CALLED_BACK)
+    wanted = _exit_wanted(draft, reason, standing)
+    if wanted is not None:
+        _want(state, draft, wanted, standing)
+
+
+def _exit_wanted(draft: Draft, reason: int, standing: Standing) -> Wanted | None:
+    """Return an exit with its price; None, and why, where that is not known."""
     if reason >= REASON_STOP_LOSS:
         draft.reasons.append(reason)
-        draft.values.append(risk_node(instance, symbol, reason, draft.bar.close))
+        node = risk_node(draft.instance, draft.symbol, reason, draft.bar.close)
+        draft.values.append(node)
+    return _priced(draft, _wanted(draft, OrderSide.SELL, reason), standing)
+
+
+def _priced(draft: Draft, wanted: Wanted, standing: Standing) -> Wanted | None:
+    is_late = draft.bar.is_last or not standing.is_tradable
+    try:
+        found = price_order(
+            draft.instance, draft.symbol, wanted, draft.numbers, draft.bar.day, is_late=is_late
+        )
+    except RuleMissingError as error:
+        draft.outcomes.append(str(error))
+        return None
+    if found is None:
+        draft.outcomes.append(Outcome.NO_PRICE)
+    return found
+
+
+def _leave(state: EngineState, draft: Draft, reason: int, standing: Standing) -> None:
+    instance, symbol = draft.instance, draft.symbol
+    wanted = _exit_wanted(draft, reason, standing)
+    if wanted is None:
+        return
     if standing.now_ns - draft.bar.known_ns > state.settings.decision_age_ns:
-        _want(state, draft, _wanted(draft, OrderSide.SELL, reason), standing)
+        _want(state, draft, wanted, standing)
         draft.outcomes.append(Outcome.OLD_EXIT)
         return
     try:
@@ -171,7 +221,7 @@ def _leave(state: EngineState, draft: Draft, reason: int, standing: Standing) ->
     if sized.lots == 0:
         draft.outcomes.append(Outcome.FLAT)
         return
-    _order(state, draft, _wanted(draft, OrderSide.SELL, reason), sized, standing)
+    _order(state, draft, wanted, sized, standing)
 
 
 def decide_entry(state: EngineState, draft: Draft, standing: Standing) -> None:
@@ -188,7 +238,9 @@ def decide_entry(state: EngineState, draft: Draft, standing: Standing) -> None:
         draft.outcomes.append(Outcome.OLD)
         return
     is_for_next = draft.bar.is_last or not standing.is_tradable
-    wanted = _wanted(draft, OrderSide.BUY, rule, is_for_next=is_for_next)
+    wanted = _priced(draft, _wanted(draft, OrderSide.BUY, rule, is_for_next=is_for_next), standing)
+    if wanted is None:
+        return
     sized = size_entry(instance, symbol, wanted, draft.bar.day, state.settings, standing=standing)
     if isinstance(sized, Sized):
         _order(state, draft, wanted, sized, standing)

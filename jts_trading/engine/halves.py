@@ -46,6 +46,7 @@ class StoredBook(msgspec.Struct):
     left_ms: int = -1
     wanted: Wanted | None = None
     given: Wanted | None = None
+    called_back: str = ""
 
 
 _BOOK_NAMES = StoredBook.__struct_fields__[: columns.STORED_COLUMNS]
@@ -126,7 +127,11 @@ def account_half(state: EngineState) -> AccountHalf:
 
 def _stored_books(instance: Instance) -> dict[str, StoredBook]:
     books = instance.books.values()
-    waits = [book.wanted for book in books], [book.given for book in books]
+    waits = (
+        [book.wanted for book in books],
+        [book.given for book in books],
+        [book.called_back for book in books],
+    )
     numbers = instance.numbers[:, : columns.STORED_COLUMNS].T.tolist()
     return dict(zip(instance.books, map(StoredBook, *numbers, *waits), strict=True))
 
@@ -187,3 +192,4 @@ def take_book(instance: Instance, symbol: str, stored: StoredBook) -> None:
     for column, name in enumerate(_BOOK_NAMES):
         book.numbers[column] = getattr(stored, name)
     book.wanted, book.given = stored.wanted, stored.given
+    book.called_back = stored.called_back

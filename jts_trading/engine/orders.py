@@ -6,12 +6,14 @@ arguments are gathered from the account and the rule table, and their result bec
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 
 from jts_trading.domain.errors import RuleMissingError
 from jts_trading.domain.instruments import parse_instrument_id
 from jts_trading.domain.journal_events import IntentRecorded
 from jts_trading.domain.money import currency_unit
 from jts_trading.domain.orders import OrderIntent, OrderSide, Reservation
+from jts_trading.dsl.grammar import TimeInForce
 from jts_trading.engine.identity import order_id
 from jts_trading.engine.levels import trailing_level
 from jts_trading.engine.outcomes import Outcome
@@ -35,6 +37,15 @@ from jts_trading.strategy.sizing import (
     wanted_quantity,
 )
 from jts_trading.strategy.units import count_steps
+
+_Force = Literal["day", "ioc", "fok"]
+# An order that is good till cancelled is one for the day that is given again each session.
+_AT_VENUE: dict[TimeInForce, _Force] = {
+    TimeInForce.DAY: "day",
+    TimeInForce.IOC: "ioc",
+    TimeInForce.FOK: "fok",
+    TimeInForce.GTC: "day",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +152,7 @@ def size_entry(
         amount = kelly_entry_share(trades, rules.kelly)
         if amount == 0:
             return Outcome.NO_EDGE
-    reserve = terms.reserve(close, wanted.previous_close, settings.collar)
+    reserve = wanted.reserve or terms.reserve(close, wanted.previous_close, settings.collar)
     lot = terms.lot(wanted.previous_close or close)
     free = units.money(standing.free)
     quantity = wanted_quantity(size.kind, amount, equity, close)
@@ -169,6 +180,8 @@ def make_intent(
         venue=spec.venue,
         side=wanted.side,
         quantity=quantity,
+        price=units.price(wanted.limit) if wanted.limit else None,
+        time_in_force=_AT_VENUE[wanted.force],
         currency=spec.currency,
         strategy_id=spec.strategy_id or None,
         release=spec.release,

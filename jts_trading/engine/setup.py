@@ -118,6 +118,12 @@ def attach(state: EngineState) -> None:
         if book.wanted is not None
     }
     state.blocked = set()
+    state.called_back = {
+        (name, symbol)
+        for name, instance in state.instances.items()
+        for symbol, book in instance.books.items()
+        if book.called_back
+    }
 
 
 def _new_builder(key: BuilderKey) -> BarBuilder:

@@ -69,6 +69,17 @@ def date_of_number(day: int) -> date:
 
 
 @lru_cache(maxsize=4_096)
+def day_after(venue: str, day: int) -> int:
+    """Return the session after one, both as days since 1970-01-01.
+
+    Raises:
+        InstrumentError: The venue is unknown.
+        CalendarError: The calendar ends before.
+    """
+    return day_number(calendar_for(venue).next_session(date_of_number(day)))
+
+
+@lru_cache(maxsize=4_096)
 def session_of(venue: str, day: date) -> Session | None:
     """Return the session of a day; None when the venue is closed or the calendar has no such day.
 

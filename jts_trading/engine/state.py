@@ -20,6 +20,7 @@ import numpy as np
 from jts_trading.domain.orders import OrderSide
 from jts_trading.domain.ticks import TradeTick
 from jts_trading.domain.trading_inputs import StrategyInput
+from jts_trading.dsl.grammar import TimeInForce
 from jts_trading.engine import columns
 from jts_trading.engine.bars import BarBuilder, Cause
 from jts_trading.engine.columns import (
@@ -111,6 +112,10 @@ class Wanted(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         tries: Orders that were given for it already.
         lots: Smallest quantities that were decided on; 0: the order is sized when it is given.
         held_back: Money units that a buy keeps from others until then.
+        force: Time in force.
+        limit: Limit in ticks, rounded to the tick of the venue; 0 for an order without.
+        reserve: Price in ticks at which a buy holds cash back; 0: that of a market order.
+        last_day: Session after which it is not given any more; 0 for no end.
     """
 
     side: OrderSide
@@ -125,6 +130,15 @@ class Wanted(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     tries: int = 0
     lots: int = 0
     held_back: int = 0
+    force: TimeInForce = TimeInForce.DAY
+    limit: int = 0
+    reserve: int = 0
+    last_day: int = 0
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it is given again until it has filled, as an exit at the market is."""
+        return not self.limit and self.force in {TimeInForce.DAY, TimeInForce.GTC}
 
 
 class SymbolBook(Row):
@@ -143,9 +157,10 @@ class SymbolBook(Row):
         profit_level: Lowest close at which the profit is taken.
         wanted: An order that was decided and cannot be given yet.
         given: The order that works was given for this.
+        called_back: Id of the order that is to be cancelled; empty for none.
     """
 
-    __slots__ = ("given", "wanted")
+    __slots__ = ("called_back", "given", "wanted")
     mark = Number(columns.MARK)
     peak = Number(columns.PEAK)
     entered_ns = Number(columns.ENTERED_NS)
@@ -161,10 +176,12 @@ class SymbolBook(Row):
         super().__init__(numbers)
         self.wanted: Wanted | None = None
         self.given: Wanted | None = None
+        self.called_back = ""
 
     def take(self, book: "SymbolBook") -> None:
         """Take the numbers of another one over, but nothing that it waits for."""
         self.numbers[:] = book.numbers
+        self.called_back = book.called_back
 
 
 @dataclass(slots=True)
@@ -367,6 +384,7 @@ class EngineState:
         waiting: Instances and instruments with an order that is wanted and may be given.
         blocked: Those whose wanted order has to wait until another one has ended.
         watching: Instances with rules on trades, by name.
+        called_back: Those with an order that is to be cancelled.
     """
 
     settings: EngineSettings
@@ -385,6 +403,12 @@ class EngineState:
     waiting: set[tuple[str, str]] = field(default_factory=set)
     blocked: set[tuple[str, str]] = field(default_factory=set)
     watching: dict[str, Instance] = field(default_factory=dict)
+    called_back: set[tuple[str, str]] = field(default_factory=set)
+
+    def orders_called_back(self) -> list[str]:
+        """Return the ids of the orders that are to be cancelled, until they have ended."""
+        books = ((self.instances[name], symbol) for name, symbol in sorted(self.called_back))
+        return [instance.books[symbol].called_back for instance, symbol in books]
 
     def unblock(self, instance: Instance, instrument_id: str) -> None:
         """Let what is wanted in an instrument be tried again: its order has ended."""

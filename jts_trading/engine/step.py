@@ -32,7 +32,7 @@ from jts_trading.engine.on_trades import judge_noted
 from jts_trading.engine.slots import session_at, slot_in
 from jts_trading.engine.state import Desk, EngineState, FeedPlace, Instance, Line
 from jts_trading.engine.wanting import give_wanted, want_again
-from jts_trading.portfolio.instance_account import OrderNews
+from jts_trading.portfolio.instance_account import OrderNews, WorkingOrder
 
 
 def step(state: EngineState, event: Event, now_ns: int) -> list[Effect]:
@@ -215,12 +215,25 @@ def _hear(state: EngineState, instance: Instance, news: OrderNews, now_ns: int) 
             book.wanted = None
     if news.order is None or not news.order.has_ended:
         return []
-    state.unblock(instance, symbol)
+    if is_flat and book.wanted is not None and book.wanted.side is OrderSide.SELL:
+        book.wanted = None
+    _forget_order(state, instance, news.order)
     given, book.given = book.given, None
     is_exit = given is not None and given.side is OrderSide.SELL
     if given is None or not is_exit or is_flat or news.order.filled >= news.order.quantity:
         return []
+    if book.wanted is not None or not given.goes_on:
+        return []
     return want_again(state, instance, symbol, given, now_ns)
+
+
+def _forget_order(state: EngineState, instance: Instance, order: WorkingOrder) -> None:
+    """Let others follow in its instrument: an order has ended."""
+    symbol = order.instrument_id
+    state.unblock(instance, symbol)
+    if instance.books[symbol].called_back == order.order_id:
+        instance.books[symbol].called_back = ""
+        state.called_back.discard((instance.spec.instance, symbol))
 
 
 def _label_ms(state: EngineState, instance: Instance, symbol: str, ts_ns: int) -> int:
@@ -237,7 +250,7 @@ def _refuse(state: EngineState, event: IntentRefused) -> None:
     order = instance.account.orders.pop(event.order_id, None)
     if order is not None:
         instance.books[order.instrument_id].given = None
-        state.unblock(instance, order.instrument_id)
+        _forget_order(state, instance, order)
 
 
 def _describe_anew(state: EngineState, event: InputsChanged) -> None:

@@ -11,9 +11,11 @@ from jts_trading.domain.errors import RuleMissingError
 from jts_trading.domain.instruments import InstrumentId, Venue
 from jts_trading.domain.market.costs import CommissionProfile
 from jts_trading.domain.market.grid import grid_of
+from jts_trading.domain.market.ladder import Ladder
 from jts_trading.domain.market.loading import default_table
-from jts_trading.domain.market.prices import daily_limits, lot_size
+from jts_trading.domain.market.prices import daily_limits, lot_size, order_ladder
 from jts_trading.execution.fill_costs import Listed
+from jts_trading.strategy.order_prices import whole_price
 from jts_trading.strategy.sizing import NANO
 from jts_trading.strategy.units import Units
 
@@ -41,6 +43,22 @@ class Terms:
         """Return the lot at a base price in ticks, in smallest quantities."""
         return _lot(self.day, self.venue, self.listing, price) if self.has_limits else 1
 
+    def order_price(self, price: float, *, is_up: bool) -> int:
+        """Return a price that a rule asks for on the grid of the venue, in ticks.
+
+        Args:
+            price: In ticks, between two as well; NaN where it is unknown.
+            is_up: Whether it is rounded up.
+
+        Returns:
+            0 where there is none.
+        """
+        whole = whole_price(price, is_up)
+        if not self.has_limits:
+            return whole
+        ladder = _order_ladder(self.day, self.venue, self.listing)
+        return ladder.ceil(whole) if is_up else ladder.floor(whole)
+
     def reserve(self, close: int, previous_close: int, collar: Decimal) -> int:
         """Return the price in ticks at which a market buy holds cash back.
 
@@ -62,6 +80,12 @@ class Terms:
 def _lot(day: date, venue: str, listing: Listed, price: int) -> int:
     table, market, asset = default_table(), listing.market, listing.asset
     return lot_size(table, day, price, market=market, asset=asset, venue=venue)
+
+
+@lru_cache(maxsize=8_192)
+def _order_ladder(day: date, venue: str, listing: Listed) -> Ladder:
+    table, market, asset = default_table(), listing.market, listing.asset
+    return order_ladder(table, day, market=market, asset=asset, venue=venue)
 
 
 @lru_cache(maxsize=65_536)

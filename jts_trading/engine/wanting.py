@@ -54,6 +54,9 @@ def give_wanted(state: EngineState, now_ns: int) -> list[Effect]:
         book = instance.books.get(symbol) if instance is not None else None
         if instance is None or book is None or book.wanted is None:
             state.waiting.discard((name, symbol))
+        elif _is_over(instance, book.wanted, now_ns):
+            book.wanted = None
+            state.waiting.discard((name, symbol))
         elif instance.account.working(symbol) is not None:
             state.waiting.discard((name, symbol))
             state.blocked.add((name, symbol))
@@ -61,6 +64,14 @@ def give_wanted(state: EngineState, now_ns: int) -> list[Effect]:
             state.waiting.discard((name, symbol))
             effects += _give(state, instance, symbol, now_ns)
     return effects
+
+
+def _is_over(instance: Instance, wanted: Wanted, now_ns: int) -> bool:
+    """Return whether the last session in which an order may be given is over."""
+    if not wanted.last_day:
+        return False
+    session = session_at(instance.spec.venue, now_ns)
+    return session is not None and session.day > wanted.last_day
 
 
 def _may_give(

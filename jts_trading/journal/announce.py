@@ -4,7 +4,6 @@ import msgspec
 
 from jts_trading.domain.journal_events import (
     AttemptStarted,
-    CancelRequested,
     CashMoved,
     DecisionRecorded,
     IntentRecorded,
@@ -72,7 +71,7 @@ def _say(
         case IntentRecorded():
             order = books.require_order(event.intent.order_id)
             return "orders.pending", _pending(order, stored.seq)
-        case AttemptStarted() | CancelRequested() | DecisionRecorded() | NoteRecorded():
+        case AttemptStarted() | DecisionRecorded() | NoteRecorded():
             return None
         case SignalRecorded():
             return _signal_topic(event), event

@@ -11,9 +11,12 @@ from jts_trading.dsl.grammar import (
     DOUBT_COLUMN,
     INSTANT_COLUMNS,
     QUOTE_COLUMNS,
+    OrderType,
+    Side,
+    TimeInForce,
     Word,
 )
-from jts_trading.dsl.plan import Plan
+from jts_trading.dsl.plan import Plan, Rule
 from jts_trading.strategy.rules import SizeDefaults, read_rules, short_rules
 
 LIVE_COLUMNS = (*COLUMNS, *QUOTE_COLUMNS, *INSTANT_COLUMNS)
@@ -40,12 +43,25 @@ def require_live(plan: Plan, *, broker: str, currency: str) -> None:
     plan.require_columns(LIVE_COLUMNS)
     read_rules(plan, SizeDefaults(), currency)
     for rule in plan.rules:
+        _require_order(plan, rule)
         # The paper broker stands for any.
         if broker != PAPER and rule.broker not in ("", FASTEST, broker):
             raise StrategyError(
                 f"the order is for {rule.broker}; this instance trades through {broker}",
                 Place(plan.file, rule.line, rule.column),
             )
+
+
+def _require_order(plan: Plan, rule: Rule) -> None:
+    if rule.side not in {Side.ENTRY_LONG, Side.EXIT_LONG}:
+        return  # short-selling is off: `plan_notes` says so
+    place = Place(plan.file, rule.line, rule.column)
+    if rule.order_type not in {OrderType.MARKET, OrderType.LIMIT}:
+        raise StrategyError(
+            f"market and limit orders are traded live; found {rule.order_type}", place
+        )
+    if rule.time_in_force is TimeInForce.GTC:
+        raise StrategyError(f"orders are for the day, ioc or fok; found {TimeInForce.GTC}", place)
 
 
 def require_tradable(plan: Plan) -> None:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from jts_trading.dsl.errors import Place, StrategyError
-from jts_trading.dsl.grammar import OrderType, Side, TimeInForce
+from jts_trading.dsl.grammar import Side, TimeInForce
 from jts_trading.dsl.plan import Plan, QuantityKind, Rule
 from jts_trading.strategy.sizing import (
     PPM,
@@ -71,6 +71,20 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderTerms:
+    """Prices and time in force of the orders of a rule.
+
+    Attributes:
+        limit: Place of the limit in the values that the step leaves; None for an order without.
+        stop: Place of the stop price, likewise.
+    """
+
+    force: TimeInForce = TimeInForce.DAY
+    limit: int | None = None
+    stop: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class OrderRules:
     """Orders and risk block of a strategy.
 
@@ -78,6 +92,7 @@ class OrderRules:
         entries: Mask of the rules that enter.
         exits: Mask of the rules that leave.
         sizes: By rule; rules that sell short have none.
+        terms: Likewise.
         positions_max: 0 for no limit; so are shares of 0.
         cooldown_ms: Since the position was left.
         cooldown_bars: Traded bars of the instrument, likewise.
@@ -86,6 +101,7 @@ class OrderRules:
     entries: int
     exits: int
     sizes: dict[int, Size]
+    terms: dict[int, OrderTerms]
     max_position_ppm: int
     trailing_stop_ppm: int
     stop_loss_ppm: int
@@ -97,22 +113,20 @@ class OrderRules:
     kelly: tuple[int, int, int, int]
 
 
-def read_rules(
-    plan: Plan, defaults: SizeDefaults, currency: str, *, fills_all_types: bool = False
-) -> OrderRules:
+def read_rules(plan: Plan, defaults: SizeDefaults, currency: str) -> OrderRules:
     """Translate rules and risk block of a plan.
 
     Args:
         plan: A compiled strategy.
         defaults: Sizes that the text leaves open.
         currency: That the instance trades in.
-        fills_all_types: Whether limit and stop orders are traded too, for any time in force.
 
     Raises:
-        StrategyError: An order type, currency or size that is not traded, with its place.
+        StrategyError: A currency or size that is not traded, with its place.
     """
     entries = exits = 0
     sizes: dict[int, Size] = {}
+    terms: dict[int, OrderTerms] = {}
     for rule in plan.rules:
         if rule.side is Side.ENTRY_LONG:
             entries |= 1 << rule.bit
@@ -120,9 +134,8 @@ def read_rules(
             exits |= 1 << rule.bit
         else:
             continue  # short-selling is off: `short_rules` says so
-        if not fills_all_types:
-            _require_market(plan, rule)
         sizes[rule.bit] = _size(plan, rule, defaults, currency)
+        terms[rule.bit] = OrderTerms(rule.time_in_force, rule.limit, rule.stop)
     if plan.currency not in ("", currency):
         raise StrategyError(
             f"amounts are in {plan.currency}; this instance trades in {currency}",
@@ -133,6 +146,7 @@ def read_rules(
         entries=entries,
         exits=exits,
         sizes=sizes,
+        terms=terms,
         max_position_ppm=_ppm(plan, "max_position_size", risk.max_position_size),
         trailing_stop_ppm=_ppm(plan, "trailing_stop", risk.trailing_stop),
         stop_loss_ppm=_ppm(plan, "stop_loss", risk.stop_loss),
@@ -153,14 +167,6 @@ def short_rules(plan: Plan) -> int:
 def uses_kelly(plan: Plan) -> bool:
     """Return whether an entry is sized by Kelly."""
     return any(rule.quantity.kind is QuantityKind.KELLY for rule in plan.rules)
-
-
-def _require_market(plan: Plan, rule: Rule) -> None:
-    place = Place(plan.file, rule.line, rule.column)
-    if rule.order_type is not OrderType.MARKET:
-        raise StrategyError(f"market orders only are filled; found {rule.order_type}", place)
-    if rule.time_in_force is not TimeInForce.DAY:
-        raise StrategyError(f"orders are for the day only; found {rule.time_in_force}", place)
 
 
 def _size(plan: Plan, rule: Rule, defaults: SizeDefaults, currency: str) -> Size:

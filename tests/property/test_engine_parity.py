@@ -22,12 +22,17 @@ from hypothesis import strategies as st
 from jts_pipelines.backtest import places
 from jts_pipelines.backtest.engine import desk_of, load_kernels, pass_of, prepare
 from jts_pipelines.backtest.lanes import simulate
+from jts_pipelines.backtest.loading import BacktestRequest
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.backtest.tick_bars import bars_of_trades
+from jts_pipelines.research.events import study_events
+from jts_pipelines.research.study import Place
 from jts_trading.domain.orders import OrderSide
 from jts_trading.domain.sessions import calendar_for
+from jts_trading.domain.trading_inputs import RiskLimits
 from jts_trading.dsl.compiler import compile_strategy
 from jts_trading.engine.state import EngineSettings
+from jts_trading.indicators.catalog import NATIVE
 from jts_trading.kernels.loader import load
 
 SESSIONS = calendar_for("KRX").sessions(date(2024, 6, 3), date(2024, 6, 5))
@@ -281,14 +286,198 @@ def test_signals_when_trades_carry_quotes_then_live_sees_the_spread_of_a_backtes
     found = Backtest(QUOTED, bars_of_trades(trades, "1m", "KRX").bars, kernels)
 
     assert masks(rig) == {key: fired for key, fired in found.fired.items() if fired}
+PRICED = """strategy("Priced") {{
+  entry.long {{
+    when (close > open and volume > {least}) {{ buy(quantity: {size}, {entry}) }}
+    when (close > open) {{ buy(quantity: "10%") }}
+  }}
+  exit.long {{
+    when (close < open and close < high - {far} KRW) {{ sell(quantity: {leave}, {exit}) }}
+    when (close < open and volume > 200) {{ close() }}
+  }}
+  risk_management {{ {risk} }}
+}}
+"""
+# Nothing that risk could deny.
+FREE = RiskLimits(
+    order_value_max={"KRW": Decimal(10**12)},
+    position_share_max=Decimal(10),
+    gross_exposure_max=Decimal(10),
+    daily_loss_max=Decimal(1),
+    drawdown_max=Decimal(1),
+    duplicate_window_s=0.0,
+    orders_per_second=10_000,
+    orders_per_minute=10_000,
+)
+# Limits that rest lie on odd ticks, minutes open and close on even ones; ioc and fok fill at once.
+TICK = 10
+ENTRIES = (
+    'type: "limit", price: close - 30 KRW',
+    'type: "limit", price: close - 10 KRW',
+    'type: "limit", price: close + 90 KRW, tif: "ioc"',
+    'type: "limit", price: close + 90 KRW, tif: "fok"',
+    'tif: "ioc"',
+)
+EXITS = (
+    'type: "limit", price: close + 30 KRW',
+    'type: "limit", price: close + 10 KRW',
+    'type: "limit", price: close - 90 KRW, tif: "ioc"',
+    'tif: "fok"',
+)
+
+
+def walks(seed: int, count: int = 20) -> list[tuple[int, str, list[int]]]:
+    """Return the prices of the last minutes of three sessions: start, symbol, a walk by ticks.
+
+    Within a session a minute begins where the one before ended, so that a market by bars and one
+    by trades can fill alike: whatever a bar reaches is traded there.
+    """
+    chance = random.Random(seed)
+    prices = {symbol: chance.choice((9_000, 12_000)) for symbol in SYMBOLS}
+    found = []
+    for day in SESSIONS:
+        first_ns = calendar_for("KRX").open_close_ns(day)[1] - count * MINUTE_NS
+        for symbol in SYMBOLS:
+            prices[symbol] += chance.randint(-4, 4) * 2 * TICK
+        for step in range(count):
+            for symbol in SYMBOLS:
+                walk = [prices[symbol]]
+                for _ in range(2 * chance.randint(1, 6)):
+                    walk.append(walk[-1] + chance.choice((-TICK, TICK)))
+                prices[symbol] = walk[-1]
+                found.append((first_ns + step * MINUTE_NS, symbol, walk))
+    return found
+
+
+def bars_of(found: list[tuple[int, str, list[int]]]) -> pl.DataFrame:
+    """Return walks as bars; each price trades twice, ten shares each time."""
+    rows = [
+        {
+            "symbol": symbol,
+            "timestamp": start // 10**6,
+            "open": walk[0],
+            "high": max(walk),
+            "low": min(walk),
+            "close": walk[-1],
+            "volume": 20 * len(walk),
+        }
+        for start, symbol, walk in found
+    ]
+    return pl.DataFrame(rows).with_columns(pl.col("timestamp").cast(pl.Datetime("ms", "UTC")))
+
+
+def walk_live(rigs: ModuleType, text: str, found: list[tuple[int, str, list[int]]]) -> Any:
+    """Feed walks trade by trade; minutes close together by the clock, days end."""
+    ids = tuple(f"KRX:{s}" for s in SYMBOLS)
+    spec = rigs.describe(text, instrument_ids=ids, allocation=Decimal(CASH))
+    rig = rigs.Rig(spec)
+    by_minute: dict[int, list[tuple[str, list[int]]]] = {}
+    for start, symbol, walk in found:
+        by_minute.setdefault(start, []).append((symbol, walk))
+    closes = {calendar_for("KRX").open_close_ns(day)[1] for day in SESSIONS}
+    last_day = None
+    for start, parts in by_minute.items():
+        day = start // (86_400 * 10**9)
+        if day != last_day:
+            rig.end_session(start)
+            last_day = day
+        rig.clock(start)
+        prints = [
+            (start + (2 * at + again) * 10**9, symbol, price)
+            for symbol, walk in parts
+            for at, price in enumerate(walk)
+            for again in (0, 1)
+        ]
+        for at_ns, symbol, price in sorted(prints):
+            rig.trade(rigs.Print(f"KRX:{symbol}", at_ns, str(price), "10"))
+        rig.clock(start + MINUTE_NS + 10**9)
+        if start + MINUTE_NS in closes:
+            rig.clock(start + MINUTE_NS + 31 * 10**9)
+    return rig
+
+
+def priced_text(draw: random.Random) -> str:
+    """Return one of many strategies with limit orders."""
+    return PRICED.format(
+        least=draw.choice((60, 100, 160)),
+        size=draw.choice(('"20%"', '"45%"', "37", '"3000000 KRW"')),
+        entry=draw.choice(ENTRIES),
+        far=draw.choice((10, 20)),
+        leave=draw.choice(('"all"', '"50%"')),
+        exit=draw.choice(EXITS),
+        risk=draw.choice(("", 'stop_loss = "0.3%"', 'trailing_stop = "0.4%"', "cooldown = 2")),
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_orders_when_they_have_prices_then_live_and_backtest_agree_to_the_won(
+    seed: int, rigs: ModuleType, kernels: Path
+) -> None:
+    """Limits that rest, fill, end with their session, or are called back: the same fills."""
+    text, found = priced_text(random.Random(seed)), walks(seed)
+
+    rig = walk_live(rigs, text, found)
+
+    require_fills(rigs, rig, Backtest(text, bars_of(found), kernels))
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_events_when_orders_have_prices_then_they_are_those_over_bars(
+    seed: int, kernels: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The same walks as a file of trades, with every check of risk."""
+    text, found = priced_text(random.Random(seed)), walks(seed)
+    home = tmp_path_factory.mktemp("events")
+    (home / "cache").mkdir()
+    (home / "cache" / "kernels").symlink_to(kernels)
+    trades_of(found).write_parquet(home / "trades.parquet")
+    assumed = BacktestSettings(cash=CASH, interval="1m", kelly_trades_min=3)
+
+    made = study_events(
+        BacktestRequest(text=text, settings=assumed),
+        Place(home=home, at_ns=1, catalog=NATIVE, instruments=listing()),
+        home / "trades.parquet",
+        FREE,
+    )
+
+    expected = Backtest(text, bars_of(found), kernels)
+    shown = [
+        (
+            row["instrument"][4:],
+            int(row["time"].timestamp()) * 10**9 // MINUTE_NS * MINUTE_NS,
+            1 if row["side"] == "buy" else -1,
+            row["quantity"],
+            row["price"],
+        )
+        for row in made.fills.iter_rows(named=True)
+    ]
+    assert sorted(shown) == sorted(fill[:5] for fill in expected.fills)
+    assert made.final_equity == expected.equity
+
+
+def trades_of(found: list[tuple[int, str, list[int]]]) -> pl.DataFrame:
+    """Return walks as trades; a minute begins when the clock has closed the one before."""
+    rows = [
+        {"symbol": symbol, "timestamp": start + (2 + 2 * at + again) * 10**9, "price": price}
+        for start, symbol, walk in found
+        for at, price in enumerate(walk)
+        for again in (0, 1)
+    ]
+    frame = pl.DataFrame(rows).with_columns(quantity=10)
+    return frame.with_columns(pl.col("timestamp").cast(pl.Datetime("ns", "UTC")))
 
 
 def require_same_orders(rigs: ModuleType, text: str, frame: pl.DataFrame, kernels: Path) -> None:
     """Check that a backtest and the engine make the same fills and the same money."""
-    expected = Backtest(text, frame, kernels)
-
     rig = live(rigs, text, frame, lambda source: load(source, kernels))
 
+    require_fills(rigs, rig, Backtest(text, frame, kernels))
+
+
+def require_fills(rigs: ModuleType, rig: Any, expected: Backtest) -> None:
+    """Check that the engine made the fills and the money of a backtest."""
     reasons = {s.signal_id: s.rule for s in rig.signals}
     by_order = {rigs.order_of(s): reasons[s] for s in reasons}
     found = [

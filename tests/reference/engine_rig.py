@@ -1,4 +1,4 @@
-"""The engine with a market around it: prints go in, market orders fill at the next print.
+"""The engine with a market around it: prints go in, orders fill at the next print or rest.
 
 What fills cost is worked out with `domain.market.costs`, independently of the engine's sizing.
 """
@@ -14,7 +14,9 @@ from jts_trading.domain.feed_messages import BarClosed, BarsClosed, TicksCollect
 from jts_trading.domain.journal_events import (
     DecisionRecorded,
     IntentRecorded,
+    OrderCancelled,
     OrderDenied,
+    OrderExpired,
     OrderFilled,
     SignalRecorded,
 )
@@ -137,6 +139,7 @@ class Rig:
         self.effects: list[Effect] = []
         self.waiting: list[OrderIntent] = []
         self.filled: list[tuple[OrderIntent, OrderFilled]] = []
+        self._resting: set[str] = set()
         self._fills = fills
         self._next_tick = 0
         self._seq = itertools.count(1)
@@ -244,14 +247,44 @@ class Rig:
     def _keep(self, effects: Sequence[Effect]) -> None:
         self.effects += effects
         self.waiting += [e.event.intent for e in effects if isinstance(e.event, IntentRecorded)]
+        called = self.state.orders_called_back() if self._fills else []
+        found = next((intent for intent in self.waiting if intent.order_id in called), None)
+        if found is not None:
+            # The engine is told of it, so that the next one is found from there.
+            self._cancel(found, self.state.newest_ns)
+
+    def end_session(self, ts_ns: int) -> None:
+        """Let every waiting order end unfilled."""
+        waiting, self.waiting = self.waiting, []
+        for intent in waiting:
+            self.tell(OrderExpired(order_id=intent.order_id), ts_ns=ts_ns)
+
+    def _cancel(self, intent: OrderIntent, ts_ns: int) -> None:
+        self.waiting.remove(intent)
+        self.tell(OrderCancelled(order_id=intent.order_id), ts_ns=ts_ns)
 
     def _fill_waiting(self, each: Print) -> None:
         if not self._fills:
             return
-        due = [intent for intent in self.waiting if intent.instrument_id == each.symbol]
-        self.waiting = [intent for intent in self.waiting if intent not in due]
-        for intent in due:
-            self.fill(intent, each)
+        for intent in [intent for intent in self.waiting if intent.instrument_id == each.symbol]:
+            price = self._price_of(intent, Decimal(each.price))
+            if price is not None:
+                self.waiting.remove(intent)
+                self.fill(intent, each._replace(price=str(price)))
+            elif intent.time_in_force in {"ioc", "fok"}:
+                self._cancel(intent, each.at_ns)
+            else:
+                self._resting.add(intent.order_id)
+
+    def _price_of(self, intent: OrderIntent, price: Decimal) -> Decimal | None:
+        """Return where an order fills at a print: on arrival at its price, later at the limit."""
+        limit = intent.price
+        if limit is None or limit == price:
+            return None if limit is not None and intent.order_id in self._resting else price
+        is_beyond = price < limit if intent.side is OrderSide.BUY else price > limit
+        if not is_beyond:
+            return None
+        return limit if intent.order_id in self._resting else price
 
     def fill(self, intent: OrderIntent, each: Print) -> None:
         """Execute an order at a print and let the journal record it."""

@@ -20,6 +20,7 @@ from jts_trading.domain.journal_events import (
     OrderAcknowledged,
     OrderFilled,
 )
+from jts_trading.domain.ledger_rows import OrderRow
 from jts_trading.domain.messages import MESSAGES
 from jts_trading.domain.trading_inputs import StrategyInput, TradingInputs
 from jts_trading.journal.chain import open_event
@@ -203,27 +204,44 @@ class Trial:
     async def fill_orders(self, price: int = 71_000) -> None:
         """Let the venue fill every order that waits."""
         for order in await self.desk.load_open():
-            lease = await self.leases.acquire_lease(f"sender-{order.id}", "desk", 60)
-            assert lease is not None
-            now_ns = self.clock.now_ns()
-            started = AttemptStarted(
-                order_id=order.id,
-                client_order_id=order.id,
-                attempt=1,
-                payload_hash="00",
-                lease=lease.name,
-                token=lease.token,
-            )
-            await self.desk.record_attempt(Fact(started, ts_ns=now_ns))
-            known = OrderAcknowledged(order_id=order.id, attempt=1, venue_order_id=order.id)
-            done = OrderFilled(
-                order_id=order.id,
-                trade_id=f"t-{order.id}",
-                quantity=order.quantity,
-                price=Decimal(price),
-                ts_event_ns=now_ns,
-            )
-            await self.desk.record_event([Fact(known, ts_ns=now_ns), Fact(done, ts_ns=now_ns)])
+            await self._take_order(order)
+            await self._fill(order, order.quantity, Decimal(price))
+
+    async def rest(self, filled: int = 0) -> OrderRow:
+        """Let the venue take the order that waits, and fill a part of it at its limit."""
+        (order,) = await self.desk.load_open()
+        await self._take_order(order)
+        assert order.price is not None
+        await self._fill(order, Decimal(filled), order.price)
+        return order
+
+    async def tell(self, *events: Any) -> None:
+        """Let the venue's side record what became of orders."""
+        await self.desk.record_event([Fact(event, ts_ns=self.clock.now_ns()) for event in events])
+
+    async def _take_order(self, order: OrderRow) -> None:
+        lease = await self.leases.acquire_lease(f"sender-{order.id}", "desk", 60)
+        assert lease is not None
+        started = AttemptStarted(
+            order_id=order.id,
+            client_order_id=order.id,
+            attempt=1,
+            payload_hash="00",
+            lease=lease.name,
+            token=lease.token,
+        )
+        await self.desk.record_attempt(Fact(started, ts_ns=self.clock.now_ns()))
+        await self.tell(OrderAcknowledged(order_id=order.id, attempt=1, venue_order_id=order.id))
+
+    async def _fill(self, order: OrderRow, quantity: Decimal, price: Decimal) -> None:
+        done = OrderFilled(
+            order_id=order.id,
+            trade_id=f"t-{order.id}",
+            quantity=quantity,
+            price=price,
+            ts_event_ns=self.clock.now_ns(),
+        )
+        await self.tell(done)
 
 
 NEVER = 'strategy("Never") { entry.long { when (close < 0) { buy(quantity: "1%") } } }'

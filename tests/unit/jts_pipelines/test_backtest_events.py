@@ -47,8 +47,8 @@ TEXT = """strategy("Trial") {{
 }}
 """
 
-LIMIT_TEXT = """strategy("L") {
-  entry.long { when (close > open) { buy(quantity: 1, type: "limit", price: close) } }
+STOP_TEXT = """strategy("S") {
+  entry.long { when (close > open) { buy(quantity: 1, type: "stop", stop: close) } }
 }
 """
 
@@ -274,10 +274,10 @@ def test_bar_of_few_shares_has_as_many_trades(home: Path) -> None:
     [
         (TEXT.format(size="1", risk=""), {"interval": "1d"}, InputError, "too coarse"),
         (
-            LIMIT_TEXT,
+            STOP_TEXT,
             {},
             StrategyError,
-            "limit",
+            "market and limit orders are traded live; found stop",
         ),
         (
             TEXT.format(size="1", risk=""),

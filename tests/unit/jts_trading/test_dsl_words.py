@@ -232,8 +232,8 @@ def test_instruments_when_compared_with_the_universe_then_admitted_or_not() -> N
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ('close > 1) { buy(1, type: "limit", price: close) }', "market orders only"),
-        ('close > 1) { buy(1, tif: "ioc") }', "orders are for the day only; found ioc"),
+        ('close > 1) { buy(1, type: "stop", stop: close) }', "found stop"),
+        ('close > 1) { buy(1, tif: "gtc") }', "for the day, ioc or fok; found gtc"),
         ("quality) { buy(1) }", "judged in backtests only"),
         ('close > 1) { buy(1, broker: "creon") }', "this instance trades through kis"),
         ("close > 1 USD) { buy(1) }", "amounts are in USD; this instance trades in KRW"),

@@ -152,7 +152,7 @@ def test_exit_when_the_entry_still_works_then_it_leaves_as_soon_as_the_entry_has
     day = Day(rigs, fills=False)
     day.minute(71_000, 71_100)
     day.minute(71_100, 71_000)
-    assert day.outcome() == Outcome.LEAVES_AFTER_ENTRY
+    assert day.outcome() == Outcome.ENTRY_CALLED_BACK
     (entry,) = day.rig.waiting
     day.rig.fill(entry, rigs.Print(SAMSUNG, day.now, "71000"))
     day.rig.trade(rigs.Print(SAMSUNG, day.now + SECOND, "71000"))

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from jts_trading.domain.feed_messages import BarsClosed, RiskAlert
+from jts_trading.domain.journal_events import OrderCancelled
 from jts_trading.domain.messages import MESSAGES
 from jts_trading.engine.halves import market_digest
 from jts_trading.market_store.batches import find_dataset
@@ -89,6 +90,44 @@ def test_trader_when_an_order_fills_then_it_leaves_what_it_holds(play: Any) -> N
     play(scenario)
 
 
+LIMIT_TEXT = """strategy("Low") {
+  entry.long { when (close > open) { buy(quantity: 10, type: "limit", price: close * 0.99) } }
+  exit.long { when (close < open) { close() } }
+}"""
+
+
+def test_trader_when_an_exit_rule_fires_then_the_entry_that_rests_is_called_back_even_if_killed(
+    play: Any,
+) -> None:
+    """The cancel is asked for in the journal, once; what was bought is left when it has ended."""
+
+    async def scenario(trial: Any) -> None:
+        trial.inputs(trial.rigs.describe(LIMIT_TEXT))
+        await trial.deposit()
+        async with trial.running():
+            await trial.minutes(OPEN, [71_000, 71_100, 71_100])
+            await trial.until(lambda: len(trial.facts("intent_recorded")) == 1)
+            order = await trial.rest(filled=4)
+            await trial.minutes("2024-06-03T09:03:00+09:00", [71_100, 71_000, 71_000])
+            await trial.settle()
+        # Killed before or after it had asked: the next one knows that it is to be asked.
+        async with trial.running() as trader:
+            await trial.until(lambda: bool(trial.facts("cancel_requested")))
+            await trial.tell(OrderCancelled(order_id=order.id))
+            state = trader._state
+            await trial.until(lambda: not state.called_back)
+            await trial.minutes("2024-06-03T09:06:00+09:00", [71_000])
+            await trial.until(lambda: len(trial.facts("intent_recorded")) == 2)
+        assert len(trial.facts("cancel_requested")) == 1
+        intents = [fact.intent for fact in trial.facts("intent_recorded")]
+        assert [(i.side, int(i.quantity), i.price) for i in intents] == [
+            ("buy", 10, 70_300),
+            ("sell", 4, None),
+        ]
+
+    play(scenario)
+
+
 def test_signals_when_the_trader_was_down_then_they_are_recorded_late_and_not_ordered(
     play: Any,
 ) -> None:
@@ -116,13 +155,18 @@ def test_trader_when_killed_at_any_minute_then_it_goes_on_as_if_it_had_not_been(
 ) -> None:
     """The same facts, once each, and the same state to the bit."""
 
+    async def ended(trial: Any, trader: Any) -> tuple[str, list[Any]]:
+        await trial.settle()
+        # The entry that nobody sent is taken back when the exit rule fires.
+        await trial.until(lambda: "order_expired" in [row.type for row in trial.store.events])
+        return market_digest(trader._state), [row.event_id for row in trial.store.events]
+
     async def undisturbed(trial: Any) -> tuple[str, list[Any]]:
         trial.inputs(trial.rigs.describe(TEXT))
         await trial.deposit()
         async with trial.running() as trader:
             await trial.minutes(OPEN, WAVE)
-            await trial.settle()
-            return market_digest(trader._state), [r.event_id for r in trial.store.events]
+            return await ended(trial, trader)
 
     async def killed(trial: Any) -> tuple[str, list[Any]]:
         trial.inputs(trial.rigs.describe(TEXT))
@@ -133,7 +177,7 @@ def test_trader_when_killed_at_any_minute_then_it_goes_on_as_if_it_had_not_been(
         async with trial.running() as trader:
             at = f"2024-06-03T09:{cut:02}:00+09:00"
             await trial.minutes(at, WAVE[cut:])
-            return market_digest(trader._state), [r.event_id for r in trial.store.events]
+            return await ended(trial, trader)
 
     assert play(killed, home=tmp_path_factory.mktemp("killed")) == play(undisturbed)
 

@@ -1,0 +1,262 @@
+"""Orders with a price or a time in force: what is given, reserved, called back, when it ends."""
+
+from decimal import Decimal
+from types import ModuleType
+from typing import Any
+
+import msgspec
+import pytest
+
+from jts_trading.domain.journal_events import (
+    IntentRecorded,
+    OrderCancelled,
+    OrderDenied,
+    OrderExpired,
+    OrderFilled,
+)
+from jts_trading.domain.orders import OrderIntent, OrderSide
+from jts_trading.engine.halves import AccountHalf, account_half
+from jts_trading.engine.outcomes import Outcome
+from jts_trading.engine.setup import load_accounts, new_state
+from jts_trading.engine.state import EngineState
+
+SAMSUNG = "KRX:005930"
+SECOND, MINUTE = 10**9, 60 * 10**9
+TEXT = """strategy("Priced") {
+  entry.long { when (close > open) { buy(quantity: 100, ENTRY) } }
+  exit.long { when (close < open) { sell(quantity: "all"EXIT) } }
+  risk_management { RISK }
+}
+"""
+
+
+class Day:
+    """A rig whose minutes have two prints and are closed by the clock; nothing fills by itself."""
+
+    def __init__(self, rigs: ModuleType, entry: str, leave: str = "", risk: str = "") -> None:
+        text = TEXT.replace("ENTRY", entry).replace("EXIT", leave).replace("RISK", risk)
+        self.rigs = rigs
+        self.rig = rigs.Rig(rigs.describe(text), fills=False)
+        self.now = rigs.instant("2024-06-03T10:00:00+09:00")
+
+    def minute(self, first: int, last: int) -> str:
+        """Print two trades of the next minute and let it close; returns the newest outcome."""
+        for second, price in ((0, first), (30, last)):
+            self.rig.trade(self.rigs.Print(SAMSUNG, self.now + second * SECOND, str(price)))
+        self.now += MINUTE
+        self.rig.clock(self.now + SECOND)
+        decisions = self.rig.decisions
+        return decisions[-1].outcome if decisions else ""
+
+    def tick(self, price: int) -> list[Any]:
+        """Print one trade now; returns its facts."""
+        self.now += SECOND
+        effects = self.rig.trade(self.rigs.Print(SAMSUNG, self.now, str(price)))
+        return [effect.event for effect in effects if effect.is_fact]
+
+    def fill(self, order: OrderIntent, quantity: int, price: int) -> None:
+        """Let the venue fill a part of an order."""
+        filled = OrderFilled(
+            order_id=order.order_id,
+            trade_id=f"t{self.now}",
+            quantity=Decimal(quantity),
+            price=Decimal(price),
+            ts_event_ns=self.now,
+        )
+        self.rig.tell(filled, ts_ns=self.now)
+
+    @property
+    def order(self) -> OrderIntent:
+        """The newest intent."""
+        found: OrderIntent = self.rig.intents[-1]
+        return found
+
+    @property
+    def state(self) -> EngineState:
+        """Of the engine."""
+        found: EngineState = self.rig.state
+        return found
+
+
+def shown(order: OrderIntent) -> tuple[str, int, int | None, str]:
+    """Return what an order says."""
+    price = None if order.price is None else int(order.price)
+    return order.side.value, int(order.quantity), price, order.time_in_force
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected", "reserved"),
+    [
+        # 71,100 x 0.9957 = 70,794.27: down to the tick of 100; what is asked for is reserved.
+        ('type: "limit", price: close * 0.9957', ("buy", 100, 70_700, "day"), 70_795),
+        ('type: "limit", price: close, tif: "ioc"', ("buy", 100, 71_100, "ioc"), 71_100),
+        ('type: "limit", price: 70_000, tif: "fok"', ("buy", 100, 70_000, "fok"), 70_000),
+        ('tif: "ioc"', ("buy", 100, None, "ioc"), 92_400),
+    ],
+)
+def test_entry_when_it_has_a_price_then_it_is_on_the_tick_and_reserves_that_price(
+    rigs: ModuleType, entry: str, expected: tuple[Any, ...], reserved: int
+) -> None:
+    """Rounded to where it fills less likely; a market order holds the upper limit back."""
+    day = Day(rigs, entry)
+
+    assert day.minute(71_000, 71_100) == Outcome.ORDERED
+
+    (event,) = day.rig.of(IntentRecorded)
+    assert shown(event.intent) == expected
+    cost = 100 * reserved
+    assert event.reservation.amount == cost + cost * 140_527 // 10**9
+
+
+def test_exit_when_it_has_a_price_then_it_is_rounded_up(rigs: ModuleType) -> None:
+    """A sale at 71,000 x 1.0011 = 71,078.1 stands at 71,100."""
+    day = Day(rigs, 'tif: "day"', ', type: "limit", price: close * 1.0011')
+    day.minute(71_000, 71_100)
+    day.fill(day.order, 100, 71_100)
+
+    day.minute(71_100, 71_000)
+
+    assert shown(day.order) == ("sell", 100, 71_100, "day")
+
+
+def test_order_when_its_price_is_not_known_then_there_is_none(rigs: ModuleType) -> None:
+    """Null gives no order, of entry and exit; the decision says so."""
+    unknown = 'type: "limit", price: SMA(50)'
+    day = Day(rigs, unknown)
+    assert day.minute(71_000, 71_100) == Outcome.NO_PRICE
+
+    leaving = Day(rigs, 'tif: "day"', f", {unknown}")
+    leaving.minute(71_000, 71_100)
+    leaving.fill(leaving.order, 100, 71_100)
+    assert leaving.minute(71_100, 71_000) == Outcome.NO_PRICE
+    assert (len(day.rig.intents), len(leaving.rig.intents)) == (0, 1)
+
+
+def test_limit_when_it_ends_unfilled_then_it_is_not_given_again(rigs: ModuleType) -> None:
+    """Unlike an exit at the market: its price was for that session; the rule may fire again."""
+    day = Day(rigs, 'tif: "day"', ', type: "limit", price: close * 1.02')
+    day.minute(71_000, 71_100)
+    day.fill(day.order, 100, 71_100)
+    day.minute(71_100, 71_000)
+    given = len(day.rig.intents)
+
+    day.rig.tell(OrderExpired(order_id=day.order.order_id), ts_ns=day.now)
+    day.rig.clock(day.now + 60 * SECOND)
+    assert len(day.rig.intents) == given
+    assert day.minute(71_000, 70_900) == Outcome.ORDERED
+    assert len(day.rig.intents) == given + 1
+
+
+def test_limit_decided_on_the_last_bar_when_the_next_session_is_over_then_it_is_dropped(
+    rigs: ModuleType,
+) -> None:
+    """It waits for one session; the share does not trade in it, so it lapses."""
+    day = Day(rigs, 'type: "limit", price: close')
+    day.now = rigs.instant("2024-06-03T15:29:00+09:00")
+    day.rig.trade(rigs.Print(SAMSUNG, day.now, "71000"), rigs.Print(SAMSUNG, day.now + 1, "71100"))
+    day.rig.clock(day.now + 91 * SECOND)
+    assert day.rig.decisions[-1].outcome == Outcome.WAITS
+    wanted = day.rig.instance.books[SAMSUNG].wanted
+    assert (wanted.limit, wanted.lots) == (71_100, 100)
+
+    day.now = rigs.instant("2024-06-05T09:00:00+09:00")
+    day.tick(71_000)
+    day.tick(71_000)
+
+    assert day.rig.intents == []
+    assert day.rig.instance.books[SAMSUNG].wanted is None
+    assert day.rig.instance.free_cash() == 100_000_000
+
+
+def test_limit_decided_on_the_last_bar_when_the_share_trades_then_it_is_given(
+    rigs: ModuleType,
+) -> None:
+    """At the first trade of the next session, at its price."""
+    day = Day(rigs, 'type: "limit", price: close')
+    day.now = rigs.instant("2024-06-03T15:29:00+09:00")
+    day.rig.trade(rigs.Print(SAMSUNG, day.now, "71000"), rigs.Print(SAMSUNG, day.now + 1, "71100"))
+    day.rig.clock(day.now + 91 * SECOND)
+
+    day.now = rigs.instant("2024-06-04T09:00:00+09:00")
+    day.tick(71_500)
+
+    assert shown(day.order) == ("buy", 100, 71_100, "day")
+
+
+def test_entry_that_rests_when_an_exit_rule_fires_then_it_is_called_back_and_left(
+    rigs: ModuleType,
+) -> None:
+    """Asked for once, over a snapshot too; what was bought is sold when the order has ended."""
+    day = Day(rigs, 'type: "limit", price: close')
+    day.minute(71_000, 71_100)
+    entry = day.order
+    day.fill(entry, 30, 71_100)
+
+    assert day.minute(71_100, 71_000) == Outcome.ENTRY_CALLED_BACK
+    assert day.state.orders_called_back() == [entry.order_id]
+    assert kept(rigs, day).orders_called_back() == [entry.order_id]
+    assert day.minute(71_000, 70_900) == Outcome.EXIT_WAITS
+
+    day.rig.tell(OrderCancelled(order_id=entry.order_id), ts_ns=day.now)
+    assert day.state.orders_called_back() == []
+    day.tick(70_900)
+    assert shown(day.order) == ("sell", 30, None, "day")
+
+
+def test_entry_that_rests_when_it_is_called_back_unfilled_then_nothing_is_left(
+    rigs: ModuleType,
+) -> None:
+    """No order follows, and the next entry is free."""
+    day = Day(rigs, 'type: "limit", price: close')
+    day.minute(71_000, 71_100)
+    day.minute(71_100, 71_000)
+    day.rig.tell(OrderCancelled(order_id=day.order.order_id), ts_ns=day.now)
+    assert day.rig.instance.books[SAMSUNG].wanted is None
+
+    assert day.minute(71_000, 71_100) == Outcome.ORDERED
+    assert [intent.side for intent in day.rig.intents] == [OrderSide.BUY] * 2
+
+
+def test_exit_that_rests_when_the_risk_block_fires_then_it_leaves_at_the_market(
+    rigs: ModuleType,
+) -> None:
+    """An exit rule leaves it alone; the stop loss calls it back."""
+    day = Day(rigs, 'tif: "day"', ', type: "limit", price: close * 1.02', 'stop_loss = "1%"')
+    day.minute(71_000, 71_100)
+    day.fill(day.order, 100, 71_100)
+    assert day.minute(71_100, 71_000) == Outcome.ORDERED
+    leave = day.order
+    assert day.minute(71_000, 70_900) == Outcome.ORDER_WORKS
+
+    assert day.minute(70_900, 70_300) == Outcome.EXIT_CALLED_BACK
+    day.fill(leave, 40, 72_500)
+    day.rig.tell(OrderCancelled(order_id=leave.order_id), ts_ns=day.now)
+    day.tick(70_300)
+
+    assert shown(day.order) == ("sell", 60, None, "day")
+    assert day.rig.signals[-1].condition == "stop_loss 1%"
+
+
+def test_call_back_when_the_order_was_denied_meanwhile_then_it_is_over(rigs: ModuleType) -> None:
+    """Whatever ends an order ends the wish to cancel it."""
+    day = Day(rigs, 'type: "limit", price: close')
+    day.minute(71_000, 71_100)
+    day.minute(71_100, 71_000)
+
+    denied = OrderDenied(order_id=day.order.order_id, check="R03", reason="")
+    day.rig.tell(denied, ts_ns=day.now)
+
+    assert (day.state.called_back, day.state.orders_called_back()) == (set(), [])
+
+
+def kept(rigs: ModuleType, day: Day) -> EngineState:
+    """Return a new state with the account half of a day, as a restart loads it."""
+    state = new_state(
+        day.rig.settings,
+        [rigs.prepare(day.rig.instance.spec, day.rig.settings)],
+        lambda _: rigs.KOSPI,
+        day.rigs.date(2024, 6, 3),
+    )
+    stored = msgspec.msgpack.encode(account_half(day.state))
+    load_accounts(state, msgspec.msgpack.decode(stored, type=AccountHalf))
+    return state
