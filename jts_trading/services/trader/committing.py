@@ -20,6 +20,7 @@ from jts_trading.ports.journal import (
     JournalUnavailableError,
     UncoveredError,
 )
+from jts_trading.services.trader.calling_back import CallBacks
 from jts_trading.services.trader.patience import Patience
 from jts_trading.services.trader.settings import TraderSettings
 from jts_trading.services.trader.snapshots import (
@@ -47,6 +48,7 @@ class Keeper:
         counters: Of the role.
 
     Attributes:
+        call_backs: Asks for cancels in the same journal.
         past: Number of the newest tick of each feed that was decided on before the start.
     """
 
@@ -72,6 +74,9 @@ class Keeper:
         self._market_places: Places | None = None
         self.past: Mapping[str, int] = {}
         self.commits = Latency()
+        self.call_backs = CallBacks(
+            journal, clock=clock, monotonic_ns=monotonic_ns, counters=counters
+        )
 
     async def commit(
         self,

@@ -35,7 +35,6 @@ from jts_trading.ports.clock import Clock
 from jts_trading.ports.inputs import read_inputs
 from jts_trading.ports.journal import Consumed, Journal, JournalUnavailableError
 from jts_trading.ports.market import Market
-from jts_trading.services.trader.calling_back import CallBacks
 from jts_trading.services.trader.committing import Keeper
 from jts_trading.services.trader.memory import LEFT_ALONE, Memory
 from jts_trading.services.trader.patience import Patience
@@ -130,9 +129,6 @@ class Trader:
             settings=settings,
             patience=self._waits["journal"],
             counters=self._counters,
-        )
-        self._call_backs = CallBacks(
-            journal, clock=clock, monotonic_ns=monotonic_ns, counters=self._counters
         )
         self._inputs = TakeOver(
             compiler=Compiler(load_kernel, home / "cache" / "kernels", settings.sizes(), catalog),
@@ -318,7 +314,7 @@ class Trader:
         try:
             while (page := await read_journal(self._journal, state.journal_seq)) is not None:
                 await self._act(state, step(state, page, self._clock.now_ns()), None)
-            await self._call_backs.look(state)
+            await self._keeper.call_backs.look(state)
         except JournalUnavailableError as error:
             await self._waits["journal"].wait(str(error))
         else:
