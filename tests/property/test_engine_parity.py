@@ -286,6 +286,8 @@ def test_signals_when_trades_carry_quotes_then_live_sees_the_spread_of_a_backtes
     found = Backtest(QUOTED, bars_of_trades(trades, "1m", "KRX").bars, kernels)
 
     assert masks(rig) == {key: fired for key, fired in found.fired.items() if fired}
+
+
 PRICED = """strategy("Priced") {{
   entry.long {{
     when (close > open and volume > {least}) {{ buy(quantity: {size}, {entry}) }}
