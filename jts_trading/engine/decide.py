@@ -32,7 +32,8 @@ from jts_trading.engine.outcomes import Outcome
 from jts_trading.engine.pricing import price_order
 from jts_trading.engine.recording import Draft, record
 from jts_trading.engine.standing import Standing
-from jts_trading.engine.state import EngineState, Instance, Wanted
+from jts_trading.engine.state import EngineState, Instance
+from jts_trading.engine.wanted import Wanted
 from jts_trading.engine.words import risk_node
 from jts_trading.execution.fill_costs import Listed
 from jts_trading.portfolio.instance_account import WorkingOrder

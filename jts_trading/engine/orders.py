@@ -19,8 +19,9 @@ from jts_trading.engine.levels import trailing_level
 from jts_trading.engine.outcomes import Outcome
 from jts_trading.engine.slots import date_of_number
 from jts_trading.engine.standing import Standing
-from jts_trading.engine.state import EngineSettings, Instance, Wanted
+from jts_trading.engine.state import EngineSettings, Instance
 from jts_trading.engine.terms import Terms, terms_of
+from jts_trading.engine.wanted import Wanted
 from jts_trading.execution.fill_costs import Listed
 from jts_trading.strategy.rules import (
     REASON_STOP_LOSS,

@@ -7,7 +7,8 @@ from jts_trading.dsl.grammar import TimeInForce
 from jts_trading.engine.columns import Floats
 from jts_trading.engine.orders import terms_at
 from jts_trading.engine.slots import day_after
-from jts_trading.engine.state import Instance, Wanted
+from jts_trading.engine.state import Instance
+from jts_trading.engine.wanted import Wanted
 from jts_trading.strategy.order_prices import whole_price
 from jts_trading.strategy.rules import REASON_STOP_LOSS
 

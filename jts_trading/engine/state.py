@@ -17,12 +17,10 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from jts_trading.domain.orders import OrderSide
 from jts_trading.domain.ticks import TradeTick
 from jts_trading.domain.trading_inputs import StrategyInput
-from jts_trading.dsl.grammar import TimeInForce
 from jts_trading.engine import columns
-from jts_trading.engine.bars import BarBuilder, Cause
+from jts_trading.engine.bars import BarBuilder
 from jts_trading.engine.columns import (
     Floats,
     Ints,
@@ -36,6 +34,7 @@ from jts_trading.engine.levels import levels_of
 from jts_trading.engine.program import Program
 from jts_trading.engine.slots import Slot, slot_at
 from jts_trading.engine.terms import Terms
+from jts_trading.engine.wanted import Wanted
 from jts_trading.engine.watching import Watch
 from jts_trading.execution.fill_costs import Listed
 from jts_trading.portfolio.instance_account import InstanceAccount
@@ -96,49 +95,6 @@ class Counts(msgspec.Struct, kw_only=True):
     signals: int = 0
     decisions: int = 0
     intents: int = 0
-
-
-class Wanted(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """An order that was decided and cannot be given yet.
-
-    Attributes:
-        reason: Rule, or reason of the risk block.
-        price: Decision price in ticks.
-        previous_close: Base price of the session that the order is for, in ticks; 0 for the next
-            session, whose base is the decision price.
-        cause: What the decision came from.
-        triggered_ns: When the trade arrived that led to it; 0 for the clock.
-        not_before_ns: When it may be given at the earliest.
-        tries: Orders that were given for it already.
-        lots: Smallest quantities that were decided on; 0: the order is sized when it is given.
-        held_back: Money units that a buy keeps from others until then.
-        force: Time in force.
-        limit: Limit in ticks, rounded to the tick of the venue; 0 for an order without.
-        reserve: Price in ticks at which a buy holds cash back; 0: that of a market order.
-        last_day: Session after which it is not given any more; 0 for no end.
-    """
-
-    side: OrderSide
-    reason: int
-    decision_id: str
-    signal_id: str
-    price: int
-    previous_close: int
-    cause: Cause
-    triggered_ns: int = 0
-    not_before_ns: int = 0
-    tries: int = 0
-    lots: int = 0
-    held_back: int = 0
-    force: TimeInForce = TimeInForce.DAY
-    limit: int = 0
-    reserve: int = 0
-    last_day: int = 0
-
-    @property
-    def goes_on(self) -> bool:
-        """Whether it is given again until it has filled, as an exit at the market is."""
-        return not self.limit and self.force in {TimeInForce.DAY, TimeInForce.GTC}
 
 
 class SymbolBook(Row):

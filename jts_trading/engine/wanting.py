@@ -15,7 +15,8 @@ from jts_trading.engine.events import Effect
 from jts_trading.engine.orders import Sized, make_intent, size_entry, size_exit
 from jts_trading.engine.slots import is_tradable, session_at
 from jts_trading.engine.standing import Standing
-from jts_trading.engine.state import EngineState, Instance, Wanted
+from jts_trading.engine.state import EngineState, Instance
+from jts_trading.engine.wanted import Wanted
 
 _DOUBLINGS_MAX = 6
 # From this try on somebody is told: the position stays open against the strategy's will.
