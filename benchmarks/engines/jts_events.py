@@ -1,4 +1,4 @@
-"""Measures ticks through `engine.step`: python jts_events.py CASE FILE REPEATS CACHE BATCH."""
+"""Measures ticks through `engine.step`: jts_events.py CASE FILE REPEATS CACHE BATCH TEXT."""
 
 import sys
 import time
@@ -15,14 +15,14 @@ from jts_trading.engine.step import step
 
 def main() -> None:
     """Measure one case."""
-    _, case, _path, repeats, cache, batch = sys.argv
+    _, _case, _path, repeats, cache, batch, text = sys.argv
     names = names_of(INSTRUMENTS)
     stamps, prices, which = make_trades(open_ns())
     ticks = ticks_of(names, stamps, prices, which)
     events = [TicksArrived(entry, "bench") for entry in entries_of(ticks, 0, int(batch))]
 
     def run() -> tuple[float, Outcome]:
-        state, effects = engine_of(case, names, Path(cache)), []
+        state, effects = engine_of(text, names, Path(cache)), []
         began = time.perf_counter()
         for event in events:
             effects += step(state, event, event.ticks.ticks[-1].ts_recv_ns)

@@ -58,12 +58,21 @@ strategy("Sweep") {
   exit.long { when (quick_mean crosses below slow_mean) { sell(quantity: "all") } }
 }
 """
+SURGE = """
+strategy("Surge") {
+  surge_detection {
+    when (price_change(5m) > 3% and volume > avg_volume(20) * 2) { execute_immediately(1) }
+  }
+  exit.long { when (SMA(20) crosses below SMA(50)) { sell(quantity: "all") } }
+}
+"""
 TEXTS = {
     "sma": SMA,
     "sma-small": SMA,
     "compile": SMA,
     "live-step": SMA,
     "events": SMA,
+    "surge": SURGE,
     "multi": MULTI,
     "portfolio": PORTFOLIO,
     "sweep": SWEEP,

@@ -135,8 +135,11 @@ BENCHES: dict[str, tuple[Case, ...]] = {
             "events",
             None,
             (
-                Engine("jts", "jts_events.py", ("64",)),
-                Engine("jts-single", "jts_events.py", ("1",)),
+                Engine("jts", "jts_events.py", ("64", "events")),
+                Engine("jts-single", "jts_events.py", ("1", "events")),
+                # Rules that are judged on every trade.
+                Engine("jts-surge", "jts_events.py", ("64", "surge")),
+                Engine("jts-surge-single", "jts_events.py", ("1", "surge")),
                 NAUTILUS,
             ),
             ("events",),

@@ -184,8 +184,7 @@ def judge_trades(  # noqa: PLR0917 - likewise
     times: Ints,
     numbers: Floats,
     bits: Ints,
-    fired: Ints,
-    held: Ints,
+    masks: Ints,
     left: Floats,
     slot: int,
 ) -> int:
@@ -204,16 +203,15 @@ def judge_trades(  # noqa: PLR0917 - likewise
         numbers: [trade, column]: open, high, low, close, volume and spread of the bar, then the
             prices before.
         bits: Of the rules.
-        fired: Filled: mask of the rules that fire on each trade.
-        held: Filled: mask of the rules whose condition holds.
+        masks: [trade, (rules that fire, rules whose condition holds)]; filled.
         left: Filled from the top: what the step leaves for drivers, of each that fires.
         slot: The first one of that.
     """
     count = 0
     for at in range(len(rows)):
-        row, mask = rows[at], 0
+        row, fired = rows[at], 0
         copy[:] = states[row]
-        held[at] = judge(  # noqa: F821 - the source of the strategy defines it
+        held = judge(  # noqa: F821 - the source of the strategy defines it
             copy,
             numbers[at, 0],
             numbers[at, 1],
@@ -225,14 +223,14 @@ def judge_trades(  # noqa: PLR0917 - likewise
         )
         for place in range(len(bits)):
             since = quiet[row, 1 + place]
-            if held[at] >> bits[place] & 1 != 0:
+            if held >> bits[place] & 1 != 0:
                 if since == ARMED or (since > 0 and times[at] - since >= REST_NS):
-                    mask |= 1 << bits[place]
+                    fired |= 1 << bits[place]
                 quiet[row, 1 + place] = HELD
             elif since == HELD:
                 quiet[row, 1 + place] = times[at]
-        fired[at] = mask
-        if mask != 0:
+        masks[at, 0], masks[at, 1] = fired, held
+        if fired != 0:
             for place in range(left.shape[1]):
                 left[count, place] = copy[slot + place]
             count += 1

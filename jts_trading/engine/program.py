@@ -42,7 +42,7 @@ class TickKernel(Protocol):
     """What the module of `tick_source` has."""
 
     judge_trades: Callable[
-        [Floats, Floats, Ints, Ints, Ints, Ints, Floats, Ints, Ints, Ints, Floats, int], int
+        [Floats, Floats, Ints, Ints, Ints, Ints, Floats, Ints, Ints, Floats, int], int
     ]
 
 
@@ -76,9 +76,7 @@ class TickProgram:
 
     plan: TickPlan
     bits: Ints
-    judge: Callable[
-        [Floats, Floats, Ints, Ints, Ints, Ints, Floats, Ints, Ints, Ints, Floats, int], int
-    ]
+    judge: Callable[[Floats, Floats, Ints, Ints, Ints, Ints, Floats, Ints, Ints, Floats, int], int]
     traced: Step | None
     instant_columns: tuple[int, ...]
 

@@ -86,7 +86,7 @@ class Watch:
         self._begun = np.zeros((count, 1 + INSTANT_SIZE), np.int64)
         self._copy = np.zeros(program.plan.state_size)
         self._noted: list[Noted] = []
-        self._times, self._numbers = array("q"), array("d")
+        self._rows, self._times, self._numbers = array("q"), array("q"), array("d")
 
     def note(self, place: int, row: int, builder: BarBuilder, now_ns: int) -> None:
         """Note a trade that was added to a bar.
@@ -108,6 +108,7 @@ class Watch:
             return
         volume = builder.volume
         self._noted.append(Noted(place, row, builder, volume, builder.trades))
+        self._rows.append(row)
         self._times.append(now_ns)
         self._numbers.extend(
             (
@@ -146,36 +147,34 @@ class Watch:
         if not noted:
             return []
         count, plan = len(noted), self._program.plan
-        numbers = np.array(self._numbers).reshape(count, -1)
-        fired, held = np.empty(count, np.int64), np.empty(count, np.int64)
-        left = np.empty((count, plan.values))
+        numbers = np.frombuffer(self._numbers).reshape(count, -1)
+        masks, left = np.empty((count, 2), np.int64), np.empty((count, plan.values))
         fires = self._ticks.judge(
             states,
             self._copy,
             self.quiet,
             self._begun,
-            np.array([each.row for each in noted], np.int64),
-            np.array(self._times),
+            np.frombuffer(self._rows, np.int64),
+            np.frombuffer(self._times, np.int64),
             numbers,
             self._ticks.bits,
-            fired,
-            held,
+            masks,
             left,
             plan.values_slot,
         )
-        self._times, self._numbers = array("q"), array("d")
+        self._rows, self._times, self._numbers = array("q"), array("q"), array("d")
         if not fires:
             return []
         return [
             Fired(
                 noted[at],
-                int(fired[at]),
-                int(held[at]),
+                int(masks[at, 0]),
+                int(masks[at, 1]),
                 numbers[at].tolist(),
                 self._begun[noted[at].row].tolist(),
                 left[place],
             )
-            for place, at in enumerate(np.flatnonzero(fired).tolist())
+            for place, at in enumerate(np.flatnonzero(masks[:, 0]).tolist())
         ]
 
     def stored(self) -> tuple[list[tuple[int, ...]], list[bytes]]:

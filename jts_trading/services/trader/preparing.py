@@ -176,8 +176,7 @@ def _warm_ticks(program: Program, ticks: TickProgram, states: Floats) -> None:
         mask,
         numbers,
         ticks.bits,
-        mask.copy(),
-        mask.copy(),
+        np.zeros((1, 2), np.int64),
         np.zeros((1, program.plan.values)),
         program.plan.values_slot,
     )

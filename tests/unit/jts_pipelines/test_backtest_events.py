@@ -47,6 +47,9 @@ TEXT = """strategy("Trial") {{
 }}
 """
 
+SURGE_SCANNER = (
+    Path(__file__).parents[3] / "examples" / "strategies" / "surge_scanner.jts"
+).read_text(encoding="utf-8")
 STOP_TEXT = """strategy("S") {
   entry.long { when (close > open) { buy(quantity: 1, type: "stop", stop: close) } }
 }
@@ -244,6 +247,53 @@ def test_trades_that_tell_quotes_fill_at_the_opposite_side(home: Path) -> None:
     assert [("buy", 10) if move > 0 else ("sell", -10) for move in moved] == list(
         zip(found.fills["side"], moved, strict=True)
     )
+
+
+def surging_trades(bid_below: int = 0) -> pl.DataFrame:
+    """Return an hour of trades of two shares: every five seconds one, and a surge in the first.
+
+    In the thirty-first minute 005930 rises by 5 % within 40 seconds on ten times the volume.
+    """
+    begin = calendar_for("KRX").open_close_ns(SESSIONS[0])[0]
+    rows = []
+    for at in range(0, 3_600, 5):
+        for symbol, price in (("000660", 100_000), ("005930", 10_000)):
+            rises = symbol == "005930" and at >= 1_800
+            step = min((at - 1_800) // 5, 8) * 60 if rises else (at // 5) % 3 * 10
+            quantity = 1_000 if rises and at < 1_860 else 100
+            last = price + step
+            rows.append((symbol, begin + at * 10**9, last, quantity, last - bid_below, last + 10))
+    names = ("symbol", "timestamp", "price", "quantity", "bid", "ask")
+    return pl.DataFrame(rows, schema=names, orient="row").with_columns(
+        pl.col("timestamp").cast(pl.Datetime("ns", "UTC"))
+    )
+
+
+def test_third_listing_when_trades_surge_then_it_buys_within_the_minute(home: Path) -> None:
+    """Listing 3 as it stands: bought at the trade after the one that made it true, once."""
+    begin = calendar_for("KRX").open_close_ns(SESSIONS[0])[0]
+
+    found = run(home, surging_trades(), SURGE_SCANNER, interval="1m")
+
+    (order,) = found.orders.to_dicts()
+    assert (order["instrument"], order["side"], order["status"]) == ("KRX:005930", "buy", "filled")
+    # More than 3 % above the last price of five minutes ago, 10,000 won: first at 10,360.
+    given_ns, filled_ns = begin + 1_830 * 10**9, begin + 1_835 * 10**9
+    assert order["given_at"] == datetime.fromtimestamp(given_ns // 10**9, UTC)
+    assert order["filled_at"] == datetime.fromtimestamp(filled_ns // 10**9, UTC)
+    assert order["price"] == 10_430
+    # Kelly before enough trades: 1 % of ten million won at the price of the decision.
+    assert order["quantity"] == CASH // 100 // 10_360
+    assert found.run.signals == 1
+    assert found.run.outcomes == {"ordered": 1}
+
+
+def test_third_listing_when_spreads_are_wide_or_unknown_then_it_does_not_buy(home: Path) -> None:
+    """`spread < 0.5%` is a condition of the listing; without quotes it is null."""
+    wide = run(home, surging_trades(bid_below=200), SURGE_SCANNER, interval="1m")
+    unknown = run(home, surging_trades().drop("bid", "ask"), SURGE_SCANNER, interval="1m")
+
+    assert (wide.orders.height, unknown.orders.height) == (0, 0)
 
 
 def test_bar_of_few_shares_has_as_many_trades(home: Path) -> None:
