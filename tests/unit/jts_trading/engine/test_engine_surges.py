@@ -178,6 +178,19 @@ def test_surge_when_it_reads_the_spread_then_that_of_the_trade(
     assert spread == {"text": "spread", "value": float(f"{200 / 142_900:.14g}")}
 
 
+def test_surge_when_its_order_has_a_price_then_one_of_the_bar_in_the_making(
+    rigs: ModuleType, opened: int
+) -> None:
+    """The limit follows the trade that fired, not the close before."""
+    text = ABOVE.replace("buy(1)", 'buy(1, type: "limit", price: (high + low) / 2 + SMA(2) * 0)')
+    rig = rigs.Rig(rigs.describe(text), fills=False)
+    for at, price in ((0, 70_000), (60, 70_200), (61, 70_400), (62, 71_200)):
+        rig.trade(rigs.Print(SAMSUNG, opened + at * SECOND, str(price)))
+
+    (intent,) = rig.intents
+    assert (str(intent.side), intent.price) == ("buy", Decimal(70_700))
+
+
 def test_surge_when_it_looks_at_other_frames_then_at_their_closed_bars(
     rigs: ModuleType, opened: int
 ) -> None:
