@@ -8,6 +8,7 @@ from event_ticks import INSTRUMENTS, make_trades
 from live_engine import engine_of, entries_of, names_of, open_ns, ticks_of
 from measured import Outcome, median_of, say
 
+from jts_trading.bootstrap.memory import settle_memory
 from jts_trading.domain.feed_messages import BarsClosed
 from jts_trading.engine.events import TicksArrived
 from jts_trading.engine.step import step
@@ -23,6 +24,7 @@ def main() -> None:
 
     def run() -> tuple[float, Outcome]:
         state, effects = engine_of(text, names, Path(cache)), []
+        settle_memory()  # as the trader does when its start is over
         began = time.perf_counter()
         for event in events:
             effects += step(state, event, event.ticks.ticks[-1].ts_recv_ns)
