@@ -45,7 +45,7 @@ from jts_pipelines.backtest.venues import VenueTerms, each_unit
 from jts_pipelines.backtest.watch import Progress, Watch
 from jts_trading.domain.market.loading import default_table
 from jts_trading.domain.sessions import calendar_for
-from jts_trading.dsl import folding, inline, lowering, reach, shapes
+from jts_trading.dsl import folding, inline, lowering, reach, running, shapes
 from jts_trading.dsl.lowering import lower_plan
 from jts_trading.dsl.plan import Plan
 from jts_trading.kernels.native import native_digest
@@ -302,7 +302,7 @@ def code_digest(plan: Plan) -> str:
 @cache
 def engine_digest() -> str:
     """Return what identifies the engine: batch form, portfolio, compilers, processor, rules."""
-    batch_form = map(inspect.getsource, (lowering, inline, folding, reach, shapes))
+    batch_form = map(inspect.getsource, (lowering, running, inline, folding, reach, shapes))
     parts = (
         ENGINE_VERSION,
         native_digest("\0".join((portfolio_sources(), *batch_form))),

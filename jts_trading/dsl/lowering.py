@@ -11,12 +11,14 @@ Which slots can become variables is worked out by `reach`, from the invariants o
 """
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from jts_trading.dsl.grammar import CLOCK_COLUMNS, DOUBT_COLUMN, QUOTE_COLUMNS
 from jts_trading.dsl.inline import Inliner
 from jts_trading.dsl.plan import Plan
 from jts_trading.dsl.reach import reached_slots, slot_of
+from jts_trading.dsl.running import first_sums, last_sums, running_sums, with_running_sums
 
 _COLUMNS = {
     "open_": "float(prices[bar, 0])",
@@ -35,18 +37,37 @@ _COLUMNS = {
 }
 SPREADS, CLOCK, DOUBTS, VALUES = "spreads", "clock", "doubts", "values"
 ROWS_FUNCTION = "run_rows"
-_HEAD = f"""
-def {ROWS_FUNCTION}(
+WHOLE_ROWS_FUNCTION = "run_whole_rows"
+_HEAD = """
+def NAME(
     prices, volumes, frames_closed, moments, shift, sessions, offsets, scales, state, masks, first,
     last
     EXTRAS
 ):
     for instrument in range(first, last):
         START
+        LOADS
+"""
+_ROWS = """
         for row in range(offsets[instrument], offsets[instrument + 1]):
             BODY
         END
 """
+_WHOLE_ROWS = """
+        begin = offsets[instrument]
+        end = offsets[instrument + 1]
+        full = min(begin + LONGEST, end)
+        for row in range(begin, full):
+            BODY
+        END
+        if full < end:
+            SUMS
+            for row in range(full, end):
+                RUNNING
+            KEPT
+"""
+# The step whose sums run over the bars; no function of a source has such a name.
+_RUNNING = "step__running"
 
 
 def row_column(name: str, *, has_frames: bool) -> str:
@@ -74,8 +95,12 @@ def row_extras(plan: Plan) -> tuple[str, ...]:
 
 
 def lower_plan(plan: Plan) -> str:
-    """Return the text of `run_rows` for a plan, with the arguments that `row_extras` names."""
-    return lower_step(plan.source, row_extras(plan), (plan.values_slot, plan.values))
+    """Return the text of `run_rows` for a plan, with the arguments that `row_extras` names.
+
+    Where sums can run over the bars themselves, it has `run_whole_rows`, too, which does the same
+    for whole prices of 32 bits, see `running`.
+    """
+    return _lowered(plan.source, row_extras(plan), (plan.values_slot, plan.values), has_sums=True)
 
 
 def lower_step(
@@ -97,10 +122,48 @@ def lower_step(
         extras: Further arguments, see `row_extras`.
         exported: First slot, and number, of the values that the step leaves for drivers.
     """
+    return _lowered(source, extras, exported, has_sums=False)
+
+
+def _lowered(
+    source: str, extras: tuple[str, ...], exported: tuple[int, int], *, has_sums: bool
+) -> str:
     tree = ast.parse(source)
     functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
-    inliner = Inliner(functions)
-    body = inliner.body_of("step", ["mask"])
+    sums = running_sums(functions) if has_sums else []
+    inliner = Inliner({**functions, _RUNNING: with_running_sums(functions["step"], sums)})
+    start = _start(functions["init_state"])
+    usual = _body(inliner, "step", exported)
+    head = {"EXTRAS": [f", {', '.join(extras)}"] if extras else [], "START": start}
+    filled = {**head, "LOADS": usual.loads, "BODY": usual.lines, "END": usual.stores}
+    texts = [_with_lines(_HEAD + _ROWS, {"NAME": ROWS_FUNCTION}, filled)]
+    if sums:
+        running = _body(inliner, _RUNNING, exported)
+        names = {"NAME": WHOLE_ROWS_FUNCTION, "LONGEST": str(max(each.period for each in sums))}
+        again = {
+            "SUMS": [*running.loads, *first_sums(sums)],
+            "RUNNING": running.lines,
+            "KEPT": [*running.stores, *last_sums(sums)],
+        }
+        texts.append(_with_lines(_HEAD + _WHOLE_ROWS, names, {**filled, **again}))
+    kept = [
+        ast.unparse(functions[name]) for name in sorted(_with_callees(inliner.kept, functions))
+    ]
+    imports = [ast.unparse(n) for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
+    imports.append("import numpy as np")
+    return "\n\n\n".join(("\n".join(imports), *kept, *texts)) + "\n"
+
+
+class _Body(NamedTuple):
+    """What is done for each row, and before the first and after the last one."""
+
+    loads: list[str]
+    lines: list[str]
+    stores: list[str]
+
+
+def _body(inliner: Inliner, name: str, exported: tuple[int, int]) -> _Body:
+    body = inliner.body_of(name, ["mask"])
     slot, count = exported
     kept_values = (f"{VALUES}[bar, {place}] = state[{slot + place}]" for place in range(count))
     body += ast.parse("\n".join(kept_values)).body
@@ -115,15 +178,7 @@ def lower_step(
         *_lines(body),
         "masks[bar] = mask",
     ]
-    head = _filled(_HEAD, "EXTRAS", [f", {', '.join(extras)}"] if extras else [])
-    text = _filled(head, "START", [*_start(functions["init_state"]), *scalars.loads()])
-    text = _filled(_filled(text, "END", scalars.stores()), "BODY", lines)
-    kept = [
-        ast.unparse(functions[name]) for name in sorted(_with_callees(inliner.kept, functions))
-    ]
-    imports = [ast.unparse(n) for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
-    imports.append("import numpy as np")
-    return "\n\n\n".join(("\n".join(imports), *kept, text.strip())) + "\n"
+    return _Body(scalars.loads(), lines, scalars.stores())
 
 
 class Scalars(ast.NodeTransformer):
@@ -269,13 +324,22 @@ def _lines(body: list[ast.stmt]) -> list[str]:
     return ast.unparse(ast.fix_missing_locations(ast.Module(body, []))).splitlines()
 
 
-def _filled(text: str, mark: str, lines: list[str]) -> str:
+def _filled(text: str, mark: str, lines: Sequence[str]) -> str:
     """Put lines where a mark stands, as deep as it does."""
     found = []
     for line in text.splitlines():
         depth = line[: len(line) - len(line.lstrip())]
         found += [depth + each for each in lines] if line.strip() == mark else [line]
     return "\n".join(found)
+
+
+def _with_lines(text: str, names: Mapping[str, str], lines: Mapping[str, Sequence[str]]) -> str:
+    """Put words and lines where their marks stand."""
+    for name, word in names.items():
+        text = text.replace(name, word)
+    for mark, each in lines.items():
+        text = _filled(text, mark, each)
+    return "\n".join(line for line in text.splitlines() if line.strip())
 
 
 def _with_callees(names: Iterable[str], functions: dict[str, ast.FunctionDef]) -> set[str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from jts_trading.dsl.lowering import ROWS_FUNCTION
+from jts_trading.dsl.lowering import ROWS_FUNCTION, WHOLE_ROWS_FUNCTION
 from jts_trading.kernels.loader import are_checked, load
 from jts_trading.kernels.native import Native
 from jts_trading.kernels.native_values import Kind, UnsupportedError
@@ -98,9 +98,13 @@ class Rows:
         for at, kind in enumerate(kinds):
             handed_on.append(f"share[{numbers}]" if kind is None else f"record.array{at}")
             numbers += kind is None
+        # A text may have a quicker form for narrow whole prices.
+        is_narrow = arguments[0].dtype == np.int32
+        is_quick = is_narrow and f"def {WHOLE_ROWS_FUNCTION}(" in self._text
+        name = WHOLE_ROWS_FUNCTION if is_quick else ROWS_FUNCTION
         entry = f"""
 def {_ENTRY}(record, share):
-    {ROWS_FUNCTION}({", ".join(handed_on)})
+    {name}({", ".join(handed_on)})
     return 0
 """
         entries = {_ENTRY: Kind("int64", (numbers,))}

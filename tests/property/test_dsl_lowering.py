@@ -1,5 +1,6 @@
 """The batch form of a plan computes the bits of its step: masks, and the state that is left."""
 
+import ast
 import importlib.util
 import random
 import sys
@@ -19,6 +20,7 @@ from jts_trading.dsl.compiler import compile_strategy
 from jts_trading.dsl.grammar import CLOCK_COLUMNS
 from jts_trading.dsl.lowering import lower_plan, row_extras
 from jts_trading.dsl.plan import Plan
+from jts_trading.dsl.running import running_sums
 from jts_trading.indicators.catalog import NATIVE
 from jts_trading.indicators.definition import ParameterKind, setting_text
 from jts_trading.kernels.loader import load
@@ -144,6 +146,63 @@ def agree(text: str, rows: Rows, build: Callable[[str], Any] = plain) -> int:
     assert found.tobytes() == masks.tobytes()
     assert [each.tobytes() for each in at_once] == [each.tobytes() for each in stepped]
     return int((masks != 0).sum())
+
+
+SUMS = """
+strategy("Sums") {{
+  indicators {{
+    a = SMA({first}, period: {short})
+    b = SMA(period: {long})
+    c = SUM({second}, period: 3)
+  }}
+  entry.long {{
+    when (a crosses above b) {{ buy(1) }}
+    when (c > 3 * close or a <= high[2]) {{ buy(1) }}
+    when (a == b or b >= low) {{ buy(1) }}
+  }}
+  exit.long {{ when (a crosses below b) {{ sell(quantity: "all") }} }}
+}}
+"""
+PRICES = st.sampled_from(("open", "high", "low", "close"))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    count=st.integers(2, 90),
+    first=PRICES,
+    second=st.sampled_from(("open", "close", "close - open", "SMA(period: 2)")),
+    short=st.integers(1, 6),
+    long=st.integers(2, 30),
+)
+def test_sums_that_run_over_the_bars_are_those_of_the_step(  # noqa: PLR0917 - what is drawn
+    seed: int, count: int, first: str, second: str, short: int, long: int
+) -> None:
+    """Masks and the state that is left, where instruments are longer or shorter than a sum."""
+    text = SUMS.format(first=first, second=second, short=short, long=long)
+
+    agree(text, Rows(seed, count), whole)
+
+
+def whole(source: str) -> ModuleType:
+    """Return the functions of a text; its form for narrow whole prices as `run_rows`."""
+    module = plain(source)
+    vars(module)["run_rows"] = vars(module)["run_whole_rows"]
+    return module
+
+
+def test_sums_when_a_function_of_the_source_has_their_name_only_then_stay_in_the_state() -> None:
+    """What a sum means is read, not guessed."""
+    source = compile_strategy(SUMS.format(first="close", second="close", short=2, long=3)).source
+    other = source.replace("place += 1", "place += 2", 1)
+
+    assert sorted(each.period for each in running_sums(functions_of(source))) == [2, 3, 3]
+    assert running_sums(functions_of(other)) == []
+
+
+def functions_of(source: str) -> dict[str, ast.FunctionDef]:
+    """Return the functions of a source by name."""
+    return {n.name: n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef)}
 
 
 def text_of(name: str, source: str = "") -> str:
