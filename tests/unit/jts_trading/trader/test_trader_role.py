@@ -26,6 +26,7 @@ TEXT = """strategy("Up") {
 # Falls, rises (crossing above at 09:06), falls (crossing below at 09:10).
 WAVE = [71_500, 71_300, 71_100, 71_000, 71_000, 71_400, 71_800, 72_000, 71_200, 70_500, 70_400]
 OPEN = "2024-06-03T09:00:00+09:00"
+SAMSUNG = "KRX:005930"
 
 
 async def messages(trial: Any, topic: str) -> list[Any]:
@@ -180,6 +181,78 @@ def test_trader_when_killed_at_any_minute_then_it_goes_on_as_if_it_had_not_been(
             return await ended(trial, trader)
 
     assert play(killed, home=tmp_path_factory.mktemp("killed")) == play(undisturbed)
+
+
+SURGE_TEXT = """strategy("Surge") {
+  surge_detection {
+    when (price_change(2m) > 0.8% and volume > avg_volume(3) * 0.5) { execute_immediately("20%") }
+  }
+  exit.long { when (close < 70_600) { sell("all") } }
+}
+"""
+# At 09:05:30 it is 0.56 % above the last price of two minutes before, at 09:06:30 1.1 %.
+SURGES_AT = "2024-06-03T09:06:30+09:00"
+
+
+async def wave(trial: Any, first: int, end: int) -> None:
+    """Let minutes of the wave trade: at the close before, and half a minute later at their own."""
+    for minute in range(first, end):
+        at_ns = trial.rigs.instant(OPEN) + minute * 60 * 10**9
+        for second, price in ((0, WAVE[max(minute - 1, 0)]), (30, WAVE[minute])):
+            await trial.trade(trial.rigs.Print(SAMSUNG, at_ns + second * 10**9, str(price), "10"))
+
+
+@pytest.mark.parametrize("cut", [6, 7, 9])
+def test_trader_when_trades_surge_then_it_orders_once_and_within_the_minute_even_if_killed(
+    play: Any, cut: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Killed before, in and after the surge, with a snapshot of any age: the same facts."""
+
+    async def ended(trial: Any, trader: Any) -> tuple[str, list[Any]]:
+        await trial.settle()
+        await trial.until(lambda: "order_expired" in [row.type for row in trial.store.events])
+        surge, leaves = trial.facts("decision_recorded")
+        assert surge.triggered_ns == trial.rigs.instant(SURGES_AT)
+        assert (surge.outcome, leaves.fired) == ("ordered", 2)
+        return market_digest(trader._state), [row.event_id for row in trial.store.events]
+
+    async def undisturbed(trial: Any) -> tuple[str, list[Any]]:
+        trial.inputs(trial.rigs.describe(SURGE_TEXT))
+        await trial.deposit()
+        async with trial.running() as trader:
+            await wave(trial, 0, len(WAVE))
+            return await ended(trial, trader)
+
+    async def killed(trial: Any) -> tuple[str, list[Any]]:
+        trial.inputs(trial.rigs.describe(SURGE_TEXT))
+        await trial.deposit()
+        async with trial.running():
+            await wave(trial, 0, cut)
+            await trial.settle()
+        async with trial.running() as trader:
+            await wave(trial, cut, len(WAVE))
+            return await ended(trial, trader)
+
+    assert play(killed, home=tmp_path_factory.mktemp("killed")) == play(undisturbed)
+
+
+def test_trader_when_it_starts_amid_a_surge_then_recorded_trades_say_that_it_was_one(
+    play: Any,
+) -> None:
+    """The past price and the surge come from the store; what fired before the start is history."""
+
+    async def scenario(trial: Any) -> None:
+        trial.inputs(trial.rigs.describe(SURGE_TEXT))
+        await trial.deposit()
+        await trial.minutes(OPEN, WAVE[:7], is_recorded=True, is_lost=True)
+        async with trial.running() as trader:
+            watch = trader._state.instances["trial"].watch
+            assert list(watch.trails[0].prices)[-1] == WAVE[6]
+            await trial.minutes("2024-06-03T09:07:00+09:00", WAVE[7:8], is_recorded=True)
+            await trial.settle()
+            assert trial.facts("decision_recorded") == []
+
+    play(scenario)
 
 
 def test_trader_when_the_journal_does_not_cover_an_order_then_the_decision_says_so(
