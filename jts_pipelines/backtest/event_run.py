@@ -229,11 +229,12 @@ class _Shell:
     def _end_of_batch(self, stream: TradeStream, at: int) -> int:
         """Return the end of the trades from which nothing follows but bars that grow.
 
-        Trades come one by one while an order waits, from the end of the first open bar on, and
-        where rules are judged on each of them.
+        Trades come one by one while an order waits or a stop is held, from the end of the first
+        open bar on, and where rules are judged on each of them.
         """
         state = self.state
-        is_watched = self.desk.is_waited_for or state.waiting or state.watching
+        is_waited_for = self.desk.is_waited_for or state.waiting or state.held
+        is_watched = is_waited_for or state.watching
         if is_watched or state.next_due_ns == NEVER_NS:
             return at + 1
         until_ns = self.state.next_due_ns - self.state.settings.grace_ns

@@ -180,6 +180,8 @@ class OrderIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         triggered_ns: When the frame arrived that led to it, instance time, UTC ns; 0 when the
             clock did. What latency is measured from.
         reduces: It makes a position smaller: allowed when entries are not.
+        trigger: Stop price that a trade has reached; None for an order without one.
+        is_renewed: The strategy's order is good till cancelled; this one is its part for the day.
     """
 
     order_id: str
@@ -199,6 +201,8 @@ class OrderIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     valid_until_ns: int = 0
     triggered_ns: int = 0
     reduces: bool = False
+    trigger: Decimal | None = None
+    is_renewed: bool = False
 
 
 class Reservation(msgspec.Struct, frozen=True, gc=False, kw_only=True):

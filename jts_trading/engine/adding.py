@@ -11,7 +11,6 @@ from decimal import Decimal
 from functools import lru_cache
 
 from jts_trading.domain.ticks import TradeTick
-from jts_trading.engine.bars import BarBuilder
 from jts_trading.engine.events import TicksArrived
 from jts_trading.engine.state import Desk, EngineState
 
@@ -61,7 +60,7 @@ def add_trades(state: EngineState, event: TicksArrived, first: int) -> int:
     """Take in ticks of an entry, from the first one on; return which is the next.
 
     It stops before a tick that comes when bars are due, and before a trade in an instrument that
-    somebody trades if it is off the grid or if no bar is open for it.
+    somebody trades if it is off the grid, if no bar is open for it, or if it reaches a stop.
     """
     markets, due_ns = state.markets, state.next_due_ns
     ticks, newest_ns = event.ticks.ticks, state.newest_ns
@@ -105,7 +104,7 @@ def _note_causes(event: TicksArrived, last: dict[Desk, int]) -> None:
 def _is_added(desk: Desk, tick: TradeTick) -> bool:
     """Add a trade to all bars of an instrument; False, and nothing done, if one is not open."""
     at_ns, builders = tick.ts_event_ns, desk.builders
-    if desk.has_several and not _are_open(builders, at_ns):
+    if not (desk.is_plain or _is_for_bars(desk, tick)):
         return False
     price, quantity = desk.ticks_of[tick.price], desk.lots_of[tick.quantity]
     if price <= 0 or quantity <= 0:
@@ -130,5 +129,8 @@ def _is_added(desk: Desk, tick: TradeTick) -> bool:
     return True
 
 
-def _are_open(builders: list[BarBuilder], at_ns: int) -> bool:
-    return all(each.trades and each.start_ns <= at_ns < each.stop_ns for each in builders)
+def _is_for_bars(desk: Desk, tick: TradeTick) -> bool:
+    """Return whether all bars of an instrument are open for a trade, and it reaches no stop."""
+    at_ns = tick.ts_event_ns
+    are_open = all(b.trades and b.start_ns <= at_ns < b.stop_ns for b in desk.builders)
+    return are_open and desk.reached_to < desk.ticks_of[tick.price] < desk.reached_from

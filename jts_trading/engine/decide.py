@@ -34,6 +34,8 @@ from jts_trading.engine.recording import Draft, record
 from jts_trading.engine.standing import Standing
 from jts_trading.engine.state import EngineState, Instance
 from jts_trading.engine.wanted import Wanted
+from jts_trading.engine.wanting import given_as
+from jts_trading.engine.wishes import drop, want
 from jts_trading.engine.words import risk_node
 from jts_trading.execution.fill_costs import Listed
 from jts_trading.portfolio.instance_account import WorkingOrder
@@ -145,11 +147,11 @@ def _decide_exit(state: EngineState, draft: Draft, standing: Standing) -> None:
 
 
 def _yields(order: Wanted | None, reason: int) -> bool:
-    """Return whether an order makes way for an exit: an entry, or for the risk block a limit."""
+    """Return whether an order makes way for an exit: an entry, or a price for the risk block."""
     if order is None:
         return False
-    is_limit = order.limit > 0 and reason >= REASON_STOP_LOSS
-    return order.side is OrderSide.BUY or is_limit
+    is_priced = order.limit > 0 or order.is_held
+    return order.side is OrderSide.BUY or (is_priced and reason >= REASON_STOP_LOSS)
 
 
 def _note_busy(draft: Draft, outcome: Outcome) -> None:
@@ -159,10 +161,7 @@ def _note_busy(draft: Draft, outcome: Outcome) -> None:
 
 
 def _drop_wanted(state: EngineState, draft: Draft, standing: Standing) -> None:
-    draft.book.wanted = None
-    key = (draft.instance.spec.instance, draft.symbol)
-    state.waiting.discard(key)
-    state.blocked.discard(key)
+    drop(state, draft.instance, draft.symbol)
     standing.forget()
     draft.outcomes.append(Outcome.CANCELLED)
 
@@ -311,21 +310,23 @@ def _wanted(draft: Draft, side: OrderSide, reason: int, *, is_for_next: bool = F
 def _order(
     state: EngineState, draft: Draft, wanted: Wanted, sized: Sized, standing: Standing
 ) -> None:
-    """Give a sized order, or have it wait for the next session as it is."""
-    if standing.is_tradable:
+    """Give a sized order, or have it wait for its stop or the next session as it is."""
+    if standing.is_tradable and not wanted.is_held:
         held_back = _give(state, draft, wanted, sized, standing.now_ns)
     else:
-        kept = {"previous_close": 0, "lots": sized.lots, "held_back": sized.held_back}
+        kept = {"lots": sized.lots, "held_back": sized.held_back}
+        if not standing.is_tradable:
+            kept["previous_close"] = 0
         _want(state, draft, msgspec.structs.replace(wanted, **kept), standing)
-        draft.outcomes.append(Outcome.WAITS)
+        draft.outcomes.append(Outcome.STOP_HELD if wanted.is_held else Outcome.WAITS)
         held_back = draft.instance.units[draft.symbol].amount(sized.held_back)
     if wanted.side is OrderSide.BUY:
         standing.hold_back(held_back)
 
 
 def _want(state: EngineState, draft: Draft, wanted: Wanted, standing: Standing) -> None:
-    draft.book.wanted = msgspec.structs.replace(wanted, not_before_ns=standing.now_ns)
-    state.waiting.add((draft.instance.spec.instance, draft.symbol))
+    wanted = msgspec.structs.replace(wanted, not_before_ns=standing.now_ns)
+    want(state, draft.instance, draft.symbol, wanted)
 
 
 def _give(state: EngineState, draft: Draft, wanted: Wanted, sized: Sized, now_ns: int) -> Decimal:
@@ -335,6 +336,6 @@ def _give(state: EngineState, draft: Draft, wanted: Wanted, sized: Sized, now_ns
         draft.instance, draft.symbol, wanted, sized, valid_until_ns=until_ns
     )
     draft.instance.account.apply(draft.intent, now_ns)
-    draft.book.given = wanted
+    draft.book.given = given_as(wanted, sized, draft.bar.day)
     draft.outcomes.append(Outcome.ORDERED)
     return draft.intent.reservation.amount

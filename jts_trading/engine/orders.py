@@ -182,6 +182,8 @@ def make_intent(
         side=wanted.side,
         quantity=quantity,
         price=units.price(wanted.limit) if wanted.limit else None,
+        trigger=units.price(wanted.stop) if wanted.stop else None,
+        is_renewed=wanted.is_renewed,
         time_in_force=_AT_VENUE[wanted.force],
         currency=spec.currency,
         strategy_id=spec.strategy_id or None,

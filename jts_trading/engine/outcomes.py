@@ -16,6 +16,7 @@ class Outcome(StrEnum):
     HELD = "position held"
     ORDER_WORKS = "an order works already"
     EXIT_WAITS = "an exit waits already"
+    STOP_HELD = "waits for its stop price"
     NO_PRICE = "its price is not known"
     FLAT = "nothing to sell"
     PAUSED = "instance is paused"

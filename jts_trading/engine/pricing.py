@@ -16,7 +16,7 @@ from jts_trading.strategy.rules import REASON_STOP_LOSS
 def price_order(
     instance: Instance, symbol: str, wanted: Wanted, numbers: Floats, day: int, *, is_late: bool
 ) -> Wanted | None:
-    """Return an order with the price and time in force of its rule; None without a price.
+    """Return an order with the prices and time in force of its rule; None where one is not known.
 
     The risk block leaves at the market, for the day.
 
@@ -34,18 +34,25 @@ def price_order(
     if wanted.reason >= REASON_STOP_LOSS:
         return wanted
     asked = instance.program.rules.terms[wanted.reason]
-    if asked.limit is None:
+    if asked.limit is None and asked.stop is None:
         return msgspec.structs.replace(wanted, force=asked.force)
-    value, is_buy = float(numbers[asked.limit]), wanted.side is OrderSide.BUY
-    limit = terms_at(instance, symbol, day).order_price(value, is_up=not is_buy)
-    if not limit:
+    terms, is_buy = terms_at(instance, symbol, day), wanted.side is OrderSide.BUY
+    limit = stop = reserve = 0
+    if asked.limit is not None:
+        value = float(numbers[asked.limit])
+        limit = terms.order_price(value, is_up=not is_buy)
+        # As it is asked for, before it is rounded to the tick: never too little.
+        reserve = whole_price(value, is_up=True) if is_buy else 0
+    if asked.stop is not None:
+        stop = terms.order_price(float(numbers[asked.stop]), is_up=is_buy)
+    if not (limit or asked.limit is None) or not (stop or asked.stop is None):
         return None
     is_for_day = asked.force is TimeInForce.DAY
     return msgspec.structs.replace(
         wanted,
         force=asked.force,
         limit=limit,
-        # As it is asked for, before it is rounded to the tick: never too little.
-        reserve=whole_price(value, is_up=True) if is_buy else 0,
+        stop=stop,
+        reserve=reserve,
         last_day=(day_after(instance.spec.venue, day) if is_late else day) if is_for_day else 0,
     )

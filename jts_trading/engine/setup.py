@@ -23,6 +23,7 @@ from jts_trading.engine.state import (
     Reader,
 )
 from jts_trading.engine.terms import units_of
+from jts_trading.engine.wishes import index
 from jts_trading.execution.fill_costs import Listed
 from jts_trading.portfolio.instance_account import InstanceAccount
 from jts_trading.strategy.frames import interval_seconds
@@ -111,19 +112,7 @@ def attach(state: EngineState) -> None:
     _lay_lines(state)
     due = [builder.due_ns for builder in state.builders.values() if builder.trades]
     state.next_due_ns = min(due, default=NEVER_NS)
-    state.waiting = {
-        (name, symbol)
-        for name, instance in state.instances.items()
-        for symbol, book in instance.books.items()
-        if book.wanted is not None
-    }
-    state.blocked = set()
-    state.called_back = {
-        (name, symbol)
-        for name, instance in state.instances.items()
-        for symbol, book in instance.books.items()
-        if book.called_back
-    }
+    index(state)
 
 
 def _new_builder(key: BuilderKey) -> BarBuilder:
@@ -140,7 +129,7 @@ def _lay_lines(state: EngineState) -> None:
             scale = quantity_scale(parse_venue(venue))
             line = lines[venue, interval] = Line(venue, interval, builder.seconds, scale)
         desk = state.desks[symbol, venue]
-        desk.has_several = bool(desk.builders)
+        desk.is_plain = not desk.builders
         desk.builders.append(builder)
         desk.lines.append((line, len(line.builders)))
         line.builders.append(builder)

@@ -254,7 +254,9 @@ class Desk:
         builders: Its bars in the making.
         lines: For each of them, the line that it is in, and its place there.
         reads_quotes: A strategy asks for the spread.
-        has_several: It has bars of more than one interval.
+        is_plain: It has bars of one interval only, and no stop is held in it.
+        reached_from: Lowest price at which a stop is reached that is held for a purchase.
+        reached_to: Highest price, likewise for a sale.
         watchers: Who judges its trades one by one: the row there, and on which of its bars.
     """
 
@@ -267,7 +269,9 @@ class Desk:
     lines: list[tuple["Line", int]] = field(default_factory=list)
     last_event_ns: int = 0
     reads_quotes: bool = False
-    has_several: bool = False
+    is_plain: bool = True
+    reached_from: int = columns.NO_PROFIT
+    reached_to: int = columns.NO_LOSS
     watchers: list[tuple[Watch, int, BarBuilder]] = field(default_factory=list)
 
     def quotes_of(self, tick: TradeTick) -> tuple[int, int]:
@@ -340,6 +344,7 @@ class EngineState:
         waiting: Instances and instruments with an order that is wanted and may be given.
         blocked: Those whose wanted order has to wait until another one has ended.
         watching: Instances with rules on trades, by name.
+        held: Those with an order that is held until its stop price is reached.
         called_back: Those with an order that is to be cancelled.
     """
 
@@ -359,6 +364,7 @@ class EngineState:
     waiting: set[tuple[str, str]] = field(default_factory=set)
     blocked: set[tuple[str, str]] = field(default_factory=set)
     watching: dict[str, Instance] = field(default_factory=dict)
+    held: set[tuple[str, str]] = field(default_factory=set)
     called_back: set[tuple[str, str]] = field(default_factory=set)
 
     def orders_called_back(self) -> list[str]:

@@ -31,7 +31,8 @@ from jts_trading.engine.events import (
 from jts_trading.engine.on_trades import judge_noted
 from jts_trading.engine.slots import session_at, slot_in
 from jts_trading.engine.state import Desk, EngineState, FeedPlace, Instance, Line
-from jts_trading.engine.wanting import give_wanted, want_again
+from jts_trading.engine.wanting import give_wanted, want_again, want_rest
+from jts_trading.engine.wishes import drop, reach
 from jts_trading.portfolio.instance_account import OrderNews, WorkingOrder
 
 
@@ -140,7 +141,10 @@ def _trade(
             state.counts.late_ticks += 1
         else:
             closed += _open_next(state, *line, trade)
-    return _judge_bars(state, closed, now_ns) if closed else []
+    effects = _judge_bars(state, closed, now_ns) if closed else []
+    if state.held and not state.is_past:
+        reach(state, desk, price, cause, now_ns)
+    return effects
 
 
 def _open_next(state: EngineState, line: Line, place: int, trade: Trade) -> list[ClosedBars]:
@@ -211,20 +215,30 @@ def _hear(state: EngineState, instance: Instance, news: OrderNews, now_ns: int) 
         book.peak = book.entered_ns = book.bars_since = book.bars_held = 0
         book.held_from_ms = -1
         book.left_ms = _label_ms(state, instance, symbol, news.ts_ns)
-        if book.wanted is not None and book.wanted.side is OrderSide.SELL:
-            book.wanted = None
+        _drop_exit(state, instance, symbol)
     if news.order is None or not news.order.has_ended:
         return []
-    if is_flat and book.wanted is not None and book.wanted.side is OrderSide.SELL:
-        book.wanted = None
+    if is_flat:
+        _drop_exit(state, instance, symbol)
+    is_called_back = news.order.is_called_back or book.called_back == news.order.order_id
     _forget_order(state, instance, news.order)
     given, book.given = book.given, None
-    is_exit = given is not None and given.side is OrderSide.SELL
-    if given is None or not is_exit or is_flat or news.order.filled >= news.order.quantity:
+    if given is None or book.wanted is not None or news.order.filled >= news.order.quantity:
         return []
-    if book.wanted is not None or not given.goes_on:
+    is_exit = given.side is OrderSide.SELL
+    if is_exit and is_flat:
         return []
-    return want_again(state, instance, symbol, given, now_ns)
+    if is_exit and given.goes_on:
+        return want_again(state, instance, symbol, given, now_ns)
+    if given.is_renewed and not is_called_back:
+        want_rest(state, instance, symbol, given, news.order)
+    return []
+
+
+def _drop_exit(state: EngineState, instance: Instance, symbol: str) -> None:
+    wanted = instance.books[symbol].wanted
+    if wanted is not None and wanted.side is OrderSide.SELL:
+        drop(state, instance, symbol)
 
 
 def _forget_order(state: EngineState, instance: Instance, order: WorkingOrder) -> None:

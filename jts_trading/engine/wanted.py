@@ -24,6 +24,9 @@ class Wanted(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         force: Time in force.
         limit: Limit in ticks, rounded to the tick of the venue; 0 for an order without.
         reserve: Price in ticks at which a buy holds cash back; 0: that of a market order.
+        stop: Price in ticks that a trade has to reach before it is given; 0 for none.
+        is_reached: One has.
+        from_day: First session in which it may be given; of an order that was given, that one.
         last_day: Session after which it is not given any more; 0 for no end.
     """
 
@@ -42,9 +45,22 @@ class Wanted(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     force: TimeInForce = TimeInForce.DAY
     limit: int = 0
     reserve: int = 0
+    stop: int = 0
+    is_reached: bool = False
+    from_day: int = 0
     last_day: int = 0
 
     @property
+    def is_held(self) -> bool:
+        """Whether it waits for its stop price."""
+        return self.stop > 0 and not self.is_reached
+
+    @property
+    def is_renewed(self) -> bool:
+        """Whether it is given again in each session until it has filled: good till cancelled."""
+        return self.force is TimeInForce.GTC and (self.limit > 0 or self.stop > 0)
+
+    @property
     def goes_on(self) -> bool:
-        """Whether it is given again until it has filled, as an exit at the market is."""
+        """Whether it is given again soon until it has filled, as an exit at the market is."""
         return not self.limit and self.force in {TimeInForce.DAY, TimeInForce.GTC}

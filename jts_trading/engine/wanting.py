@@ -17,6 +17,8 @@ from jts_trading.engine.slots import is_tradable, session_at
 from jts_trading.engine.standing import Standing
 from jts_trading.engine.state import EngineState, Instance
 from jts_trading.engine.wanted import Wanted
+from jts_trading.engine.wishes import drop, want
+from jts_trading.portfolio.instance_account import WorkingOrder
 
 _DOUBLINGS_MAX = 6
 # From this try on somebody is told: the position stays open against the strategy's will.
@@ -29,10 +31,10 @@ def want_again(
     """Want an exit anew whose order ended while something is still held."""
     wait_ns = state.settings.retry_ns << min(given.tries, _DOUBLINGS_MAX)
     tries = given.tries + 1
-    instance.books[symbol].wanted = msgspec.structs.replace(
+    again = msgspec.structs.replace(
         given, tries=tries, not_before_ns=now_ns + wait_ns, triggered_ns=0, lots=0
     )
-    state.waiting.add((instance.spec.instance, symbol))
+    want(state, instance, symbol, again)
     if tries < _TOLD_FROM:
         return []
     alert = RiskAlert(
@@ -43,6 +45,28 @@ def want_again(
         ts_ns=now_ns,
     )
     return [Effect(alert, f"exit_unfilled/{given.signal_id}/{tries}")]
+
+
+def want_rest(
+    state: EngineState, instance: Instance, symbol: str, given: Wanted, order: WorkingOrder
+) -> None:
+    """Want what is left of an order anew, from the next session on: it is good till cancelled."""
+    rest = instance.units[symbol].lots(order.quantity - order.filled)
+    renewed = msgspec.structs.replace(
+        given,
+        lots=rest,
+        held_back=-(-given.held_back // given.lots) * rest,
+        tries=given.tries + 1,
+        triggered_ns=0,
+        from_day=given.from_day + 1,
+    )
+    want(state, instance, symbol, renewed)
+
+
+def given_as(wanted: Wanted, sized: Sized, day: int) -> Wanted:
+    """Return what is remembered of an order that is given: its size and its session."""
+    size = {"lots": sized.lots, "held_back": sized.held_back}
+    return msgspec.structs.replace(wanted, from_day=day, **size)
 
 
 def give_wanted(state: EngineState, now_ns: int) -> list[Effect]:
@@ -56,13 +80,11 @@ def give_wanted(state: EngineState, now_ns: int) -> list[Effect]:
         if instance is None or book is None or book.wanted is None:
             state.waiting.discard((name, symbol))
         elif _is_over(instance, book.wanted, now_ns):
-            book.wanted = None
-            state.waiting.discard((name, symbol))
+            drop(state, instance, symbol)
         elif instance.account.working(symbol) is not None:
             state.waiting.discard((name, symbol))
             state.blocked.add((name, symbol))
         elif _may_give(state, instance, symbol, book.wanted, now_ns):
-            state.waiting.discard((name, symbol))
             effects += _give(state, instance, symbol, now_ns)
     return effects
 
@@ -84,19 +106,23 @@ def _may_give(
     session = session_at(instance.spec.venue, now_ns)
     return (
         session is not None
+        and session.day >= wanted.from_day
         and state.desks[symbol, instance.spec.venue].last_event_ns >= session.open_ns
     )
 
 
 def _give(state: EngineState, instance: Instance, symbol: str, now_ns: int) -> list[Effect]:
     book = instance.books[symbol]
-    wanted, book.wanted = book.wanted, None
+    wanted = book.wanted
+    drop(state, instance, symbol)
     session = session_at(instance.spec.venue, now_ns)
     if wanted is None or session is None:
         return []
     standing = Standing(instance, now_ns, besides=symbol)
     if wanted.side is OrderSide.BUY:
-        if not instance.account.is_flat(symbol) or instance.spec.status == "paused":
+        # The rest of an order that is given again joins what it has bought before.
+        is_free = instance.account.is_flat(symbol) or wanted.tries
+        if not is_free or instance.spec.status == "paused":
             return []
         sized = _entry(state, instance, symbol, wanted, session.day, standing=standing)
     else:
@@ -107,7 +133,7 @@ def _give(state: EngineState, instance: Instance, symbol: str, now_ns: int) -> l
         instance, symbol, wanted, sized, valid_until_ns=now_ns + state.settings.intent_valid_ns
     )
     instance.account.apply(intent, now_ns)
-    book.given = wanted
+    book.given = given_as(wanted, sized, session.day)
     state.counts.intents += 1
     cause = wanted.cause
     return [
@@ -127,6 +153,8 @@ def _entry(
     free = instance.units[symbol].money(standing.free)
     if wanted.lots and wanted.held_back <= free:
         return Sized(wanted.lots, wanted.held_back)
+    if wanted.tries:
+        return Sized(0)
     return size_entry(instance, symbol, wanted, day, state.settings, standing=standing)
 
 

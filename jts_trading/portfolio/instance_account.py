@@ -12,6 +12,7 @@ from decimal import Decimal
 import msgspec
 
 from jts_trading.domain.journal_events import (
+    CancelRequested,
     IntentRecorded,
     JournalEvent,
     OrderAdopted,
@@ -39,6 +40,7 @@ class WorkingOrder(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         asset: What is reserved for it: a currency, or the instrument id.
         reserved: How much for the whole order.
         has_ended: Nothing more will be filled, except late.
+        is_called_back: Its cancel was asked for, by whomever.
     """
 
     order_id: str
@@ -49,6 +51,7 @@ class WorkingOrder(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     reserved: Decimal
     filled: Decimal = _ZERO
     has_ended: bool = False
+    is_called_back: bool = False
 
 
 class OrderNews(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -154,6 +157,8 @@ class InstanceAccount(msgspec.Struct, kw_only=True):
                 news = self._fill(event, ts_ns)
             case OrderAmended():
                 news = self._amend(event, ts_ns)
+            case CancelRequested():
+                self._call_back(event.order_id)
             case PositionAdopted():
                 news = self._adopt(event, ts_ns)
             case OrderRejected() | OrderDenied() | OrderExpired() | OrderCancelled():
@@ -227,6 +232,11 @@ class InstanceAccount(msgspec.Struct, kw_only=True):
         return OrderNews(
             instrument_id=order.instrument_id, order=order, has_left=False, ts_ns=ts_ns
         )
+
+    def _call_back(self, order_id: str) -> None:
+        order = self._find(order_id)
+        if order is not None:
+            self._put(msgspec.structs.replace(order, is_called_back=True))
 
     def _adopt(self, event: PositionAdopted, ts_ns: int) -> OrderNews | None:
         owner = (event.broker, event.account, event.instance)

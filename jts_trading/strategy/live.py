@@ -11,7 +11,6 @@ from jts_trading.dsl.grammar import (
     DOUBT_COLUMN,
     INSTANT_COLUMNS,
     QUOTE_COLUMNS,
-    OrderType,
     Side,
     TimeInForce,
     Word,
@@ -32,8 +31,8 @@ def require_live(plan: Plan, *, broker: str, currency: str) -> None:
         currency: That it trades in.
 
     Raises:
-        StrategyError: An order type, time in force, broker, currency or size that is not traded,
-            or the quality of bars, which is not known while they are made.
+        StrategyError: A stop for an instant, a broker, currency or size that is not traded, or the
+            quality of bars, which is not known while they are made.
     """
     if DOUBT_COLUMN in plan.needs:
         raise StrategyError(
@@ -55,13 +54,11 @@ def require_live(plan: Plan, *, broker: str, currency: str) -> None:
 def _require_order(plan: Plan, rule: Rule) -> None:
     if rule.side not in {Side.ENTRY_LONG, Side.EXIT_LONG}:
         return  # short-selling is off: `plan_notes` says so
-    place = Place(plan.file, rule.line, rule.column)
-    if rule.order_type not in {OrderType.MARKET, OrderType.LIMIT}:
+    if rule.stop is not None and rule.time_in_force in {TimeInForce.IOC, TimeInForce.FOK}:
         raise StrategyError(
-            f"market and limit orders are traded live; found {rule.order_type}", place
+            f"stops are held for the day or until cancelled; found {rule.time_in_force}",
+            Place(plan.file, rule.line, rule.column),
         )
-    if rule.time_in_force is TimeInForce.GTC:
-        raise StrategyError(f"orders are for the day, ioc or fok; found {TimeInForce.GTC}", place)
 
 
 def require_tradable(plan: Plan) -> None:

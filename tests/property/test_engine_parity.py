@@ -319,12 +319,22 @@ ENTRIES = (
     'type: "limit", price: close + 90 KRW, tif: "ioc"',
     'type: "limit", price: close + 90 KRW, tif: "fok"',
     'tif: "ioc"',
+    'type: "limit", price: close - 30 KRW, tif: "gtc"',
+    'type: "stop", stop: close + 30 KRW',
+    'type: "stop", stop: close + 50 KRW, tif: "gtc"',
+    'type: "stop_limit", stop: close + 10 KRW, price: close + 50 KRW',
+    'type: "stop_limit", stop: close + 30 KRW, price: close + 30 KRW, tif: "gtc"',
 )
 EXITS = (
     'type: "limit", price: close + 30 KRW',
     'type: "limit", price: close + 10 KRW',
     'type: "limit", price: close - 90 KRW, tif: "ioc"',
     'tif: "fok"',
+    'type: "limit", price: close + 50 KRW, tif: "gtc"',
+    'type: "stop", stop: close - 30 KRW',
+    'type: "stop", stop: close - 50 KRW, tif: "gtc"',
+    'type: "stop_limit", stop: close - 10 KRW, price: close - 30 KRW',
+    'type: "stop_limit", stop: close - 30 KRW, price: close - 30 KRW, tif: "gtc"',
 )
 
 
@@ -481,7 +491,7 @@ def require_same_orders(rigs: ModuleType, text: str, frame: pl.DataFrame, kernel
 def require_fills(rigs: ModuleType, rig: Any, expected: Backtest) -> None:
     """Check that the engine made the fills and the money of a backtest."""
     reasons = {s.signal_id: s.rule for s in rig.signals}
-    by_order = {rigs.order_of(s): reasons[s] for s in reasons}
+    by_order = {rigs.order_of(s, tries): reasons[s] for s in reasons for tries in range(4)}
     found = [
         (
             intent.instrument_id[4:],

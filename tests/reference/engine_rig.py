@@ -320,9 +320,9 @@ class Rig:
         )
 
 
-def order_of(signal: str) -> str:
-    """Return the id of the first order that is given for a signal."""
-    return order_id(signal, 0)
+def order_of(signal: str, tries: int = 0) -> str:
+    """Return the id of the order that is given for a signal after so many earlier ones."""
+    return order_id(signal, tries)
 
 
 def program_of(rig: Rig) -> Program:

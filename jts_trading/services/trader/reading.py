@@ -28,6 +28,7 @@ BEGINNING = "0-0"
 # Events that move orders or positions of an instance.
 MOVING = frozenset(
     {
+        "cancel_requested",
         "intent_recorded",
         "order_adopted",
         "order_amended",

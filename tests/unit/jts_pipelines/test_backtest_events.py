@@ -51,7 +51,7 @@ SURGE_SCANNER = (
     Path(__file__).parents[3] / "examples" / "strategies" / "surge_scanner.jts"
 ).read_text(encoding="utf-8")
 STOP_TEXT = """strategy("S") {
-  entry.long { when (close > open) { buy(quantity: 1, type: "stop", stop: close) } }
+  entry.long { when (close > open) { buy(1, type: "stop", stop: close, tif: "fok") } }
 }
 """
 
@@ -327,7 +327,7 @@ def test_bar_of_few_shares_has_as_many_trades(home: Path) -> None:
             STOP_TEXT,
             {},
             StrategyError,
-            "market and limit orders are traded live; found stop",
+            "stops are held for the day or until cancelled; found fok",
         ),
         (
             TEXT.format(size="1", risk=""),

@@ -232,8 +232,10 @@ def test_instruments_when_compared_with_the_universe_then_admitted_or_not() -> N
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ('close > 1) { buy(1, type: "stop", stop: close) }', "found stop"),
-        ('close > 1) { buy(1, tif: "gtc") }', "for the day, ioc or fok; found gtc"),
+        (
+            'close > 1) { buy(1, type: "stop", stop: close, tif: "ioc") }',
+            "stops are held for the day or until cancelled; found ioc",
+        ),
         ("quality) { buy(1) }", "judged in backtests only"),
         ('close > 1) { buy(1, broker: "creon") }', "this instance trades through kis"),
         ("close > 1 USD) { buy(1) }", "amounts are in USD; this instance trades in KRW"),

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from jts_trading.domain.journal_events import (
+    CancelRequested,
     IntentRecorded,
     OrderCancelled,
     OrderDenied,
@@ -15,10 +16,12 @@ from jts_trading.domain.journal_events import (
     OrderFilled,
 )
 from jts_trading.domain.orders import OrderIntent, OrderSide
-from jts_trading.engine.halves import AccountHalf, account_half
+from jts_trading.engine.events import TicksArrived
+from jts_trading.engine.halves import AccountHalf, MarketHalf, account_half, market_half
 from jts_trading.engine.outcomes import Outcome
-from jts_trading.engine.setup import load_accounts, new_state
+from jts_trading.engine.setup import load_accounts, load_market, new_state
 from jts_trading.engine.state import EngineState
+from jts_trading.engine.step import step
 
 SAMSUNG = "KRX:005930"
 SECOND, MINUTE = 10**9, 60 * 10**9
@@ -76,6 +79,10 @@ class Day:
         """Of the engine."""
         found: EngineState = self.rig.state
         return found
+
+    @state.setter
+    def state(self, state: EngineState) -> None:
+        self.rig.state = state
 
 
 def shown(order: OrderIntent) -> tuple[str, int, int | None, str]:
@@ -249,14 +256,175 @@ def test_call_back_when_the_order_was_denied_meanwhile_then_it_is_over(rigs: Mod
     assert (day.state.called_back, day.state.orders_called_back()) == (set(), [])
 
 
+def test_good_till_cancelled_when_its_session_ends_then_its_rest_is_given_in_the_next(
+    rigs: ModuleType,
+) -> None:
+    """As an order for the day, once a session, with the cash of what is left; never twice."""
+    day = Day(rigs, 'type: "limit", price: close, tif: "gtc"')
+    day.minute(71_000, 71_100)
+    first = day.order
+    assert (shown(first), first.is_renewed) == (("buy", 100, 71_100, "day"), True)
+    day.fill(first, 30, 71_100)
+    day.now = rigs.instant("2024-06-03T15:31:00+09:00")
+    day.rig.tell(OrderExpired(order_id=first.order_id), ts_ns=day.now)
+    day.rig.clock(day.now + SECOND)
+    assert len(day.rig.intents) == 1
+    held_back = 70 * 71_100 + 7_110_000 * 140_527 // 10**9
+    assert abs(day.rig.instance.free_cash() - day.rig.instance.account.cash + held_back) < 1_000
+
+    day.state = kept(rigs, day)
+    day.now = rigs.instant("2024-06-04T09:00:00+09:00")
+    day.tick(71_500)
+
+    assert (shown(day.order), day.order.order_id) != (shown(first), first.order_id)
+    assert shown(day.order) == ("buy", 70, 71_100, "day")
+    # Refused in this session, it comes again in the next one and not before.
+    day.rig.tell(OrderDenied(order_id=day.order.order_id, check="R02", reason=""), ts_ns=day.now)
+    day.tick(71_500)
+    assert len(day.rig.intents) == 2
+    day.now = rigs.instant("2024-06-05T09:00:00+09:00")
+    day.tick(71_500)
+    assert (len(day.rig.intents), shown(day.order)[1]) == (3, 70)
+
+
+@pytest.mark.parametrize("is_by_rule", [True, False])
+def test_good_till_cancelled_when_it_was_cancelled_then_it_does_not_come_again(
+    rigs: ModuleType, is_by_rule: bool
+) -> None:
+    """By the strategy or by a person."""
+    day = Day(rigs, 'type: "limit", price: close, tif: "gtc"')
+    day.minute(71_000, 71_100)
+    order_id = day.order.order_id
+    if is_by_rule:
+        day.minute(71_100, 71_000)
+    else:
+        day.rig.tell(CancelRequested(order_id=order_id, number=1), ts_ns=day.now)
+    day.rig.tell(OrderCancelled(order_id=order_id), ts_ns=day.now)
+
+    day.now = rigs.instant("2024-06-04T09:00:00+09:00")
+    day.tick(71_500)
+
+    assert len(day.rig.intents) == 1
+    assert day.rig.instance.books[SAMSUNG].wanted is None
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ('type: "stop", stop: close * 1.001', ("buy", 100, None, "day")),
+        ('type: "stop_limit", stop: 71_150, price: close * 1.01', ("buy", 100, 71_800, "day")),
+    ],
+)
+def test_stop_when_a_trade_reaches_it_then_the_order_is_given(
+    rigs: ModuleType, entry: str, expected: tuple[Any, ...]
+) -> None:
+    """Held with its cash, over a restart; 71,171 and 71,150 are 71,200: 71,100 is not enough."""
+    day = Day(rigs, entry)
+    assert day.minute(71_000, 71_100) == Outcome.STOP_HELD
+    assert day.tick(71_100) == []
+    instance = day.rig.instance
+    held_back = instance.account.cash - instance.free_cash()
+    assert held_back > 100 * 71_200
+
+    day.state = kept(rigs, day)
+    assert day.tick(71_100) == []
+    (fact,) = day.tick(71_300)
+
+    assert shown(fact.intent) == expected
+    assert (fact.intent.trigger, fact.intent.triggered_ns) == (71_200, day.now)
+    assert fact.intent.decision_id == day.rig.decisions[-1].decision_id
+    assert fact.reservation.amount == held_back
+    assert day.tick(71_300) == []
+
+
+def test_stop_of_an_exit_when_it_is_reached_then_the_position_is_left(rigs: ModuleType) -> None:
+    """Below the close, rounded down; as a market order it is given again until it has sold."""
+    day = Day(rigs, 'tif: "day"', ', type: "stop", stop: close * 0.999')
+    day.minute(71_000, 71_100)
+    day.fill(day.order, 100, 71_100)
+    assert day.minute(71_100, 71_000) == Outcome.STOP_HELD
+    assert day.minute(71_000, 70_950) == Outcome.EXIT_WAITS
+    assert day.tick(70_901) == []
+
+    (fact,) = day.tick(70_900)
+
+    assert shown(fact.intent) == ("sell", 100, None, "day")
+    denied = OrderDenied(order_id=fact.intent.order_id, check="R03", reason="")
+    day.rig.tell(denied, ts_ns=day.now)
+    day.now += 10 * SECOND
+    assert len(day.tick(71_500)) == 1
+
+
+def test_stop_that_is_held_when_the_risk_block_fires_then_it_leaves_at_the_market(
+    rigs: ModuleType,
+) -> None:
+    """The stop is dropped; nothing of it is left at the desk."""
+    day = Day(rigs, 'tif: "day"', ', type: "stop", stop: close * 0.98', 'stop_loss = "1%"')
+    day.minute(71_000, 71_100)
+    day.fill(day.order, 100, 71_100)
+    day.minute(71_100, 71_000)
+
+    outcome = day.minute(71_000, 70_300)
+
+    assert outcome == f"{Outcome.CANCELLED}; {Outcome.ORDERED}"
+    assert (shown(day.order), day.order.trigger) == (("sell", 100, None, "day"), None)
+    desk = day.state.desks[SAMSUNG, "KRX"]
+    assert (day.state.held, desk.is_plain, desk.reached_to) == (set(), True, -1)
+
+
+def test_stop_for_the_day_when_the_next_session_trades_then_it_is_gone(rigs: ModuleType) -> None:
+    """A trade beyond it comes too late; its cash is free again."""
+    day = Day(rigs, 'type: "stop", stop: close * 1.001')
+    day.minute(71_000, 71_100)
+
+    day.now = rigs.instant("2024-06-04T09:00:00+09:00")
+
+    assert day.tick(72_000) == []
+    assert (day.state.held, day.rig.instance.free_cash()) == (set(), 100_000_000)
+
+
+@pytest.mark.parametrize("session", ["2024-06-04", "2024-06-05"])
+def test_stop_until_cancelled_when_a_later_session_reaches_it_then_it_is_given(
+    rigs: ModuleType, session: str
+) -> None:
+    """It is held by us, so no venue forgets it."""
+    day = Day(rigs, 'type: "stop", stop: close * 1.001, tif: "gtc"')
+    day.minute(71_000, 71_100)
+
+    day.now = rigs.instant(f"{session}T09:00:00+09:00")
+    (fact,) = day.tick(72_000)
+
+    assert (shown(fact.intent), fact.intent.trigger) == (("buy", 100, None, "day"), 71_200)
+
+
+def test_stop_when_it_is_passed_while_nobody_looks_then_the_next_trade_there_counts(
+    rigs: ModuleType,
+) -> None:
+    """Old trades, trades of the past and the closing auction give no order."""
+    day = Day(rigs, 'type: "stop", stop: close * 1.001, tif: "gtc"')
+    day.minute(71_000, 71_100)
+    late = rigs.Print(SAMSUNG, day.now + 2 * SECOND, "71500")
+    assert not [e for e in day.rig.trade(late, now_ns=day.now + 10 * SECOND) if e.is_fact]
+    past = TicksArrived(day.rig.entry([late]), "past", is_past=True)
+    assert not [e for e in step(day.state, past, late.at_ns) if e.is_fact]
+    day.now = rigs.instant("2024-06-03T15:30:09+09:00")
+    assert day.tick(71_500) == []
+
+    day.now = rigs.instant("2024-06-04T09:00:00+09:00")
+    assert day.tick(71_100) == []
+    assert len(day.tick(71_200)) == 1
+
+
 def kept(rigs: ModuleType, day: Day) -> EngineState:
-    """Return a new state with the account half of a day, as a restart loads it."""
+    """Return a new state with both halves of a day, as a restart loads them."""
     state = new_state(
         day.rig.settings,
         [rigs.prepare(day.rig.instance.spec, day.rig.settings)],
         lambda _: rigs.KOSPI,
         day.rigs.date(2024, 6, 3),
     )
+    market = msgspec.msgpack.encode(market_half(day.state))
+    load_market(state, msgspec.msgpack.decode(market, type=MarketHalf))
     stored = msgspec.msgpack.encode(account_half(day.state))
     load_accounts(state, msgspec.msgpack.decode(stored, type=AccountHalf))
     return state
