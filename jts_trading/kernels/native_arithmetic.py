@@ -2,7 +2,8 @@
 
 It is what Python says: quotients are rounded down, remainders have the sign of the divisor. A
 whole number divided by zero is zero, as in the kernels that numba compiles; sums and products
-wrap, and are a fault in the checked form.
+wrap, and are a fault in the checked form. A whole number meets a float as a float, so beyond 2^53
+it is compared less sharply than in Python.
 """
 
 import ast
@@ -55,7 +56,10 @@ class Arithmetic:
         if is_float:
             name = _ON_FLOATS.get(type(op))
         elif isinstance(op, ast.FloorDiv | ast.Mod):
-            return self._divided(left, right, is_remainder=isinstance(op, ast.Mod))
+            is_remainder = isinstance(op, ast.Mod)
+            if not is_remainder:
+                self._checks.divided(node, left, right)
+            return self._divided(left, right, is_remainder=is_remainder)
         else:
             name = _ON_WHOLES.get(type(op))
         if name is None:
@@ -112,13 +116,13 @@ class Arithmetic:
             function = ir.Function(code, ir.FunctionType(FLOAT, [FLOAT]), name)
         return self.builder.call(function, [number])
 
-    def absolute(self, number: ir.Value) -> ir.Value:
+    def absolute(self, node: ast.AST, number: ir.Value) -> ir.Value:
         """Return a number without its sign."""
         if number.type == FLOAT:
             return self._intrinsic("llvm.fabs", number)
         number = as_whole(self.builder, number)
         is_below = self.builder.icmp_signed("<", number, whole(0))
-        return self.builder.select(is_below, self.builder.neg(number), number)
+        return self.builder.select(is_below, self.negative(node, number), number)
 
     def _intrinsic(self, name: str, number: ir.Value) -> ir.Value:
         function = self.builder.module.declare_intrinsic(name, [FLOAT])

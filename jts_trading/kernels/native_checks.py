@@ -23,6 +23,7 @@ from jts_trading.kernels.native_values import FLOAT, INT, UnsupportedError, as_w
 # Which fault, the line and column in the text, what was found, and what it is judged by.
 FAULT_WORDS = 5
 _WORD_BITS = 64
+_LEAST = -1 << 63
 # No float at or beyond these, on either side, is a whole number of 64 bits.
 _WHOLE_MAX = float(1 << 63)
 
@@ -140,6 +141,15 @@ class Checks:
         holds = self._builder.not_(self._builder.extract_value(found, 1))
         self._require(holds, Fault.TOO_LARGE, node, whole(0), whole(_WORD_BITS))
         return self._builder.extract_value(found, 0)
+
+    def divided(self, node: ast.AST, left: ir.Value, right: ir.Value) -> None:
+        """Require that a quotient fits a word: one of the least number by minus one does not."""
+        if self.words is not None:
+            build = self._builder
+            is_least = build.icmp_signed("==", left, whole(_LEAST))
+            is_minus = build.icmp_signed("==", right, whole(-1))
+            holds = build.not_(build.and_(is_least, is_minus))
+            self._require(holds, Fault.TOO_LARGE, node, left, whole(_WORD_BITS))
 
     def never(self, node: ast.AST) -> None:
         """Leave: a function that returns something came to its end."""

@@ -228,7 +228,7 @@ class Expressions(ABC):
             return self.sums.extreme([self.number(each) for each in node.args], name)
         arguments = [self.value(each) for each in node.args]
         if name == "abs":
-            return self.sums.absolute(arguments[0])
+            return self.sums.absolute(node, arguments[0])
         if name == "len" and isinstance(arguments[0], View):
             return arguments[0].sizes[0]
         return self.called(name, arguments)
