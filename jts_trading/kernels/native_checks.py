@@ -20,8 +20,8 @@ from numpy.lib.array_utils import byte_bounds
 
 from jts_trading.kernels.native_values import FLOAT, INT, UnsupportedError, as_whole, whole
 
-# Which fault, the line and column in the text, what was found, and what it is judged by.
-FAULT_WORDS = 5
+# Which fault; line, column and last column in the text; what was found, what it is judged by.
+FAULT_WORDS = 6
 _WORD_BITS = 64
 _LEAST = -1 << 63
 # No float at or beyond these, on either side, is a whole number of 64 bits.
@@ -55,17 +55,20 @@ class FaultError(Exception):
 
 def fault_message(text: str, words: list[int]) -> str:
     """Return what the words of a fault say about a text."""
-    fault, line, column, found, bound = words
+    fault, line, *columns, found, bound = words
     tree, where, what = ast.parse(text), "", ""
     for node in ast.walk(tree):
         match node:
             case ast.FunctionDef() if node.lineno <= line <= (node.end_lineno or 0):
                 where = node.name
-            case ast.expr() | ast.stmt() if (node.lineno, node.col_offset) == (line, column):
-                # The outermost of those that begin here comes first.
+            case ast.expr() | ast.stmt() if node.lineno == line and columns == _columns(node):
                 what = what or ast.unparse(node).splitlines()[0]
     said = _MESSAGES[Fault(fault)].format(found=found, bound=bound)
     return f"{where}, line {line}: {what}: {said}"
+
+
+def _columns(node: ast.AST) -> list[int]:
+    return [getattr(node, "col_offset", 0), getattr(node, "end_col_offset", None) or 0]
 
 
 def require_apart(arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
@@ -185,10 +188,10 @@ class Checks:
         build.position_at_end(good)
 
     def _note(self, fault: Fault, node: ast.AST, found: ir.Value, bound: ir.Value) -> None:
-        line, column = getattr(node, "lineno", 0), getattr(node, "col_offset", 0)
-        for at, word in enumerate((whole(fault), whole(line), whole(column), found, bound)):
-            place = self._builder.gep(self.words, [whole(at)], inbounds=True)
-            _untouched(self._builder, self._builder.store(word, place))
+        place = map(whole, (fault, getattr(node, "lineno", 0), *_columns(node)))
+        for at, word in enumerate((*place, found, bound)):
+            into = self._builder.gep(self.words, [whole(at)], inbounds=True)
+            _untouched(self._builder, self._builder.store(word, into))
         self._builder.branch(self._leaving())
 
     def _leaving(self) -> ir.Block:

@@ -271,11 +271,21 @@ FAULTS = {
     "record.reals[cells[0], 1]": (-1, "index -1 is outside of a dimension of 1"),
     "1 << cells[0]": (64, "shifts by 64, outside of 0 to 63"),
     "cells[1] >> cells[0]": (-1, "shifts by -1, outside of 0 to 63"),
-    "int(cells[0] * 1e10)": (1 << 40, "turns a float into a whole number"),
-    "int(0.0 * (1e300 * 1e300) * cells[0])": (1, "turns a float into a whole number"),
+    "int(cells[0] * 10000000000.0)": (1 << 40, "turns a float into a whole number"),
+    "int(0.0 * (1e+300 * 1e+300) * cells[0])": (1, "turns a float into a whole number"),
     "cells[0] * 4": (1 << 61, "makes a number that has no place in 64 bits"),
     "cells[0] + 1": ((1 << 63) - 1, "makes a number that has no place in 64 bits"),
+    "cells[0] // (cells[1] - 1)": (-1 << 63, "makes a number that has no place in 64 bits"),
     "-cells[0]": (-1 << 63, "makes a number that has no place in 64 bits"),
+}
+
+# The part of an expression that is wrong, where it is not all of it.
+FAULTY = {
+    "cells[cells[0]]": "cells[0]",
+    "cells[cells[0] - 10]": "cells[0] - 10",
+    "record.narrow[1][cells[0]]": "cells[0]",
+    "record.narrow[cells[0]][1]": "cells[0]",
+    "record.reals[cells[0], 1]": "cells[0]",
 }
 
 
@@ -297,12 +307,13 @@ def f(record, cells):
     return 1
 """
     first, message = FAULTS[expression]
+    what = FAULTY.get(expression, expression)
     checked = compile_text(text, "f", SHAPE, tmp_path, are_checked=True)
 
     with pytest.raises(FaultError, match=re.escape(message)) as raised:
         checked.call("f", tuple(arrays([0.0]).values()), np.array([first, 0]))
 
-    assert str(raised.value).startswith("inner, line 3: ")
+    assert str(raised.value).startswith(f"inner, line 3: {what}: ")
     assert checked.call("f", tuple(arrays([0.0]).values()), np.array([0, 0])) == 5
 
 
@@ -340,10 +351,10 @@ def test_checked_form_finds_arrays_that_overlap(tmp_path: Path) -> None:
         checked.call("f", (cells[:3], cells[2:]), np.zeros(1, np.int64))
 
 
-def test_least_number_is_divided_by_minus_one(compiled: Native) -> None:
+def test_least_number_is_divided_by_minus_one(tmp_path: Path) -> None:
     """No processor has a place for the result: it wraps, as sums do."""
     cells = np.array([-1 << 63, -1, 1, 1])
 
-    compiled.call("divide", tuple(arrays([0.0]).values()), cells)
+    compile_text(TEXT, NAMES, SHAPE, tmp_path).call("divide", tuple(arrays([0.0]).values()), cells)
 
     assert cells[2:].tolist() == [-1 << 63, 0]
