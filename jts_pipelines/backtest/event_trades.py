@@ -36,7 +36,8 @@ class TradeStream:
 
     Attributes:
         ids: Instrument ids.
-        at: Instants, UTC ns.
+        at: When each was known, UTC ns.
+        dated: When it was by the venue, UTC ns.
         which: Index into the ids.
         prices, quantities: Distinct numbers, and the place of that of each trade.
         quotes: Best bid and ask after each trade, where they are known.
@@ -46,6 +47,7 @@ class TradeStream:
     broker: str
     ids: tuple[str, ...]
     at: Ints
+    dated: Ints
     which: Ints
     prices: tuple[tuple[Decimal, ...], Ints]
     quantities: tuple[tuple[Decimal, ...], Ints]
@@ -66,14 +68,14 @@ class TradeStream:
         )
 
     def _tick(self, at: int) -> TradeTick:
-        ns, quotes = int(self.at[at]), self.quotes
+        quotes = self.quotes
         bid, ask = (None, None) if quotes is None else quotes[at]
         return TradeTick(
             instrument_id=self.ids[self.which[at]],
             venue=self.venue,
             broker=self.broker,
-            ts_event_ns=ns,
-            ts_recv_ns=ns,
+            ts_event_ns=int(self.dated[at]),
+            ts_recv_ns=int(self.at[at]),
             price=self.prices[0][self.prices[1][at]],
             quantity=self.quantities[0][self.quantities[1][at]],
             aggressor=Aggressor.UNKNOWN,
@@ -84,7 +86,12 @@ class TradeStream:
 
 
 def stream_of_trades(
-    trades: pl.DataFrame, ids: Mapping[str, str], venue: str, broker: str
+    trades: pl.DataFrame,
+    ids: Mapping[str, str],
+    venue: str,
+    broker: str,
+    *,
+    by_arrival: bool = False,
 ) -> TradeStream:
     """Return checked trades (`tick_bars.checked_trades`) as a stream.
 
@@ -93,12 +100,19 @@ def stream_of_trades(
         ids: Instrument id of each symbol.
         venue: Where they trade.
         broker: Through whom orders go.
+        by_arrival: As they were recorded (`received`, `feed`, `tick`), so as the trader saw them;
+            else each is known at its own time.
     """
-    quotes = None
-    if {"bid", "ask"} <= set(trades.columns):
-        trades = trades.sort("at", "symbol", maintain_order=True)
-        quotes = _quotes(trades)
-    return _stream(trades, ids, venue, broker, quotes)
+    if by_arrival:
+        # The numbers of a feed say in which order its trades came: see `engine.stored`.
+        numbered = trades.sort("feed", "tick")
+        arrived = pl.col("received").cum_max().over("feed")
+        ordered = numbered.with_columns(known=arrived).sort("known", "feed", "tick")
+    else:
+        ordered = _in_time(trades)
+    has_quotes = {"bid", "ask"} <= set(trades.columns)
+    quotes = _quotes(ordered) if has_quotes else None
+    return _stream(ordered, ids, venue, broker, quotes)
 
 
 def stream_of_bars(
@@ -149,17 +163,22 @@ def stream_of_bars(
         )
         for price, after, place in prints
     ]
-    return _stream(pl.concat(parts).filter(pl.col("quantity") > 0), ids, venue, broker, None)
+    trades = _in_time(pl.concat(parts).filter(pl.col("quantity") > 0))
+    return _stream(trades, ids, venue, broker, None)
+
+
+def _in_time(trades: pl.DataFrame) -> pl.DataFrame:
+    """Return trades in order of their time, at which they are known."""
+    return trades.sort("at", "symbol", maintain_order=True).with_columns(known="at")
 
 
 def _stream(
-    trades: pl.DataFrame,
+    ordered: pl.DataFrame,
     ids: Mapping[str, str],
     venue: str,
     broker: str,
     quotes: tuple[tuple[Decimal | None, Decimal | None], ...] | None,
 ) -> TradeStream:
-    ordered = trades.sort("at", "symbol", maintain_order=True)
     symbols = sorted(ordered["symbol"].unique())
     place = {symbol: at for at, symbol in enumerate(symbols)}
     which = ordered["symbol"].replace_strict(place, return_dtype=pl.Int64).to_numpy()
@@ -167,7 +186,8 @@ def _stream(
         venue=venue,
         broker=broker,
         ids=tuple(ids[symbol] for symbol in symbols),
-        at=ordered["at"].to_numpy(),
+        at=ordered["known"].to_numpy(),
+        dated=ordered["at"].to_numpy(),
         which=which,
         prices=_distinct(ordered["price"]),
         quantities=_distinct(ordered["quantity"], Decimal(1).scaleb(-8)),

@@ -26,6 +26,7 @@ from jts_pipelines.backtest.tick_bars import (
     bars_of_trades,
     checked_trades,
     placed_trades,
+    quoted_trades,
     refuse_two_sources,
     sound_trades,
 )
@@ -205,6 +206,8 @@ def trades_of(source: BarLake | Path, request: BacktestRequest) -> pl.DataFrame 
     sound = sound_trades(checked_trades(_asked(rows, request)))
     placed = placed_trades(sound, DAY_SECONDS, venue)
     refuse_two_sources(placed)
+    if request.quotes is not None:
+        placed = quoted_trades(placed, read_table(request.quotes))
     return _some(_between(placed, request), request)
 
 

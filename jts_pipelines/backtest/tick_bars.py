@@ -68,7 +68,7 @@ def bars_of_trades(
     refuse_two_sources(placed)
     bars = _gathered(placed)
     if quotes is not None:
-        bars = _with_quotes(bars, _checked_quotes(quotes))
+        bars = _with_quotes(bars, _checked_quotes(quotes), "last_at", "last_received")
     left_out = frame.height - placed.height
     if bars.height == 0:
         raise InputError(f"none of {frame.height:,} trades lies in a session of {venue}")
@@ -255,30 +255,48 @@ def _checked_quotes(quotes: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _with_quotes(bars: pl.DataFrame, quotes: pl.DataFrame) -> pl.DataFrame:
-    """Give each bar the quotes that were known when its last trade was.
+def quoted_trades(trades: pl.DataFrame, quotes: pl.DataFrame) -> pl.DataFrame:
+    """Return checked trades with the quotes that were known when each was.
+
+    Args:
+        trades: See `checked_trades`.
+        quotes: As for `bars_of_trades`.
+
+    Raises:
+        InputError: A column of the quotes is missing or has no value.
+    """
+    return _with_quotes(trades, _checked_quotes(quotes), "at", "received")
+
+
+def _with_quotes(
+    rows: pl.DataFrame, quotes: pl.DataFrame, dated: str, received: str
+) -> pl.DataFrame:
+    """Give each row, a trade or a bar of some, the quotes that were known when its last trade was.
 
     By time of arrival where trades and quotes have one: a venue need not date its quotes.
     """
-    by_arrival = not (bars["last_received"].null_count() or quotes["received"].null_count())
-    left, right = ("last_received", "received") if by_arrival else ("last_at", "at")
+    by_arrival = not (rows[received].null_count() or quotes["received"].null_count())
+    left, right = (received, "received") if by_arrival else (dated, "at")
     if undated := quotes[right].null_count():
         raise InputError(
             f"{undated:,} quotes have no timestamp, and received_at is not in all trades and "
             "quotes; accepted: timestamp in all quotes, or received_at in both files"
         )
+    known = quotes.sort(right, maintain_order=True).select(
+        "symbol", pl.col(right).alias("quoted_at"), *QUOTE_COLUMNS
+    )
     return (
-        bars.drop(*(name for name in QUOTE_COLUMNS if name in bars.columns))
+        rows.drop(*(name for name in QUOTE_COLUMNS if name in rows.columns))
         .with_row_index("place")
         .sort(left)
         .join_asof(
-            quotes.sort(right, maintain_order=True).select("symbol", right, *QUOTE_COLUMNS),
+            known,
             left_on=left,
-            right_on=right,
+            right_on="quoted_at",
             by="symbol",
             strategy="backward",
             check_sortedness=False,  # Not possible by symbol; both were sorted above.
         )
         .sort("place")
-        .drop("place", right)
+        .drop("place", "quoted_at")
     )

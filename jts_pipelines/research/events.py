@@ -90,7 +90,9 @@ def _load(
     if trades is not None:
         kept = admission.kept(trades)
         admission.require_any()
-        return stream_of_trades(kept, _ids(kept, listed), venue, broker)
+        # What was recorded comes as the trader saw it; of a file nobody knows.
+        by_arrival = not isinstance(source, Path)
+        return stream_of_trades(kept, _ids(kept, listed), venue, broker, by_arrival=by_arrival)
     if interval_seconds(settings.interval) > _COARSEST_S:
         raise InputError(
             f"bars of {settings.interval} are too coarse for an event backtest; accepted: trades, "
@@ -149,6 +151,6 @@ def _digest(stream: TradeStream) -> str:
     for values, which in (stream.prices, stream.quantities):
         found.update("\x1f".join(map(str, values)).encode())
         found.update(np.ascontiguousarray(which, "<i8").data)
-    for column in (stream.at, stream.which):
+    for column in (stream.at, stream.dated, stream.which):
         found.update(np.ascontiguousarray(column, "<i8").data)
     return found.hexdigest()

@@ -13,17 +13,22 @@ import pytest
 
 from jts_pipelines.backtest.engine import run_backtest
 from jts_pipelines.backtest.event_result import EventResult, event_document
-from jts_pipelines.backtest.event_trades import stream_of_bars
+from jts_pipelines.backtest.event_trades import stream_of_bars, stream_of_trades
 from jts_pipelines.backtest.loading import BacktestRequest
 from jts_pipelines.backtest.settings import BacktestSettings
+from jts_pipelines.backtest.tick_bars import checked_trades
 from jts_pipelines.research.events import study_events
 from jts_pipelines.research.holdouts import HoldoutLockedError, Locked
 from jts_pipelines.research.study import Place
+from jts_trading.domain.feed_messages import TicksCollected
 from jts_trading.domain.sessions import calendar_for
+from jts_trading.domain.ticks import Aggressor, TradeTick
 from jts_trading.domain.trading_inputs import RiskLimits
 from jts_trading.dsl.compiler import compile_strategy
 from jts_trading.dsl.errors import StrategyError
+from jts_trading.engine.stored import entries_of
 from jts_trading.indicators.catalog import NATIVE
+from jts_trading.services.recorder.rows import tick_rows
 from storage.errors import InputError
 
 SESSIONS = calendar_for("KRX").sessions(date(2024, 6, 3), date(2024, 6, 5))
@@ -294,6 +299,75 @@ def test_third_listing_when_spreads_are_wide_or_unknown_then_it_does_not_buy(hom
     unknown = run(home, surging_trades().drop("bid", "ask"), SURGE_SCANNER, interval="1m")
 
     assert (wide.orders.height, unknown.orders.height) == (0, 0)
+
+
+def test_quotes_of_another_file_when_by_events_then_as_if_the_trades_carried_them(
+    home: Path,
+) -> None:
+    """Each trade has the newest quotes that were known by then."""
+    trades, path, quotes = surging_trades(), home / "rows.parquet", home / "quotes.parquet"
+    carried = run(home, trades, SURGE_SCANNER)
+    bare = trades.drop("bid", "ask")
+    bare.write_parquet(path)
+    trades.select("symbol", "timestamp", "bid", "ask").write_parquet(quotes)
+    request = BacktestRequest(
+        text=SURGE_SCANNER, settings=BacktestSettings(cash=CASH, interval="1m"), quotes=quotes
+    )
+    place = Place(home=home, at_ns=1, catalog=NATIVE, instruments=LISTING)
+
+    found = study_events(request, place, path, FREE)
+
+    assert found.orders.drop("order_id").equals(carried.orders.drop("order_id"))
+    assert found.fills.height == 1
+
+
+def test_recorded_trades_when_by_events_then_they_come_as_the_trader_took_them_in() -> None:
+    """Late ones, two feeds, numbers that overtake: in the order of arrival, dated by the venue."""
+    begin = calendar_for("KRX").open_close_ns(SESSIONS[0])[0]
+    arrivals = [
+        *(("kis-1", 1, 10, 10), ("kis-2", 1, 11, 12), ("kis-1", 2, 70, 71), ("kis-1", 3, 58, 72)),
+        *(("kis-2", 2, 72, 73), ("kis-1", 4, 74, 76), ("kis-1", 5, 75, 75), ("kis-2", 3, 80, 81)),
+    ]
+    ticks = [
+        TicksCollected(
+            feed=feed,
+            session=1,
+            first_frame=number,
+            first_tick=number,
+            ticks=(
+                TradeTick(
+                    instrument_id="KRX:005930" if feed == "kis-1" else "KRX:000660",
+                    venue="KRX",
+                    broker="kis",
+                    ts_event_ns=begin + dated * 10**9,
+                    ts_recv_ns=begin + received * 10**9,
+                    price=Decimal(10_000 + dated),
+                    quantity=Decimal(number),
+                    aggressor=Aggressor.BUY,
+                    cumulative_quantity=Decimal(0),
+                    bid=Decimal(9_990),
+                ),
+            ),
+            frames=(0,),
+        )
+        for feed, number, dated, received in arrivals
+    ]
+    rows = [row for each in ticks for row in tick_rows(each, "market-data.krx.ticks")]
+    recorded = pl.DataFrame(rows, infer_schema_length=None).with_columns(
+        pl.col("timestamp", "received_at").cast(pl.Datetime("ns", "UTC")),
+        pl.col("ask").cast(pl.Decimal(18, 0)),
+    )
+    ids = {"005930": "KRX:005930", "000660": "KRX:000660"}
+
+    stream = stream_of_trades(checked_trades(recorded), ids, "KRX", "kis", by_arrival=True)
+
+    seen = [tick for entry in entries_of(recorded) for tick in entry.ticks]
+    names = ("instrument_id", "ts_event_ns", "price", "quantity", "bid", "ask")
+    assert [[getattr(tick, name) for name in names] for tick in stream.entry(0, 8).ticks] == [
+        [getattr(tick, name) for name in names] for tick in seen
+    ]
+    arrivals_s = [(at - begin) // 10**9 for at in stream.at.tolist()]
+    assert arrivals_s == [10, 12, 71, 72, 73, 76, 76, 81]
 
 
 def test_bar_of_few_shares_has_as_many_trades(home: Path) -> None:
