@@ -434,13 +434,35 @@ def test_orders_when_they_have_prices_then_live_and_backtest_agree_to_the_won(
     require_fills(rigs, rig, Backtest(text, bars_of(found), kernels))
 
 
-@settings(max_examples=10, deadline=None)
-@given(seed=st.integers(0, 2**32))
+# Each text is compiled for live trading, so there are few; together they have every kind of order.
+BY_EVENTS = (
+    (ENTRIES[1], EXITS[1], 'stop_loss = "0.3%"'),
+    (ENTRIES[5], EXITS[5], ""),
+    (ENTRIES[6], EXITS[4], 'trailing_stop = "0.4%"'),
+    (ENTRIES[9], EXITS[8], "cooldown = 2"),
+)
+
+
+@pytest.mark.parametrize(("entry", "leave", "risk"), BY_EVENTS)
 def test_events_when_orders_have_prices_then_they_are_those_over_bars(
-    seed: int, kernels: Path, tmp_path_factory: pytest.TempPathFactory
+    entry: str, leave: str, risk: str, kernels: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """The same walks as a file of trades, with every check of risk."""
-    text, found = priced_text(random.Random(seed)), walks(seed)
+    terms = {"least": 60, "size": '"20%"', "far": 10, "leave": '"all"'}
+    text = PRICED.format(**terms, entry=entry, exit=leave, risk=risk)
+    count = sum(
+        require_same_events(text, walks(seed), kernels, tmp_path_factory) for seed in (1, 2, 3, 4)
+    )
+    assert count > 30
+
+
+def require_same_events(
+    text: str,
+    found: list[tuple[int, str, list[int]]],
+    kernels: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> int:
+    """Check that walks by events give the fills of a backtest over bars; return how many."""
     home = tmp_path_factory.mktemp("events")
     (home / "cache").mkdir()
     (home / "cache" / "kernels").symlink_to(kernels)
@@ -467,15 +489,19 @@ def test_events_when_orders_have_prices_then_they_are_those_over_bars(
     ]
     assert sorted(shown) == sorted(fill[:5] for fill in expected.fills)
     assert made.final_equity == expected.equity
+    return len(shown)
 
 
 def trades_of(found: list[tuple[int, str, list[int]]]) -> pl.DataFrame:
-    """Return walks as trades; a minute begins when the clock has closed the one before."""
+    """Return walks as trades of the end of their minute: no price is too old to order by."""
     rows = [
-        {"symbol": symbol, "timestamp": start + (2 + 2 * at + again) * 10**9, "price": price}
+        {
+            "symbol": symbol,
+            "timestamp": start + MINUTE_NS - (2 * len(walk) - at) * 10**9,
+            "price": price,
+        }
         for start, symbol, walk in found
-        for at, price in enumerate(walk)
-        for again in (0, 1)
+        for at, price in enumerate(each for each in walk for _ in (0, 1))
     ]
     frame = pl.DataFrame(rows).with_columns(quantity=10)
     return frame.with_columns(pl.col("timestamp").cast(pl.Datetime("ns", "UTC")))
