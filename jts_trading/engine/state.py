@@ -149,7 +149,8 @@ class Instance:
     Attributes:
         decides_from_ns: Bars that could be known before are history: they are not judged.
         places: Row of each instrument.
-        weights: Of each instrument that is held: its row, and what one tick moves the equity by.
+        weights: By power of ten, of each instrument that is held: its row, and how many of these
+            one tick moves the equity by.
         states: Strategy state, [instrument, slot].
         seen: Market half beside it, see `engine.columns`.
         numbers: Account half, likewise.
@@ -170,7 +171,7 @@ class Instance:
     day: int = -1
     day_start: Decimal = Decimal(0)
     places: dict[str, int] = field(init=False)
-    weights: dict[str, tuple[int, Decimal]] = field(default_factory=dict)
+    weights: dict[int, dict[str, tuple[int, int]]] = field(default_factory=dict)
     states: Floats = field(init=False)
     seen: Ints = field(init=False)
     numbers: Ints = field(init=False)
@@ -204,11 +205,16 @@ class Instance:
         """Return cash and positions at their newest prices, at cost where there is none."""
         value, weights, holdings = _ZERO, self.weights, self.account.holdings
         marks = self.numbers[:, columns.MARK].tolist()
-        for name, (place, weight) in weights.items():
-            mark = marks[place]
-            value += weight * mark if mark else holdings[name].cost
-        if len(weights) < len(holdings):
-            value += sum([h.cost for name, h in holdings.items() if name not in weights], _ZERO)
+        # Whole numbers of as many decimals are added first: that takes a tenth of the time.
+        for exponent, group in weights.items():
+            steps = sum([weight * marks[place] for place, weight in group.values()])
+            value += Decimal(steps).scaleb(exponent) if steps else 0
+            value += sum(
+                [holdings[n].cost for n, (at, _) in group.items() if not marks[at]], _ZERO
+            )
+        if sum(map(len, weights.values())) < len(holdings):
+            held = {name for group in weights.values() for name in group}
+            value += sum([h.cost for name, h in holdings.items() if name not in held], _ZERO)
         return self.account.cash + value
 
     def free_cash(self, besides: str = "") -> Decimal:
@@ -227,10 +233,16 @@ class Instance:
     def look_at_holding(self, instrument_id: str) -> None:
         """Take over from the account whether an instrument is held, and where it is left."""
         book, quantity = self.books[instrument_id], self.account.holding(instrument_id).quantity
-        self.weights.pop(instrument_id, None)
+        for exponent, group in list(self.weights.items()):
+            if group.pop(instrument_id, None) is not None and not group:
+                # No amount has more decimals than what is held.
+                del self.weights[exponent]
         if quantity:
             weight = quantity * self.units[instrument_id].price_step
-            self.weights[instrument_id] = self.places[instrument_id], weight
+            power = int(weight.as_tuple().exponent)
+            steps = int(weight.scaleb(-power))
+            group = self.weights.setdefault(power, {})
+            group[instrument_id] = self.places[instrument_id], steps
         held = not self.account.is_flat(instrument_id)
         book.is_held = int(held)
         book.loss_level, book.profit_level = (

@@ -31,7 +31,7 @@ class Units:
     @property
     def price_scale(self) -> float:
         """How many ticks make one unit of currency; what `init_state` takes."""
-        return float(1 / Fraction(self.price_step))
+        return _steps_in_one(self.price_step)
 
     def ticks(self, price: Decimal) -> int:
         """Return a price in whole ticks.
@@ -74,6 +74,11 @@ def count_steps(amount: Decimal, step: Decimal) -> int:
     numerator, denominator = amount.as_integer_ratio()
     step_numerator, step_denominator = _ratio_of(step)
     return numerator * step_denominator // (denominator * step_numerator)
+
+
+@lru_cache(maxsize=1_024)
+def _steps_in_one(step: Decimal) -> float:
+    return float(1 / Fraction(step))
 
 
 @lru_cache(maxsize=1_024)

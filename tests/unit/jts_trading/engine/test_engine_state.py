@@ -2,6 +2,7 @@
 
 import random
 from datetime import date
+from decimal import Decimal
 from types import ModuleType
 from typing import Any
 
@@ -22,6 +23,7 @@ from jts_trading.engine.halves import (
 from jts_trading.engine.setup import load_accounts, load_market, new_state, take_over
 from jts_trading.engine.state import EngineSettings
 from jts_trading.engine.step import step
+from jts_trading.portfolio.holding import Holding
 
 SECOND = 10**9
 SYMBOLS = ("KRX:000660", "KRX:005930")
@@ -277,3 +279,30 @@ def test_take_over_when_a_release_changes_then_positions_and_other_instances_sta
     assert state.instances["same"].rows is rows
     run(state, rigs, rig, events[150:])
     assert state.instances["joining"].symbols["KRX:000660"].bars > 0
+
+
+def test_equity_when_held_in_steps_of_several_decimals_then_each_is_valued_to_the_last_digit(
+    rigs: ModuleType,
+) -> None:
+    """Marked ones at their marks, others and those that nobody trades at cost."""
+    names = ("BINANCE:BTCUSDT", "BINANCE:ETHUSDT")
+    spec = rigs.describe(TEXT, venue="BINANCE", currency="USDT", instrument_ids=names)
+    (instance,) = rigs.Rig(spec).state.instances.values()
+    held = {names[0]: "0.12345", names[1]: "7", "BINANCE:XRPUSDT": "3"}
+    for at, (name, quantity) in enumerate(held.items(), 1):
+        instance.account.holdings[name] = Holding(Decimal(quantity), Decimal(at))
+    for name, mark in zip(names, (6_000_001, 350_007), strict=True):
+        instance.look_at_holding(name)
+        instance.books[name].mark = mark
+    cash, steps = instance.account.cash, [instance.units[name].price_step for name in names]
+    values = Decimal("0.12345") * steps[0] * 6_000_001, 7 * steps[1] * 350_007
+
+    assert str(instance.equity()) == str(cash + values[0] + values[1] + 3)
+
+    instance.books[names[0]].mark = 0
+    assert str(instance.equity()) == str(cash + values[1] + 1 + 3)
+
+    for name in names:
+        del instance.account.holdings[name]
+        instance.look_at_holding(name)
+    assert str(instance.equity()) == str(cash + 3)
