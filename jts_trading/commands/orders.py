@@ -12,8 +12,11 @@ from jts_trading.commands import words
 from jts_trading.commands.reading import LedgerReader, open_ledger
 from jts_trading.config.settings import load_settings
 from jts_trading.domain.calendars import midnight_ns
+from jts_trading.domain.journal_events import IntentRecorded
 from jts_trading.domain.ledger_rows import FillRow, OrderRow
+from jts_trading.domain.orders import OrderIntent
 from jts_trading.domain.sessions import local_date
+from jts_trading.journal.chain import open_event
 from jts_trading.telemetry import console
 
 if TYPE_CHECKING:
@@ -28,6 +31,9 @@ class ShownOrder(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: Of the instrument; empty where nobody knows it.
+        type: market, limit, stop or stop_limit.
+        time_in_force: day, ioc, fok or gtc, as its strategy asked for it.
+        trigger: Stop price that was reached before it was given; None without one.
         average: Mean price of its fills; None without any.
         gross: Money of its fills without costs.
         costs: Fees and taxes of its fills.
@@ -44,8 +50,11 @@ class ShownOrder(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     venue: str
     side: str
+    type: str
+    time_in_force: str
     quantity: Decimal
     price: Decimal | None
+    trigger: Decimal | None
     status: str
     filled: Decimal
     average: Decimal | None
@@ -111,7 +120,22 @@ def shown_orders(
     wanted = {"ids": [row.id for row in rows]}
     for fill in ledger.rows(FillRow, "r.order_id = ANY(%(ids)s::uuid[])", wanted, order="r.seq"):
         fills.setdefault(fill.order_id, []).append(fill)
-    return [_shown(row, fills.get(row.id, []), names) for row in rows]
+    intents = _intents(ledger, [row.id for row in rows])
+    return [_shown(row, fills.get(row.id, []), names, intents.get(row.id)) for row in rows]
+
+
+def _intents(ledger: LedgerReader, order_ids: Sequence[str]) -> dict[str, OrderIntent]:
+    streams = {"streams": [f"order/{order_id}" for order_id in order_ids]}
+    condition = "r.stream = ANY(%(streams)s) AND r.type = 'intent_recorded'"
+    found = map(open_event, ledger.events(condition, streams))
+    return {e.intent.order_id: e.intent for e in found if isinstance(e, IntentRecorded)}
+
+
+def kind_of(price: Decimal | None, trigger: Decimal | None) -> str:
+    """Return the type of an order by its prices, in the words of strategies."""
+    if trigger is None:
+        return "market" if price is None else "limit"
+    return "stop" if price is None else "stop_limit"
 
 
 def _found(
@@ -134,9 +158,13 @@ def _found(
     return [row for row in rows if local_date(row.venue, row.created_ns) == wanted]
 
 
-def _shown(row: OrderRow, fills: Sequence[FillRow], names: words.Names) -> ShownOrder:
+def _shown(
+    row: OrderRow, fills: Sequence[FillRow], names: words.Names, intent: OrderIntent | None
+) -> ShownOrder:
     gross = sum((fill.gross for fill in fills), Decimal(0))
     filled = sum((fill.quantity for fill in fills), Decimal(0))
+    trigger = None if intent is None else intent.trigger
+    is_renewed = intent is not None and intent.is_renewed
     return ShownOrder(
         id=row.id,
         instance=row.instance,
@@ -147,8 +175,11 @@ def _shown(row: OrderRow, fills: Sequence[FillRow], names: words.Names) -> Shown
         name=names.of(row.instrument_id),
         venue=row.venue,
         side=row.side,
+        type=kind_of(row.price, trigger),
+        time_in_force="gtc" if is_renewed else row.time_in_force,
         quantity=row.quantity,
         price=row.price,
+        trigger=trigger,
         status=row.status,
         filled=row.filled,
         average=round(gross / filled, 8) if filled else None,
@@ -172,7 +203,7 @@ def _table(document: OrdersDocument) -> "Table | str":
     if not document.orders:
         return f"no orders ({document.shows})"
     table = Table(caption=_caption(document), caption_justify="left")
-    for title in ("at", "order", "instance", "instrument", "side"):
+    for title in ("at", "order", "instance", "instrument", "side", "type"):
         table.add_column(title, no_wrap=title in {"at", "order"}, overflow="fold")
     for title in ("quantity", "filled", "price", "average"):
         table.add_column(title, justify="right", no_wrap=True)
@@ -185,6 +216,7 @@ def _table(document: OrdersDocument) -> "Table | str":
             order.instance,
             f"{order.instrument_id} {order.name}".strip(),
             order.side,
+            _kind(order),
             words.amount(order.quantity),
             words.amount(order.filled),
             "market" if order.price is None else words.amount(order.price),
@@ -192,6 +224,11 @@ def _table(document: OrdersDocument) -> "Table | str":
             f"{order.status}{reason}",
         )
     return table
+
+
+def _kind(order: ShownOrder) -> str:
+    reached = "" if order.trigger is None else f", {words.amount(order.trigger)} reached"
+    return f"{order.type} {order.time_in_force}{reached}"
 
 
 def _caption(document: OrdersDocument) -> str:

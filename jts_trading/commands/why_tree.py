@@ -58,6 +58,10 @@ def _title(document: WhyDocument) -> str:
         outcome = document.decision.outcome if document.decision else "nothing was decided"
         return f"no order: {outcome}"
     price = "at the market" if order.price is None else f"at {words.amount(order.price)}"
+    if order.trigger is not None:
+        price += f" after a trade reached its stop at {words.amount(order.trigger)}"
+    if order.time_in_force != "day":
+        price += f" ({order.time_in_force})"
     about = f"{order.instrument_id} {order.name}".strip()
     return (
         f"order {order.id}: {order.side} {words.amount(order.quantity)} {about} {price} for"

@@ -125,6 +125,8 @@ def _drafts(run: Run, told: list[int]) -> list[Draft]:
 def _decide_exit(state: EngineState, draft: Draft, standing: Standing) -> None:
     """Take back what waits or works against an exit, or order it."""
     instance, book, symbol = draft.instance, draft.book, draft.symbol
+    if not (draft.fired & instance.program.rules.exits or book.is_held):
+        return
     reason = exit_reason(instance, symbol, draft.bar.close, draft.fired)
     if reason < 0:
         return

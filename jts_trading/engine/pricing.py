@@ -35,6 +35,8 @@ def price_order(
         return wanted
     asked = instance.program.rules.terms[wanted.reason]
     if asked.limit is None and asked.stop is None:
+        if asked.force is wanted.force:
+            return wanted
         return msgspec.structs.replace(wanted, force=asked.force)
     terms, is_buy = terms_at(instance, symbol, day), wanted.side is OrderSide.BUY
     limit = stop = reserve = 0

@@ -64,7 +64,9 @@ def want_rest(
 
 
 def given_as(wanted: Wanted, sized: Sized, day: int) -> Wanted:
-    """Return what is remembered of an order that is given: its size and its session."""
+    """Return what is remembered of an order that is given: size and session for its renewal."""
+    if not wanted.is_renewed:
+        return wanted
     size = {"lots": sized.lots, "held_back": sized.held_back}
     return msgspec.structs.replace(wanted, from_day=day, **size)
 

@@ -115,7 +115,10 @@ def desk(
     return Console(tmp_path, postgres_dsn)
 
 
-def _intent(order_id: str, decision_id: str) -> IntentRecorded:
+PRICES = {"price": Decimal(47_300), "trigger": Decimal(47_200), "is_renewed": True}
+
+
+def _intent(order_id: str, decision_id: str, **prices: Any) -> IntentRecorded:
     intent = OrderIntent(
         order_id=order_id,
         instrument_id="KRX:005930",
@@ -127,6 +130,7 @@ def _intent(order_id: str, decision_id: str) -> IntentRecorded:
         decision_id=decision_id,
         valid_until_ns=AT_NS + 10**10,
         **OWNER,
+        **prices,
     )
     return IntentRecorded(
         intent=intent, reservation=Reservation(asset="KRW", amount=Decimal(611_086))
@@ -238,7 +242,7 @@ async def _fill(dsn: str) -> None:
     await book.record_event([fact(_trade(10, 6, 47_100, 39))])
     held = _decision("d-2", "position held", BAR_NS + 60 * 10**9)
     await book.record_event([fact(held, "kis-1:3")])
-    await book.record_intent([fact(_intent(DENIED, "d-3"), "kis-1:99")])
+    await book.record_intent([fact(_intent(DENIED, "d-3", **PRICES), "kis-1:99")])
     refused = OrderDenied(order_id=DENIED, check="R03", reason="R03: the price is 8 s old")
     await book.record_event([fact(refused, "kis-1:99")])
     for each in (database, leases):
@@ -250,6 +254,8 @@ def test_orders_when_asked_then_tells_them_with_name_fills_and_korean_time(desk:
     assert desk.ask(orders)["orders"] == []
     found = desk.ask(orders, "--all")["orders"]
     assert [order["id"] for order in found] == [ORDER, DENIED]
+    kinds = [(o["type"], o["time_in_force"], o["price"], o["trigger"]) for o in found]
+    assert kinds == [("market", "day", None, None), ("stop_limit", "gtc", "47300", "47200")]
     bought = found[0]
     assert (bought["name"], bought["status"], bought["filled"]) == (
         "삼성전자",
@@ -269,6 +275,9 @@ def test_orders_when_asked_then_tells_them_with_name_fills_and_korean_time(desk:
     assert "2018-02-26 09:31:05" in printed
     assert "KRX:005930 삼성전자" in printed
     assert "denied: R03: the price is 8 s old" in printed
+    assert "stop_limit gtc, 47,200 reached" in printed
+    reached = "at 47,300 after a trade reached its stop at 47,200 (gtc)"
+    assert reached in desk.run(why, DENIED)[1]
     assert desk.run(orders, "--limit", "0")[0] == console.BAD_USAGE
 
 

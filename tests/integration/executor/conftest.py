@@ -275,13 +275,17 @@ async def _simulated(clock: Clock, faults: Sequence[Fault]) -> AsyncIterator[Rea
 def open_house(
     tmp_path: Path, postgres_dsn: str, redis_url: str
 ) -> Callable[..., contextlib.AbstractAsyncContextManager[House]]:
-    """Opens a house with some faults of the venue."""
+    """Opens a house with some faults of the venue, at an instant."""
 
     @contextlib.asynccontextmanager
-    async def build(*faults: Fault, **environ: str) -> AsyncIterator[House]:
+    async def build(
+        *faults: Fault,
+        epoch: str = START,
+        **environ: str,
+    ) -> AsyncIterator[House]:
         home = tmp_path / "home"
         (home / "run").mkdir(parents=True)
-        clock = write_clock(home / "run", ClockSettings(epoch=START))
+        clock = write_clock(home / "run", ClockSettings(epoch=epoch))
         write_inputs(home, _inputs())
         migrate(libpq_url(postgres_dsn))
         async with contextlib.AsyncExitStack() as stack:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -50,6 +50,11 @@ TEXT = """strategy("Quick") {
 }
 """
 PERIODS = {"sma-2-5": ("2", "5"), "sma-3-7": ("3", "7")}
+# What is traded, by instance: text and parameters.
+Texts = Mapping[str, tuple[str, dict[str, str]]]
+QUICK: Texts = {
+    name: (TEXT, {"fast": fast, "slow": slow}) for name, (fast, slow) in PERIODS.items()
+}
 _SETTINGS = {
     # Many roles start again: the quotas of one person are not what this is about.
     "JTS_SIM__KIS__CALLS_PER_S": "1000",
@@ -223,15 +228,15 @@ def _tape(folder: Path, days: int, minutes: int) -> list[Session]:
     return sessions
 
 
-def _instances() -> tuple[StrategyInput, ...]:
+def _instances(texts: Texts) -> tuple[StrategyInput, ...]:
     found = []
-    for name, (fast, slow) in PERIODS.items():
+    for name, (text, params) in texts.items():
         wanted = StrategyInput(
             instance=name,
             strategy_id="",
             release="",
             dsl_code="",
-            params={"fast": fast, "slow": slow},
+            params=params,
             broker="kis",
             account="5000000101",
             venue="KRX",
@@ -240,7 +245,7 @@ def _instances() -> tuple[StrategyInput, ...]:
             allocation=Decimal(40_000_000),
             currency="KRW",
         )
-        found.append(release(TEXT, wanted, file="quick.jts"))
+        found.append(release(text, wanted, file=f"{name}.jts"))
     return tuple(found)
 
 
@@ -268,11 +273,15 @@ def _morning(day: date, seconds: float) -> str:
 def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Compiled strategies, shared by the days: compiling is not what a day is about."""
     folder = tmp_path_factory.mktemp("kernels")
+    _compile(folder, _instances(QUICK))
+    return folder
+
+
+def _compile(folder: Path, instances: tuple[StrategyInput, ...]) -> None:
     from jts_trading.kernels.loader import load
 
     compiler = Compiler(load, folder, TraderSettings().sizes())
-    assert not compiler.prepare(_instances(), 1_719_500_000 * 10**9).refused
-    return folder
+    assert not compiler.prepare(instances, 1_719_500_000 * 10**9).refused
 
 
 @pytest.fixture
@@ -306,13 +315,15 @@ def open_day(
         faults: Sequence[dict[str, Any]] = (),
         roles: Sequence[str] = ROLES,
         plays_at: float | None = None,
+        texts: Texts = QUICK,
         **environ: str,
     ) -> Iterator[PaperDay]:
         home = short_home / "home"
         (home / "cache").mkdir(parents=True)
         (home / "cache" / "kernels").symlink_to(kernels)
         sessions = _tape(home / "data", days, minutes)
-        instances = _instances()
+        instances = _instances(texts)
+        _compile(kernels, instances)
         write_inputs(home, _inputs(instances))
         kept = {key: text for key, text in os.environ.items() if not key.startswith("JTS_")}
         variables = {
