@@ -230,12 +230,12 @@ class _Shell:
         """Return the end of the trades from which nothing follows but bars that grow.
 
         Trades come one by one while an order waits or a stop is held, from the end of the first
-        open bar on, and where rules are judged on each of them.
+        open bar on, and where somebody looks at each of them.
         """
         state = self.state
         is_waited_for = self.desk.is_waited_for or state.waiting or state.held
-        is_watched = is_waited_for or state.watching
-        if is_watched or state.next_due_ns == NEVER_NS:
+        is_judged = state.watching or any(line.reads_doubt for line in state.lines)
+        if is_waited_for or is_judged or state.next_due_ns == NEVER_NS:
             return at + 1
         until_ns = self.state.next_due_ns - self.state.settings.grace_ns
         end = at + 1

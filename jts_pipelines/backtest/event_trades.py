@@ -8,13 +8,14 @@ known of the order of trades inside a bar: where an order waits for its price, t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
 import polars as pl
 
 from jts_pipelines.backtest.columns import Ints
+from jts_pipelines.backtest.tick_bars import LINEAGE, in_arrival
 from jts_trading.domain.feed_messages import TicksCollected
 from jts_trading.domain.ticks import Aggressor, TradeTick
 from jts_trading.engine.state import EngineSettings
@@ -41,6 +42,8 @@ class TradeStream:
         which: Index into the ids.
         prices, quantities: Distinct numbers, and the place of that of each trade.
         quotes: Best bid and ask after each trade, where they are known.
+        reached: Quantity of the day with each trade, like the prices, where it was recorded.
+        connections: Number of the connection that each came through, likewise.
     """
 
     venue: str
@@ -52,15 +55,17 @@ class TradeStream:
     prices: tuple[tuple[Decimal, ...], Ints]
     quantities: tuple[tuple[Decimal, ...], Ints]
     quotes: tuple[tuple[Decimal | None, Decimal | None], ...] | None = None
+    reached: tuple[tuple[Decimal, ...], Ints] | None = None
+    connections: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.at)
 
     def entry(self, first: int, end: int) -> TicksCollected:
-        """Return some trades as one entry of the feed."""
+        """Return some trades as one entry of the feed, through the connection of the first."""
         return TicksCollected(
             feed=f"{self.broker}-1",
-            session=1,
+            session=1 if self.connections is None else int(self.connections[first]),
             first_frame=first,
             first_tick=first,
             ticks=tuple(self._tick(at) for at in range(first, end)),
@@ -68,7 +73,7 @@ class TradeStream:
         )
 
     def _tick(self, at: int) -> TradeTick:
-        quotes = self.quotes
+        quotes, reached = self.quotes, self.reached
         bid, ask = (None, None) if quotes is None else quotes[at]
         return TradeTick(
             instrument_id=self.ids[self.which[at]],
@@ -79,7 +84,7 @@ class TradeStream:
             price=self.prices[0][self.prices[1][at]],
             quantity=self.quantities[0][self.quantities[1][at]],
             aggressor=Aggressor.UNKNOWN,
-            cumulative_quantity=_ZERO,
+            cumulative_quantity=_ZERO if reached is None else reached[0][reached[1][at]],
             bid=bid,
             ask=ask,
         )
@@ -103,16 +108,15 @@ def stream_of_trades(
         by_arrival: As they were recorded (`received`, `feed`, `tick`), so as the trader saw them;
             else each is known at its own time.
     """
-    if by_arrival:
-        # The numbers of a feed say in which order its trades came: see `engine.stored`.
-        numbered = trades.sort("feed", "tick")
-        arrived = pl.col("received").cum_max().over("feed")
-        ordered = numbered.with_columns(known=arrived).sort("known", "feed", "tick")
-    else:
-        ordered = _in_time(trades)
+    ordered = in_arrival(trades) if by_arrival else _in_time(trades)
     has_quotes = {"bid", "ask"} <= set(trades.columns)
     quotes = _quotes(ordered) if has_quotes else None
-    return _stream(ordered, ids, venue, broker, quotes)
+    stream = _stream(ordered, ids, venue, broker, quotes)
+    if not (by_arrival and set(LINEAGE) <= set(trades.columns)):
+        return stream
+    connections = ordered.select(pl.struct("feed", "session").rank("dense")).to_series()
+    reached = _distinct(ordered["cumulative"])
+    return replace(stream, reached=reached, connections=connections.to_numpy().astype(np.int64))
 
 
 def stream_of_bars(

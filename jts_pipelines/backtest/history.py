@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from jts_pipelines.backtest.bar_table import GROUP_ROWS, BarTable
 from jts_pipelines.backtest.columns import Floats, Ints
 from jts_pipelines.backtest.frames import day_of
-from jts_pipelines.backtest.packed import TAINTED
 from jts_pipelines.backtest.whole_columns import ONE, PRICES
+from storage.quality.reasons import TAINTED
 from storage.schema.datasets import Status
 
 _TIME = pl.Datetime("ms", "UTC")

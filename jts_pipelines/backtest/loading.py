@@ -21,6 +21,7 @@ from jts_pipelines.backtest.cautions import Caution, Code
 from jts_pipelines.backtest.history import History
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.backtest.tick_bars import (
+    LINEAGE,
     TRADE_COLUMNS,
     are_trades,
     bars_of_trades,
@@ -37,7 +38,7 @@ from jts_trading.strategy.frames import DAY_SECONDS
 from storage.errors import InputError, MovedError, StorageError
 
 _ATTEMPTS = 20
-_TICKS = (*TRADE_COLUMNS, *QUOTES, "broker", "received_at", "feed", "tick")
+_TICKS = (*TRADE_COLUMNS, *QUOTES, *LINEAGE, "broker", "received_at")
 
 
 class BarLake(Protocol):

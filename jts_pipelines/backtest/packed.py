@@ -19,11 +19,8 @@ from jts_pipelines.backtest.whole_columns import (
     put_side_by_side,
     won_column,
 )
-from storage.quality.reasons import Doubt
+from storage.quality.reasons import TAINTED
 from storage.schema.datasets import Status
-
-TAINTED = (Doubt.PRICE_JUMP.value, Doubt.DISPUTED.value)
-"""What makes a bar doubtful; its place, counted from 1, is how a column says so."""
 
 _TRADED = (Status.TRADED.value, Status.AUCTION.value)
 _COLUMNS = ("prices", "volume", "is_traded", "numbers", "doubts", "quotes", "_sources")

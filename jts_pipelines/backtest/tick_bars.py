@@ -20,6 +20,7 @@ from jts_trading.domain.sessions import calendar_for
 from jts_trading.engine.slots import Session, session_of, slot_in
 from jts_trading.strategy.frames import DAY_SECONDS, interval_seconds
 from storage.errors import InputError
+from storage.quality.reasons import Doubt
 
 TRADE_COLUMNS = ("symbol", "timestamp", "price", "quantity")
 QUOTE_COLUMNS = ("bid", "ask")
@@ -30,6 +31,10 @@ _QUARTER_NS = 15 * 60 * _NS_PER_S
 # Sums of binary fractions would depend on their order; those of these units do not.
 _UNITS = 10**8
 _ORDER = ("feed", "tick")
+LINEAGE = (*_ORDER, "session", "cumulative")
+"""What recorded trades say of how they came: see `engine.succession`."""
+_DAY_NS = 86_400 * _NS_PER_S
+_SEOUL_NS = 9 * 3_600 * _NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ def bars_of_trades(
             have trades of one instrument and session.
     """
     frame = checked_trades(trades)
-    sound = sound_trades(frame)
+    sound = sound_trades(_with_losses(frame))
     placed = placed_trades(sound, interval_seconds(interval), venue)
     refuse_two_sources(placed)
     bars = _gathered(placed)
@@ -103,7 +108,7 @@ def checked_trades(trades: pl.DataFrame) -> pl.DataFrame:
             raise InputError(f"{name} of the trades is {trades.schema[name]}; accepted: numbers")
     if trades["symbol"].null_count():
         raise InputError("symbol must have a value in every trade")
-    kept = [n for n in (*_ORDER, "broker", *QUOTE_COLUMNS) if n in trades.columns]
+    kept = [n for n in (*LINEAGE, "broker", *QUOTE_COLUMNS) if n in trades.columns]
     frame = trades.select(
         pl.col("symbol").cast(pl.String),
         _instant(trades, "timestamp").alias("at"),
@@ -215,8 +220,41 @@ def refuse_two_sources(trades: pl.DataFrame) -> None:
         )
 
 
+def in_arrival(trades: pl.DataFrame) -> pl.DataFrame:
+    """Return recorded trades in the order in which the trader took them in.
+
+    They get `known`, when each was known (UTC ns): the numbers of a feed say in which order its
+    trades came, see `engine.stored`.
+    """
+    arrived = pl.col("received").cum_max().over("feed")
+    numbered = trades.sort("feed", "tick").with_columns(known=arrived)
+    return numbered.sort("known", "feed", "tick")
+
+
+def _with_losses(trades: pl.DataFrame) -> pl.DataFrame:
+    """Mark recorded trades before which others were lost, as `engine.succession` does live."""
+    if not set(LINEAGE) <= set(trades.columns):
+        return trades
+    reached = (pl.col("cumulative").cast(pl.Decimal(38, 8)) * _UNITS).cast(pl.Int64)
+    day = (pl.col("at") + _SEOUL_NS) // _DAY_NS
+    furthest = pl.col("reached").cum_max().shift(1, fill_value=0).over("symbol", "day")
+    before = (pl.col(name).shift(1).over("symbol") for name in ("feed", "session"))
+    is_other = pl.any_horizontal(
+        pl.col(name) != each for name, each in zip(("feed", "session"), before, strict=True)
+    )
+    is_beyond = pl.col("reached") - pl.col("quantity") > furthest
+    marked = in_arrival(trades).with_columns(reached=reached, day=day)
+    told = pl.when(pl.col("reached") > 0).then(is_beyond).otherwise(is_other)
+    return marked.with_columns(is_after_loss=told.fill_null(value=False)).drop(
+        "reached", "day", "known"
+    )
+
+
 def _gathered(trades: pl.DataFrame) -> pl.DataFrame:
     last = [pl.last(name) for name in ("broker", *QUOTE_COLUMNS) if name in trades.columns]
+    if "is_after_loss" in trades.columns:
+        doubt = pl.when(pl.col("is_after_loss").any()).then(pl.lit(Doubt.MISSING_TRADES.value))
+        last.append(doubt.otherwise(pl.lit(Doubt.OK.value)).alias("quality"))
     return (
         trades.group_by("symbol", "start", maintain_order=True)
         .agg(

@@ -130,7 +130,9 @@ def _is_added(desk: Desk, tick: TradeTick) -> bool:
 
 
 def _is_for_bars(desk: Desk, tick: TradeTick) -> bool:
-    """Return whether all bars of an instrument are open for a trade, and it reaches no stop."""
+    """Return whether all bars are open for a trade that nobody has to look at by itself."""
+    if desk.succession is not None:
+        return False
     at_ns = tick.ts_event_ns
     are_open = all(b.trades and b.start_ns <= at_ns < b.stop_ns for b in desk.builders)
     return are_open and desk.reached_to < desk.ticks_of[tick.price] < desk.reached_from

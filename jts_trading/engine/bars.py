@@ -45,7 +45,8 @@ NO_CAUSE = Cause("", 0, 0, "", 0)
 class Trade(NamedTuple):
     """One trade: price in ticks, quantity in smallest quantities of the venue, time UTC ns.
 
-    Best quotes with it are in ticks, and 0 where unknown or where nobody reads them.
+    Best quotes with it are in ticks, and 0 where unknown or where nobody reads them; likewise
+    whether trades were lost before it.
     """
 
     at_ns: int
@@ -54,6 +55,7 @@ class Trade(NamedTuple):
     cause: Cause
     bid: int = 0
     ask: int = 0
+    is_after_loss: bool = False
 
 
 class Bar(msgspec.Struct, frozen=True, gc=False):
@@ -118,6 +120,7 @@ class BarBuilder:
         last_close: Close of the newest closed bar; 0 before the first.
         late: Trades that came too late.
         bid, ask: Best quotes with its last trade in ticks; 0 where unknown or nobody reads them.
+        is_doubtful: Trades were lost before one of it, where somebody asks.
     """
 
     instrument_id: str
@@ -145,6 +148,7 @@ class BarBuilder:
     late: int = 0
     bid: int = 0
     ask: int = 0
+    is_doubtful: bool = False
 
     def add(self, trade: Trade) -> None:
         """Add a trade that belongs to the open bar."""
@@ -158,6 +162,7 @@ class BarBuilder:
         self.trades += 1
         self.last = trade.cause
         self.bid, self.ask = trade.bid, trade.ask
+        self.is_doubtful |= trade.is_after_loss
 
     def begin(self, slot: Slot, grace_ns: int, trade: Trade) -> None:
         """Open the bar of a slot with its first trade."""
@@ -167,6 +172,7 @@ class BarBuilder:
         self.open_ms = slot.session.open_ns // NS_PER_MS
         self.open = self.high = self.low = trade.price
         self.volume = self.trades = 0
+        self.is_doubtful = False
         self.add(trade)
 
     def note_close(self, day: int, close: int) -> None:

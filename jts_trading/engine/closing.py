@@ -31,7 +31,7 @@ class Numbers(NamedTuple):
 
     Attributes:
         values: [(open, high, low, close, volume), bar]: ticks, and shares or coins; where somebody
-            reads it, the spread is behind them.
+            reads one of them, the spread and 1 for a doubtful bar are behind.
         closes: In whole ticks.
     """
 
@@ -43,7 +43,7 @@ class ClosedBars(msgspec.Struct, frozen=True):
     """Bars of a line that closed together; prices in ticks, volumes in smallest quantities.
 
     Best quotes are those with the last trade of each, 0 where unknown; none where nobody reads
-    them.
+    them, and likewise which bars are doubtful.
 
     Attributes:
         line: That they belong to.
@@ -75,6 +75,7 @@ class ClosedBars(msgspec.Struct, frozen=True):
     last: tuple[Cause, ...]
     bids: tuple[int, ...] = ()
     asks: tuple[int, ...] = ()
+    doubts: tuple[bool, ...] = ()
 
     @property
     def stamp_ms(self) -> int:
@@ -86,13 +87,15 @@ class ClosedBars(msgspec.Struct, frozen=True):
         scale, volumes, count = self.line.quantity_scale, self.volumes, len(self.places)
         whole = array("q", self.opens + self.highs + self.lows + self.closes)
         prices = np.frombuffer(whole, np.int64)
-        values = np.empty((6 if self.bids else 5, count))
+        values = np.empty((7 if self.bids or self.doubts else 5, count))
         values[:4] = prices.reshape(4, count)
         # A volume may be larger than 64 bits: it is divided before it becomes a float.
         unit = 10**scale
         values[4] = array("d", [each / unit for each in volumes] if scale else volumes)
         if self.bids:
             values[5] = spreads_of(np.array(self.bids, float), np.array(self.asks, float))
+        if self.doubts:
+            values[6] = self.doubts
         return Numbers(values, prices[3 * count :])
 
     def bar(self, at: int) -> Bar:
@@ -200,7 +203,8 @@ def close_bars(
         trades,
         tuple([builder.previous_close for builder in chosen]),
         tuple([builder.last for builder in chosen]),
-        *(_quotes(chosen) if line.reads_quotes else ()),
+        *(_quotes(chosen) if line.reads_quotes else ((), ())),
+        tuple([builder.is_doubtful for builder in chosen]) if line.reads_doubt else (),
     )
 
 

@@ -54,8 +54,9 @@ class Run(NamedTuple):
         columns = program.instant_columns
         extras = () if not columns else self.when[3:][list(columns)].tolist()
         values = self.numbers.values[:, at].tolist()
-        spread = values[5:] if program.reads_quotes else ()
-        arguments = (*values[:5], int(self.frames[at]), *spread, *extras)
+        spread = values[5:6] if program.reads_quotes else ()
+        doubt = values[6:] if program.reads_doubt else ()
+        arguments = (*values[:5], int(self.frames[at]), *spread, *extras, *doubt)
         return Seen(self.instance.before[kept], arguments, int(self.fired[at]))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from jts_trading.engine import columns
 from jts_trading.engine.bars import BarBuilder
 from jts_trading.engine.state import Counts, EngineState, FeedPlace, Instance
+from jts_trading.engine.succession import Stored
 from jts_trading.engine.wanted import Wanted
 from jts_trading.portfolio.instance_account import InstanceAccount
 
@@ -61,6 +62,7 @@ class MarketHalf(msgspec.Struct, kw_only=True):
         last_events: Instrument, venue, and time of its newest trade.
         newest_ns: Arrival of the newest tick.
         rows: By instance and instrument.
+        successions: Instrument, venue, and where its trades are, see `succession`.
     """
 
     version: int = 1
@@ -71,6 +73,7 @@ class MarketHalf(msgspec.Struct, kw_only=True):
     rows: dict[str, dict[str, StoredRow]]
     feeds: dict[str, FeedPlace]
     counts: Counts
+    successions: list[tuple[str, str, Stored]] = []
 
 
 class InstanceHalf(msgspec.Struct, kw_only=True):
@@ -104,6 +107,11 @@ def market_half(state: EngineState) -> MarketHalf:
         rows=rows,
         feeds=dict(sorted(state.feeds.items())),
         counts=state.counts,
+        successions=[
+            (*key, desk.succession.stored())
+            for key, desk in sorted(state.desks.items())
+            if desk.succession is not None
+        ],
     )
 
 
@@ -170,7 +178,7 @@ def state_digest(state: EngineState) -> str:
 
 def _open_bar(builder: BarBuilder) -> tuple[int, ...]:
     prices = (builder.open, builder.high, builder.low, builder.close)
-    quotes = (builder.bid, builder.ask)
+    quotes = (builder.bid, builder.ask, int(builder.is_doubtful))
     return (builder.start_ns, *prices, builder.volume, builder.last.tick, *quotes)
 
 

@@ -1,8 +1,8 @@
 """Loops over bars around the step of a strategy: read as text and compiled with its source.
 
 Here they only say what they do: `step` is defined by the strategy. The names in capitals are
-written out as the numbers of `engine.columns`. Where a strategy asks for the spread or when a bar
-starts, the step has further arguments; `engine.program` puts them in.
+written out as the numbers of `engine.columns`. Where a strategy asks for the spread, for
+doubts, or when a bar starts, the step has further arguments; `engine.program` puts them in.
 """
 
 from collections.abc import Callable
@@ -65,7 +65,7 @@ def advance_bars(
 
     Args:
         state: Of one instrument.
-        bars: [bar, (open, high, low, close, volume)].
+        bars: [bar, (open, high, low, close, volume)], and 1 for a doubtful bar.
         instants: [bar, column], see `strategy.instants`; empty where nobody asks.
         frames: Bits of the frames that closed before each bar.
         fired: Filled.
@@ -97,7 +97,8 @@ def close_bars(  # noqa: PLR0917 - compiled code is called by position
     Args:
         states: [instrument, slot]; changed.
         seen: [instrument, column]; changed.
-        bars: [(open, high, low, close, volume), bar], and the spread where the step asks for it.
+        bars: [(open, high, low, close, volume), bar], and where the step asks for one of them the
+            spread and 1 for a doubtful bar.
         rows: Row of the instrument of each bar; below zero for one that is not read.
         when: Session, label (ms) and open of the session (ms) of the bars, then their instant, see
             `strategy.instants`, where the step asks for it.
@@ -200,8 +201,8 @@ def judge_trades(  # noqa: PLR0917 - likewise
             instant of the bar, see `strategy.instants`.
         rows: Row of the instrument of each trade.
         times: When each arrived (ns).
-        numbers: [trade, column]: open, high, low, close, volume and spread of the bar, then the
-            prices before.
+        numbers: [trade, column]: open, high, low, close, volume and spread of the bar, 1 where it
+            is doubtful, then the prices before.
         bits: Of the rules.
         masks: [trade, (rules that fire, rules whose condition holds)]; filled.
         left: Filled from the top: what the step leaves for drivers, of each that fires.
@@ -219,7 +220,7 @@ def judge_trades(  # noqa: PLR0917 - likewise
             numbers[at, 3],
             numbers[at, 4],
             begun[row, 0],
-            numbers[at, 6:],
+            numbers[at, 7:],
         )
         for place in range(len(bits)):
             since = quiet[row, 1 + place]

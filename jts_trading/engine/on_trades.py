@@ -105,4 +105,5 @@ def _values(instance: Instance, symbol: str, fired: Fired) -> list[Evaluated]:
 def _arguments(ticks: TickProgram, fired: Fired) -> tuple[object, ...]:
     spread = (fired.bar[5],) if ticks.reads_quotes else ()
     instant = (fired.instant[1 + column] for column in ticks.instant_columns)
-    return *fired.bar[:5], fired.instant[0], *spread, *instant, np.array(fired.bar[6:])
+    doubt = (fired.bar[6],) if ticks.reads_doubt else ()
+    return *fired.bar[:5], fired.instant[0], *spread, *instant, *doubt, np.array(fired.bar[7:])

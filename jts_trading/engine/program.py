@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from jts_trading.dsl.emit import function_text
-from jts_trading.dsl.grammar import INSTANT_COLUMNS, QUOTE_COLUMNS
+from jts_trading.dsl.grammar import DOUBT_COLUMN, INSTANT_COLUMNS, QUOTE_COLUMNS
 from jts_trading.dsl.plan import Plan
 from jts_trading.dsl.ticks import TickPlan
 from jts_trading.dsl.tracing import Trace
@@ -85,6 +85,11 @@ class TickProgram:
         """Whether it takes the spread."""
         return _reads_quotes(self.plan.needs)
 
+    @property
+    def reads_doubt(self) -> bool:
+        """Whether it takes whether a bar is doubtful."""
+        return DOUBT_COLUMN in self.plan.needs
+
 
 @dataclass(frozen=True, slots=True)
 class Program:
@@ -126,6 +131,11 @@ class Program:
     def reads_quotes(self) -> bool:
         """Whether its step takes the spread."""
         return _reads_quotes(self.plan.needs)
+
+    @property
+    def reads_doubt(self) -> bool:
+        """Whether its step takes whether a bar is doubtful."""
+        return DOUBT_COLUMN in self.plan.needs
 
     @property
     def judged_at_closes(self) -> int:
@@ -191,6 +201,8 @@ def kernel_source(plan: Plan) -> str:
     if _reads_quotes(plan.needs):
         # Bars of the lake come without quotes.
         many, same = f", math.nan{many}", f", bars[5, at]{same}"
+    if DOUBT_COLUMN in plan.needs:
+        many, same = f"{many}, bars[at, 5]", f"{same}, bars[6, at]"
     texts = (
         function_text(loops.advance_bars).replace("frames[at])", f"frames[at]{many})"),
         function_text(loops.close_bars).replace("frames[at])", f"frames[at]{same})"),
@@ -205,6 +217,8 @@ def tick_source(plan: TickPlan) -> str:
     further = "".join(f", begun[row, {1 + column}]" for column in _instant_columns(plan.needs))
     if _reads_quotes(plan.needs):
         further = f", numbers[at, 5]{further}"
+    if DOUBT_COLUMN in plan.needs:
+        further = f"{further}, numbers[at, 6]"
     text = function_text(loops.judge_trades).replace("begun[row, 0]", f"begun[row, 0]{further}")
     return "\n\n".join((plan.source, _names(loops.TICK_NAMES), text)) + "\n"
 

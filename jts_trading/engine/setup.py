@@ -22,6 +22,7 @@ from jts_trading.engine.state import (
     Line,
     Reader,
 )
+from jts_trading.engine.succession import Succession
 from jts_trading.engine.terms import units_of
 from jts_trading.engine.wishes import index
 from jts_trading.execution.fill_costs import Listed
@@ -100,6 +101,7 @@ def attach(state: EngineState) -> None:
                 desk = _new_desk(symbol, venue, instance.units[symbol])
                 if (symbol, venue) in before:
                     desk.last_event_ns = before[symbol, venue].last_event_ns
+                    desk.succession = before[symbol, venue].succession
                 state.desks[symbol, venue] = desk
                 state.markets.setdefault(venue, {})[symbol] = desk
             instance.look_at_holding(symbol)
@@ -129,7 +131,7 @@ def _lay_lines(state: EngineState) -> None:
             scale = quantity_scale(parse_venue(venue))
             line = lines[venue, interval] = Line(venue, interval, builder.seconds, scale)
         desk = state.desks[symbol, venue]
-        desk.is_plain = not desk.builders
+        desk.is_plain = not desk.builders and desk.succession is None
         desk.builders.append(builder)
         desk.lines.append((line, len(line.builders)))
         line.builders.append(builder)
@@ -137,9 +139,12 @@ def _lay_lines(state: EngineState) -> None:
     for _, instance in sorted(state.instances.items()):
         line = lines[instance.spec.venue, instance.interval]
         line.reads_quotes |= instance.program.reads_quotes
+        line.reads_doubt |= instance.program.reads_doubt
         for symbol, row in instance.places.items():
             desk = state.desks[symbol, instance.spec.venue]
             desk.reads_quotes |= instance.program.reads_quotes
+            if instance.program.reads_doubt:
+                desk.succession, desk.is_plain = desk.succession or Succession(), False
             if instance.watch is not None:
                 builder = state.builders[symbol, instance.spec.venue, instance.interval]
                 desk.watchers.append((instance.watch, row, builder))
@@ -191,6 +196,10 @@ def load_market(state: EngineState, half: MarketHalf) -> frozenset[str]:
     for symbol, venue, last_ns in half.last_events:
         if (symbol, venue) in state.desks:
             state.desks[symbol, venue].last_event_ns = last_ns
+    for symbol, venue, succession in half.successions:
+        desk = state.desks.get((symbol, venue))
+        if desk is not None and desk.succession is not None:
+            desk.succession.load(succession)
     return frozenset(loaded)
 
 

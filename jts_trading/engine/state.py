@@ -33,6 +33,7 @@ from jts_trading.engine.columns import (
 from jts_trading.engine.levels import levels_of
 from jts_trading.engine.program import Program
 from jts_trading.engine.slots import Slot, slot_at
+from jts_trading.engine.succession import Succession
 from jts_trading.engine.terms import Terms
 from jts_trading.engine.wanted import Wanted
 from jts_trading.engine.watching import Watch
@@ -266,7 +267,9 @@ class Desk:
         builders: Its bars in the making.
         lines: For each of them, the line that it is in, and its place there.
         reads_quotes: A strategy asks for the spread.
-        is_plain: It has bars of one interval only, and no stop is held in it.
+        succession: Of its trades; None where nobody asks for the quality of bars.
+        is_plain: It has bars of one interval only, no stop is held in it, and nobody asks for the
+            quality of its bars.
         reached_from: Lowest price at which a stop is reached that is held for a purchase.
         reached_to: Highest price, likewise for a sale.
         watchers: Who judges its trades one by one: the row there, and on which of its bars.
@@ -281,6 +284,7 @@ class Desk:
     lines: list[tuple["Line", int]] = field(default_factory=list)
     last_event_ns: int = 0
     reads_quotes: bool = False
+    succession: Succession | None = None
     is_plain: bool = True
     reached_from: int = columns.NO_PROFIT
     reached_to: int = columns.NO_LOSS
@@ -316,6 +320,7 @@ class Line:
         readers: In the order of their names.
         slot: The one that a bar was opened in last.
         reads_quotes: One of the readers asks for the spread.
+        reads_doubt: One asks for the quality of bars.
     """
 
     venue: str
@@ -327,6 +332,7 @@ class Line:
     readers: list[Reader] = field(default_factory=list)
     slot: Slot | None = None
     reads_quotes: bool = False
+    reads_doubt: bool = False
 
     def slot_at(self, at_ns: int) -> Slot | None:
         """Return the slot to which a trade at an instant belongs, or None."""

@@ -101,7 +101,10 @@ def _take_tick(state: EngineState, event: TicksArrived, at: int, now_ns: int) ->
     if desk is None or not isinstance(tick, TradeTick):
         return effects
     cause = event.cause_of(at)
-    effects += _trade(state, desk, tick, cause, now_ns)
+    is_after_loss = desk.succession is not None and desk.succession.is_broken_by(
+        tick, cause.feed, event.ticks.session
+    )
+    effects += _trade(state, desk, tick, cause, now_ns, is_after_loss=is_after_loss)
     for watch, row, builder in desk.watchers:
         if builder.last is cause:
             watch.note(at, row, builder, state.newest_ns)
@@ -123,7 +126,13 @@ def _skip(place: FeedPlace, event: TicksArrived) -> int:
 
 
 def _trade(
-    state: EngineState, desk: Desk, tick: TradeTick, cause: Cause, now_ns: int
+    state: EngineState,
+    desk: Desk,
+    tick: TradeTick,
+    cause: Cause,
+    now_ns: int,
+    *,
+    is_after_loss: bool,
 ) -> list[Effect]:
     price, quantity = desk.ticks_of[tick.price], desk.lots_of[tick.quantity]
     if price <= 0 or quantity <= 0:
@@ -131,7 +140,7 @@ def _trade(
         return []
     at_ns = tick.ts_event_ns
     desk.last_event_ns = max(desk.last_event_ns, at_ns)
-    trade = Trade(at_ns, price, quantity, cause, *desk.quotes_of(tick))
+    trade = Trade(at_ns, price, quantity, cause, *desk.quotes_of(tick), is_after_loss)
     closed: list[ClosedBars] = []
     for builder, line in zip(desk.builders, desk.lines, strict=True):
         if builder.trades and builder.start_ns <= at_ns < builder.stop_ns:

@@ -10,6 +10,7 @@ import polars as pl
 from jts_trading.domain.feed_messages import TicksCollected
 from jts_trading.domain.instruments import instrument_id, parse_venue
 from jts_trading.domain.ticks import Aggressor, TradeTick
+from jts_trading.engine.columns import Floats
 from jts_trading.engine.slots import NS_PER_MS, day_number, session_of
 from jts_trading.engine.warmup import BarColumns
 from jts_trading.strategy.units import Units
@@ -31,6 +32,8 @@ _TICK_COLUMNS = (
     "tick",
 )
 _TRADED = ("traded", "auction")
+DOUBTFUL = ("price_jump", "disputed", "missing_trades")
+"""Names of the doubts for which a strategy that requires quality waits."""
 _PRICES = ("open", "high", "low", "close")
 
 Row = dict[str, Any]
@@ -135,10 +138,17 @@ def bar_columns(rows: pl.DataFrame, venue: str, units: Units) -> BarColumns:
         chosen["timestamp"].dt.epoch("ms").to_numpy().astype(np.int64)[is_good],
         opens[is_good],
         np.column_stack((whole, volume))[is_good],
+        _doubts(chosen)[is_good],
     )
+
+
+def _doubts(rows: pl.DataFrame) -> Floats:
+    if "quality" not in rows.columns:
+        return np.zeros(rows.height)
+    return rows["quality"].is_in(DOUBTFUL).cast(pl.Float64).fill_null(0.0).to_numpy()
 
 
 def empty_columns() -> BarColumns:
     """Return no bars."""
     line = np.zeros(0, np.int64)
-    return BarColumns(line, line, line, np.zeros((0, 5)))
+    return BarColumns(line, line, line, np.zeros((0, 5)), np.zeros(0))

@@ -22,12 +22,14 @@ class BarColumns(NamedTuple):
         stamp_ms: Label, UTC ms.
         open_ms: Open of its session, UTC ms.
         values: [row, (open, high, low, close, volume)]: ticks, and shares or coins.
+        doubts: 1 for a bar that the lake marks as doubtful.
     """
 
     day: Ints
     stamp_ms: Ints
     open_ms: Ints
     values: Floats
+    doubts: Floats
 
 
 def gather(bars: BarColumns, seconds: int) -> BarColumns:
@@ -50,7 +52,8 @@ def gather(bars: BarColumns, seconds: int) -> BarColumns:
     )
     opens = bars.open_ms[first]
     stamps = opens if seconds >= DAY_SECONDS else opens + bucket[first] * seconds * 1000
-    return BarColumns(bars.day[first], stamps, opens, values)
+    doubts = np.maximum.reduceat(bars.doubts, first)
+    return BarColumns(bars.day[first], stamps, opens, values, doubts)
 
 
 def warm(instance: Instance, symbol: str, builder: BarBuilder, bars: BarColumns) -> int:
@@ -61,7 +64,8 @@ def warm(instance: Instance, symbol: str, builder: BarBuilder, bars: BarColumns)
     fired = np.zeros(len(bars.day), np.int64)
     closed = _frames_closed(instance.program.plan.timeframes, row, bars)
     begins = _instants(instance, bars)
-    instance.program.advance(instance.rows[symbol], bars.values, begins, closed, fired)
+    values = np.column_stack((bars.values, bars.doubts))
+    instance.program.advance(instance.rows[symbol], values, begins, closed, fired)
     row.day, row.stamp_ms = int(bars.day[-1]), int(bars.stamp_ms[-1])
     row.open_ms = int(bars.open_ms[-1])
     row.bars += len(bars.day)

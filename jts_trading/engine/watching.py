@@ -46,7 +46,7 @@ class Fired(NamedTuple):
     Attributes:
         fired: Mask of the rules.
         held: Mask of the rules whose condition holds.
-        bar: Open, high, low, close, volume, spread, then the prices before.
+        bar: Open, high, low, close, volume, spread, 1 for doubtful, then the prices before.
         instant: Bits of the frames that closed before the bar, then what its start says.
         left: What was left for order prices: `Plan.values`.
     """
@@ -118,6 +118,7 @@ class Watch:
                 builder.close,
                 volume / self._unit,
                 spread_of(builder.bid, builder.ask),
+                builder.is_doubtful,
                 *before,
             )
         )

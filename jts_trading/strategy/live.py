@@ -6,19 +6,10 @@ trader prepares it; `jts strategy check` says so beforehand.
 
 from jts_trading.dsl.actions import FASTEST
 from jts_trading.dsl.errors import Place, StrategyError
-from jts_trading.dsl.grammar import (
-    COLUMNS,
-    DOUBT_COLUMN,
-    INSTANT_COLUMNS,
-    QUOTE_COLUMNS,
-    Side,
-    TimeInForce,
-    Word,
-)
+from jts_trading.dsl.grammar import Side, TimeInForce
 from jts_trading.dsl.plan import Plan, Rule
 from jts_trading.strategy.rules import SizeDefaults, read_rules, short_rules
 
-LIVE_COLUMNS = (*COLUMNS, *QUOTE_COLUMNS, *INSTANT_COLUMNS)
 PAPER = "paper"
 
 
@@ -31,15 +22,8 @@ def require_live(plan: Plan, *, broker: str, currency: str) -> None:
         currency: That it trades in.
 
     Raises:
-        StrategyError: A stop for an instant, a broker, currency or size that is not traded, or the
-            quality of bars, which is not known while they are made.
+        StrategyError: A stop for an instant, a broker, currency or size that is not traded.
     """
-    if DOUBT_COLUMN in plan.needs:
-        raise StrategyError(
-            f'live bars have no marks of doubt yet: "{Word.QUALITY}" is judged in backtests only',
-            Place(plan.file, 1, 1),
-        )
-    plan.require_columns(LIVE_COLUMNS)
     read_rules(plan, SizeDefaults(), currency)
     for rule in plan.rules:
         _require_order(plan, rule)

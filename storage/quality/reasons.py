@@ -56,12 +56,17 @@ class Doubt(StrEnum):
     PRICE_JUMP = "price_jump"
     ZERO_VOLUME = "zero_volume"
     DISPUTED = "disputed"
+    MISSING_TRADES = "missing_trades"
 
+
+TAINTED = (Doubt.PRICE_JUMP.value, Doubt.DISPUTED.value, Doubt.MISSING_TRADES.value)
+"""Doubts for which a strategy that requires quality waits."""
 
 DOUBT_MEANING: dict[Doubt, str] = {
     Doubt.OK: "nothing found",
     Doubt.PRICE_JUMP: "close moved beyond the daily limit: split, relisting or bad print",
     Doubt.ZERO_VOLUME: "prices moved inside the bar although nothing traded",
     Doubt.DISPUTED: "the file had another row with this key and other values",
+    Doubt.MISSING_TRADES: "trades were lost before one of the bar, as recorded trades say",
 }
 """One line per doubt, for people."""

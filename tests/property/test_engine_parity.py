@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import polars as pl
 import pytest
 from hypothesis import example, given, settings
@@ -24,7 +25,7 @@ from jts_pipelines.backtest.engine import desk_of, load_kernels, pass_of, prepar
 from jts_pipelines.backtest.lanes import simulate
 from jts_pipelines.backtest.loading import BacktestRequest
 from jts_pipelines.backtest.settings import BacktestSettings
-from jts_pipelines.backtest.tick_bars import bars_of_trades
+from jts_pipelines.backtest.tick_bars import LINEAGE, bars_of_trades
 from jts_pipelines.research.events import study_events
 from jts_pipelines.research.study import Place
 from jts_trading.domain.orders import OrderSide
@@ -505,6 +506,48 @@ def trades_of(found: list[tuple[int, str, list[int]]]) -> pl.DataFrame:
     ]
     frame = pl.DataFrame(rows).with_columns(quantity=10)
     return frame.with_columns(pl.col("timestamp").cast(pl.Datetime("ns", "UTC")))
+
+
+WARY = """strategy("Wary") {
+  require quality within 2
+  entry.long { when (close > 0) { buy(1) } }
+  exit.long { when (not quality) { close() } }
+}"""
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32), tells=st.booleans())
+def test_signals_when_trades_were_lost_then_live_doubts_the_bars_that_a_backtest_doubts(
+    seed: int, tells: bool, rigs: ModuleType, kernels: Path
+) -> None:
+    """By the quantity of the day, or by another connection where the venue does not tell it."""
+    chance = random.Random(seed)
+    open_ns = calendar_for("KRX").open_close_ns(SESSIONS[0])[0]
+    rig = rigs.Rig(
+        rigs.describe(WARY, instrument_ids=tuple(f"KRX:{s}" for s in SYMBOLS)),
+        load=lambda source: load(source, kernels),
+        fills=False,
+    )
+    rows, reached, session = [], dict.fromkeys(SYMBOLS, 0), 1
+    for number, at in enumerate(sorted(chance.sample(range(1_200), 150))):
+        symbol, price = chance.choice(SYMBOLS), chance.randint(9_900, 10_100)
+        session += chance.random() < 0.03
+        reached[symbol] += 3 + (chance.randint(1, 9) if chance.random() < 0.1 else 0)
+        at_ns, total = open_ns + at * 10**9, reached[symbol] if tells else 0
+        each = rigs.Print(f"KRX:{symbol}", at_ns, str(price), "3", reached=str(total))
+        rig.take(msgspec.structs.replace(rig.entry([each]), session=session))
+        rows.append((symbol, at_ns, at_ns, price, 3, "kis-1", number, session, total))
+    rig.clock(open_ns + 1_300 * 10**9)
+    names = ("symbol", "timestamp", "received_at", "price", "quantity", *LINEAGE)
+    trades = pl.DataFrame(rows, schema=names, orient="row").with_columns(
+        pl.col("timestamp", "received_at").cast(pl.Datetime("ns", "UTC"))
+    )
+    bars = bars_of_trades(trades, "1m", "KRX").bars
+
+    found = Backtest(WARY, bars, kernels)
+
+    assert masks(rig) == {key: fired for key, fired in found.fired.items() if fired}
+    assert set(bars["quality"]) <= {"ok", "missing_trades"}
 
 
 def require_same_orders(rigs: ModuleType, text: str, frame: pl.DataFrame, kernels: Path) -> None:

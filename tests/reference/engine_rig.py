@@ -48,7 +48,10 @@ KOSPI = Listed("KOSPI", "COMMON")
 
 
 class Print(NamedTuple):
-    """One trade of the market: price in the currency, quantity in shares or coins, best quotes."""
+    """One trade of the market: price in the currency, quantity in shares or coins, best quotes.
+
+    `reached` is the quantity of the day, that of the trade if it is not given.
+    """
 
     symbol: str
     at_ns: int
@@ -56,6 +59,7 @@ class Print(NamedTuple):
     quantity: str = "1"
     bid: str | None = None
     ask: str | None = None
+    reached: str | None = None
 
 
 def instant(text: str) -> int:
@@ -196,7 +200,7 @@ class Rig:
             price=Decimal(each.price),
             quantity=Decimal(each.quantity),
             aggressor=Aggressor.BUY,
-            cumulative_quantity=Decimal(each.quantity),
+            cumulative_quantity=Decimal(each.reached or each.quantity),
             bid=None if each.bid is None else Decimal(each.bid),
             ask=None if each.ask is None else Decimal(each.ask),
         )

@@ -144,13 +144,14 @@ def _warmed(program: Program) -> Program:
     """Call everything once: numba compiles now, not on the first tick."""
     row, none = np.zeros(program.plan.state_size), np.zeros(0, np.int64)
     program.init_state(row, 1.0)
-    program.advance(row, np.zeros((0, 5)), np.zeros((0, 0), np.int64), none, none)
+    program.advance(row, np.zeros((0, 6)), np.zeros((0, 0), np.int64), none, none)
     states, seen, books = row.reshape(1, -1), new_seen(1), new_books(1)
-    no_bars, instant = np.zeros((6, 0)), np.zeros(WHEN_SIZE + len(INSTANT_COLUMNS), np.int64)
+    no_bars, instant = np.zeros((7, 0)), np.zeros(WHEN_SIZE + len(INSTANT_COLUMNS), np.int64)
     program.close(states, seen, no_bars, none, instant, none, none, states.copy())
     program.follow(books, none, none, none, instant, 0, none)
     spread = (0.0,) if program.reads_quotes else ()
     bar = (1.0, 1.0, 1.0, 1.0, 1.0, 0, *spread, *(0 for _ in program.instant_columns))
+    bar += (0.0,) if program.reads_doubt else ()
     program.step(row, *bar)
     if program.trace is not None and program.traced is not None:
         program.traced(row, *bar, np.zeros(program.trace.size))
@@ -166,7 +167,7 @@ def _warmed(program: Program) -> Program:
 
 
 def _warm_ticks(program: Program, ticks: TickProgram, states: Floats) -> None:
-    numbers, mask = np.zeros((1, 6 + len(ticks.plan.lags_ns))), np.zeros(1, np.int64)
+    numbers, mask = np.zeros((1, 7 + len(ticks.plan.lags_ns))), np.zeros(1, np.int64)
     ticks.judge(
         states,
         states[0].copy(),
@@ -183,6 +184,7 @@ def _warm_ticks(program: Program, ticks: TickProgram, states: Floats) -> None:
     if ticks.traced is not None:
         spread = (0.0,) if ticks.reads_quotes else ()
         bar = (1.0, 1.0, 1.0, 1.0, 1.0, 0, *spread, *(0 for _ in ticks.instant_columns))
+        bar += (0.0,) if ticks.reads_doubt else ()
         ticks.traced(
-            states[0].copy(), *bar, numbers[0, 6:].copy(), np.zeros(ticks.plan.trace.size)
+            states[0].copy(), *bar, numbers[0, 7:].copy(), np.zeros(ticks.plan.trace.size)
         )

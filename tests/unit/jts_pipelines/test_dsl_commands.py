@@ -142,5 +142,5 @@ def test_release_when_called_then_the_text_waits_for_its_evidence(
     assert told["candidate"].startswith("my-strategy@")
     assert (tmp_path / "home" / "strategies" / "my-strategy.jts").read_text() == text
     assert "its evidence decides" in call("release", str(path)).stdout
-    path.write_text(text.replace("close > 1", "quality"))
+    path.write_text(text.replace("buy(1)", 'buy(1, type: "stop", stop: close, tif: "ioc")'))
     assert isinstance(call("release", str(path)).exception, StrategyError)

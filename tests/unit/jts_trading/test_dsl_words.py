@@ -236,7 +236,6 @@ def test_instruments_when_compared_with_the_universe_then_admitted_or_not() -> N
             'close > 1) { buy(1, type: "stop", stop: close, tif: "ioc") }',
             "stops are held for the day or until cancelled; found ioc",
         ),
-        ("quality) { buy(1) }", "judged in backtests only"),
         ('close > 1) { buy(1, broker: "creon") }', "this instance trades through kis"),
         ("close > 1 USD) { buy(1) }", "amounts are in USD; this instance trades in KRW"),
     ],
@@ -250,15 +249,15 @@ def test_construct_when_live_does_not_do_it_then_refused(text: str, reason: str)
 
 
 def test_plan_when_live_can_do_all_of_it_then_no_refusal() -> None:
-    """Clock, spread, account, fastest broker."""
+    """Clock, spread, quality, account, fastest broker."""
     plan = strategy(
-        "time > 09:10 and spread < 5%", "execute_immediately({ broker: select_fastest_broker() })"
+        "time > 09:10 and spread < 5% and quality",
+        "execute_immediately({ broker: select_fastest_broker() })",
     )
 
     require_live(plan, broker="kis", currency="KRW")
     assert live_refusal(plan) == ""
     assert plan_notes(plan) == ()
-    assert "judged in backtests only" in live_refusal(strategy("quality"))
 
 
 def test_notes_when_drivers_read_a_construct_in_their_own_way_then_said() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from storage.quality.candles import CandleRules, validate
 from storage.quality.exact import as_decimal, units
-from storage.quality.reasons import DOUBT_MEANING, MEANING, Doubt, Reason
+from storage.quality.reasons import DOUBT_MEANING, MEANING, TAINTED, Doubt, Reason
 from storage.quality.scales import mixed_scale_sql
 from storage.schema.arrow import file_schema
 from storage.schema.datasets import CANDLES
@@ -153,6 +153,7 @@ def test_meanings_when_listed_then_every_reason_and_doubt_has_one_line() -> None
     """The closed lists are complete."""
     assert set(MEANING) == set(Reason)
     assert set(DOUBT_MEANING) == set(Doubt)
+    assert set(TAINTED) < set(Doubt)
     assert not [text for text in (*MEANING.values(), *DOUBT_MEANING.values()) if "\n" in text]
 
 

@@ -57,6 +57,7 @@ def columns(bars: list[tuple[int, int, int]]) -> BarColumns:
         np.array([start // 10**6 for start, _, _ in bars], np.int64),
         np.array([calendar.open_close_ns(day)[0] // 10**6 for day in days], np.int64),
         np.array([[p, p, p, p, v] for _, p, v in bars], np.float64),
+        np.zeros(len(bars)),
     )
 
 
