@@ -221,7 +221,11 @@ def _number_of(
             )
         number /= seconds
         if number.denominator != 1 or number < 1:
-            raise resolver.refuse(f"{label} is no whole number of bars of {seconds} s", at)
+            raise resolver.refuse(
+                f"{label} is no whole number of bars of {seconds} s",
+                at,
+                "it is counted in bars: use a finer time frame, from timeframes { }",
+            )
         return number
     if value.kind is not Kind.NUMBER:
         raise resolver.refuse(f"{label} must be a {parameter.kind}, found {describe(value)}", at)
