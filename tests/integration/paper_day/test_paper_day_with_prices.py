@@ -27,7 +27,7 @@ TEXTS = {
         """strategy("Breakout") {
           entry.long { when (close < open) { buy("10%", type: "stop", stop: close * 1.0005) } }
           exit.long { when (close > open) {
-            sell("all", type: "stop_limit", stop: close * 0.9995, price: close * 0.99, tif: "gtc")
+            sell("all", type: "stop_limit", stop: close, price: close * 0.99, tif: "gtc")
           } }
         }""",
         {},
