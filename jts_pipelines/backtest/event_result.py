@@ -18,7 +18,7 @@ from jts_pipelines.backtest.metrics import compute_metrics
 from jts_pipelines.backtest.result import Metric, trade_table
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_trading.domain.journal_events import OrderFilled
-from jts_trading.domain.orders import OrderSide
+from jts_trading.domain.orders import OrderSide, order_type
 from jts_trading.domain.sessions import local_date
 from storage.errors import InputError
 
@@ -33,8 +33,8 @@ class EventResult:
     Attributes:
         run: What it is made of.
         orders: One row per order in the order of time: given_at, instrument, name, side,
-            quantity, status (filled, denied, expired or waiting), check and why of a denial,
-            filled_at, price, order_id.
+            type, time_in_force, limit, stop, quantity, status (filled, denied, cancelled,
+            expired or waiting), check and why of a denial, filled_at, price, order_id.
         fills: One row per fill: time, session, instrument, name, side, quantity, price,
             commission, tax, reason, trade, gross, order_id.
         trades: Round trips, see `result.trade_table`.
@@ -195,24 +195,28 @@ def _orders(run: EventRun, name_of: NameOf, *, is_whole: bool) -> pl.DataFrame:
             "instrument": line.intent.instrument_id,
             "name": name_of(line.intent.instrument_id),
             "side": str(line.intent.side),
+            "type": order_type(line.intent.price, line.intent.trigger),
+            "time_in_force": line.intent.asked_force,
+            "limit": _price(line.intent.price, is_whole=is_whole),
+            "stop": _price(line.intent.trigger, is_whole=is_whole),
             "quantity": _shown(line.intent.quantity, is_whole=is_whole),
             "status": line.status,
             "check": line.check,
             "why": line.reason,
             "filled_at": None if line.fill is None else line.fill.ts_event_ns,
-            "price": None if line.fill is None else _shown(line.fill.price, is_whole=is_whole),
+            "price": None if line.fill is None else _price(line.fill.price, is_whole=is_whole),
             "order_id": line.intent.order_id,
         }
         for line in run.orders
     ]
-    texts = ("instrument", "name", "side", "status", "check", "why", "order_id")
+    ids, kinds = ("instrument", "name", "side"), ("type", "time_in_force")
     return pl.DataFrame(
         rows,
         schema={
             "given_at": stamp,
-            **dict.fromkeys(texts[:3], pl.String),
-            "quantity": number,
-            **dict.fromkeys(texts[3:6], pl.String),
+            **dict.fromkeys((*ids, *kinds), pl.String),
+            **dict.fromkeys(("limit", "stop", "quantity"), number),
+            **dict.fromkeys(("status", "check", "why"), pl.String),
             "filled_at": stamp,
             "price": number,
             "order_id": pl.String,
@@ -287,6 +291,10 @@ def _fills(run: EventRun, trips: _Trips, name_of: NameOf, *, is_whole: bool) -> 
             "order_id": pl.String,
         },
     )
+
+
+def _price(value: Decimal | None, *, is_whole: bool) -> int | float | None:
+    return None if value is None else _shown(value, is_whole=is_whole)
 
 
 def _shown(value: Decimal, *, is_whole: bool) -> int | float:

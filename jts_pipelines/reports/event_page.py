@@ -143,7 +143,7 @@ def _unfilled(result: EventResult) -> str:
         return "<p class='muted'>Every order was filled.</p>"
     more = left.height - _ROWS
     note = f"<p class='muted small'>and {more:,} more, see orders.parquet</p>" if more > 0 else ""
-    head = ("Instrument", "Given, KST", "Side", "Quantity", "Status", "Why")
+    head = ("Instrument", "Given, KST", "Side", "Type", "Quantity", "Status", "Why")
     return table(head, _order_rows(left.head(_ROWS))) + note
 
 
@@ -155,7 +155,14 @@ def _order_rows(orders: pl.DataFrame) -> Iterable[tuple[str | Cell, ...]]:
             cell(named, note=row["instrument"] if row["name"] else ""),
             f"{row['given_at'].astimezone(_SEOUL):%Y-%m-%d %H:%M:%S}",
             row["side"],
+            cell(f"{row['type']} {row['time_in_force']}", note=_prices(row)),
             f"{row['quantity']:,}",
             row["status"],
             Cell(f'<td class="left">{escape(why or "–")}</td>'),
         )
+
+
+def _prices(row: dict[str, object]) -> str:
+    """Return the prices of an order: its stop, then its limit."""
+    found = (("stop", row["stop"]), ("at", row["limit"]))
+    return ", ".join(f"{name} {price:,}" for name, price in found if price is not None)

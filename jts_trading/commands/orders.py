@@ -14,7 +14,7 @@ from jts_trading.config.settings import load_settings
 from jts_trading.domain.calendars import midnight_ns
 from jts_trading.domain.journal_events import IntentRecorded
 from jts_trading.domain.ledger_rows import FillRow, OrderRow
-from jts_trading.domain.orders import OrderIntent
+from jts_trading.domain.orders import OrderIntent, order_type
 from jts_trading.domain.sessions import local_date
 from jts_trading.journal.chain import open_event
 from jts_trading.telemetry import console
@@ -131,13 +131,6 @@ def _intents(ledger: LedgerReader, order_ids: Sequence[str]) -> dict[str, OrderI
     return {e.intent.order_id: e.intent for e in found if isinstance(e, IntentRecorded)}
 
 
-def kind_of(price: Decimal | None, trigger: Decimal | None) -> str:
-    """Return the type of an order by its prices, in the words of strategies."""
-    if trigger is None:
-        return "market" if price is None else "limit"
-    return "stop" if price is None else "stop_limit"
-
-
 def _found(
     ledger: LedgerReader, *, is_all: bool, day: "date | None", instance: str | None
 ) -> list[OrderRow]:
@@ -164,7 +157,6 @@ def _shown(
     gross = sum((fill.gross for fill in fills), Decimal(0))
     filled = sum((fill.quantity for fill in fills), Decimal(0))
     trigger = None if intent is None else intent.trigger
-    is_renewed = intent is not None and intent.is_renewed
     return ShownOrder(
         id=row.id,
         instance=row.instance,
@@ -175,8 +167,8 @@ def _shown(
         name=names.of(row.instrument_id),
         venue=row.venue,
         side=row.side,
-        type=kind_of(row.price, trigger),
-        time_in_force="gtc" if is_renewed else row.time_in_force,
+        type=order_type(row.price, trigger),
+        time_in_force=row.time_in_force if intent is None else intent.asked_force,
         quantity=row.quantity,
         price=row.price,
         trigger=trigger,

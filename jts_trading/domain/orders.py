@@ -204,6 +204,18 @@ class OrderIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     trigger: Decimal | None = None
     is_renewed: bool = False
 
+    @property
+    def asked_force(self) -> str:
+        """Time in force as its strategy asked for it."""
+        return "gtc" if self.is_renewed else self.time_in_force
+
+
+def order_type(price: Decimal | None, trigger: Decimal | None) -> str:
+    """Return the type of an order by its limit and its stop price, in the words of strategies."""
+    if trigger is None:
+        return "market" if price is None else "limit"
+    return "stop" if price is None else "stop_limit"
+
 
 class Reservation(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What an order may use up until it has ended.

@@ -17,6 +17,7 @@ from jts_pipelines.backtest.event_trades import stream_of_bars, stream_of_trades
 from jts_pipelines.backtest.loading import BacktestRequest
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.backtest.tick_bars import checked_trades
+from jts_pipelines.reports.event_page import render_events
 from jts_pipelines.research.events import study_events
 from jts_pipelines.research.holdouts import HoldoutLockedError, Locked
 from jts_pipelines.research.study import Place
@@ -368,6 +369,43 @@ def test_recorded_trades_when_by_events_then_they_come_as_the_trader_took_them_i
     ]
     arrivals_s = [(at - begin) // 10**9 for at in stream.at.tolist()]
     assert arrivals_s == [10, 12, 71, 72, 73, 76, 76, 81]
+
+
+def test_orders_with_prices_say_what_they_are_and_what_became_of_them(home: Path) -> None:
+    """A limit for the day, one good till cancelled, stops: in the table and on the page."""
+    text = """strategy("Priced") {
+      entry.long {
+        when (close > open and volume > 30_000) { buy(10, type: "limit", price: close * 0.998) }
+        when (close > open) { buy(20, type: "stop", stop: close * 1.001, tif: "gtc") }
+      }
+      exit.long {
+        when (close < open and volume > 30_000) {
+          sell("all", type: "limit", price: close * 1.001, tif: "gtc")
+        }
+        when (close < open) {
+          sell("all", type: "stop_limit", stop: close * 0.999, price: close * 0.99)
+        }
+      }
+    }"""
+
+    found = run(home, minutes(2), text)
+
+    orders = found.orders
+    kinds = orders.select("side", "type", "time_in_force").unique().sort("side", "type").rows()
+    assert kinds == [
+        ("buy", "limit", "day"),
+        ("buy", "stop", "gtc"),
+        ("sell", "limit", "gtc"),
+        ("sell", "stop_limit", "day"),
+    ]
+    has = orders.select("type", pl.col("limit", "stop").is_not_null()).unique().sort("type").rows()
+    assert has == [("limit", True, False), ("stop", False, True), ("stop_limit", True, True)]
+    assert {"filled", "cancelled", "expired"} <= set(orders["status"])
+    bought = orders.filter(pl.col("side") == "buy", pl.col("status") == "filled")
+    assert bought.filter(pl.col("price") > pl.col("limit")).height == 0
+    page = render_events(found)
+    assert "limit gtc" in page
+    assert "limit day" in page
 
 
 def test_bar_of_few_shares_has_as_many_trades(home: Path) -> None:
