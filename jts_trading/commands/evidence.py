@@ -194,7 +194,12 @@ def _decision(
     made = next((event for _, event in opened if isinstance(event, DecisionRecorded)), None)
     if made is None:
         return None
-    signals = [event for _, event in opened if isinstance(event, SignalRecorded)]
+    # The trade that reached a stop may have led to decisions of its own.
+    signals = [
+        event
+        for _, event in opened
+        if isinstance(event, SignalRecorded) and event.decision_id == made.decision_id
+    ]
     known = ledger.rows(StrategyRow, "r.release = %(release)s", {"release": made.release})
     return ShownDecision(
         decision_id=made.decision_id,

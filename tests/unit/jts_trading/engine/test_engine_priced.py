@@ -415,6 +415,26 @@ def test_stop_when_it_is_passed_while_nobody_looks_then_the_next_trade_there_cou
     assert len(day.tick(71_200)) == 1
 
 
+@pytest.mark.parametrize(("force", "again"), [("ioc", 0), ("fok", 0), ("day", 1), ("gtc", 1)])
+def test_exit_at_the_market_when_it_ends_unfilled_then_its_force_says_whether_it_comes_again(
+    rigs: ModuleType, force: str, again: int
+) -> None:
+    """One try for an instant; the others go on until the position is gone."""
+    day = Day(rigs, 'tif: "day"', f', tif: "{force}"')
+    day.minute(71_000, 71_100)
+    day.fill(day.order, 100, 71_100)
+    day.minute(71_100, 71_000)
+    given = len(day.rig.intents)
+    day.fill(day.order, 40, 71_000)
+
+    day.rig.tell(OrderCancelled(order_id=day.order.order_id), ts_ns=day.now)
+    day.now += 15 * SECOND
+    day.tick(71_000)
+
+    assert len(day.rig.intents) == given + again
+    assert int(day.order.quantity) == (60 if again else 100)
+
+
 def kept(rigs: ModuleType, day: Day) -> EngineState:
     """Return a new state with both halves of a day, as a restart loads them."""
     state = new_state(
