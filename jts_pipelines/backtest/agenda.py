@@ -22,13 +22,18 @@ INSTRUMENT_BITS = 20
 
 
 def event_of(desk: Desk, instrument: int) -> int:
-    """Return the number of the next event of an instrument; past its last row there is none."""
+    """Return the number of the next event of an instrument."""
     row = desk.book[instrument, NEXT_ROW]
     if row >= desk.book[instrument, END]:
-        return NEVER
+        return last_event(desk, instrument)
     place = moment_of(desk, instrument, row) << PHASE_BITS | desk.book[instrument, NEXT_PHASE]
     found: int = (place << INSTRUMENT_BITS) | instrument
     return found
+
+
+def last_event(desk: Desk, instrument: int) -> int:  # noqa: ARG001
+    """Return the number of an event past the last row: there is none."""
+    return NEVER
 
 
 def moment_in(event: int) -> int:

@@ -114,6 +114,13 @@ class BarTable:
         found: NDArray[np.int32] = self.moments[rows + self.shift[instrument]]
         return found
 
+    def instant_of(self, rows: Ints, instrument: Ints | int) -> Ints:
+        """Return the number of the instant of each fill, see `places`."""
+        has_bar = rows >= 0
+        own = self.moment_of(np.where(has_bar, rows, self.offsets[instrument]), instrument)
+        found: Ints = np.where(has_bar, own, -1 - rows)
+        return found
+
     @property
     def digest(self) -> str:
         """SHA-256 over every value that a run reads, little-endian, column by column."""
@@ -135,9 +142,13 @@ def _digest_of(column: NDArray[np.generic]) -> bytes:
 
 def traded_rows(bars: BarTable) -> BarTable:
     """Return the bars in which something traded; every symbol stays, and so does every instant."""
-    if bars.is_traded.all():
+    return rows_where(bars, bars.is_traded)
+
+
+def rows_where(bars: BarTable, kept: Flags) -> BarTable:
+    """Return some of the bars, all of which traded."""
+    if kept.all():
         return bars
-    kept = bars.is_traded
     before = np.concatenate(([0], np.cumsum(kept)))
     return BarTable(
         symbols=bars.symbols,

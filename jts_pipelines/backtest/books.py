@@ -7,7 +7,13 @@ from jts_pipelines.backtest import places
 from jts_pipelines.backtest.bar_table import BarTable
 from jts_pipelines.backtest.columns import Ints
 from jts_pipelines.backtest.instruments import Instruments
-from jts_pipelines.backtest.result import DIVIDEND, day_series, reason_texts, stamp_series
+from jts_pipelines.backtest.result import (
+    DELISTED,
+    DIVIDEND,
+    day_series,
+    reason_texts,
+    stamp_series,
+)
 from jts_trading.dsl.plan import Plan
 
 _POSITIONS = {
@@ -35,7 +41,7 @@ def order_table(
         plan: Of the strategy.
         instruments: The listing.
     """
-    filled = fills.filter(pl.col("reason") != DIVIDEND).select(
+    filled = fills.filter(~pl.col("reason").is_in((DIVIDEND, DELISTED))).select(
         "decided_at",
         "instrument",
         "name",
@@ -107,7 +113,7 @@ def position_table(
 
 def _held(instrument: int, own: Ints, bars: BarTable, days: Ints) -> Ints:
     """Return (instrument, session, quantity, close) of the sessions that ended with a position."""
-    moment = bars.moment_of(own[:, places.FILL_ROW], instrument)
+    moment = bars.instant_of(own[:, places.FILL_ROW], instrument)
     changes = np.zeros(len(days), np.int64)
     signed = own[:, places.FILL_SIDE] * own[:, places.FILL_QUANTITY]
     np.add.at(changes, np.searchsorted(days, bars.days[moment]), signed)

@@ -36,6 +36,7 @@ class Code(StrEnum):
     KELLY_WITHOUT_EDGE = "kelly_without_edge"
     LOSS_LIMIT = "loss_limit"
     RISK_DENIED = "risk_denied"
+    DELISTED = "delisted"
 
 
 MEANING: dict[Code, str] = {
@@ -65,6 +66,7 @@ MEANING: dict[Code, str] = {
     Code.KELLY_WITHOUT_EDGE: "Kelly's formula saw no edge and refused entries",
     Code.LOSS_LIMIT: "the daily loss limit refused entries",
     Code.RISK_DENIED: "limits of the account denied entries, as live trading would",
+    Code.DELISTED: "positions were closed because their instrument was delisted",
 }
 """One line per code, for people."""
 

@@ -8,6 +8,7 @@ from jts_pipelines.backtest import places
 from jts_pipelines.backtest.agenda import NEVER
 from jts_pipelines.backtest.bar_table import BarTable
 from jts_pipelines.backtest.columns import Bits, Costs, Desk, Floats, Ints, Limits, Rules
+from jts_pipelines.backtest.exchanging import NEVER_ENDS
 from jts_pipelines.backtest.venues import VenueTerms, each_unit
 from jts_trading.dsl.facts import FACTS_SIZE, SCALE_FACT
 
@@ -44,6 +45,7 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
     terms: VenueTerms,
     terms_of_days: tuple[Ints, Ints] | None = None,
     splits: Ints | None = None,
+    delistings: Ints | None = None,
 ) -> Desk:
     """Return a desk at its start: all money in cash, no position, no order.
 
@@ -62,6 +64,7 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
         terms_of_days: By session: the one in which its sales are paid (at once if left out), and
             the last one that is not after the venue's next.
         splits: See `dividends.corporate_rows`.
+        delistings: See `delistings.delisting_rows`.
     """
     account = np.zeros(places.ACCOUNT_COLUMNS, np.int64)
     account[places.START_CASH] = account[places.CASH] = cash
@@ -71,6 +74,8 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
         owners = np.searchsorted(splits[:, 3], np.arange(len(bars.symbols) + 1))
         book[:, places.FIRST_SPLIT] = book[:, places.NEXT_SPLIT] = owners[:-1]
         book[:, places.END_SPLIT] = owners[1:]
+    if delistings is not None:
+        _note_delistings(book, delistings)
     account[places.HIGHEST_CLOSE] = _highest_close(bars, book[:, places.UNIT])
     count = len(bars.symbols)
     is_packed = fired.dtype == np.uint8
@@ -111,10 +116,17 @@ def _book(bars: BarTable, costs: Costs, terms: VenueTerms) -> Ints:
     book[:, places.FIRST], book[:, places.END] = bars.offsets[:-1], bars.offsets[1:]
     book[:, places.SHIFT], book[:, places.CLASS] = bars.shift, costs.cost_class
     book[:, places.BAND_SESSION] = -1
+    book[:, places.DELISTED_AT] = book[:, places.FREE_FROM] = NEVER_ENDS
     finest = Decimal(1).scaleb(-terms.quantity_places)
     book[:, places.UNIT] = each_unit(bars.units, lambda u: int(u.money_step / terms.money_step))
     book[:, places.QUANTUM] = each_unit(bars.units, lambda u: int(u.quantity_step / finest))
     return book
+
+
+def _note_delistings(book: Ints, rows: Ints) -> None:
+    columns = (places.DELISTED_AT, places.DELISTED_PHASE, places.DELISTED_PRICE, places.FREE_FROM)
+    for at, column in enumerate(columns, start=1):
+        book[rows[:, 0], column] = rows[:, at]
 
 
 def _facts(bars: BarTable, constants: tuple[float, ...]) -> Floats:

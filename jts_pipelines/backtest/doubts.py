@@ -9,7 +9,7 @@ from jts_pipelines.backtest.cautions import Caution, Code
 from jts_pipelines.backtest.columns import Floats, Ints
 from jts_pipelines.backtest.frames import day_of
 from jts_pipelines.backtest.instruments import Instruments
-from jts_pipelines.backtest.result import Facts, PrefixCheck
+from jts_pipelines.backtest.result import DELISTED, Facts, PrefixCheck
 from jts_trading.dsl.plan import Plan
 from jts_trading.strategy.frames import interval_seconds
 from jts_trading.strategy.rules import short_rules, uses_kelly
@@ -136,6 +136,11 @@ def trade_doubts(trades: pl.DataFrame) -> list[Caution]:
 def fill_doubts(fills: pl.DataFrame, facts: Facts) -> list[Caution]:
     """Return doubts about fills that the market could hardly have given."""
     found = []
+    ended = fills.filter(pl.col("reason") == DELISTED)
+    if ended.height:
+        text = f"{ended.height} positions were closed because their instrument was delisted, for "
+        found.append(Caution(Code.DELISTED, f"{text}{ended['gross'].sum():,} in all"))
+        fills = fills.filter(pl.col("reason") != DELISTED)
     above = fills.filter(pl.col("quantity") > pl.col("bar_volume"))
     if above.height:
         worst = above.sort(pl.col("quantity") / pl.col("bar_volume")).row(-1, named=True)
@@ -246,7 +251,7 @@ def taint_doubts(fills: pl.DataFrame, doubtful: pl.DataFrame, interval: str) -> 
 
 
 def _sessions_of(rows: Ints, instrument: Ints, bars: BarTable, days: Ints) -> Ints:
-    found: Ints = np.searchsorted(days, bars.days[bars.moment_of(rows, instrument)])
+    found: Ints = np.searchsorted(days, bars.days[bars.instant_of(rows, instrument)])
     return found
 
 
@@ -302,7 +307,8 @@ def held_over(outside: Ints, fills: Ints) -> Ints:
     held = []
     for row, instrument in outside.tolist():
         own = fills[fills[:, places.FILL_INSTRUMENT] == instrument]
-        before = own[own[:, places.FILL_ROW] < row]
+        rows = own[:, places.FILL_ROW]
+        before = own[(rows >= 0) & (rows < row)]
         quantity = int((before[:, places.FILL_SIDE] * before[:, places.FILL_QUANTITY]).sum())
         if quantity > 0:
             held.append((row, instrument))

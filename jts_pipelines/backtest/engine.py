@@ -17,9 +17,9 @@ import polars as pl
 
 from jts_pipelines.backtest import places
 from jts_pipelines.backtest.admitting import Admission, admission_of, history_of
-from jts_pipelines.backtest.bar_table import traded_rows
 from jts_pipelines.backtest.columns import Bars, Bits, Desk, Ints
 from jts_pipelines.backtest.conservation import require_conservation
+from jts_pipelines.backtest.delistings import delisting_rows, without_delisted
 from jts_pipelines.backtest.desk import make_desk
 from jts_pipelines.backtest.dividends import corporate_rows
 from jts_pipelines.backtest.extras import clock_of, step_extras
@@ -124,7 +124,7 @@ class Job:
 
     def decide(self, frame: pl.DataFrame, kernels: Kernels) -> Decided:
         """Return what is decided on other bars."""
-        cut = prepare(self.plan, frame, self.settings, self.instruments)
+        cut = prepare(self.plan, frame, self.settings, self.instruments, is_whole=False)
         rules = self.pass_over(cut, kernels[0])
         desk = desk_of(cut, self.settings, rules.masks)
         if not are_apart(desk):
@@ -190,9 +190,9 @@ def decided(prepared: Prepared, fired: Bits, fills: Ints) -> Decided:
     )
     instrument = fills[:, places.FILL_INSTRUMENT]
     columns = {
-        "stamp": bars.times[bars.moment_of(fills[:, places.FILL_ROW], instrument)],
+        "stamp": bars.times[bars.instant_of(fills[:, places.FILL_ROW], instrument)],
         "symbol": symbols.gather(instrument),
-        "decided": bars.times[bars.moment_of(fills[:, places.FILL_DECIDED], instrument)],
+        "decided": bars.times[bars.instant_of(fills[:, places.FILL_DECIDED], instrument)],
         **{str(place): fills[:, place] for place in _COMPARED},
     }
     return Decided(
@@ -235,8 +235,12 @@ def prepare(
     bars: pl.DataFrame | History,
     settings: BacktestSettings,
     listing: pl.DataFrame | None = None,
+    *,
+    is_whole: bool = True,
 ) -> Prepared:
     """Check bars and orders and lay them out as columns.
+
+    They are whole if no later bars were cut off, see `delistings`.
 
     Raises:
         InputError, StrategyError, RuleMissingError: See `run_backtest`.
@@ -251,16 +255,17 @@ def prepare(
     instruments = read_instruments(listing, settings.unknown_market, settings.venue)
     history = history_of(bars, Admission(plan.universe, instruments), settings)
     every = at_interval(history.table, settings.interval, interval, session_open)
-    traded = traded_rows(every)
+    traded, days = without_delisted(every, settings.delistings), np.unique(every.days)
     return Prepared(
         bars=traded,
         rows=every.rows,
         interval=interval,
         closed=frames_closed(traded, plan.timeframes, session_open),
-        days=np.unique(every.days),
+        days=days,
         instruments=instruments,
         rules=rules,
         splits=corporate_rows(traded, settings),
+        delistings=delisting_rows(traded, settings, days, is_whole=is_whole),
         digest=every.digest,
         extras=step_extras(
             plan,
@@ -379,6 +384,7 @@ def desk_of(prepared: Prepared, settings: BacktestSettings, fired: Bits) -> Desk
         values=prepared.extras.values,
         terms_of_days=session_terms(days, calendar),
         splits=prepared.splits,
+        delistings=prepared.delistings,
     )
 
 

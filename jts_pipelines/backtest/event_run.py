@@ -134,6 +134,11 @@ def run_events(
     """
     if settings.venue not in VENUES:
         raise InputError(f"venue is {settings.venue}; orders are judged for: {', '.join(VENUES)}")
+    if settings.splits or settings.dividends or settings.delistings:
+        raise InputError(
+            "trades are run as they came: splits, dividends and delistings are accepted in a "
+            "backtest over bars only"
+        )
     if not len(stream):
         raise InputError("there are no trades in this period")
     began = time.perf_counter()

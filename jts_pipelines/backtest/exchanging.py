@@ -1,4 +1,4 @@
-"""What splits and dividends change in the portfolio: shares, cash, orders that wait, base prices.
+"""What splits, dividends and delistings change in the portfolio: shares, cash, orders, bases.
 
 Read as text and compiled, see `driver`; `modelled` calls it.
 """
@@ -14,6 +14,8 @@ from jts_pipelines.backtest.places import (
     CASH,
     CLOSE,
     COST,
+    DELISTED_PRICE,
+    END,
     END_SPLIT,
     ENTRY,
     FILL_COMMISSION,
@@ -21,6 +23,7 @@ from jts_pipelines.backtest.places import (
     FILL_PRICE,
     FILL_QUANTITY,
     FILL_REASON,
+    FILL_ROW,
     FILL_RST,
     FILL_SIDE,
     FILL_STT,
@@ -31,9 +34,11 @@ from jts_pipelines.backtest.places import (
     MARK,
     MARKET,
     NEXT_SPLIT,
+    NOW,
     ORDER_TYPE,
     PEAK,
     QUANTITY,
+    REASON_DELISTED,
     REASON_DIVIDEND,
     REASON_SPLIT,
     RESERVED,
@@ -148,3 +153,29 @@ def exchange_shares(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
         book[instrument, SIDE] = 0
         leave(desk, instrument)
         close_trade(account, book[instrument, TRADE_CASH])
+
+
+def end_listing(desk: Desk, instrument: int, fills: Ints) -> None:
+    """Drop what waits of a delisted instrument, and close a position at what is paid for it."""
+    account, book, fill = desk.account, desk.book, desk.account[FILLS]
+    account[CANCELLED] += book[instrument, SIDE] != 0
+    drop_order(desk, instrument)
+    held, unit = book[instrument, QUANTITY], book[instrument, UNIT]
+    if held == 0:
+        return
+    mark_to(desk, instrument, book[instrument, END] - 1)
+    price = book[instrument, DELISTED_PRICE]
+    if price > 0:
+        account[BEYOND] += held > WORTH_MAX // (price * unit)
+    paid = held * price * unit
+    account[VALUE] -= held * book[instrument, MARK] * unit
+    account[CASH] += paid
+    book[instrument, TRADE_CASH] += paid
+    book[instrument, QUANTITY] = 0
+    fills[FILL_SIDE, fill], fills[FILL_QUANTITY, fill], fills[FILL_PRICE, fill] = SELL, held, price
+    fills[FILL_COMMISSION, fill], fills[FILL_STT, fill], fills[FILL_RST, fill] = 0, 0, 0
+    note(desk, fills, instrument, 0)
+    fills[FILL_ROW, fill] = fills[FILL_DECIDED, fill] = -1 - account[NOW]
+    fills[FILL_REASON, fill] = REASON_DELISTED
+    leave(desk, instrument)
+    close_trade(account, book[instrument, TRADE_CASH])

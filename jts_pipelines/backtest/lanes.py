@@ -20,6 +20,7 @@ import numpy as np
 
 from jts_pipelines.backtest import merging, places
 from jts_pipelines.backtest.columns import Desk, Ints
+from jts_pipelines.backtest.exchanging import NEVER_ENDS
 from jts_pipelines.backtest.kernel_text import Portfolio
 from jts_pipelines.backtest.signals import shares
 from jts_trading.strategy.sizing import (
@@ -97,7 +98,11 @@ def are_apart(desk: Desk) -> bool:
     # Orders that may end unfilled, or wait for their money, are not proven to be apart.
     is_modelled = sizes[:, [places.TYPE, places.FORCE]].any() or rules[list(_MODELS)].any()
     is_limited = rules[places.LIMIT_VALUE] > 0
-    return not (is_modelled or is_limited) and bool(np.isin(sizes[:, places.KIND], _ALONE).all())
+    # What is delisted ends at an instant of other instruments.
+    is_delisted = (desk.book[:, places.DELISTED_AT] != NEVER_ENDS).any()
+    return not (is_modelled or is_limited or is_delisted) and bool(
+        np.isin(sizes[:, places.KIND], _ALONE).all()
+    )
 
 
 def _room(rows: int) -> Ints:

@@ -5,11 +5,13 @@ name without `_in_model` (`kernel_text`), in runs with limit or stop orders or a
 An order may wait for many bars, fill in parts, and end unfilled with its session.
 """
 
+from jts_pipelines.backtest.agenda import INSTRUMENT_BITS, NEVER
 from jts_pipelines.backtest.columns import Desk, Ints
 from jts_pipelines.backtest.decisions import decide_entry, order_exit
 from jts_pipelines.backtest.exchanging import (
     NEVER_ENDS,
     drop_order,
+    end_listing,
     exchange_shares,
     next_split,
 )
@@ -30,6 +32,8 @@ from jts_pipelines.backtest.places import (
     COST,
     DAY,
     DECIDED,
+    DELISTED_AT,
+    DELISTED_PHASE,
     END,
     END_SPLIT,
     ENTRIES,
@@ -62,6 +66,7 @@ from jts_pipelines.backtest.places import (
     ORDER_TYPE,
     PEAK,
     PEAK_ROW,
+    PHASE_BITS,
     PURCHASES,
     QUANTITY,
     REASON,
@@ -108,6 +113,18 @@ from jts_pipelines.backtest.search import (
     session_of,
 )
 from jts_trading.strategy.order_prices import whole_price
+
+
+def last_event_in_model(desk: Desk, instrument: int) -> int:
+    """Return the number of the event in which a delisting ends what is left of an instrument."""
+    book = desk.book
+    is_left = book[instrument, SIDE] != 0 or book[instrument, QUANTITY] > 0
+    moment = book[instrument, DELISTED_AT]
+    if not is_left or moment == NEVER_ENDS:
+        return NEVER
+    place = moment << PHASE_BITS | book[instrument, DELISTED_PHASE]
+    found: int = (place << INSTRUMENT_BITS) | instrument
+    return found
 
 
 def seek_next_in_model(desk: Desk, instrument: int, row: int) -> None:
@@ -177,7 +194,9 @@ def is_over_at_close(desk: Desk, instrument: int, row: int) -> bool:
 def act_in_model(desk: Desk, instrument: int, row: int, phase: int, fills: Ints) -> None:
     """Let what is due happen to an instrument."""
     book = desk.book
-    if phase in (EXIT_DECISIONS, ENTRY_DECISIONS):
+    if row >= book[instrument, END]:
+        end_listing(desk, instrument, fills)
+    elif phase in (EXIT_DECISIONS, ENTRY_DECISIONS):
         if phase == EXIT_DECISIONS:
             decide_exit_in_model(desk, instrument, row)
         else:

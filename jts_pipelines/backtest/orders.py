@@ -77,7 +77,7 @@ def is_modelled(plan: Plan, settings: BacktestSettings) -> bool:
     """Return whether orders do more than fill at the next open."""
     usual = FillModel(has_root=settings.fill_model.has_root)
     return (
-        bool(settings.splits or settings.dividends)
+        bool(settings.splits or settings.dividends or settings.delistings)
         or settings.fill_model != usual
         or any(
             rule.order_type is not OrderType.MARKET or rule.time_in_force is not TimeInForce.DAY

@@ -91,11 +91,14 @@ IS_TRIGGERED = 36
 COST, BOUGHT, IS_LATE = 37, 38, 39
 # Its splits and dividends: the first, the next, and where those of the following instrument begin.
 FIRST_SPLIT, NEXT_SPLIT, END_SPLIT = 40, 41, 42
-BOOK_COLUMNS = 43
+# Its delisting: the instant and phase in which what is left of it ends, at which price; and the
+# first session without price limits, which all instruments have.
+DELISTED_AT, DELISTED_PHASE, DELISTED_PRICE, FREE_FROM = 43, 44, 45, 46
+BOOK_COLUMNS = 47
 
 BUY, SELL = 1, -1
 
-# A fill: one row.
+# A fill: one row. Its rows are below zero where its instrument has no bar: -1 less the instant.
 FILL_ROW, FILL_SIDE, FILL_QUANTITY, FILL_PRICE, FILL_COMMISSION = 0, 1, 2, 3, 4
 FILL_STT, FILL_RST, FILL_REASON, FILL_DECIDED, FILL_TRADE = 5, 6, 7, 8, 9
 FILL_INSTRUMENT = 10
@@ -103,7 +106,7 @@ FILL_COLUMNS = 11
 
 # Reasons below are rule numbers.
 REASON_STOP_LOSS, REASON_TRAILING_STOP, REASON_TAKE_PROFIT = 100, 101, 102
-REASON_SPLIT, REASON_DIVIDEND = 103, 104
+REASON_SPLIT, REASON_DIVIDEND, REASON_DELISTED = 103, 104, 105
 
 # A split: the first row with new shares, how many old ones became how many new ones, and whose;
 # or a dividend: the first row without it, what a share is paid, and the ppm of it that are tax.
@@ -114,6 +117,8 @@ SPLIT_COLUMNS = 6
 # `kernel_text` numbers the others on.
 SALES, PURCHASES, LATE_PURCHASES, LATE_SALES = 0, 1, 2, 3
 EXIT_DECISIONS, ENTRY_DECISIONS = 4, 5
+# Of an instrument that is delisted when the data have ended.
+AFTER_DECISIONS = 6
 PHASE_BITS = 3
 
 # Price rules of one class and epoch: lengths, the limit rate (without limits the share above the

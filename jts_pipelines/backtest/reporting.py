@@ -52,6 +52,7 @@ class Prepared:
         days: The sessions of the run.
         digest: Of everything that was read.
         splits: See `dividends.corporate_rows`.
+        delistings: See `delistings.delisting_rows`.
         extras: What the pass over rules takes beside the bars, see `step_extras`.
     """
 
@@ -65,6 +66,7 @@ class Prepared:
     digest: str
     extras: StepExtras
     splits: Ints
+    delistings: Ints
 
 
 def digests_of(

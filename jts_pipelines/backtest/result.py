@@ -29,7 +29,7 @@ from jts_trading.dsl.plan import Plan
 
 Metric = float | int | None
 
-DIVIDEND = "dividend"
+DIVIDEND, DELISTED = "dividend", "delisted"
 """The reason of a fill that is no fill: a position was paid something."""
 
 _RISK_REASONS = {
@@ -38,6 +38,7 @@ _RISK_REASONS = {
     places.REASON_TAKE_PROFIT: "take_profit",
     places.REASON_SPLIT: "split",
     places.REASON_DIVIDEND: DIVIDEND,
+    places.REASON_DELISTED: DELISTED,
 }
 
 
@@ -241,7 +242,7 @@ def fill_table(
     """
     row, decided = fills[:, places.FILL_ROW], fills[:, places.FILL_DECIDED]
     instrument = fills[:, places.FILL_INSTRUMENT]
-    moment, decided_at = bars.moment_of(row, instrument), bars.moment_of(decided, instrument)
+    moment, decided_at = bars.instant_of(row, instrument), bars.instant_of(decided, instrument)
     reasons = reason_texts(plan)
     stt, rst = fills[:, places.FILL_STT], fills[:, places.FILL_RST]
     quantity, price = fills[:, places.FILL_QUANTITY], fills[:, places.FILL_PRICE]
@@ -263,7 +264,7 @@ def fill_table(
             "reason": _chosen(list(reasons.values()), np.searchsorted(list(reasons), reason)),
             "decided_at": stamp_series(bars.times[decided_at]),
             "trade": fills[:, places.FILL_TRADE],
-            "bar_volume": summable(bars.volume[row]),
+            "bar_volume": summable(np.where(row < 0, 0, bars.volume[row])),
             "gross": gross_of(fills, book[:, places.UNIT]),
         }
     )

@@ -16,6 +16,7 @@ from jts_pipelines.backtest.places import (
     ENTRY,
     EPOCH,
     FIRST,
+    FREE_FROM,
     HAS_LIMITS,
     HIGH,
     IS_PACKED,
@@ -142,7 +143,8 @@ def look_up_band(desk: Desk, instrument: int, row: int) -> None:
     first = _session_start(desk, instrument, row, session)
     base, lower, upper = 0, 0, NO_UPPER
     rules = desk.ladders[book[instrument, CLASS], desk.sessions[session, EPOCH]]
-    if first > book[instrument, FIRST] and rules[HAS_LIMITS] == 1:
+    has_limits = rules[HAS_LIMITS] == 1 and session < book[instrument, FREE_FROM]
+    if first > book[instrument, FIRST] and has_limits:
         base = reference_of(desk, instrument, first)
         lower, upper = band_of(rules, base)
     book[instrument, BASE], book[instrument, LOWER], book[instrument, UPPER] = base, lower, upper

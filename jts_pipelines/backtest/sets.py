@@ -246,7 +246,9 @@ class Sets:
         """Look for look-ahead in the program of a set, once for all sets of its pattern."""
         if job.member.pattern not in self._checks:
             self._checks[job.member.pattern] = check_prefix(
-                lambda frame: self._decided(job, self._stages.lay_out(job.plan, frame)),
+                lambda frame: self._decided(
+                    job, self._stages.lay_out(job.plan, frame, is_whole=False)
+                ),
                 job.stage.history,
                 lambda: self._decided(job, job.stage),
                 job.stage.prepared.digest,

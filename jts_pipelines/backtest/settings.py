@@ -38,6 +38,7 @@ _ASSUMED: dict[str, type] = {
     **dict.fromkeys(("exits_inside", "waits_settlement"), bool),
     "splits": tuple,
     "dividends": tuple,
+    "delistings": tuple,
 }
 _WORDS = {"yes": True, "no": False, "true": True, "false": False}
 
@@ -130,6 +131,8 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         splits: `SYMBOL@DAY=OLD:NEW` of splits, consolidations and free shares: the first session
             with new shares, and how many old ones became how many new ones.
         dividends: `SYMBOL@DAY=AMOUNT` of cash dividends: the ex-date, and won a share before tax.
+        delistings: `SYMBOL@DAY=PRICE`: from the day on a symbol does not trade, and what is paid
+            for a share or coin that is held then; `SYMBOL@DAY` pays nothing.
         dividend_tax_percent: What is withheld of them (KRX: 14 % and 1.4 % local tax).
         limits: What risk denies of entries; None denies nothing.
         sessions_per_year: For annualised figures; 0 takes what the venue has.
@@ -157,6 +160,7 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     waits_settlement: bool = False
     splits: tuple[str, ...] = ()
     dividends: tuple[str, ...] = ()
+    delistings: tuple[str, ...] = ()
     dividend_tax_percent: str = "15.4"
     limits: AccountLimits | None = None
     sessions_per_year: int = 0

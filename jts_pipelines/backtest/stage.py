@@ -207,14 +207,14 @@ class Stages:
             raise found
         return found
 
-    def lay_out(self, plan: Plan, bars: pl.DataFrame | History) -> Stage:
-        """Return other bars as a plan sees them.
+    def lay_out(self, plan: Plan, bars: pl.DataFrame | History, *, is_whole: bool = True) -> Stage:
+        """Return other bars as a plan sees them; whole if no later ones were cut off.
 
         Raises:
             RuleMissingError, InputError, StrategyError: See `engine.run_backtest`.
         """
         history = visible_bars(plan, bars, self.settings, self._instruments)
-        prepared = prepare(plan, history, self.settings, self._instruments)
+        prepared = prepare(plan, history, self.settings, self._instruments, is_whole=is_whole)
         return Stage.of(plan, history, prepared, self.settings)
 
 

@@ -123,7 +123,7 @@ def trades_of_fills(
     invested = np.add.reduceat(np.where(is_buy, gross, 0), first)
     flow = np.add.reduceat(np.where(is_buy, -gross, gross) - costs, first)
     profit = flow + held * marks[instrument[first]]
-    moment = bars.moment_of(fills[:, places.FILL_ROW], instrument)
+    moment = bars.instant_of(fills[:, places.FILL_ROW], instrument)
     last_sale = np.maximum.reduceat(np.where(is_buy, -1, np.arange(len(fills))), first)
     closed = np.flatnonzero(held == 0)
     times = bars.times[moment]

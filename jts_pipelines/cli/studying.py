@@ -50,6 +50,9 @@ _OPTIONS = (
         help="How orders fill: fill=close, volume_percent=5, slippage_bps=3, exits_inside=yes ...",
     ),
     click.option(
+        "--delistings", type=FILE, help="File of symbol, date and price of what was delisted."
+    ),
+    click.option(
         "--limits",
         "has_limits",
         is_flag=True,
@@ -85,6 +88,7 @@ class Given:
     broker: str | None
     commission: str | None
     assumptions: tuple[str, ...]
+    delistings: Path | None
     has_limits: bool
     bars: Path | None
     has_ticks: bool
@@ -100,12 +104,15 @@ class Given:
         from jts_pipelines.backtest.loading import BacktestRequest
         from jts_pipelines.backtest.settings import BacktestSettings, read_assumptions
 
+        assumed = read_assumptions(self.assumptions)
+        if self.delistings is not None:
+            assumed["delistings"] = (*assumed.get("delistings", ()), *_delisted(self.delistings))
         settings = BacktestSettings(
             cash=self.cash or 0,
             venue=self.venue.upper(),
             interval=self.interval,
             commission_rate=self.commission,
-            **read_assumptions(self.assumptions),
+            **assumed,
         )
         return BacktestRequest(
             text=_text(self.file),
@@ -119,6 +126,13 @@ class Given:
             quotes=self.quotes,
             settings=_limited(settings) if self.has_limits else settings,
         )
+
+
+def _delisted(file: Path) -> tuple[str, ...]:
+    from jts_pipelines.backtest.bar_files import read_table
+    from jts_pipelines.backtest.delistings import delistings_of
+
+    return delistings_of(read_table(file), file)
 
 
 def _limited(settings: "BacktestSettings") -> "BacktestSettings":

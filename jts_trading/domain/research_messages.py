@@ -17,6 +17,8 @@ class BacktestRequested(msgspec.Struct, frozen=True, kw_only=True, tag="backtest
         params: Values that replace those of the text.
         cash: Starting cash in the currency of the venue; 100 million won, or 100,000 USDT, if 0.
         requested_by: Who asked, for people.
+        delistings: `SYMBOL@DAY` or `SYMBOL@DAY=PRICE`: the first day without trading, and what is
+            paid for a share or coin that is held then.
     """
 
     request_id: str
@@ -29,6 +31,7 @@ class BacktestRequested(msgspec.Struct, frozen=True, kw_only=True, tag="backtest
     params: dict[str, str] = {}
     cash: int = 0
     requested_by: str = ""
+    delistings: tuple[str, ...] = ()
 
 
 class BacktestFinished(msgspec.Struct, frozen=True, kw_only=True, tag="backtest_finished"):

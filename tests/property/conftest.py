@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 EMPTY = np.empty
 
 
+@wraps(EMPTY)
 def rubbish(*arguments: Any, **options: Any) -> Any:
     """Return an array whose elements nobody has set."""
     found = EMPTY(*arguments, **options)

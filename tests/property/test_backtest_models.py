@@ -61,12 +61,31 @@ class Dividend:
 
 
 @dataclass(frozen=True)
+class Delisting:
+    """From a day on a symbol does not trade; a share held then is paid a price."""
+
+    symbol: str
+    day: date
+    price: int
+
+
+@dataclass(frozen=True)
 class Drawn:
-    """A market, its splits, each on a day with a bar and after another one, and dividends."""
+    """A market, its splits, each on a day with a bar after another one, and what else comes."""
 
     bars: dict[str, dict[date, Bar]]
     splits: tuple[Split, ...]
     dividends: tuple[Dividend, ...] = ()
+    delistings: tuple[Delisting, ...] = ()
+
+    @property
+    def traded(self) -> dict[str, dict[date, Bar]]:
+        """The bars before the delisting of their symbol."""
+        ends = {each.symbol: each.day for each in self.delistings}
+        return {
+            symbol: {day: bar for day, bar in bars.items() if day < ends.get(symbol, NEVER)}
+            for symbol, bars in self.bars.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -116,6 +135,7 @@ class Case:
             impact_shape=self.impact_shape,
             splits=tuple(f"{s.symbol}@{s.day}={s.old}:{s.new}" for s in drawn.splits),
             dividends=tuple(f"{d.symbol}@{d.day}={d.amount}" for d in drawn.dividends),
+            delistings=tuple(f"{d.symbol}@{d.day}={d.price}" for d in drawn.delistings),
             exits_inside=self.exits_inside,
             waits_settlement=self.waits_settlement,
         )
@@ -176,8 +196,9 @@ class Slow:
     """One run, session by session."""
 
     def __init__(self, case: Case, drawn: Drawn) -> None:
-        market = {symbol: bars for symbol, bars in drawn.bars.items() if bars}
+        market = {symbol: bars for symbol, bars in drawn.traded.items() if bars}
         self.case, self.market = case, market
+        self.delistings = {each.symbol: each for each in drawn.delistings}
         self.splits = {(split.symbol, split.day): split for split in drawn.splits}
         self.dividends = list(drawn.dividends)
         self.paid = 0
@@ -194,23 +215,43 @@ class Slow:
             self.unsettled = [(due, money) for due, money in self.unsettled if due > day]
             today = {s: self.market[s][day] for s in self.book if day in self.market[s]}
             for step in ("open sell", "open buy", "late buy", "late sell"):
-                for symbol, bar in today.items():
-                    self.deal(symbol, bar, *step.split())
+                for symbol in self.book:
+                    if step == "open sell":
+                        self.end_listing(symbol, day)
+                    if symbol in today:
+                        self.deal(symbol, today[symbol], *step.split())
             for symbol, bar in today.items():
-                held = self.book[symbol]
-                if held.order and held.order.force in {"ioc", "fok"} and held.order.tried:
-                    held.order = None
-                held.closes.append(bar.close)
-                held.seen.append(bar.close * held.shares)
-                held.asked = bar.close * (held.shares.numerator / held.shares.denominator)
-                held.mark = bar.close
-                if held.quantity:
-                    held.peak = max(held.peak, bar.close)
-            for symbol in today:
-                self.leave(symbol)
-            for symbol in today:
-                self.enter(symbol)
+                self.see_close(self.book[symbol], bar.close)
+            for decide in (self.leave, self.enter):
+                for symbol in today:
+                    decide(symbol)
             self.equity.append(self.worth())
+        for symbol in self.book:
+            self.end_listing(symbol, CALENDAR.next_session(days[-1]))
+        self.equity[-1] = self.worth()
+
+    @staticmethod
+    def see_close(held: Held, close: int) -> None:
+        """End what was to fill at once; mark to the close."""
+        if held.order and held.order.force in {"ioc", "fok"} and held.order.tried:
+            held.order = None
+        held.closes.append(close)
+        held.seen.append(close * held.shares)
+        held.asked = close * (held.shares.numerator / held.shares.denominator)
+        held.mark = close
+        if held.quantity:
+            held.peak = max(held.peak, close)
+
+    def end_listing(self, symbol: str, day: date) -> None:
+        """Drop the order and close the position of a symbol that is delisted by a day."""
+        each, held = self.delistings.get(symbol), self.book[symbol]
+        if each is None or each.day > day:
+            return
+        held.order = None
+        if held.quantity:
+            self.cash += held.quantity * each.price
+            self.fills.append((self.day, symbol, "sell", held.quantity, each.price))
+            held.quantity = 0
 
     def worth(self) -> int:
         """Return cash and positions at their marks."""
@@ -262,6 +303,8 @@ class Slow:
             if is_first:
                 self.exchange(symbol, split)
         self.band = _band(self.day, base) if base else (0, 1 << 60)
+        if symbol in self.delistings and self.day >= _liquidation(self.delistings[symbol].day):
+            self.band = (0, 1 << 60)
 
     def pay(self, symbol: str) -> None:
         """Pay the dividends of which the ex-date has come: to who held shares before it."""
@@ -496,6 +539,11 @@ def _band(day: date, close: int) -> tuple[int, int]:
     return limits.lower, limits.upper
 
 
+def _liquidation(day: date) -> date:
+    """Return the first of the seven sessions before a delisting."""
+    return [each for each in CALENDAR.sessions(date(2025, 1, 2), day) if each < day][-7]
+
+
 def _payable(quantity: int, price: int, cash: int) -> int:
     quantity = min(quantity, max(cash, 0) // price)
     while quantity > 0 and quantity * price + int(quantity * price * FEE) > cash:
@@ -516,7 +564,14 @@ def markets(draw: st.DrawFn) -> Drawn:
         paid = st.tuples(st.sampled_from(days), st.sampled_from((7, 361, 5_000)))
         for day, amount in draw(st.lists(paid, max_size=3)):
             dividends.append(Dividend(symbol, day, amount))
-    return Drawn(bars, tuple(splits), tuple(dividends))
+    ended = draw(st.sets(st.sampled_from(sorted(bars)), max_size=2))
+    prices = st.sampled_from((0, 1, 40, 20_000))
+    # Days without a session of the market are among them, and some after the data.
+    later = st.sampled_from(
+        (*days, *SESSIONS[len(days) :][:2], date(2025, 2, 9), date(2025, 4, 1))
+    )
+    delistings = [Delisting(symbol, draw(later), draw(prices)) for symbol in sorted(ended)]
+    return Drawn(bars, tuple(splits), tuple(dividends), tuple(delistings))
 
 
 # Powers of two below: prices in the first shares are exact in the engine, too.
@@ -627,7 +682,7 @@ def test_models_on_any_market_fill_and_value_like_the_reference(
 ) -> None:
     """Every fill, and equity at every session end, agree to the won."""
     days = sorted({day for bars in drawn.bars.values() for day in bars})
-    if not days:
+    if not any(drawn.traded.values()):
         return
     slow = Slow(case, drawn)
     slow.run(days)

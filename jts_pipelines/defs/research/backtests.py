@@ -47,6 +47,10 @@ class BacktestConfig(dg.Config):
     cash: int = Field(
         default=0, description="Starting cash; 100 million won, or 100,000 USDT, if 0."
     )
+    delistings: list[str] = Field(
+        default_factory=list,
+        description="SYMBOL@DAY or SYMBOL@DAY=PRICE: the first day without trading, what is paid.",
+    )
     benchmarks: list[str] = Field(
         default_factory=lambda: ["KOSPI", "KOSDAQ", "BTC"],
         description="KOSPI, KOSDAQ, BTC, VENUE:SYMBOL or NAME=FILE.",
@@ -201,7 +205,12 @@ def request_of(config: BacktestConfig) -> "BacktestRequest":
         to_day=_day(config.to_day, "to_day"),
         symbols=tuple(config.symbols) or None,
         params=config.params,
-        settings=BacktestSettings(cash=config.cash, venue=config.venue, interval=config.interval),
+        settings=BacktestSettings(
+            cash=config.cash,
+            venue=config.venue,
+            interval=config.interval,
+            delistings=tuple(config.delistings),
+        ),
     )
 
 

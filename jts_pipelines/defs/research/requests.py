@@ -217,6 +217,7 @@ def _config(asked: BacktestRequested) -> dict[str, Any]:
         "symbols": list(asked.symbols),
         "params": dict(asked.params),
         "cash": asked.cash,
+        "delistings": list(asked.delistings),
     }
 
 
