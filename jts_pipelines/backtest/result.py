@@ -264,7 +264,7 @@ def fill_table(
             "reason": _chosen(list(reasons.values()), np.searchsorted(list(reasons), reason)),
             "decided_at": stamp_series(bars.times[decided_at]),
             "trade": fills[:, places.FILL_TRADE],
-            "bar_volume": summable(np.where(row < 0, 0, bars.volume[row])),
+            "bar_volume": summable(np.where(row < 0, 0, bars.volume[np.maximum(row, 0)])),
             "gross": gross_of(fills, book[:, places.UNIT]),
         }
     )
