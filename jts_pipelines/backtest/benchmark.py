@@ -94,6 +94,15 @@ class Comparison:
     path: pl.DataFrame
     digest: str
 
+    def document(self) -> dict[str, object]:
+        """Return what a script reads of it."""
+        return {
+            "name": self.name,
+            "sessions": self.sessions,
+            "absence": self.absence,
+            "figures": dict(self.figures),
+        }
+
 
 def read_benchmark(text: str) -> Benchmark:
     """Read a name of `KNOWN`, an instrument such as UPBIT:KRW-BTC, or NAME=FILE.

@@ -7,8 +7,9 @@ from datetime import date, timedelta
 import polars as pl
 
 from jts_pipelines.backtest.bar_files import read_table
-from jts_pipelines.backtest.benchmark import Benchmark
+from jts_pipelines.backtest.benchmark import Benchmark, Comparison, absent, compare
 from jts_pipelines.backtest.loading import BarLake
+from jts_pipelines.backtest.settings import BacktestSettings
 from storage.errors import InputError
 
 _INTERVALS = ("1d", "1h", "1m")
@@ -46,6 +47,32 @@ def load_benchmarks(
         StorageError: A tier is not there or a file is damaged.
     """
     return tuple(_loaded(benchmark, lake, first, last) for benchmark in benchmarks)
+
+
+def compared(
+    found: BenchmarkBars, equity: pl.DataFrame, start_cash: int, settings: BacktestSettings
+) -> Comparison:
+    """Return a run beside a benchmark, or why there is nothing to compare with.
+
+    Args:
+        found: Bars of the benchmark.
+        equity: Of the run, one row per session.
+        start_cash: In the account's currency.
+        settings: Of the run.
+
+    Raises:
+        InputError: The bars have no close, or no time.
+    """
+    if found.bars is None:
+        return absent(found.benchmark, found.absence)
+    return compare(
+        equity,
+        start_cash,
+        found.benchmark,
+        found.bars,
+        venue=settings.venue,
+        sessions_per_year=settings.year,
+    )
 
 
 def _loaded(benchmark: Benchmark, lake: BarLake | None, first: date, last: date) -> BenchmarkBars:

@@ -42,7 +42,7 @@ class EventResult:
         metrics: See `metrics.DEFINITIONS`.
         denials: Orders that risk denied, by check.
         start_cash: In the account's currency.
-        comparisons: There are none yet.
+        comparisons: With benchmarks, where some were asked for.
     """
 
     run: EventRun
@@ -164,6 +164,7 @@ def event_document(
         "trades": int((result.trades["status"] == "closed").sum()),
         "final_equity": result.final_equity,
         "metrics": dict(result.metrics),
+        "benchmarks": [comparison.document() for comparison in result.comparisons],
         "result_digest": result.digest,
         "seconds": round(run.seconds, 3),
         "tearsheet": None if page is None else str(page),

@@ -231,15 +231,7 @@ def document(
             "instruments": result.prefix.instruments,
         },
         "ledger": {"trials": result.trials, "deflated_sharpe": result.deflated_sharpe},
-        "benchmarks": [
-            {
-                "name": comparison.name,
-                "sessions": comparison.sessions,
-                "absence": comparison.absence,
-                "figures": dict(comparison.figures),
-            }
-            for comparison in result.comparisons
-        ],
+        "benchmarks": [comparison.document() for comparison in result.comparisons],
         "seconds": result.seconds["total"],
         "phases": dict(result.seconds),
         "peak_mb": max(result.peak_mb.values()),

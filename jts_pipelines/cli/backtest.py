@@ -80,7 +80,7 @@ def backtest(
                 "--events runs one parameter set; accepted: without --sweep and --walk-forward",
                 console.BAD_USAGE,
             )
-        run_and_show(given, report, trades, as_json=as_json)
+        run_and_show(given, benchmarks, report, trades, as_json=as_json)
         return
     if walk_forward is not None or ranges:
         _run_many(given, ranges, walk_forward, report, as_json=as_json)

@@ -14,11 +14,19 @@ if TYPE_CHECKING:
 _TABLED = ("total_return", "max_drawdown", "win_rate", "commissions", "taxes")
 
 
-def run_and_show(given: Given, report: Path | None, trades: Path | None, *, as_json: bool) -> None:
+def run_and_show(
+    given: Given,
+    benchmarks: tuple[str, ...],
+    report: Path | None,
+    trades: Path | None,
+    *,
+    as_json: bool,
+) -> None:
     """Run it, write its tables and its page, show what came out.
 
     Args:
         given: What is asked.
+        benchmarks: What to compare with, as it is written.
         report: Where the page goes.
         trades: Where the fills go.
         as_json: One document instead of a table.
@@ -27,6 +35,7 @@ def run_and_show(given: Given, report: Path | None, trades: Path | None, *, as_j
         StrategyError: The text is refused, or asks for what live trading does not do.
         InputError, StorageError: See `events.study_events`.
     """
+    from jts_pipelines.backtest.benchmark import read_benchmark
     from jts_pipelines.backtest.event_result import event_document, write_tables
     from jts_pipelines.reports.event_page import write_event_page
     from jts_pipelines.research.events import study_events
@@ -34,6 +43,7 @@ def run_and_show(given: Given, report: Path | None, trades: Path | None, *, as_j
     from jts_trading.config.source import read
     from jts_trading.domain.trading_inputs import RiskLimits
 
+    wanted = [read_benchmark(text) for text in benchmarks]
     settings, limits = load_settings(), read().load(RiskLimits, "risk")
     request, place = asked_of(given, settings, as_json=as_json)
     with console.progress() as lines, opened_source(given, settings) as source:
@@ -43,6 +53,7 @@ def run_and_show(given: Given, report: Path | None, trades: Path | None, *, as_j
             place,
             source,
             limits,
+            benchmarks=wanted,
             on_trades=lambda done, most: bar.update(done=done, total=most),
         )
     directory = settings.instance.root / "reports" / f"events-{result.digest[:12]}"

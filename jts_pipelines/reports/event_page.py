@@ -10,6 +10,7 @@ import polars as pl
 from jts_pipelines.backtest.event_result import EventResult
 from jts_pipelines.backtest.metrics import DEFINITIONS
 from jts_pipelines.reports import charts
+from jts_pipelines.reports.comparisons import comparison_table
 from jts_pipelines.reports.page import (
     Cell,
     card,
@@ -78,6 +79,10 @@ def render_events(result: EventResult) -> str:
             section(
                 "Trades",
                 pair(figure(charts.trades_chart(result)), figure(charts.profit_chart(result))),
+            ),
+            section(
+                "Against benchmarks",
+                comparison_table(result.comparisons, result.equity.height),
             ),
             section("What became of decisions", _outcomes(result)),
             section("Orders that were not filled", _unfilled(result)),

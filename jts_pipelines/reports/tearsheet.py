@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from jts_pipelines.backtest.benchmark import BENCHMARK_DEFINITIONS
 from jts_pipelines.backtest.metrics import DEFINITIONS
 from jts_pipelines.backtest.result import BacktestResult, Metric
 from jts_pipelines.reports import charts
+from jts_pipelines.reports.comparisons import comparison_table
 from jts_pipelines.reports.page import (
     Cell,
     card,
@@ -29,7 +29,6 @@ from jts_pipelines.reports.page import (
     write_page,
 )
 from jts_pipelines.reports.words import (
-    BENCHMARK_LABELS,
     GROUPS,
     LABELS,
     amount,
@@ -77,7 +76,10 @@ def render_tearsheet(result: BacktestResult, title: str = "") -> str:
             warned("Read this first", [f"{c.text} ({c.code})" for c in result.cautions]),
             section("Equity", figure(charts.equity_chart(result))),
             section("Rolling", figure(charts.rolling_chart(result))),
-            section("Against benchmarks", _comparisons(result)),
+            section(
+                "Against benchmarks",
+                comparison_table(result.comparisons, result.facts.sessions),
+            ),
             section("Monthly returns", _months(result)),
             section(
                 "Trades",
@@ -257,28 +259,6 @@ def _facts(result: BacktestResult) -> str:
         [(name.replace("_", " "), _setting(value)) for name, value in result.config.items()],
     )
     return pair(counted, config)
-
-
-def _comparisons(result: BacktestResult) -> str:
-    found = [comparison for comparison in result.comparisons if comparison.figures]
-    missing = [
-        f"<p class='muted small'>{escape(comparison.name)} is absent: "
-        f"{escape(comparison.absence)}</p>"
-        for comparison in result.comparisons
-        if comparison.absence
-    ]
-    if not found:
-        return "".join(missing)
-    rows = [
-        (
-            Cell(f"<td>{hinted(BENCHMARK_LABELS[name], definition)}</td>"),
-            *(show(name, comparison.figures[name]) for comparison in found),
-        )
-        for name, definition in BENCHMARK_DEFINITIONS.items()
-    ]
-    whole = result.facts.sessions
-    head = ("", *(f"{c.name}, {c.sessions:,} of {_count(whole, 'session')}" for c in found))
-    return table(head, rows) + "".join(missing)
 
 
 def _evidence(result: BacktestResult) -> str:

@@ -1,13 +1,16 @@
 """An event backtest as a study: hold-outs are refused, the trial is counted."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from jts_pipelines.backtest.admitting import Admission
+from jts_pipelines.backtest.benchmark import Benchmark
+from jts_pipelines.backtest.benchmark_loading import compared, load_benchmarks
 from jts_pipelines.backtest.event_result import EventResult, event_result
 from jts_pipelines.backtest.event_run import run_events
 from jts_pipelines.backtest.event_trades import TradeStream, stream_of_bars, stream_of_trades
@@ -41,6 +44,7 @@ def study_events(
     source: BarLake | Path,
     limits: RiskLimits,
     *,
+    benchmarks: Sequence[Benchmark] = (),
     on_trades: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> EventResult:
     """Run a request event by event, through every check of risk; see `event_run`.
@@ -50,6 +54,7 @@ def study_events(
         place: Where.
         source: All tiers, or a file of trades or bars.
         limits: Of the account.
+        benchmarks: What to compare with.
         on_trades: Told how many trades were taken in, and of how many.
 
     Raises:
@@ -78,7 +83,12 @@ def study_events(
     )
     result = event_result(run, settings, lambda name: listed.name_of(_symbol(name)))
     place.ledger.add([_trial(result, stream, opened, place)], place.at_ns)
-    return result
+    lake = None if isinstance(source, Path) else source
+    comparisons = (
+        compared(bars, result.equity, result.start_cash, settings)
+        for bars in load_benchmarks(benchmarks, lake, first, last)
+    )
+    return replace(result, comparisons=tuple(comparisons))
 
 
 def _load(

@@ -11,8 +11,8 @@ from pathlib import Path
 import polars as pl
 
 from jts_pipelines.backtest.admitting import admission_of
-from jts_pipelines.backtest.benchmark import Benchmark, Comparison, absent, compare
-from jts_pipelines.backtest.benchmark_loading import BenchmarkBars, load_benchmarks
+from jts_pipelines.backtest.benchmark import Benchmark
+from jts_pipelines.backtest.benchmark_loading import BenchmarkBars, compared, load_benchmarks
 from jts_pipelines.backtest.loading import (
     BacktestRequest,
     BarLake,
@@ -104,7 +104,10 @@ class Study:
         deflated = weighed.deflated
         return replace(
             result,
-            comparisons=tuple(self._compared(result, bars) for bars in self.benchmarks),
+            comparisons=tuple(
+                compared(bars, result.equity, result.start_cash, self.bench.request.settings)
+                for bars in self.benchmarks
+            ),
             trials=weighed.trials,
             deflated_sharpe=None if deflated is None else deflated.probability,
         )
@@ -199,19 +202,6 @@ class Study:
             tried_by=self.place.asked_by,
         )
         return replace(about, holdouts=self.opened)
-
-    def _compared(self, result: BacktestResult, found: BenchmarkBars) -> Comparison:
-        if found.bars is None:
-            return absent(found.benchmark, found.absence)
-        settings = self.bench.request.settings
-        return compare(
-            result.equity,
-            result.start_cash,
-            found.benchmark,
-            found.bars,
-            venue=settings.venue,
-            sessions_per_year=settings.year,
-        )
 
 
 def load_study(

@@ -327,7 +327,10 @@ def test_event_backtest_writes_a_document_with_denials_and_its_tables(workplace:
 
     small = answer(jts(workplace, *asked, "--cash", "20000000", "--json"))
     large = answer(jts(workplace, *asked, "--cash", "200000000", "--json"))
-    shown = jts(workplace, *asked, "--cash", "200000000", "--report", "out/events.html")
+    index = "session_date,close\n2024-05-31,2636.52\n2024-06-03,2682.52\n"
+    (workplace / "index.csv").write_text(index)
+    beside = ("--benchmark", "Index=index.csv", "--benchmark", "KOSPI")
+    shown = jts(workplace, *asked, *beside, "--cash", "200000000", "--report", "out/events.html")
     refused = jts(workplace, *asked, "--sweep", "fast=5..6..1")
 
     assert (small["market_trades"], small["bars"], small["denied"]) == (1_200, 100, {})
@@ -340,6 +343,9 @@ def test_event_backtest_writes_a_document_with_denials_and_its_tables(workplace:
     page = (workplace / "out" / "events.html").read_text(encoding="utf-8")
     assert f"{large['orders']} orders denied by R01: quantity or value of one order" in page
     assert "<script" not in page
+    assert "Index is absent: its bars do not cover two sessions of this run" in page
+    assert "KOSPI is absent: the run read a file" in page
+    assert [each["name"] for each in small["benchmarks"]] == ["KOSPI", "KOSDAQ", "BTC"]
     assert Path(small["tearsheet"]).is_file()
     assert refused.returncode == 2
     assert "--events runs one parameter set" in refused.stderr

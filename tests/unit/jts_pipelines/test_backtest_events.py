@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from jts_pipelines.backtest.benchmark import Benchmark, read_benchmark
 from jts_pipelines.backtest.engine import run_backtest
 from jts_pipelines.backtest.event_result import EventResult, event_document
 from jts_pipelines.backtest.event_trades import stream_of_bars, stream_of_trades
@@ -406,6 +407,31 @@ def test_orders_with_prices_say_what_they_are_and_what_became_of_them(home: Path
     page = render_events(found)
     assert "limit gtc" in page
     assert "limit day" in page
+
+
+def test_benchmarks_when_asked_for_then_the_page_compares_sessions_by_events(home: Path) -> None:
+    """As a tear sheet does over bars; a benchmark that is not there says where it was sought."""
+    minutes(1).write_parquet(home / "rows.parquet")
+    days = ("2024-05-31", *map(str, SESSIONS))
+    closes = zip(days, (2_600, 2_626, 2_600, 2_652), strict=True)
+    index = home / "index.csv"
+    index.write_text("session_date,close\n" + "".join(f"{d},{close}\n" for d, close in closes))
+    text = TEXT.format(size='"20%"', risk="")
+    request = BacktestRequest(text=text, settings=BacktestSettings(cash=CASH, interval="1m"))
+    place = Place(home=home, at_ns=1, catalog=NATIVE, instruments=LISTING)
+    wanted = (Benchmark("Index", file=index), read_benchmark("KOSPI"))
+
+    found = study_events(request, place, home / "rows.parquet", FREE, benchmarks=wanted)
+
+    beside, absent = event_document(found, request.settings)["benchmarks"]
+    assert (beside["name"], beside["sessions"]) == ("Index", 3)
+    assert beside["figures"]["benchmark_return"] == pytest.approx(0.02)
+    excess = found.final_equity / CASH - 1 - 0.02
+    assert beside["figures"]["excess_return"] == pytest.approx(excess)
+    assert absent["absence"].startswith("the run read a file")
+    page = render_events(found)
+    assert "Index, 3 of 3 sessions" in page
+    assert "KOSPI is absent" in page
 
 
 def test_bar_of_few_shares_has_as_many_trades(home: Path) -> None:
