@@ -152,17 +152,20 @@ class BarBuilder:
 
     def add(self, trade: Trade) -> None:
         """Add a trade that belongs to the open bar."""
-        price = trade.price
+        self.take(trade.price, trade.quantity)
+        self.last = trade.cause
+        self.bid, self.ask = trade.bid, trade.ask
+        self.is_doubtful |= trade.is_after_loss
+
+    def take(self, price: int, quantity: int) -> None:
+        """Add what of a trade is in prices and volume."""
         if price > self.high:
             self.high = price
         elif price < self.low:
             self.low = price
         self.close = price
-        self.volume += trade.quantity
+        self.volume += quantity
         self.trades += 1
-        self.last = trade.cause
-        self.bid, self.ask = trade.bid, trade.ask
-        self.is_doubtful |= trade.is_after_loss
 
     def begin(self, slot: Slot, grace_ns: int, trade: Trade) -> None:
         """Open the bar of a slot with its first trade."""

@@ -297,6 +297,12 @@ class Desk:
         bid, ask, ticks_of = tick.bid, tick.ask, self.ticks_of
         return 0 if bid is None else ticks_of[bid], 0 if ask is None else ticks_of[ask]
 
+    def note_quotes(self, tick: TradeTick) -> None:
+        """Let the bars in the making have the best quotes with a trade."""
+        quotes = self.quotes_of(tick)
+        for builder in self.builders:
+            builder.bid, builder.ask = quotes
+
 
 class Reader(NamedTuple):
     """An instance that is judged on bars of a line.
