@@ -16,6 +16,7 @@ import msgspec
 from jts_trading.domain.errors import RuleMissingError
 from jts_trading.domain.orders import OrderSide
 from jts_trading.engine.closing import ClosedBars
+from jts_trading.engine.columns import Ints
 from jts_trading.engine.evaluate import Run, left_values, look_at, mark, run_bars
 from jts_trading.engine.events import Effect
 from jts_trading.engine.guarding import ask_guard, in_order, show_values
@@ -32,7 +33,7 @@ from jts_trading.engine.outcomes import Outcome
 from jts_trading.engine.pricing import price_order
 from jts_trading.engine.recording import Draft, record
 from jts_trading.engine.standing import Standing
-from jts_trading.engine.state import EngineState, Instance
+from jts_trading.engine.state import EngineState, Instance, Reader
 from jts_trading.engine.wanted import Wanted
 from jts_trading.engine.wanting import given_as
 from jts_trading.engine.wishes import drop, want
@@ -51,17 +52,10 @@ def judge(state: EngineState, closed: Sequence[ClosedBars], now_ns: int) -> list
         The facts in the order of the decisions: by instance, start and instrument.
     """
     numbers = [bars.numbers() for bars in closed]
-    turns = sorted(
-        (reader.instance.spec.instance, bars.start_ns, at, of)
-        for at, bars in enumerate(closed)
-        for of, reader in enumerate(bars.line.readers)
-    )
     effects: list[Effect] = []
-    for _, _, at, of in turns:
-        bars = closed[at]
-        instance, rows = bars.line.readers[of]
-        if len(bars.places) < len(rows):
-            rows = rows[bars.places]
+    for at, reader in _turns(closed):
+        bars, instance = closed[at], reader.instance
+        rows = _rows_at(reader.rows, bars.places)
         run = run_bars(instance, bars, rows, numbers[at])
         if state.is_past:
             continue
@@ -70,6 +64,25 @@ def judge(state: EngineState, closed: Sequence[ClosedBars], now_ns: int) -> list
         else:
             effects += _judge_instant(state, run, now_ns)
     return effects
+
+
+def _turns(closed: Sequence[ClosedBars]) -> list[tuple[int, Reader]]:
+    """Return who reads which of the bars, in the order in which they are judged."""
+    if len(closed) == 1:
+        # Readers stand in the order of their names.
+        return [(0, reader) for reader in closed[0].line.readers]
+    turns = sorted(
+        (reader.instance.spec.instance, bars.start_ns, at, of)
+        for at, bars in enumerate(closed)
+        for of, reader in enumerate(bars.line.readers)
+    )
+    return [(at, closed[at].line.readers[of]) for _, _, at, of in turns]
+
+
+def _rows_at(rows: Ints, places: Sequence[int]) -> Ints:
+    """Return the rows at some places, ascending; those side by side are not copied."""
+    first, end = places[0], places[-1] + 1
+    return rows[first:end] if end - first == len(places) else rows[places]
 
 
 def roll_day(instance: Instance, day: int) -> None:

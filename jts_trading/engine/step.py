@@ -181,8 +181,10 @@ def _close_due(state: EngineState, reached_ns: int, now_ns: int) -> list[Effect]
 
 def _judge_bars(state: EngineState, closed: list[ClosedBars], now_ns: int) -> list[Effect]:
     # Past ones are announced too: nobody knows whether they were; their id says that they are one.
-    effects = [effect for bars in closed for effect in bars_effects(bars)]
-    state.counts.bars += sum(len(bars.places) for bars in closed)
+    effects: list[Effect] = []
+    for bars in closed:
+        effects += bars_effects(bars)
+        state.counts.bars += len(bars.places)
     return effects + judge(state, closed, now_ns)
 
 
