@@ -33,7 +33,8 @@ from storage.ledger.migrate import migrate
 
 pytestmark = pytest.mark.integration
 KILLS = 5
-SECONDS = 60
+# Two texts are compiled at first, on a machine that may do other work.
+SECONDS = 180
 TICKS = "market-data.crypto.ticks"
 CANDLES = "market-data.crypto.candles"
 BTC = "BINANCE:BTCUSDT"
@@ -51,6 +52,17 @@ TEXT = """strategy("Quick") {
 }
 """
 # No exit fires: it would have the entry that works called back, at a moment no two runs share.
+
+HELD = """strategy("Held") {
+  timeframes { second = "1s" }
+  indicators { quick = SMA(period: 2) slow = SMA(period: 4) }
+  entry.long {
+    when (quick crosses below slow) {
+      buy("1%", type: "stop_limit", stop: close * 1.0005, price: close * 1.01, tif: "gtc")
+    }
+  }
+}
+"""
 
 # A trader on a clock that stands still where the ticks are, which kills itself before or after a
 # call to one of its stores, or between two writes of its files, as chance picks.
@@ -166,23 +178,11 @@ class Stage:
 
     async def set_up(self) -> None:
         """Write inputs, deposit cash, publish the ticks but the last five entries."""
-        wanted = StrategyInput(
-            instance="quick",
-            strategy_id="",
-            release="",
-            dsl_code="",
-            broker="paper",
-            account="p1",
-            venue="BINANCE",
-            interval="1s",
-            instrument_ids=(BTC,),
-            allocation=Decimal(100_000),
-            currency="USDT",
-        )
-        spec = release(TEXT, wanted, file="quick.jts")
+        texts = {"quick": TEXT, "held": HELD}
+        specs = tuple(self._released(name, text) for name, text in texts.items())
         write_inputs(
             self.home,
-            TradingInputs(version=1, created_ns=OPEN_NS, source="test", instances=(spec,)),
+            TradingInputs(version=1, created_ns=OPEN_NS, source="test", instances=specs),
         )
         journal = PostgresJournal(Database(self.dsn), "desk")
         moved = CashMoved(
@@ -195,6 +195,22 @@ class Stage:
         )
         await journal.record_event([Fact(moved, ts_ns=OPEN_NS)])
         await journal.close()
+
+    def _released(self, name: str, text: str) -> StrategyInput:
+        wanted = StrategyInput(
+            instance=name,
+            strategy_id="",
+            release="",
+            dsl_code="",
+            broker="paper",
+            account="p1",
+            venue="BINANCE",
+            interval="1s",
+            instrument_ids=(BTC,),
+            allocation=Decimal(100_000),
+            currency="USDT",
+        )
+        return release(text, wanted, file=f"{name}.jts")
 
     async def publish(self, some: list[TicksCollected]) -> None:
         """Put entries of ticks on the bus."""
@@ -307,6 +323,8 @@ def test_trader_when_killed_at_random_then_its_facts_are_those_of_an_undisturbed
     calm.home.mkdir()
     expected, expected_bars, _ = run(calm, 0)
     assert len([r for r in expected if r.type == "intent_recorded"]) >= 1
+    intents = [r.payload for r in expected if r.type == "intent_recorded"]
+    assert any(msgspec.json.decode(each)["intent"].get("trigger") for each in intents)
     judged = [msgspec.json.decode(r.payload) for r in expected if r.type == "decision_recorded"]
     assert any('"closed_by":"trade"' in decision["bar"] for decision in judged)
     with redis.Redis.from_url(redis_url) as client:
