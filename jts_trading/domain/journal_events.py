@@ -225,28 +225,30 @@ class NoteRecorded(msgspec.Struct, frozen=True, kw_only=True, tag="note_recorded
 class DecisionRecorded(
     msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="decision_recorded"
 ):
-    """A strategy instance judged a closed bar, and something came of it.
+    """A strategy instance judged a bar, closed or on a trade of it, and something came of it.
 
     Attributes:
-        decision_id: Made from instance, release, instrument and bar: the same judgement again has
-            the same id.
+        decision_id: Made from instance, release, instrument and bar, or trade: the same judgement
+            again has the same id.
         interval: Of the bar.
         bar_start_ns: Label of the bar, UTC ns.
         decided_ns: When it was judged, instance time, UTC ns.
-        price: Close of the bar, in the instrument's currency.
+        price: Close of the bar, or price of the trade, in the instrument's currency.
         fired: Mask of the rules that fired.
         outcome: `ordered`, or why no order came of it, such as `position held`.
         values: The evaluated conditions as JSON: a list with one node for each rule of the text,
-            in its order, whether it fired or not, and one for each part of the risk block that
-            hit. A node is `{"text": "sma5 > sma20", "value": true, "children": [...]}`: the value
-            is true, false, null (not defined) or a number, prices in the instrument's currency;
-            children are left out where there are none. Top nodes also have `rule` (the bit, or
-            100 and above for the risk block); a crossing also has `before`, its comparison on the
-            bar before. Numbers have 14 digits; the step that decided compared whole ticks.
+            in its order, whether it fired or not (on a trade only of those that are judged there),
+            and one for each part of the risk block that hit. A node is
+            `{"text": "sma5 > sma20", "value": true, "children": [...]}`: the value is true, false,
+            null (not defined) or a number, prices in the instrument's currency; children are left
+            out where there are none. Top nodes also have `rule` (the bit, or 100 and above for the
+            risk block); a crossing also has `before`, its comparison on the bar before. Numbers
+            have 14 digits; the step that decided compared whole ticks.
         bar: The judged bar as JSON: open, high, low, close, volume (texts), ticks, last_tick,
-            feed, closed_by.
+            feed, closed_by (`trade` for a bar in the making).
         equity: Equity of the instance at the decision, in its currency.
-        triggered_ns: When the frame arrived that closed the bar, instance time; 0 by the clock.
+        triggered_ns: When the frame arrived that closed the bar, or brought the trade, instance
+            time; 0 by the clock.
     """
 
     decision_id: str
