@@ -29,7 +29,7 @@ BarKey = tuple[str, str, str, int]
 TickKey = tuple[str, int]
 Traded = tuple[str, str]
 """A strategy instance and a release that it traded."""
-_Key = TypeVar("_Key", TickKey, BarKey, SignalKey)
+_Key = TypeVar("_Key", TickKey, BarKey, tuple[SignalKey, int])
 _Seen = TypeVar("_Seen")
 
 
@@ -71,7 +71,7 @@ class SeenBar(NamedTuple):
 
 
 class SeenSignal(NamedTuple):
-    """One rule that fired on a closed bar."""
+    """One rule that fired on a closed bar, or on a trade of one in the making."""
 
     instance: str
     release: str
@@ -286,9 +286,9 @@ def _signals(
     blame: _Blame,
     traded: Mapping[Traded, tuple[int, int]],
 ) -> Iterator[Difference]:
-    mine, theirs = {each.key: each for each in live}, {each.key: each for each in again}
+    mine, theirs = _numbered(live), _numbered(again)
     for key in _differing(mine, theirs):
-        instance, release, instrument, interval, start_ns, _ = key
+        (instance, release, instrument, interval, start_ns, _), _ = key
         from_ns, until_ns = traded.get((instance, release), (0, 0))
         cause = ""
         if key not in mine and not from_ns <= start_ns < until_ns:
@@ -306,6 +306,16 @@ def _signals(
             again=_signal_said(theirs.get(key)),
             cause=cause,
         )
+
+
+def _numbered(signals: Iterable[SeenSignal]) -> dict[tuple[SignalKey, int], SeenSignal]:
+    """Return signals by key and number: on trades a rule may fire several times in one bar."""
+    counts: Counter[SignalKey] = Counter()
+    found: dict[tuple[SignalKey, int], SeenSignal] = {}
+    for each in sorted(signals):
+        found[each.key, counts[each.key]] = each
+        counts[each.key] += 1
+    return found
 
 
 def _differing(mine: Mapping[_Key, _Seen], theirs: Mapping[_Key, _Seen]) -> list[_Key]:

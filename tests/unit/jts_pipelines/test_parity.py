@@ -123,6 +123,17 @@ def test_certificate_when_a_signal_differs_with_equal_bars_then_it_is_unexplaine
         assert _compare(SEEN, replace(SEEN, signals=signals)).unexplained == 1
 
 
+def test_certificate_when_a_rule_fires_twice_in_one_bar_then_both_are_compared() -> None:
+    """As rules on trades may: in any order, and one that is missing is found."""
+    live = replace(SEEN, signals=(_signal(5), _signal(5, price=2_370_000)))
+    turned = replace(SEEN, signals=(_signal(5, price=2_370_000), _signal(5)))
+
+    found, lost = _compare(live, turned), _compare(live, replace(SEEN, signals=(_signal(5),)))
+
+    assert (found.matched, found.unexplained) == (2, 0)
+    assert (lost.matched, lost.unexplained) == (1, 1)
+
+
 def test_certificate_when_the_release_came_later_then_earlier_signals_are_explained() -> None:
     """What comes out again of bars when the release was not traded, nobody could have said."""
     later = replace(SEEN, signals=(_signal(9, rule=1),))
