@@ -165,6 +165,30 @@ def test_backtest_with_a_parameter_set_runs_another_strategy(workplace: Path, da
     assert plain["code_digest"] != changed["code_digest"]
 
 
+def test_backtest_with_a_file_of_delistings_ends_there(workplace: Path, daily: Path) -> None:
+    """Two symbols in a file, of which one has a price; the rest goes on."""
+    common = ("backtest", "cross.jts", "--bars", str(daily), "--json")
+    first, second = pl.read_parquet(daily)["symbol"].unique().sort().to_list()[:2]
+    (workplace / "ended.csv").write_text(
+        f"symbol,date,price\n{first},2024-04-01,\n{second},2024-05-02,1200\n", encoding="utf-8"
+    )
+    fills = {}
+    for name, given in (("plain", ()), ("ended", ("--delistings", "ended.csv"))):
+        report = ("--trades", f"out/{name}.csv")
+        fills[name] = answer(jts(workplace, *common, *given, *report))
+        fills[name]["table"] = pl.read_csv(workplace / "out" / f"{name}.csv", try_parse_dates=True)
+
+    assert fills["ended"]["config"]["delistings"] == [
+        f"{first}@2024-04-01",
+        f"{second}@2024-05-02=1200",
+    ]
+    for symbol, day in ((first, date(2024, 4, 1)), (second, date(2024, 5, 2))):
+        own = pl.col("instrument") == f"KRX:{symbol}"
+        last = fills["ended"]["table"].filter(own)["session"].max()
+        assert last is not None
+        assert last <= day < fills["plain"]["table"].filter(own)["session"].max()
+
+
 def test_backtest_for_people_is_a_table_with_warnings(workplace: Path, daily: Path) -> None:
     """Without --json the figures and what to doubt are printed, and where the tear sheet is."""
     done = jts(workplace, "backtest", "cross.jts", "--bars", str(daily))

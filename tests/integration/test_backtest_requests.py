@@ -1,6 +1,7 @@
 """A backtest asked for on the bus: one run, one answer, and what cannot be read is set aside."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -128,7 +129,7 @@ def _request(request_id: str, **changes: Any) -> Envelope:
 
 def test_request_when_run_then_one_result_names_its_correlation(office: Office) -> None:
     """From the bus to a run and back; the entry is acknowledged when its run is known."""
-    office.send(_request("r-1", cash=50_000_000))
+    office.send(_request("r-1", cash=50_000_000, delistings=["000020@2024-05-02"]))
 
     (wanted,) = office.look()
     assert office.pending() == 1
@@ -148,7 +149,8 @@ def test_request_when_run_then_one_result_names_its_correlation(office: Office) 
     assert "sharpe" in found.metrics
     assert "seconds" not in found.metrics
     assert Path(found.tearsheet).is_file()
-    assert Path(found.document).is_file()
+    document = json.loads(Path(found.document).read_text(encoding="utf-8"))
+    assert document["config"]["delistings"] == ["000020@2024-05-02"]
 
 
 def test_request_when_its_text_is_refused_then_the_answer_says_where(office: Office) -> None:

@@ -117,6 +117,8 @@ def test_bars_from_the_day_on_are_left_out(kernels: Path) -> None:
         run(kernels, f"036580@{DAYS[4]}").fills.drop("bar_volume")
     )
     assert ended.facts.traded_bars == len(ENDS) + len(GOES_ON)
+    alone = run(kernels, f"036580@{DAYS[4]}", bars=panel(rising, []))
+    assert alone.fills["session"].to_list() == ended.fills["session"].to_list()
 
 
 def test_order_that_waits_is_dropped_and_counted(kernels: Path) -> None:

@@ -473,6 +473,12 @@ def test_bar_of_few_shares_has_as_many_trades(home: Path) -> None:
             InputError,
             "judged for: KRX, BINANCE",
         ),
+        (
+            TEXT.format(size="1", risk=""),
+            {"delistings": ("005930@2024-06-05",)},
+            InputError,
+            "accepted in a backtest over bars only",
+        ),
     ],
 )
 def test_what_live_trading_does_not_do_is_refused(
