@@ -29,6 +29,7 @@ class Code(StrEnum):
     UNKNOWN_INSTRUMENTS = "unknown_instruments"
     BARS_LEFT_OUT = "bars_left_out"
     TRADES_LEFT_OUT = "trades_left_out"
+    LEVELS_LEFT_OUT = "levels_left_out"
     NO_BARS = "no_bars"
     SHORT_RULES_OFF = "short_rules_off"
     NO_QUOTES = "no_quotes"
@@ -59,6 +60,7 @@ MEANING: dict[Code, str] = {
     Code.UNKNOWN_INSTRUMENTS: "market and asset of an instrument were guessed",
     Code.BARS_LEFT_OUT: "bars of a file whose prices are out of order were left out",
     Code.TRADES_LEFT_OUT: "trades that are in no bar: outside the session, or without a price",
+    Code.LEVELS_LEFT_OUT: "levels of order books that cannot be there; nothing fills at them",
     Code.NO_BARS: "symbols that were asked for have no bars",
     Code.SHORT_RULES_OFF: "rules that sell short were left out",
     Code.NO_QUOTES: "conditions on spread are null without quotes: such rules never fire",

@@ -1,10 +1,12 @@
 """A broker and an account for the engine of live trading: every check of risk, fills, costs.
 
 An order is reviewed as the executor reviews it, with the facts of this simulated account. What
-passes waits for the next trade of its instrument and fills at its price (at the opposite best
-quote where the trade tells one), whole, with the costs of the dated rules; a limit that is not met
-by then rests until something trades beyond it. What cannot happen here (a lagging event loop, a
-reconciliation that failed, refusals of a venue) is taken to be fine.
+passes waits for the next trade of its instrument. Where the book of that trade is known, it takes
+level after level of the opposite side, a fill for each, and what they do not hold waits for the
+next trade; else it fills whole, at the opposite best quote where the trade tells one, or the price
+of the trade. A limit that meets nothing more rests until something trades beyond it. Costs are
+those of the dated rules. What cannot happen here (a lagging event loop, a reconciliation that
+failed, refusals of a venue) is taken to be fine.
 """
 
 from collections import deque
@@ -15,6 +17,9 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 
+from jts_pipelines.backtest.book_walk import Part, Taken, is_worse, walk
+from jts_pipelines.backtest.event_orders import OrderLine
+from jts_pipelines.backtest.quote_levels import Book
 from jts_trading.domain.errors import RuleMissingError
 from jts_trading.domain.feed_messages import PriceNote, ReconciledNote
 from jts_trading.domain.instruments import parse_instrument_id
@@ -34,6 +39,7 @@ from jts_trading.domain.sessions import local_date
 from jts_trading.domain.ticks import TradeTick
 from jts_trading.domain.trading_inputs import RiskLimits, StrategyInput
 from jts_trading.execution.fill_costs import CostRules, Listed, Trade
+from jts_trading.portfolio.fills import still_reserved
 from jts_trading.portfolio.instance_account import InstanceAccount
 from jts_trading.risk.approval import FinalOrder
 from jts_trading.risk.facts import (
@@ -48,27 +54,6 @@ from jts_trading.risk.review import review
 
 _KOREAN = ("KRX", "NXT")
 _MINUTE_NS = 60 * 10**9
-
-
-@dataclass(slots=True)
-class OrderLine:
-    """What became of one order.
-
-    Attributes:
-        status: waiting, filled, denied, cancelled or expired.
-        check: Of the denial, such as R04.
-        reason: Of the denial or the end.
-        fill: Where it was filled.
-        is_resting: A trade has passed since it was given.
-    """
-
-    intent: OrderIntent
-    given_ns: int
-    status: str = "waiting"
-    check: str = ""
-    reason: str = ""
-    fill: OrderFilled | None = None
-    is_resting: bool = False
 
 
 @dataclass(slots=True)
@@ -113,6 +98,7 @@ class EventDesk:
     _days: dict[str, _Day] = field(default_factory=dict)
     _equity: _Equity = field(default_factory=_Equity)
     _sent: deque[SentOrder] = field(default_factory=deque)
+    _taken: Taken = field(default_factory=Taken)
     _trades: int = 0
 
     @property
@@ -120,25 +106,37 @@ class EventDesk:
         """Whether an order waits for a trade."""
         return bool(self._waiting)
 
+    def wants_book(self, instrument_id: str) -> bool:
+        """Return whether it matters which book the next trade of an instrument has."""
+        return self.is_waited_for or instrument_id in self._taken
+
     @property
     def marks(self) -> Mapping[str, Decimal]:
         """Newest price of each instrument that has traded."""
         return {name: day.last.price for name, day in self._days.items()}
 
-    def see(self, tick: TradeTick, now_ns: int) -> list[JournalEvent]:
-        """Note a trade; return what it means for the orders that wait: fills, or their end."""
+    def see(self, tick: TradeTick, now_ns: int, book: Book | None = None) -> list[JournalEvent]:
+        """Note a trade; return what it means for the orders that wait: fills, or their end.
+
+        Args:
+            tick: The trade.
+            now_ns: When it was known, UTC ns.
+            book: At that time, as far as it is known; see `wants_book`.
+        """
         name, day = tick.instrument_id, local_date(tick.venue, now_ns)
         before = self._days.get(name)
         base = None if before is None else before.base
         if before is not None and before.day != day:
             base = before.last.price
         self._days[name] = _Day(day, base, self._note(tick, day, base))
+        self._taken.see(name, book)
         due = [line for line in self._waiting if line.intent.instrument_id == name]
-        return [event for line in due if (event := self._meet(line, tick, day)) is not None]
+        return [event for line in due for event in self._meet(line, tick, book)]
 
     def end_session(self, now_ns: int) -> list[JournalEvent]:
         """Let the orders of earlier days end; return what that means."""
         day, events = local_date(self.spec.venue, now_ns), list[JournalEvent]()
+        self._taken.clear()
         for line in list(self._waiting):
             if local_date(self.spec.venue, line.given_ns) != day:
                 self._end(line, "expired", "its session ended")
@@ -153,7 +151,8 @@ class EventDesk:
 
     def submit(self, event: IntentRecorded, now_ns: int) -> list[JournalEvent]:
         """Review an order; return the denial, or nothing while it waits."""
-        line = OrderLine(event.intent, now_ns)
+        known = self._days.get(event.intent.instrument_id)
+        line = OrderLine(event.intent, now_ns, None if known is None else known.last.price)
         self.lines.append(line)
         self.follow(now_ns)
         order = _final(event.intent)
@@ -206,36 +205,57 @@ class EventDesk:
             is_halted=tick.is_halted,
         )
 
-    def _meet(self, line: OrderLine, tick: TradeTick, day: date) -> JournalEvent | None:
-        price = self._price_of(line, tick)
-        if price is not None:
+    def _meet(self, line: OrderLine, tick: TradeTick, book: Book | None) -> list[JournalEvent]:
+        """Let an order meet a trade; return its fills, and its end where it has one."""
+        events: list[JournalEvent] = [
+            self._filled(line, tick, part) for part in self._parts(line, tick, book)
+        ]
+        if line.left == 0:
             self._waiting.remove(line)
-            self._trades += 1
-            line.status, line.fill = "filled", self._filled(line.intent, tick, price, day)
-            return line.fill
-        if line.intent.time_in_force in {"ioc", "fok"}:
-            return self._cancelled(line, "it was not filled at once")
-        line.is_resting = True
-        return None
+            line.status = "filled"
+        elif line.intent.time_in_force in {"ioc", "fok"}:
+            what = "the rest" if events else "it"
+            events.append(self._cancelled(line, f"{what} was not filled at once"))
+        return events
 
-    def _price_of(self, line: OrderLine, tick: TradeTick) -> Decimal | None:
-        """Return the price at which an order fills at a trade, or None.
+    def _parts(self, line: OrderLine, tick: TradeTick, book: Book | None) -> list[Part]:
+        """Return what an order gets at a trade.
 
-        The first trade after it decides like an order that arrives: at the opposite quote, or the
-        price of the trade. A limit order rests from then on, behind everybody at its price: once
-        something trades beyond it, it fills at its limit.
+        The first trade after it decides like an order that arrives: it takes what is offered. A
+        limit order to which nothing more is offered rests from then on, behind everybody at its
+        price: once something trades beyond it, it fills at its limit.
         """
-        intent, is_buy = line.intent, line.intent.side is OrderSide.BUY
-        limit, note = intent.price, self._days[tick.instrument_id].last
+        intent = line.intent
+        limit, is_buy = intent.price, intent.side is OrderSide.BUY
         if limit is not None and line.is_resting:
             is_beyond = tick.price < limit if is_buy else tick.price > limit
-            return limit if is_beyond else None
+            return [Part(limit, line.left)] if is_beyond else []
+        levels = () if book is None else book.asks if is_buy else book.bids
+        if not levels:
+            price = self._price_of(line, tick)
+            line.is_resting = price is None
+            return [] if price is None else [Part(price, line.left)]
+        name, side = tick.instrument_id, intent.side
+        offered = [(level.price, self._taken.left(name, side, level)) for level in levels]
+        # Behind the last level that is shown there may be more within the limit.
+        line.is_resting = limit is not None and not is_worse(limit, levels[-1].price, side)
+        parts = walk(offered, line.left, side, limit, self.account.steps[name])
+        if intent.time_in_force == "fok" and sum(part.quantity for part in parts) < line.left:
+            return []
+        self._taken.take(name, side, levels, parts)
+        return parts
+
+    def _price_of(self, line: OrderLine, tick: TradeTick) -> Decimal | None:
+        """Return the price at which an order fills at a trade whose book is not known, or None."""
+        intent, is_buy = line.intent, line.intent.side is OrderSide.BUY
+        limit, note = intent.price, self._days[tick.instrument_id].last
         quote, locked = (tick.ask, note.upper) if is_buy else (tick.bid, note.lower)
+        if tick.bid and tick.ask and tick.bid > tick.ask:
+            quote = None  # As in a call auction: nobody can be met there.
         price = quote or tick.price
         if quote is None and locked is not None and tick.price == locked:
             return None
-        is_met = limit is None or (price <= limit if is_buy else price >= limit)
-        return price if is_met else None
+        return None if limit is not None and is_worse(price, limit, intent.side) else price
 
     def _cancelled(self, line: OrderLine, reason: str) -> OrderCancelled:
         self._end(line, "cancelled", reason)
@@ -245,30 +265,32 @@ class EventDesk:
         self._waiting.remove(line)
         line.status, line.reason = status, reason
 
-    def _filled(
-        self, intent: OrderIntent, tick: TradeTick, price: Decimal, day: date
-    ) -> OrderFilled:
+    def _filled(self, line: OrderLine, tick: TradeTick, part: Part) -> OrderFilled:
+        intent = line.intent
         costs = self._costs().of(
             Trade(
                 broker=intent.broker,
                 instrument_id=intent.instrument_id,
                 currency=intent.currency,
                 side=intent.side,
-                day=day,
-                quantity=intent.quantity,
-                gross=price * intent.quantity,
+                day=self._days[tick.instrument_id].day,
+                quantity=part.quantity,
+                gross=part.price * part.quantity,
             )
         )
-        return OrderFilled(
+        self._trades += 1
+        fill = OrderFilled(
             order_id=intent.order_id,
             trade_id=f"t{self._trades}",
-            quantity=intent.quantity,
-            price=price,
+            quantity=part.quantity,
+            price=part.price,
             fee=costs.fee,
             tax=costs.tax,
             fee_quantity=costs.fee_quantity,
             ts_event_ns=tick.ts_event_ns,
         )
+        line.fills.append(fill)
+        return fill
 
     def _costs(self) -> CostRules:
         return CostRules(default_table(), self.listed)
@@ -313,10 +335,10 @@ class EventDesk:
             instance=intent.instance,
             instrument_id=intent.instrument_id,
             side=intent.side,
-            remaining=intent.quantity,
+            remaining=line.left,
             price=intent.price,
             asset=order.asset,
-            reserved=order.reserved,
+            reserved=still_reserved(order.asset, order.reserved, intent.quantity, line.filled),
         )
 
     def _rules(self, instrument_id: str, day: date) -> InstrumentRules | None:

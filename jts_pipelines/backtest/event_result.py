@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 
 from jts_pipelines.backtest.benchmark import Comparison
-from jts_pipelines.backtest.event_desk import OrderLine
+from jts_pipelines.backtest.cautions import Caution
+from jts_pipelines.backtest.event_orders import OrderLine
 from jts_pipelines.backtest.event_run import EventRun
 from jts_pipelines.backtest.metrics import compute_metrics
 from jts_pipelines.backtest.result import Metric, trade_table
@@ -33,15 +34,18 @@ class EventResult:
     Attributes:
         run: What it is made of.
         orders: One row per order in the order of time: given_at, instrument, name, side,
-            type, time_in_force, limit, stop, quantity, status (filled, denied, cancelled,
-            expired or waiting), check and why of a denial, filled_at, price, order_id.
-        fills: One row per fill: time, session, instrument, name, side, quantity, price,
-            commission, tax, reason, trade, gross, order_id.
+            type, time_in_force, limit, stop, quantity, filled (of it), status (filled, denied,
+            cancelled, expired or waiting), check and why of a denial, decided (newest price when
+            it was given), filled_at (its last fill), price (mean of its fills), order_id.
+        fills: One row per fill in the order of time, of an order one for each price: time,
+            session, instrument, name, side, quantity, price, commission, tax, reason, trade,
+            gross, order_id.
         trades: Round trips, see `result.trade_table`.
         equity: One row per session: session, cash, positions, equity, drawdown.
         metrics: See `metrics.DEFINITIONS`.
         denials: Orders that risk denied, by check.
         start_cash: In the account's currency.
+        cautions: What a reader should know of the trades and quotes.
         comparisons: With benchmarks, where some were asked for.
     """
 
@@ -53,6 +57,7 @@ class EventResult:
     metrics: Mapping[str, Metric]
     denials: Mapping[str, int]
     start_cash: int
+    cautions: tuple[Caution, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
 
     @property
@@ -75,13 +80,19 @@ class EventResult:
         return found.hexdigest()
 
 
-def event_result(run: EventRun, settings: BacktestSettings, name_of: NameOf) -> EventResult:
+def event_result(
+    run: EventRun,
+    settings: BacktestSettings,
+    name_of: NameOf,
+    cautions: tuple[Caution, ...] = (),
+) -> EventResult:
     """Return the tables and figures of a run.
 
     Args:
         run: A finished one.
         settings: Its assumptions.
         name_of: What people call an instrument, by its id.
+        cautions: What a reader should know of its trades and quotes.
     """
     is_whole = settings.terms.money_places == 0
     equity = _equity(run, settings, is_whole=is_whole)
@@ -107,6 +118,7 @@ def event_result(run: EventRun, settings: BacktestSettings, name_of: NameOf) -> 
         ),
         denials=dict(sorted(Counter(line.check for line in run.orders if line.check).items())),
         start_cash=settings.cash,
+        cautions=cautions,
     )
 
 
@@ -165,6 +177,8 @@ def event_document(
         "final_equity": result.final_equity,
         "metrics": dict(result.metrics),
         "benchmarks": [comparison.document() for comparison in result.comparisons],
+        "warnings": [str(caution) for caution in result.cautions],
+        "warning_codes": [caution.code.value for caution in result.cautions],
         "result_digest": result.digest,
         "seconds": round(run.seconds, 3),
         "tearsheet": None if page is None else str(page),
@@ -201,11 +215,13 @@ def _orders(run: EventRun, name_of: NameOf, *, is_whole: bool) -> pl.DataFrame:
             "limit": _price(line.intent.price, is_whole=is_whole),
             "stop": _price(line.intent.trigger, is_whole=is_whole),
             "quantity": _shown(line.intent.quantity, is_whole=is_whole),
+            "filled": _shown(line.filled, is_whole=is_whole),
             "status": line.status,
             "check": line.check,
             "why": line.reason,
-            "filled_at": None if line.fill is None else line.fill.ts_event_ns,
-            "price": None if line.fill is None else _price(line.fill.price, is_whole=is_whole),
+            "decided": None if line.decided is None else float(line.decided),
+            "filled_at": line.fills[-1].ts_event_ns if line.fills else None,
+            "price": line.price,
             "order_id": line.intent.order_id,
         }
         for line in run.orders
@@ -216,10 +232,11 @@ def _orders(run: EventRun, name_of: NameOf, *, is_whole: bool) -> pl.DataFrame:
         schema={
             "given_at": stamp,
             **dict.fromkeys((*ids, *kinds), pl.String),
-            **dict.fromkeys(("limit", "stop", "quantity"), number),
+            **dict.fromkeys(("limit", "stop", "quantity", "filled"), number),
             **dict.fromkeys(("status", "check", "why"), pl.String),
+            "decided": pl.Float64,
             "filled_at": stamp,
-            "price": number,
+            "price": pl.Float64,
             "order_id": pl.String,
         },
     )
@@ -256,10 +273,9 @@ class _Trips:
 def _fills(run: EventRun, trips: _Trips, name_of: NameOf, *, is_whole: bool) -> pl.DataFrame:
     number = pl.Int64 if is_whole else pl.Float64
     rows = []
-    for line in run.orders:
-        if line.fill is None:
-            continue
-        fill, intent = line.fill, line.intent
+    made = [(fill, line) for line in run.orders for fill in line.fills]
+    for fill, line in sorted(made, key=lambda each: int(each[0].trade_id[1:])):
+        intent = line.intent
         # What the venue keeps in coins is worth as much of the currency at the price of the fill.
         commission = fill.fee + fill.fee_quantity * fill.price
         rows.append(

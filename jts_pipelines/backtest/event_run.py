@@ -17,7 +17,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import cast
 
-from jts_pipelines.backtest.event_desk import EventDesk, OrderLine
+from jts_pipelines.backtest.event_desk import EventDesk
+from jts_pipelines.backtest.event_orders import OrderLine
 from jts_pipelines.backtest.event_trades import BATCH, TradeStream
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_trading.domain.instruments import Venue
@@ -222,9 +223,11 @@ class _Shell:
             entry, last_ns = stream.entry(at, end), int(stream.at[end - 1])
             effects = step(self.state, TicksArrived(entry, f"entry-{at}"), last_ns)
             # Orders that this step gives meet later trades only.
-            for tick in entry.ticks:
+            for place, tick in enumerate(entry.ticks, at):
                 if isinstance(tick, TradeTick):
-                    self._tell(self.desk.see(tick, tick.ts_recv_ns), last_ns, found)
+                    is_asked = self.desk.wants_book(tick.instrument_id)
+                    book = stream.book(place) if is_asked else None
+                    self._tell(self.desk.see(tick, tick.ts_recv_ns, book), last_ns, found)
             self._take(effects, last_ns, found)
             at = end
         last_ns = int(stream.at[-1])

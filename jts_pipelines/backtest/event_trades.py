@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from jts_pipelines.backtest.columns import Ints
+from jts_pipelines.backtest.quote_levels import Book, Books, exact, plain
 from jts_pipelines.backtest.tick_bars import LINEAGE, in_arrival
 from jts_trading.domain.feed_messages import TicksCollected
 from jts_trading.domain.ticks import Aggressor, TradeTick
@@ -44,6 +45,8 @@ class TradeStream:
         quotes: Best bid and ask after each trade, where they are known.
         reached: Quantity of the day with each trade, like the prices, where it was recorded.
         connections: Number of the connection that each came through, likewise.
+        books: That are known with their quantities, and the row of that of each trade; -1 where
+            there is none.
     """
 
     venue: str
@@ -57,6 +60,7 @@ class TradeStream:
     quotes: tuple[tuple[Decimal | None, Decimal | None], ...] | None = None
     reached: tuple[tuple[Decimal, ...], Ints] | None = None
     connections: Ints | None = None
+    books: tuple[Books, Ints] | None = None
 
     def __len__(self) -> int:
         return len(self.at)
@@ -71,6 +75,12 @@ class TradeStream:
             ticks=tuple(self._tick(at) for at in range(first, end)),
             frames=tuple(range(end - first)),
         )
+
+    def book(self, at: int) -> Book | None:
+        """Return the book that was known at a trade; None where there is none."""
+        if self.books is None or self.books[1][at] < 0:
+            return None
+        return self.books[0].at(int(self.books[1][at]))
 
     def _tick(self, at: int) -> TradeTick:
         quotes, reached = self.quotes, self.reached
@@ -97,6 +107,7 @@ def stream_of_trades(
     broker: str,
     *,
     by_arrival: bool = False,
+    books: Books | None = None,
 ) -> TradeStream:
     """Return checked trades (`tick_bars.checked_trades`) as a stream.
 
@@ -107,11 +118,15 @@ def stream_of_trades(
         broker: Through whom orders go.
         by_arrival: As they were recorded (`received`, `feed`, `tick`), so as the trader saw them;
             else each is known at its own time.
+        books: That `quoted` of the trades numbers.
     """
     ordered = in_arrival(trades) if by_arrival else _in_time(trades)
     has_quotes = {"bid", "ask"} <= set(trades.columns)
     quotes = _quotes(ordered) if has_quotes else None
-    stream = _stream(ordered, ids, venue, broker, quotes)
+    placed = None
+    if books is not None:
+        placed = books, ordered["quoted"].cast(pl.Int64).fill_null(-1).to_numpy()
+    stream = _stream(ordered, ids, venue, broker, quotes=quotes, books=placed)
     if not (by_arrival and set(LINEAGE) <= set(trades.columns)):
         return stream
     connections = ordered.select(pl.struct("feed", "session").rank("dense")).to_series()
@@ -168,7 +183,7 @@ def stream_of_bars(
         for price, after, place in prints
     ]
     trades = _in_time(pl.concat(parts).filter(pl.col("quantity") > 0))
-    return _stream(trades, ids, venue, broker, None)
+    return _stream(trades, ids, venue, broker)
 
 
 def _in_time(trades: pl.DataFrame) -> pl.DataFrame:
@@ -181,7 +196,9 @@ def _stream(
     ids: Mapping[str, str],
     venue: str,
     broker: str,
-    quotes: tuple[tuple[Decimal | None, Decimal | None], ...] | None,
+    *,
+    quotes: tuple[tuple[Decimal | None, Decimal | None], ...] | None = None,
+    books: tuple[Books, Ints] | None = None,
 ) -> TradeStream:
     symbols = sorted(ordered["symbol"].unique())
     place = {symbol: at for at, symbol in enumerate(symbols)}
@@ -196,24 +213,19 @@ def _stream(
         prices=_distinct(ordered["price"]),
         quantities=_distinct(ordered["quantity"], Decimal(1).scaleb(-8)),
         quotes=quotes,
+        books=books,
     )
 
 
 def _distinct(column: pl.Series, unit: Decimal = Decimal(1)) -> tuple[tuple[Decimal, ...], Ints]:
     found, place = np.unique(column.cast(pl.Float64).to_numpy(), return_inverse=True)
-    return tuple(_plain(Decimal(repr(value)) * unit) for value in found.tolist()), place
+    return tuple(plain(exact(value) * unit) for value in found.tolist()), place
 
 
 def _quotes(trades: pl.DataFrame) -> tuple[tuple[Decimal | None, Decimal | None], ...]:
     sides = trades.select(pl.col("bid", "ask").cast(pl.Float64)).rows()
-    return tuple((_exact(bid), _exact(ask)) for bid, ask in sides)
+    return tuple((_known(bid), _known(ask)) for bid, ask in sides)
 
 
-def _exact(value: float | None) -> Decimal | None:
-    return None if value is None else _plain(Decimal(repr(value)))
-
-
-def _plain(value: Decimal) -> Decimal:
-    """Return a number without the zero behind its point that a float shows."""
-    whole = value.to_integral_value()
-    return whole.quantize(Decimal(1)) if value == whole else value.normalize()
+def _known(value: float | None) -> Decimal | None:
+    return None if value is None else exact(value)

@@ -19,6 +19,7 @@ from jts_pipelines.backtest.bar_rows import COLUMNS, QUOTES
 from jts_pipelines.backtest.bar_table import GROUP_ROWS
 from jts_pipelines.backtest.cautions import Caution, Code
 from jts_pipelines.backtest.history import History
+from jts_pipelines.backtest.quote_levels import Books, books_of
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.backtest.tick_bars import (
     LINEAGE,
@@ -30,6 +31,7 @@ from jts_pipelines.backtest.tick_bars import (
     quoted_trades,
     refuse_two_sources,
     sound_trades,
+    trades_left_out,
 )
 from jts_pipelines.backtest.watch import Spent, Watch
 from jts_trading.domain.sessions import calendar_for
@@ -86,7 +88,7 @@ class BacktestRequest:
         params: Values of parameters that replace those in the text, as they would be written.
         bar_broker: Takes only rows of this source, where several have the same bars.
         has_ticks: Bars of the tiers are built from recorded trades, not read.
-        quotes: File of best quotes for bars that are built from trades.
+        quotes: File of best quotes, or of order books, beside trades.
         settings: Assumptions.
     """
 
@@ -124,6 +126,21 @@ class Loaded:
     bars: History
     cautions: tuple[Caution, ...]
     spent: Spent = field(default_factory=Spent)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedTrades:
+    """Trades of a request.
+
+    Attributes:
+        rows: Columns as `tick_bars.placed_trades` has them, and `quoted`: the row of its book.
+        books: Where quotes are known with their quantities.
+        cautions: What a reader of the result should know of them.
+    """
+
+    rows: pl.DataFrame
+    books: Books | None
+    cautions: tuple[Caution, ...]
 
 
 def bars_from_lake(lake: BarLake, request: BacktestRequest, admission: Admission) -> Loaded:
@@ -186,10 +203,8 @@ def bars_from_file(path: Path, request: BacktestRequest, admission: Admission) -
     return sieve.loaded(groups, sum(group.rows for group in groups))
 
 
-def trades_of(source: BarLake | Path, request: BacktestRequest) -> pl.DataFrame | None:
+def trades_of(source: BarLake | Path, request: BacktestRequest) -> LoadedTrades | None:
     """Return the trades of a request that lie in a session, by time; None for a source of bars.
-
-    Columns as `tick_bars.placed_trades` has them.
 
     Raises:
         InputError: There are none, or they cannot be used.
@@ -203,13 +218,15 @@ def trades_of(source: BarLake | Path, request: BacktestRequest) -> pl.DataFrame 
         rows = _ticks(source, request)
     else:
         return None
-    venue = request.settings.venue
-    sound = sound_trades(checked_trades(_asked(rows, request)))
-    placed = placed_trades(sound, DAY_SECONDS, venue)
+    quotes = rows if request.quotes is None else read_table(request.quotes)
+    books, cautions = books_of(quotes)
+    checked = checked_trades(_asked(rows.with_row_index("quoted"), request))
+    placed = placed_trades(sound_trades(checked), DAY_SECONDS, request.settings.venue)
     refuse_two_sources(placed)
+    cautions += trades_left_out(checked.height - placed.height, checked.height)
     if request.quotes is not None:
-        placed = quoted_trades(placed, read_table(request.quotes))
-    return _some(_between(placed, request), request)
+        placed = quoted_trades(placed, quotes)
+    return LoadedTrades(_some(_between(placed, request), request), books, cautions)
 
 
 def _ticks(lake: BarLake, request: BacktestRequest) -> pl.DataFrame:

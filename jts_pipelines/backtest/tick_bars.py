@@ -77,13 +77,21 @@ def bars_of_trades(
     left_out = frame.height - placed.height
     if bars.height == 0:
         raise InputError(f"none of {frame.height:,} trades lies in a session of {venue}")
-    caution = Caution(
-        Code.TRADES_LEFT_OUT,
-        f"{left_out:,} of {frame.height:,} trades are in no bar: outside the session, or without "
-        "a price and quantity above zero",
+    made = bars.drop("last_at", "last_received", "quoted", strict=False).with_columns(
+        interval=pl.lit(interval)
     )
-    made = bars.drop("last_at", "last_received").with_columns(interval=pl.lit(interval))
-    return BuiltBars(made, (caution,) if left_out else ())
+    return BuiltBars(made, trades_left_out(left_out, frame.height))
+
+
+def trades_left_out(count: int, whole: int) -> tuple[Caution, ...]:
+    """Return a warning of trades that are not looked at, if there are any."""
+    if count == 0:
+        return ()
+    text = (
+        f"{count:,} of {whole:,} trades are in no bar: outside the session, or without a price "
+        "and quantity above zero"
+    )
+    return (Caution(Code.TRADES_LEFT_OUT, text),)
 
 
 def sound_trades(trades: pl.DataFrame) -> pl.DataFrame:
@@ -108,7 +116,7 @@ def checked_trades(trades: pl.DataFrame) -> pl.DataFrame:
             raise InputError(f"{name} of the trades is {trades.schema[name]}; accepted: numbers")
     if trades["symbol"].null_count():
         raise InputError("symbol must have a value in every trade")
-    kept = [n for n in (*LINEAGE, "broker", *QUOTE_COLUMNS) if n in trades.columns]
+    kept = [n for n in (*LINEAGE, "broker", *QUOTE_COLUMNS, "quoted") if n in trades.columns]
     frame = trades.select(
         pl.col("symbol").cast(pl.String),
         _instant(trades, "timestamp").alias("at"),
@@ -285,16 +293,20 @@ def _checked_quotes(quotes: pl.DataFrame) -> pl.DataFrame:
             f"the quotes lack {', '.join(missing) or 'timestamp'}; needed: {', '.join(needed)}, "
             "and timestamp or received_at"
         )
-    return quotes.select(
+    for name in QUOTE_COLUMNS:
+        if not (quotes.schema[name].is_numeric() or quotes.schema[name] == pl.Null):
+            raise InputError(f"{name} of the quotes is {quotes.schema[name]}; accepted: numbers")
+    return quotes.with_row_index("quoted").select(
         pl.col("symbol").cast(pl.String),
         _instant(quotes, "timestamp").alias("at"),
         _instant(quotes, "received_at").alias("received"),
         *QUOTE_COLUMNS,
+        "quoted",
     )
 
 
 def quoted_trades(trades: pl.DataFrame, quotes: pl.DataFrame) -> pl.DataFrame:
-    """Return checked trades with the quotes that were known when each was.
+    """Return checked trades with the quotes that were known at each, and `quoted`, their row.
 
     Args:
         trades: See `checked_trades`.
@@ -321,10 +333,10 @@ def _with_quotes(
             "quotes; accepted: timestamp in all quotes, or received_at in both files"
         )
     known = quotes.sort(right, maintain_order=True).select(
-        "symbol", pl.col(right).alias("quoted_at"), *QUOTE_COLUMNS
+        "symbol", pl.col(right).alias("quoted_at"), *QUOTE_COLUMNS, "quoted"
     )
     return (
-        rows.drop(*(name for name in QUOTE_COLUMNS if name in rows.columns))
+        rows.drop(*(name for name in (*QUOTE_COLUMNS, "quoted") if name in rows.columns))
         .with_row_index("place")
         .sort(left)
         .join_asof(

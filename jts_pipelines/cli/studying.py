@@ -64,7 +64,7 @@ _OPTIONS = (
     click.option(
         "--ticks", "has_ticks", is_flag=True, help="Build the bars from trades that were recorded."
     ),
-    click.option("--quotes", type=FILE, help="Best quotes beside a file of trades."),
+    click.option("--quotes", type=FILE, help="Best quotes, or books, beside trades."),
     click.option(
         "--instruments",
         type=FILE,

@@ -51,8 +51,9 @@ _ROWS = 30
 _SHOWN = ("total_return", "max_drawdown", "trades", "win_rate", "profit_factor")
 _FOOTER = (
     "<footer>Red is a gain, blue a loss, as on Korean boards. Times are those of Seoul (KST). "
-    "Orders fill whole at the next trade of their instrument; docs/assumptions.md says what else "
-    "is assumed, docs/risk.md what each check denies.</footer>"
+    "Orders meet the next trade of their instrument, and take what its order book holds where "
+    "that is known; docs/assumptions.md says what else is assumed, docs/risk.md what each check "
+    "denies.</footer>"
 )
 
 
@@ -120,10 +121,14 @@ def _cards(result: EventResult) -> str:
             card(LABELS[name], show(name, metrics[name], currency), hint=DEFINITIONS[name])
             for name in _SHOWN
         ),
-        card("Orders filled, of all", f"{result.fills.height:,} of {result.orders.height:,}"),
+        card("Orders filled, of all", f"{_filled(result):,} of {result.orders.height:,}"),
         card(f"Commissions and taxes, {word}", amount(costs, currency)),
     ]
     return f'<div class="cards">{"".join(found)}</div>'
+
+
+def _filled(result: EventResult) -> int:
+    return int((result.orders["status"] == "filled").sum())
 
 
 def _warnings(result: EventResult) -> list[str]:
@@ -133,7 +138,7 @@ def _warnings(result: EventResult) -> list[str]:
     ]
     if result.run.is_latched:
         found.append("the largest drawdown was reached: from then on no entry was allowed")
-    return found
+    return found + [str(caution) for caution in result.cautions]
 
 
 def _outcomes(result: EventResult) -> str:

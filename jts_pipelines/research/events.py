@@ -11,6 +11,7 @@ import polars as pl
 from jts_pipelines.backtest.admitting import Admission
 from jts_pipelines.backtest.benchmark import Benchmark
 from jts_pipelines.backtest.benchmark_loading import compared, load_benchmarks
+from jts_pipelines.backtest.cautions import Caution
 from jts_pipelines.backtest.event_result import EventResult, event_result
 from jts_pipelines.backtest.event_run import run_events
 from jts_pipelines.backtest.event_trades import TradeStream, stream_of_bars, stream_of_trades
@@ -66,7 +67,7 @@ def study_events(
     settings = request.settings
     plan = compiled(request, place.catalog)
     listed = read_instruments(place.instruments, settings.unknown_market, settings.venue)
-    stream = _load(plan, request, source, listed)
+    stream, cautions = _load(plan, request, source, listed)
     first, last = (local_date(settings.venue, int(stream.at[at])) for at in (0, -1))
     opened = place.holdouts.require_open(settings.venue, first, last)
     run = run_events(
@@ -81,7 +82,7 @@ def study_events(
         params=dict(request.params),
         on_trades=on_trades,
     )
-    result = event_result(run, settings, lambda name: listed.name_of(_symbol(name)))
+    result = event_result(run, settings, lambda name: listed.name_of(_symbol(name)), cautions)
     place.ledger.add([_trial(result, stream, opened, place)], place.at_ns)
     lake = None if isinstance(source, Path) else source
     comparisons = (
@@ -93,27 +94,35 @@ def study_events(
 
 def _load(
     plan: Plan, request: BacktestRequest, source: BarLake | Path, listed: Instruments
-) -> TradeStream:
+) -> tuple[TradeStream, tuple[Caution, ...]]:
     venue, settings = request.settings.venue, request.settings
     broker = _BROKERS.get(venue, settings.broker)
     trades, admission = trades_of(source, request), Admission(plan.universe, listed)
     if trades is not None:
-        kept = admission.kept(trades)
+        kept = admission.kept(trades.rows)
         admission.require_any()
-        # What was recorded comes as the trader saw it; of a file nobody knows.
-        by_arrival = not isinstance(source, Path)
-        return stream_of_trades(kept, _ids(kept, listed), venue, broker, by_arrival=by_arrival)
+        stream = stream_of_trades(
+            kept,
+            _ids(kept, listed),
+            venue,
+            broker,
+            # What was recorded comes as the trader saw it; of a file nobody knows.
+            by_arrival=not isinstance(source, Path),
+            books=trades.books,
+        )
+        return stream, trades.cautions
     if interval_seconds(settings.interval) > _COARSEST_S:
         raise InputError(
             f"bars of {settings.interval} are too coarse for an event backtest; accepted: trades, "
             "or bars of an hour at most"
         )
     if isinstance(source, Path):
-        history = bars_from_file(source, request, admission).bars
+        loaded = bars_from_file(source, request, admission)
     else:
-        history = bars_from_lake(source, request, admission).bars
-    kept = history.rows_of(range(len(history.table.symbols)))
-    return stream_of_bars(kept, _ids(kept, listed), settings.interval, venue, broker)
+        loaded = bars_from_lake(source, request, admission)
+    kept = loaded.bars.rows_of(range(len(loaded.bars.table.symbols)))
+    stream = stream_of_bars(kept, _ids(kept, listed), settings.interval, venue, broker)
+    return stream, loaded.cautions
 
 
 def _ids(rows: pl.DataFrame, listed: Instruments) -> dict[str, str]:
@@ -163,4 +172,9 @@ def _digest(stream: TradeStream) -> str:
         found.update(np.ascontiguousarray(which, "<i8").data)
     for column in (stream.at, stream.dated, stream.which):
         found.update(np.ascontiguousarray(column, "<i8").data)
+    if stream.books is not None:
+        books, placed = stream.books
+        found.update(np.ascontiguousarray(placed, "<i8").data)
+        for numbers in (*books.asks, *books.bids):
+            found.update(np.ascontiguousarray(numbers, "<f8").data)
     return found.hexdigest()
