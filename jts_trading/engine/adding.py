@@ -64,7 +64,6 @@ def add_trades(state: EngineState, event: TicksArrived, first: int) -> int:
     """
     markets, due_ns = state.markets, state.next_due_ns
     ticks, newest_ns = event.ticks.ticks, state.newest_ns
-    venue, desks = "", _NO_DESKS
     last: dict[Desk, int] = {}
     at = first
     for at in range(first, len(ticks)):
@@ -72,31 +71,35 @@ def add_trades(state: EngineState, event: TicksArrived, first: int) -> int:
         received_ns = tick.ts_recv_ns
         if received_ns >= due_ns:
             break
-        if type(tick) is TradeTick:
-            if tick.venue != venue:
-                venue = tick.venue
-                desks = markets.get(venue, _NO_DESKS)
-            desk = desks.get(tick.instrument_id)
-            if desk is not None:
-                if not _is_added(desk, tick):
+        if type(tick) is TradeTick and (
+            desk := markets.get(tick.venue, _NO_DESKS).get(tick.instrument_id)
+        ):
+            if desk.is_plain:
+                # `_is_added` for the only bar there is: to call it takes a sixth of all this.
+                price, quantity = desk.ticks_of[tick.price], desk.lots_of[tick.quantity]
+                builder, at_ns = desk.builders[0], tick.ts_event_ns
+                is_open = builder.trades and builder.start_ns <= at_ns < builder.stop_ns
+                if not is_open or price <= 0 or quantity <= 0:
                     break
-                last[desk] = at
-                if desk.watchers:
-                    _note_trade(desk, at, max(newest_ns, received_ns))
-        if received_ns > newest_ns:  # noqa: PLR1730 - quicker than a call
-            newest_ns = received_ns
+                if price > builder.high:
+                    builder.high = price
+                elif price < builder.low:
+                    builder.low = price
+                builder.close = price
+                builder.volume += quantity
+                builder.trades += 1
+                newest = desk.last_event_ns
+                desk.last_event_ns = at_ns if at_ns > newest else newest  # noqa: FURB136 - likewise
+            elif not _is_added(desk, tick, at, max(newest_ns, received_ns)):
+                break
+            last[desk] = at
+        newest_ns = received_ns if received_ns > newest_ns else newest_ns  # noqa: FURB136 - likewise
     else:
         at = len(ticks)
     _note_causes(event, last)
     state.newest_ns = newest_ns
     state.counts.ticks += at - first
     return at
-
-
-def _note_trade(desk: Desk, at: int, newest_ns: int) -> None:
-    """Note a trade for those who judge each of them."""
-    for watch, row, builder in desk.watchers:
-        watch.note(at, row, builder, newest_ns)
 
 
 def _note_causes(event: TicksArrived, last: dict[Desk, int]) -> None:
@@ -106,36 +109,25 @@ def _note_causes(event: TicksArrived, last: dict[Desk, int]) -> None:
             builder.last = cause
 
 
-def _is_added(desk: Desk, tick: TradeTick) -> bool:
-    """Add a trade to all bars of an instrument; False, and nothing done, if one is not open."""
-    at_ns, builder = tick.ts_event_ns, desk.builders[0]
-    if not (builder.trades and builder.start_ns <= at_ns < builder.stop_ns):
-        return False
-    price, quantity = desk.ticks_of[tick.price], desk.lots_of[tick.quantity]
-    if price <= 0 or quantity <= 0 or not (desk.is_plain or _is_for_bars(desk, tick)):
-        return False
-    # Nearly always there is no other bar; to ask for the next one takes a tenth of all this.
-    if price > builder.high:
-        builder.high = price
-    elif price < builder.low:
-        builder.low = price
-    builder.close = price
-    builder.volume += quantity
-    builder.trades += 1
-    if not desk.is_plain:
-        for other in desk.builders[1:]:
-            other.take(price, quantity)
-    if desk.reads_quotes:
-        desk.note_quotes(tick)
-    if at_ns > desk.last_event_ns:  # noqa: PLR1730 - quicker than a call
-        desk.last_event_ns = at_ns
-    return True
+def _is_added(desk: Desk, tick: TradeTick, at: int, newest_ns: int) -> bool:
+    """Add a trade to all bars of an instrument, and note it for those who judge each trade.
 
-
-def _is_for_bars(desk: Desk, tick: TradeTick) -> bool:
-    """Return whether all bars are open for a trade that nobody has to look at by itself."""
+    False, and nothing done, if a bar is not open for it or somebody has to look at it by itself.
+    """
+    at_ns, builders = tick.ts_event_ns, desk.builders
     if desk.succession is not None:
         return False
-    at_ns = tick.ts_event_ns
-    are_open = all(b.trades and b.start_ns <= at_ns < b.stop_ns for b in desk.builders)
-    return are_open and desk.reached_to < desk.ticks_of[tick.price] < desk.reached_from
+    for builder in builders:
+        if not (builder.trades and builder.start_ns <= at_ns < builder.stop_ns):
+            return False
+    price, quantity = desk.ticks_of[tick.price], desk.lots_of[tick.quantity]
+    if price <= 0 or quantity <= 0 or not desk.reached_to < price < desk.reached_from:
+        return False
+    for builder in builders:
+        builder.take(price, quantity)
+    if desk.reads_quotes:
+        desk.note_quotes(tick)
+    desk.last_event_ns = max(desk.last_event_ns, at_ns)
+    for watch, row, builder in desk.watchers:
+        watch.note(at, row, builder, newest_ns)
+    return True

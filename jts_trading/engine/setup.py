@@ -131,7 +131,6 @@ def _lay_lines(state: EngineState) -> None:
             scale = quantity_scale(parse_venue(venue))
             line = lines[venue, interval] = Line(venue, interval, builder.seconds, scale)
         desk = state.desks[symbol, venue]
-        desk.is_plain = not desk.builders and desk.succession is None
         desk.builders.append(builder)
         desk.lines.append((line, len(line.builders)))
         line.builders.append(builder)
@@ -144,13 +143,15 @@ def _lay_lines(state: EngineState) -> None:
             desk = state.desks[symbol, instance.spec.venue]
             desk.reads_quotes |= instance.program.reads_quotes
             if instance.program.reads_doubt:
-                desk.succession, desk.is_plain = desk.succession or Succession(), False
+                desk.succession = desk.succession or Succession()
             if instance.watch is not None:
                 builder = state.builders[symbol, instance.spec.venue, instance.interval]
                 desk.watchers.append((instance.watch, row, builder))
         names = [builder.instrument_id for builder in line.builders]
         rows = np.array([instance.places.get(name, -1) for name in names], np.int64)
         line.readers.append(Reader(instance, rows))
+    for desk in state.desks.values():
+        desk.look_at_trades()
     state.lines = [line for _, line in sorted(lines.items())]
 
 

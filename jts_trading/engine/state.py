@@ -268,8 +268,7 @@ class Desk:
         lines: For each of them, the line that it is in, and its place there.
         reads_quotes: A strategy asks for the spread.
         succession: Of its trades; None where nobody asks for the quality of bars.
-        is_plain: It has bars of one interval only, no stop is held in it, and nobody asks for the
-            quality of its bars.
+        is_plain: A trade concerns the only bar and nobody else, see `look_at_trades`.
         reached_from: Lowest price at which a stop is reached that is held for a purchase.
         reached_to: Highest price, likewise for a sale.
         watchers: Who judges its trades one by one: the row there, and on which of its bars.
@@ -296,6 +295,16 @@ class Desk:
             return 0, 0
         bid, ask, ticks_of = tick.bid, tick.ask, self.ticks_of
         return 0 if bid is None else ticks_of[bid], 0 if ask is None else ticks_of[ask]
+
+    def look_at_trades(self) -> None:
+        """Note who is concerned by trades beside bars of one interval.
+
+        These are bars of another one, held stops, and who asks for quotes, for the quality of
+        bars or for each trade.
+        """
+        has_stops = (self.reached_to, self.reached_from) != (columns.NO_LOSS, columns.NO_PROFIT)
+        is_asked = self.reads_quotes or bool(self.watchers) or self.succession is not None
+        self.is_plain = len(self.builders) == 1 and not has_stops and not is_asked
 
     def note_quotes(self, tick: TradeTick) -> None:
         """Let the bars in the making have the best quotes with a trade."""

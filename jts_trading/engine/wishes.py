@@ -63,7 +63,7 @@ def mark_desk(state: EngineState, symbol: str, venue: str) -> None:
             desk.reached_from = min(desk.reached_from, wanted.stop)
         else:
             desk.reached_to = max(desk.reached_to, wanted.stop)
-    desk.is_plain = len(desk.builders) == 1 and not stops and desk.succession is None
+    desk.look_at_trades()
 
 
 def reach(state: EngineState, desk: Desk, price: int, cause: Cause, now_ns: int) -> None:
