@@ -22,10 +22,12 @@ from hypothesis import strategies as st
 
 from jts_pipelines.backtest import places
 from jts_pipelines.backtest.engine import desk_of, load_kernels, pass_of, prepare
+from jts_pipelines.backtest.event_run import run_events
+from jts_pipelines.backtest.event_trades import stream_of_trades
 from jts_pipelines.backtest.lanes import simulate
 from jts_pipelines.backtest.loading import BacktestRequest
 from jts_pipelines.backtest.settings import BacktestSettings
-from jts_pipelines.backtest.tick_bars import LINEAGE, bars_of_trades
+from jts_pipelines.backtest.tick_bars import LINEAGE, bars_of_trades, checked_trades
 from jts_pipelines.research.events import study_events
 from jts_pipelines.research.study import Place
 from jts_trading.domain.orders import OrderSide
@@ -506,6 +508,60 @@ def trades_of(found: list[tuple[int, str, list[int]]]) -> pl.DataFrame:
     ]
     frame = pl.DataFrame(rows).with_columns(quantity=10)
     return frame.with_columns(pl.col("timestamp").cast(pl.Datetime("ns", "UTC")))
+
+
+SURGING = """strategy("Surging") {
+  timeframes { minute = "1m" coarse = "5m" }
+  indicators { slow = SMA(3) on coarse { top = high } }
+  surge_detection {
+    when (price_change(2m) > 0.3% and volume > avg_volume(2) and spread < 0.3%) { buy(7) }
+    when (minute.close > coarse.top and close crosses above slow) { execute_immediately(3) }
+  }
+}"""
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_surges_when_by_events_then_they_fire_on_the_trades_that_live_fires_on(
+    seed: int, rigs: ModuleType, kernels: Path
+) -> None:
+    """The same trades, one by one to the engine, and as a file to the event backtest."""
+    chance = random.Random(seed)
+    open_ns = calendar_for("KRX").open_close_ns(SESSIONS[0])[0]
+    ids = {symbol: f"KRX:{symbol}" for symbol in SYMBOLS}
+    rig = rigs.Rig(
+        rigs.describe(SURGING, instrument_ids=tuple(ids.values()), allocation=Decimal(CASH)),
+        load=lambda source: load(source, kernels),
+        fills=False,
+    )
+    rows, prices = [], dict.fromkeys(SYMBOLS, 10_000)
+    for at in sorted(chance.sample(range(1_500), 400)):
+        symbol, quantity = chance.choice(SYMBOLS), chance.randint(1, 9)
+        price = prices[symbol] = prices[symbol] + 10 * chance.randint(-2, 2)
+        bid, ask, at_ns = price, price + chance.choice((10, 40)), open_ns + at * 10**9
+        rig.clock(at_ns)
+        each = rigs.Print(f"KRX:{symbol}", at_ns, str(price), str(quantity), str(bid), str(ask))
+        rig.trade(each)
+        rows.append((symbol, at_ns, price, quantity, bid, ask))
+    names = ("symbol", "timestamp", "price", "quantity", "bid", "ask")
+    trades = pl.DataFrame(rows, schema=names, orient="row").with_columns(
+        pl.col("timestamp").cast(pl.Datetime("ns", "UTC"))
+    )
+
+    found = run_events(
+        SURGING,
+        stream_of_trades(checked_trades(trades), ids, "KRX", "kis"),
+        BacktestSettings(cash=CASH, interval="1m"),
+        RiskLimits(order_value_max={"KRW": Decimal(10**9)}, orders_per_minute=10_000),
+        listed=lambda _: rigs.KOSPI,
+        cache_dir=kernels,
+        catalog=NATIVE,
+    )
+
+    assert found.signals == len(rig.signals)
+    fired = [decision.triggered_ns for decision in rig.decisions]
+    assert [line.given_ns for line in found.orders[:1]] == fired[:1]
+    assert {line.given_ns for line in found.orders} <= set(fired)
 
 
 WARY = """strategy("Wary") {
