@@ -12,8 +12,9 @@ import numpy as np
 
 from jts_trading.engine import columns
 from jts_trading.engine.bars import BarBuilder
-from jts_trading.engine.state import Counts, EngineState, FeedPlace, Instance
+from jts_trading.engine.state import EngineState, Instance
 from jts_trading.engine.succession import Stored
+from jts_trading.engine.tallies import Counts, FeedPlace
 from jts_trading.engine.wanted import Wanted
 from jts_trading.portfolio.instance_account import InstanceAccount
 

@@ -34,6 +34,7 @@ from jts_trading.engine.levels import levels_of
 from jts_trading.engine.program import Program
 from jts_trading.engine.slots import Slot, slot_at
 from jts_trading.engine.succession import Succession
+from jts_trading.engine.tallies import Counts, FeedPlace
 from jts_trading.engine.terms import Terms
 from jts_trading.engine.wanted import Wanted
 from jts_trading.engine.watching import Watch
@@ -69,33 +70,6 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     retry_ns: int = 10_000_000_000
     collar: Decimal = Decimal("0.03")
     sizes: SizeDefaults = SizeDefaults()
-
-
-class FeedPlace(msgspec.Struct, kw_only=True):
-    """How far a feed has been read.
-
-    Attributes:
-        last_tick: Number of the newest tick that was taken in; -1 before the first.
-        missing: Ticks that were passed over because their numbers jumped.
-        repeated: Ticks that came again and were left out.
-    """
-
-    last_tick: int = -1
-    missing: int = 0
-    repeated: int = 0
-
-
-class Counts(msgspec.Struct, kw_only=True):
-    """What happened since the state began."""
-
-    ticks: int = 0
-    bars: int = 0
-    late_ticks: int = 0
-    outside_ticks: int = 0
-    refused_ticks: int = 0
-    signals: int = 0
-    decisions: int = 0
-    intents: int = 0
 
 
 class SymbolBook(Row):

@@ -30,7 +30,8 @@ from jts_trading.engine.events import (
 )
 from jts_trading.engine.on_trades import judge_noted
 from jts_trading.engine.slots import session_at, slot_in
-from jts_trading.engine.state import Desk, EngineState, FeedPlace, Instance, Line
+from jts_trading.engine.state import Desk, EngineState, Instance, Line
+from jts_trading.engine.tallies import FeedPlace
 from jts_trading.engine.wanting import give_wanted, want_again, want_rest
 from jts_trading.engine.wishes import drop, reach
 from jts_trading.portfolio.instance_account import OrderNews, WorkingOrder

@@ -17,7 +17,8 @@ from jts_trading.config.source import ConfigError
 from jts_trading.domain.feed_messages import RiskAlert
 from jts_trading.engine.events import Effect
 from jts_trading.engine.halves import AccountHalf, MarketHalf, account_half, market_half
-from jts_trading.engine.state import Counts, EngineState, FeedPlace
+from jts_trading.engine.state import EngineState
+from jts_trading.engine.tallies import Counts, FeedPlace
 from jts_trading.ports.bus import BusUnavailableError
 from jts_trading.services.trader.publishing import Publisher
 from jts_trading.services.trader.reading import split_after
