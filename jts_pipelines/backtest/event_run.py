@@ -47,6 +47,7 @@ from jts_trading.engine.program import (
 from jts_trading.engine.setup import Prepared, new_state
 from jts_trading.engine.state import NEVER_NS, EngineSettings, EngineState
 from jts_trading.engine.step import step
+from jts_trading.engine.wishes import orders_called_back
 from jts_trading.execution.fill_costs import Listed
 from jts_trading.indicators.catalog import Catalog
 from jts_trading.kernels.loader import load
@@ -270,7 +271,7 @@ class _Shell:
                 case _:
                     pass
         if self.state.called_back:
-            called = self.desk.cancel(self.state.orders_called_back())
+            called = self.desk.cancel(orders_called_back(self.state))
             self._tell(called, now_ns, found)
 
     def _tell(self, events: Sequence[JournalEvent], now_ns: int, found: EventRun) -> None:

@@ -238,12 +238,12 @@ class DecisionRecorded(
         outcome: `ordered`, or why no order came of it, such as `position held`.
         values: The evaluated conditions as JSON: a list with one node for each rule of the text,
             in its order, whether it fired or not (on a trade only of those that are judged there),
-            and one for each part of the risk block that hit. A node is
-            `{"text": "sma5 > sma20", "value": true, "children": [...]}`: the value is true, false,
-            null (not defined) or a number, prices in the instrument's currency; children are left
-            out where there are none. Top nodes also have `rule` (the bit, or 100 and above for the
-            risk block); a crossing also has `before`, its comparison on the bar before. Numbers
-            have 14 digits; the step that decided compared whole ticks.
+            one for each part of the risk block that hit, and one for a stop price that an order is
+            held for. A node is `{"text": "sma5 > sma20", "value": true, "children": [...]}`: the
+            value is true, false, null (not defined) or a number, prices in the instrument's
+            currency; children are left out where there are none. Top nodes also have `rule` (the
+            bit, or 100 and above for the risk block); a crossing also has `before`, its comparison
+            on the bar before. Numbers have 14 digits; the step that decided compared whole ticks.
         bar: The judged bar as JSON: open, high, low, close, volume (texts), ticks, last_tick,
             feed, closed_by (`trade` for a bar in the making).
         equity: Equity of the instance at the decision, in its currency.

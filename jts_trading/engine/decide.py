@@ -37,7 +37,7 @@ from jts_trading.engine.state import EngineState, Instance, Reader
 from jts_trading.engine.wanted import Wanted
 from jts_trading.engine.wanting import given_as
 from jts_trading.engine.wishes import drop, want
-from jts_trading.engine.words import risk_node
+from jts_trading.engine.words import risk_node, stop_node
 from jts_trading.execution.fill_costs import Listed
 from jts_trading.portfolio.instance_account import WorkingOrder
 from jts_trading.strategy.rules import REASON_STOP_LOSS
@@ -334,6 +334,8 @@ def _order(
             kept["previous_close"] = 0
         _want(state, draft, msgspec.structs.replace(wanted, **kept), standing)
         draft.outcomes.append(Outcome.STOP_HELD if wanted.is_held else Outcome.WAITS)
+        if wanted.is_held:
+            draft.values.append(stop_node(draft.instance, draft.symbol, wanted))
         held_back = draft.instance.units[draft.symbol].amount(sized.held_back)
     if wanted.side is OrderSide.BUY:
         standing.hold_back(held_back)

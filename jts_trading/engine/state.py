@@ -374,11 +374,6 @@ class EngineState:
     held: set[tuple[str, str]] = field(default_factory=set)
     called_back: set[tuple[str, str]] = field(default_factory=set)
 
-    def orders_called_back(self) -> list[str]:
-        """Return the ids of the orders that are to be cancelled, until they have ended."""
-        books = ((self.instances[name], symbol) for name, symbol in sorted(self.called_back))
-        return [instance.books[symbol].called_back for instance, symbol in books]
-
     def unblock(self, instance: Instance, instrument_id: str) -> None:
         """Let what is wanted in an instrument be tried again: its order has ended."""
         key = (instance.spec.instance, instrument_id)

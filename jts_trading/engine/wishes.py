@@ -39,6 +39,12 @@ def drop(state: EngineState, instance: Instance, symbol: str) -> None:
         mark_desk(state, symbol, instance.spec.venue)
 
 
+def orders_called_back(state: EngineState) -> list[str]:
+    """Return the ids of the orders that are to be cancelled, until they have ended."""
+    books = ((state.instances[name], symbol) for name, symbol in sorted(state.called_back))
+    return [instance.books[symbol].called_back for instance, symbol in books]
+
+
 def index(state: EngineState) -> None:
     """Build anew what is looked up about wanted orders: instances came or went, or were loaded."""
     state.waiting, state.blocked, state.held, state.called_back = set(), set(), set(), set()

@@ -12,6 +12,7 @@ from jts_trading.dsl.plan import Plan
 from jts_trading.dsl.tracing import Evaluated
 from jts_trading.engine.bars import Bar
 from jts_trading.engine.state import Instance
+from jts_trading.engine.wanted import Wanted
 from jts_trading.strategy.rules import (
     REASON_STOP_LOSS,
     REASON_TAKE_PROFIT,
@@ -75,3 +76,9 @@ def risk_node(instance: Instance, symbol: str, reason: int, close: int) -> Evalu
         parts.append({"text": "average cost", "value": float(held.average_cost or 0)})
     text = condition_of(instance.program.plan, reason)
     return {"rule": reason, "text": text, "value": True, "children": parts}
+
+
+def stop_node(instance: Instance, symbol: str, wanted: Wanted) -> Evaluated:
+    """Return the stop price that an order is held for."""
+    price = instance.units[symbol].price(wanted.stop)
+    return {"rule": wanted.reason, "text": "stop price", "value": float(price)}

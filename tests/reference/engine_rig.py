@@ -39,6 +39,7 @@ from jts_trading.engine.program import (
 from jts_trading.engine.setup import Prepared, new_state
 from jts_trading.engine.state import EngineSettings, EngineState
 from jts_trading.engine.step import step
+from jts_trading.engine.wishes import orders_called_back
 from jts_trading.execution.fill_costs import Listed
 from jts_trading.strategy.releases import release_name, strategy_id
 from jts_trading.strategy.rules import read_rules
@@ -251,7 +252,7 @@ class Rig:
     def _keep(self, effects: Sequence[Effect]) -> None:
         self.effects += effects
         self.waiting += [e.event.intent for e in effects if isinstance(e.event, IntentRecorded)]
-        called = self.state.orders_called_back() if self._fills else []
+        called = orders_called_back(self.state) if self._fills else []
         found = next((intent for intent in self.waiting if intent.order_id in called), None)
         if found is not None:
             # The engine is told of it, so that the next one is found from there.

@@ -11,6 +11,7 @@ import structlog
 
 from jts_trading.domain.orders import InvariantError
 from jts_trading.engine.state import EngineState
+from jts_trading.engine.wishes import orders_called_back
 from jts_trading.execution.cancels import ask, next_number
 from jts_trading.journal.chain import open_event
 from jts_trading.ports.clock import Clock
@@ -52,7 +53,7 @@ class CallBacks:
         Raises:
             JournalUnavailableError: It did not answer; nothing is lost, call again.
         """
-        called, now_ns = state.orders_called_back(), self._monotonic_ns()
+        called, now_ns = orders_called_back(state), self._monotonic_ns()
         self._asked_ns = {name: at for name, at in self._asked_ns.items() if name in called}
         for order_id in called:
             if now_ns - self._asked_ns.get(order_id, -_AGAIN_NS) >= _AGAIN_NS:

@@ -1,5 +1,6 @@
 """Orders with a price or a time in force: what is given, reserved, called back, when it ends."""
 
+import json
 from decimal import Decimal
 from types import ModuleType
 from typing import Any
@@ -22,6 +23,7 @@ from jts_trading.engine.outcomes import Outcome
 from jts_trading.engine.setup import load_accounts, load_market, new_state
 from jts_trading.engine.state import EngineState
 from jts_trading.engine.step import step
+from jts_trading.engine.wishes import orders_called_back
 
 SAMSUNG = "KRX:005930"
 SECOND, MINUTE = 10**9, 60 * 10**9
@@ -200,12 +202,12 @@ def test_entry_that_rests_when_an_exit_rule_fires_then_it_is_called_back_and_lef
     day.fill(entry, 30, 71_100)
 
     assert day.minute(71_100, 71_000) == Outcome.ENTRY_CALLED_BACK
-    assert day.state.orders_called_back() == [entry.order_id]
-    assert kept(rigs, day).orders_called_back() == [entry.order_id]
+    assert orders_called_back(day.state) == [entry.order_id]
+    assert orders_called_back(kept(rigs, day)) == [entry.order_id]
     assert day.minute(71_000, 70_900) == Outcome.EXIT_WAITS
 
     day.rig.tell(OrderCancelled(order_id=entry.order_id), ts_ns=day.now)
-    assert day.state.orders_called_back() == []
+    assert orders_called_back(day.state) == []
     day.tick(70_900)
     assert shown(day.order) == ("sell", 30, None, "day")
 
@@ -253,7 +255,7 @@ def test_call_back_when_the_order_was_denied_meanwhile_then_it_is_over(rigs: Mod
     denied = OrderDenied(order_id=day.order.order_id, check="R03", reason="")
     day.rig.tell(denied, ts_ns=day.now)
 
-    assert (day.state.called_back, day.state.orders_called_back()) == (set(), [])
+    assert (day.state.called_back, orders_called_back(day.state)) == (set(), [])
 
 
 def test_good_till_cancelled_when_its_session_ends_then_its_rest_is_given_in_the_next(
@@ -321,6 +323,8 @@ def test_stop_when_a_trade_reaches_it_then_the_order_is_given(
     """Held with its cash, over a restart; 71,171 and 71,150 are 71,200: 71,100 is not enough."""
     day = Day(rigs, entry)
     assert day.minute(71_000, 71_100) == Outcome.STOP_HELD
+    node = json.loads(day.rig.decisions[-1].values)[-1]
+    assert node == {"rule": 0, "text": "stop price", "value": 71_200.0}
     assert day.tick(71_100) == []
     instance = day.rig.instance
     held_back = instance.account.cash - instance.free_cash()
