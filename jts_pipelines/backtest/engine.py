@@ -320,7 +320,7 @@ def engine_digest() -> str:
 def compile_for(prepared: Prepared, plan: Plan, signals: Rows, portfolio: Portfolio) -> None:
     """Compile both passes, or load what was compiled before."""
     pass_of(prepared, plan, signals).run(0, 0)
-    portfolio.compiled(prepared.bars.prices.dtype.name)
+    portfolio.load(prepared.bars.prices.dtype.name)
 
 
 def pass_of(prepared: Prepared, plan: Plan, signals: Rows, obeyed_from: int = 0) -> RulePass:

@@ -127,6 +127,11 @@ class Portfolio:
         """Find opens outside the limits of their session, see `driver.find_outside`."""
         return self.compiled(desk.prices.dtype.name).call("find_outside", desk, rows)
 
+    def load(self, prices: str) -> None:
+        """Compile all that a run with prices of a type may call, or load what was compiled."""
+        self.compiled(prices)
+        _merging(self._cache_dir, are_checked())
+
     def compiled(self, prices: str) -> Native:
         """Return the code for prices of a type, which holds either 32 or 64 bits.
 
