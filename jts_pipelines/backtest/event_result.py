@@ -18,6 +18,7 @@ from jts_pipelines.backtest.event_run import EventRun
 from jts_pipelines.backtest.metrics import compute_metrics
 from jts_pipelines.backtest.result import Metric, trade_table
 from jts_pipelines.backtest.settings import BacktestSettings
+from jts_pipelines.backtest.slippage import slippage_of
 from jts_trading.domain.journal_events import OrderFilled
 from jts_trading.domain.orders import OrderSide, order_type
 from jts_trading.domain.sessions import local_date
@@ -122,6 +123,13 @@ def event_result(
     )
 
 
+def first_denials(result: EventResult) -> list[tuple[str, int, str]]:
+    """Return check, number of orders and reason of the first one for each check that denied."""
+    denied = result.orders.filter(pl.col("check") != "")
+    reasons = dict(denied.select("check", "why").reverse().rows())
+    return [(check, count, reasons[check]) for check, count in result.denials.items()]
+
+
 def write_tables(
     result: EventResult, directory: Path, fills_file: Path | None = None
 ) -> dict[str, str]:
@@ -176,6 +184,7 @@ def event_document(
         "trades": int((result.trades["status"] == "closed").sum()),
         "final_equity": result.final_equity,
         "metrics": dict(result.metrics),
+        "slippage": slippage_of(result.orders)._asdict(),
         "benchmarks": [comparison.document() for comparison in result.comparisons],
         "warnings": [str(caution) for caution in result.cautions],
         "warning_codes": [caution.code.value for caution in result.cautions],

@@ -68,7 +68,9 @@ def _table(result: "EventResult", page: Path) -> "RenderableType":
     from rich.table import Table
     from rich.text import Text
 
-    from jts_pipelines.reports.words import LABELS, amount, currency_word, show
+    from jts_pipelines.backtest.event_result import first_denials
+    from jts_pipelines.backtest.slippage import slippage_of
+    from jts_pipelines.reports.words import LABELS, amount, counted, currency_word, grouped, show
 
     run, currency = result.run, result.run.spec.currency
     days = result.equity["session"]
@@ -83,11 +85,17 @@ def _table(result: "EventResult", page: Path) -> "RenderableType":
     table.add_row(
         "Signals, orders, fills", f"{run.signals:,}, {len(run.orders):,}, {result.fills.height:,}"
     )
+    slipped = slippage_of(result.orders).value_bps
+    if slipped is not None:
+        table.add_row("From decision to fill, by value", f"{slipped:+,.2f} bps")
     table.add_row("Seconds", f"{run.seconds:.2f}")
     lines = [
-        Text(f"! {count:,} orders denied by {check}", style="yellow")
-        for check, count in result.denials.items()
+        Text(
+            f"! {counted(count, 'order')} denied by {check}, first: {grouped(why)}", style="yellow"
+        )
+        for check, count, why in first_denials(result)
     ]
+    lines += [Text(f"! {caution}", style="yellow") for caution in result.cautions]
     if run.is_latched:
         text = "! the largest drawdown was reached: live trading latches the kill switch there"
         lines.append(Text(text, style="yellow"))

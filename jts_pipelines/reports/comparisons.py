@@ -5,7 +5,7 @@ from html import escape
 
 from jts_pipelines.backtest.benchmark import BENCHMARK_DEFINITIONS, Comparison
 from jts_pipelines.reports.page import Cell, hinted, table
-from jts_pipelines.reports.words import BENCHMARK_LABELS, show
+from jts_pipelines.reports.words import BENCHMARK_LABELS, counted, show
 
 
 def comparison_table(comparisons: Sequence[Comparison], sessions: int) -> str:
@@ -31,6 +31,6 @@ def comparison_table(comparisons: Sequence[Comparison], sessions: int) -> str:
         )
         for name, definition in BENCHMARK_DEFINITIONS.items()
     ]
-    whole = f"{sessions:,} session{'' if sessions == 1 else 's'}"
+    whole = counted(sessions, "session")
     head = ("", *(f"{c.name}, {c.sessions:,} of {whole}" for c in found))
     return table(head, rows) + "".join(missing)

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from jts_pipelines.backtest.event_result import EventResult
+from jts_pipelines.backtest.event_result import EventResult, first_denials
 from jts_pipelines.backtest.metrics import DEFINITIONS
 from jts_pipelines.reports import charts
 from jts_pipelines.reports.comparisons import comparison_table
@@ -23,7 +23,8 @@ from jts_pipelines.reports.page import (
     warned,
     write_page,
 )
-from jts_pipelines.reports.words import LABELS, amount, currency_word, show
+from jts_pipelines.reports.slippage import slippage_part
+from jts_pipelines.reports.words import LABELS, amount, counted, currency_word, grouped, show
 
 # What each check of risk looks at, in a few words; docs/risk.md says it in full.
 CHECKS = {
@@ -85,6 +86,7 @@ def render_events(result: EventResult) -> str:
                 "Against benchmarks",
                 comparison_table(result.comparisons, result.equity.height),
             ),
+            section("How far from the decision", slippage_part(result.orders, result.currency)),
             section("What became of decisions", _outcomes(result)),
             section("Orders that were not filled", _unfilled(result)),
             section("Strategy", f"<pre>{escape(run.plan.normalised)}</pre>"),
@@ -99,7 +101,7 @@ def _header(result: EventResult, title: str) -> str:
     count = len(run.spec.instrument_ids)
     return (
         f"<header><h1>{escape(title)}</h1><p class='muted'>{days[0]} to {days[-1]} &middot; "
-        f"{count:,} instrument{'' if count == 1 else 's'} of {escape(run.spec.venue)} &middot; "
+        f"{counted(count, 'instrument')} of {escape(run.spec.venue)} &middot; "
         f"{run.trades:,} trades of the market, {run.bars:,} {escape(run.spec.interval)} bars "
         f"&middot; {result.start_cash:,} {currency_word(result.currency)} to begin with</p>"
         + (f"<p class='muted small'>Parameters: {escape(params)}</p>" if params else "")
@@ -133,8 +135,9 @@ def _filled(result: EventResult) -> int:
 
 def _warnings(result: EventResult) -> list[str]:
     found = [
-        f"{count:,} orders denied by {check}: {CHECKS.get(check, 'see docs/risk.md')}"
-        for check, count in result.denials.items()
+        f"{counted(count, 'order')} denied by {check}: {CHECKS.get(check, 'see docs/risk.md')}; "
+        f"the first one: {grouped(why)}"
+        for check, count, why in first_denials(result)
     ]
     if result.run.is_latched:
         found.append("the largest drawdown was reached: from then on no entry was allowed")
@@ -160,7 +163,7 @@ def _unfilled(result: EventResult) -> str:
 def _order_rows(orders: pl.DataFrame) -> Iterable[tuple[str | Cell, ...]]:
     for row in orders.to_dicts():
         named = row["name"] or row["instrument"]
-        why = f"{row['check']}: {row['why']}" if row["check"] else row["why"]
+        why = grouped(f"{row['check']}: {row['why']}" if row["check"] else row["why"])
         yield (
             cell(named, note=row["instrument"] if row["name"] else ""),
             f"{row['given_at'].astimezone(_SEOUL):%Y-%m-%d %H:%M:%S}",

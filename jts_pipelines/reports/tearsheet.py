@@ -32,6 +32,7 @@ from jts_pipelines.reports.words import (
     GROUPS,
     LABELS,
     amount,
+    counted,
     currency_word,
     show,
 )
@@ -99,12 +100,12 @@ def render_tearsheet(result: BacktestResult, title: str = "") -> str:
 
 def _header(result: BacktestResult, headline: str) -> str:
     facts = result.facts
-    sessions = _count(facts.sessions, "session")
+    sessions = counted(facts.sessions, "session")
     params = ", ".join(f"{name} = {value}" for name, value in result.params.items())
     return (
         f"<header><h1>{escape(headline)}</h1><p class='muted'>"
         f"{facts.first_day} to {facts.last_day} &middot; {sessions} &middot; "
-        f"{_count(facts.instruments, 'instrument')} of {escape(str(result.config['venue']))} "
+        f"{counted(facts.instruments, 'instrument')} of {escape(str(result.config['venue']))} "
         f"&middot; {escape(facts.interval)} bars &middot; "
         f"{result.start_cash:,} {_money(result)} to begin with</p>"
         + (f"<p class='muted small'>Parameters: {escape(params)}</p>" if params else "")
@@ -195,7 +196,7 @@ def _open_trades(result: BacktestResult) -> str:
     shown = held.reverse().head(_TOP), held.head(max(0, min(_TOP, held.height - _TOP)))
     sum_of = amount(float(held["profit"].sum()), result.currency, is_signed=True)
     worth = f"Valued at their last close: {sum_of} {_money(result)}"
-    lead = f"<p class='muted'>{_count(held.height, 'position')}. {worth} in all.</p>"
+    lead = f"<p class='muted'>{counted(held.height, 'position')}. {worth} in all.</p>"
     best, *worst = (_trade_rows(part, result) for part in shown if part.height)
     if not worst:
         return lead + best
@@ -241,7 +242,7 @@ def _figure(result: BacktestResult, name: str) -> tuple[Cell, str]:
 def _facts(result: BacktestResult) -> str:
     facts = result.facts
     warm = "; ".join(f"{w.frame}: {w.needed} of {w.available}" for w in facts.warmup)
-    counted = table(
+    counts = table(
         ("", ""),
         (
             ("Bars", f"{facts.bars:,}"),
@@ -258,18 +259,18 @@ def _facts(result: BacktestResult) -> str:
         ("", ""),
         [(name.replace("_", " "), _setting(value)) for name, value in result.config.items()],
     )
-    return pair(counted, config)
+    return pair(counts, config)
 
 
 def _evidence(result: BacktestResult) -> str:
     digests, prefix = result.digests, result.prefix
-    checked = _count(prefix.bars, "bar") + f" of {_count(prefix.instruments, 'instrument')}"
+    checked = counted(prefix.bars, "bar") + f" of {counted(prefix.instruments, 'instrument')}"
     checks = [
         (
             "Decisions with later bars cut off",
             "the same" if prefix.is_invariant else f"NOT the same: {prefix.difference}",
         ),
-        ("checked at", f"{_count(len(prefix.cuts), 'cut')}, over {checked}"),
+        ("checked at", f"{counted(len(prefix.cuts), 'cut')}, over {checked}"),
     ]
     if result.trials:
         chance = result.deflated_sharpe
@@ -306,7 +307,3 @@ def _money(result: BacktestResult) -> str:
 
 def _tone(value: Metric) -> str:
     return "" if not value else "gain" if value > 0 else "loss"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -1,5 +1,7 @@
 """How figures are called, grouped and written for people."""
 
+import re
+
 from jts_pipelines.backtest.result import Metric
 
 LABELS = {
@@ -250,6 +252,10 @@ def unit_of(name: str) -> str:
     return "%" if name in _PERCENT else "money" if name in _MONEY else "number"
 
 
+# Whole parts of numbers; what stands behind a point is left as it is, and words with digits too.
+_LARGE = re.compile(r"(?<![\w.,:-])\d{4,}(?![\w:-])")
+
+
 def show(name: str, value: Metric, currency: str = "KRW") -> str:
     """Return a figure as people read it: percent, money or a plain number; a dash for None."""
     if value is None:
@@ -275,3 +281,13 @@ def amount(value: float, currency: str, *, is_signed: bool = False) -> str:
 def currency_word(currency: str) -> str:
     """Return what people call a currency."""
     return "won" if currency == "KRW" else currency
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number of things, such as `1 order` or `2,000 orders`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def grouped(text: str) -> str:
+    """Return a sentence whose large numbers can be read: commas between thousands."""
+    return _LARGE.sub(lambda found: f"{int(found.group()):,}", text)

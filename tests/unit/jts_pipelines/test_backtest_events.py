@@ -13,12 +13,13 @@ import pytest
 
 from jts_pipelines.backtest.benchmark import Benchmark, read_benchmark
 from jts_pipelines.backtest.engine import run_backtest
-from jts_pipelines.backtest.event_result import EventResult, event_document
+from jts_pipelines.backtest.event_result import EventResult, event_document, first_denials
 from jts_pipelines.backtest.event_trades import stream_of_bars, stream_of_trades
 from jts_pipelines.backtest.loading import BacktestRequest
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.backtest.tick_bars import checked_trades
 from jts_pipelines.reports.event_page import render_events
+from jts_pipelines.reports.words import grouped
 from jts_pipelines.research.events import study_events
 from jts_pipelines.research.holdouts import HoldoutLockedError, Locked
 from jts_pipelines.research.study import Place
@@ -163,6 +164,15 @@ def test_order_above_the_largest_value_is_denied_and_its_exit_is_not(home: Path)
     assert found.fills.height == 0
     assert set(found.denials) == {"R01"}
     assert found.orders["why"][0].startswith("value 29")
+    (check, count, why) = first_denials(found)[0]
+    assert (check, count, why) == ("R01", found.orders.height, found.orders["why"][0])
+    page = render_events(found)
+    assert (
+        f"{count:,} orders denied by R01: quantity or value of one order; the first one:" in page
+    )
+    assert f"{grouped(why)}</li>" in page
+    assert why.endswith("KRW is above 2000000")
+    assert "KRW is above 2,000,000</li>" in page
     assert found.final_equity == CASH
 
 

@@ -123,6 +123,10 @@ def test_market_order_when_a_book_is_thin_then_it_takes_level_after_level(home: 
     assert order["price"] == (30 * 10_010 + 65 * 10_020 + 5 * 10_030) / 100
     assert found.fills["quantity"].to_list() == [30, 40, 5, 25]
     assert found.fills["trade"].to_list() == [1] * 4
+    slippage = event_document(found, BacktestSettings(cash=100_000_000))["slippage"]
+    assert slippage["orders"] == 1
+    assert slippage["cost"] == pytest.approx(65 * 10 + 5 * 20)
+    assert "market buy" in render_events(found)
     paid = int((found.fills["gross"] + found.fills["commission"]).sum())
     assert found.equity["cash"][-1] == 100_000_000 - paid
 
