@@ -8,7 +8,7 @@ import polars as pl
 from jts_pipelines.backtest.slippage import Slippage, slippage_by_kind, slippage_by_order
 from jts_pipelines.reports.charts import inline
 from jts_pipelines.reports.page import figure, table
-from jts_pipelines.reports.style import GAIN, INK, LOSS, draw, show_thousands
+from jts_pipelines.reports.style import GAIN, INK, LOSS, MUTED, draw, show_thousands
 from jts_pipelines.reports.words import amount, currency_word
 
 _BARS = 60
@@ -55,18 +55,19 @@ def _chart(orders: pl.DataFrame) -> str:
     # Zero is an edge, so that no bar holds better and worse ones.
     width = max((high - low) / _BARS, _NARROWEST_BPS)
     edges = np.arange(np.floor(low / width) - 1, np.ceil(high / width) + 2) * width
-    counts, edges = np.histogram(np.clip(distances, edges[0], edges[-1]), bins=edges)
+    moved = distances[distances != 0]
+    counts, edges = np.histogram(np.clip(moved, edges[0], edges[-1]), bins=edges)
     centres = (edges[:-1] + edges[1:]) / 2
     buffer = io.BytesIO()
     with draw((10.6, 2.4), buffer, "svg") as drawn:
         axes = drawn.subplots()
         colours = [LOSS if at > 0 else GAIN for at in centres]
         axes.bar(centres, counts, width=np.diff(edges) * 0.92, color=colours, alpha=0.8)
+        axes.bar(0, len(distances) - len(moved), width=width / 2, color=MUTED)
         mean = float(distances.mean())
         axes.axvline(mean, color=INK, lw=1.0, ls=(0, (3, 2)))
-        axes.set_title(
-            f"Orders by slippage, bps (blue worse, red better; dashed: mean {mean:+.2f})"
-        )
+        tones = "blue worse, red better, grey neither"
+        axes.set_title(f"Orders by slippage, bps ({tones}; dashed: mean {mean:+.2f})")
         axes.locator_params(axis="y", integer=True)
         show_thousands(axes)
         axes.grid(visible=False, axis="x")
