@@ -5,7 +5,8 @@ arrays from function to function as ten words each. The portfolio needs none of 
 is plain functions over whole numbers and a record of arrays whose types are known. So it is
 written out as LLVM code here (`native_functions`), in a few tenths of a second, and compiled by
 the same LLVM that numba brings along. What is kept is the object code; to load it takes
-milliseconds.
+milliseconds. The form that users run asks nothing before it reads and writes; a checked one, which
+the tests run too, asks before everything (`native_checks`).
 
 Only text that this program generated may come here: it is compiled and run.
 """
