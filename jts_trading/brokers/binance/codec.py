@@ -96,8 +96,14 @@ def wrap_snapshot(symbol: str, body: bytes) -> bytes:
     )
 
 
-def trade_tick(trade: wire.Trade, ts_recv_ns: int) -> TradeTick:
-    """Return a trade; the venue tells neither a volume of the day nor quotes with it."""
+def trade_tick(trade: wire.Trade, ts_recv_ns: int, quote: wire.Quote | None) -> TradeTick:
+    """Return a trade; the venue tells no volume of the day with it.
+
+    Args:
+        trade: The message.
+        ts_recv_ns: When it arrived.
+        quote: The newest one of its symbol on the same connection; the venue sends it apart.
+    """
     return TradeTick(
         instrument_id=instrument_id(trade.symbol),
         venue=VENUE,
@@ -109,6 +115,8 @@ def trade_tick(trade: wire.Trade, ts_recv_ns: int) -> TradeTick:
         aggressor=Aggressor.SELL if trade.is_buyer_maker else Aggressor.BUY,
         cumulative_quantity=Decimal(0),
         trade_id=trade.trade_id,
+        bid=None if quote is None else amount(quote.bid),
+        ask=None if quote is None else amount(quote.ask),
     )
 
 

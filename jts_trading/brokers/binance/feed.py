@@ -97,7 +97,8 @@ class BinanceFeed:
         session = self._session(frame.session)
         match message:
             case wire.Trade():
-                return (codec.trade_tick(message, frame.ts_recv_ns),)
+                quote = session.quotes.get(message.symbol)
+                return (codec.trade_tick(message, frame.ts_recv_ns, quote),)
             case wire.Quote():
                 return self._quoted(session, message, frame.ts_recv_ns)
             case wire.Depth():
@@ -122,12 +123,13 @@ class BinanceFeed:
         self, session: _Session, quote: wire.Quote, ts_recv_ns: int
     ) -> tuple[Decoded, ...]:
         before = session.quotes.get(quote.symbol)
-        session.quotes[quote.symbol] = quote
         is_same = before is not None and (before.bid, before.ask) == (quote.bid, quote.ask)
         if is_same and self._settings.quotes == "changes":
+            session.quotes[quote.symbol] = quote
             return ()
-        # Read in any case: a quote that cannot be read is a bad frame.
+        # Read in any case: a quote that cannot be read is a bad frame, and no trade carries it.
         alone = codec.quote_tick(quote, ts_recv_ns)
+        session.quotes[quote.symbol] = quote
         book = session.books.get(quote.symbol)
         if book is None or not book.is_synced:
             return (alone,)

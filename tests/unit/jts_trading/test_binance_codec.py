@@ -81,6 +81,28 @@ def test_trade_when_captured_then_every_field_is_exact() -> None:
     assert str(tick.price) == "61837.63000000"
 
 
+def test_trade_when_quotes_came_before_it_then_it_carries_the_newest_of_its_connection() -> None:
+    """The venue sends them apart; what a rule on spreads reads is recorded with the trade."""
+    source = feed()
+    moved = QUOTE.replace(b'"61837.64', b'"61837.90').replace(b"239212", b"239213")
+    unreadable = QUOTE.replace(b'"61837.64000000"', b'"x"').replace(b"239212", b"239214")
+
+    (before,) = said(source, TRADE)
+    (first,) = said(source, QUOTE, TRADE)[1:]
+    (second,) = said(source, moved, TRADE)[1:]
+    with pytest.raises(FrameError, match="number"):
+        said(source, unreadable)
+    (third,) = said(source, TRADE)
+    (other,) = said(source, TRADE, session=2)
+
+    quotes = [(str(tick.bid), str(tick.ask)) for tick in (first, second, third)]
+    assert quotes == [
+        ("61837.63000000", "61837.64000000"),
+        *([("61837.63000000", "61837.90000000")] * 2),
+    ]
+    assert [(tick.bid, tick.ask) for tick in (before, other)] == [(None, None)] * 2
+
+
 def test_quote_when_only_quantities_change_then_it_is_passed_on_if_asked() -> None:
     """By default a best price is a tick when it changes; every frame is kept in any case."""
     more = QUOTE.replace(b"1.54698000", b"9.00000000").replace(b"239212", b"239213")
