@@ -23,32 +23,33 @@ class Part(NamedTuple):
 
 
 class Taken:
-    """What our orders took from the books of a session, by instrument and level."""
+    """What our orders took from the books of a session.
+
+    Attributes:
+        levels: Quantity by level and side of the orders, of each instrument that has such levels.
+    """
 
     def __init__(self) -> None:
-        self._levels: dict[str, dict[tuple[OrderSide, BookLevel], Decimal]] = {}
-
-    def __contains__(self, instrument_id: str) -> bool:
-        return instrument_id in self._levels
+        self.levels: dict[str, dict[tuple[OrderSide, BookLevel], Decimal]] = {}
 
     def clear(self) -> None:
         """Forget everything: a session has ended, and its books with it."""
-        self._levels.clear()
+        self.levels.clear()
 
     def see(self, instrument_id: str, book: Book | None) -> None:
         """Forget the levels that a newer book does not show, or shows with another quantity."""
-        before = self._levels.pop(instrument_id, None)
+        before = self.levels.pop(instrument_id, None)
         if before is None or book is None:
             return
         shown = {(OrderSide.BUY, level) for level in book.asks}
         shown |= {(OrderSide.SELL, level) for level in book.bids}
         after = {key: taken for key, taken in before.items() if key in shown}
         if after:
-            self._levels[instrument_id] = after
+            self.levels[instrument_id] = after
 
     def left(self, instrument_id: str, side: OrderSide, level: BookLevel) -> Decimal:
         """Return what a level still has for our orders."""
-        taken = self._levels.get(instrument_id, {}).get((side, level), _ZERO)
+        taken = self.levels.get(instrument_id, {}).get((side, level), _ZERO)
         return level.quantity - taken
 
     def take(
@@ -58,7 +59,7 @@ class Taken:
         if not parts:
             return
         by_price = {level.price: level for level in levels}
-        taken = self._levels.setdefault(instrument_id, {})
+        taken = self.levels.setdefault(instrument_id, {})
         for part in parts:
             key = side, by_price[part.price]
             taken[key] = taken.get(key, _ZERO) + part.quantity

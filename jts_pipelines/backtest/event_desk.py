@@ -108,7 +108,7 @@ class EventDesk:
 
     def wants_book(self, instrument_id: str) -> bool:
         """Return whether it matters which book the next trade of an instrument has."""
-        return self.is_waited_for or instrument_id in self._taken
+        return self.is_waited_for or instrument_id in self._taken.levels
 
     @property
     def marks(self) -> Mapping[str, Decimal]:
@@ -129,7 +129,10 @@ class EventDesk:
         if before is not None and before.day != day:
             base = before.last.price
         self._days[name] = _Day(day, base, self._note(tick, day, base))
-        self._taken.see(name, book)
+        if self._taken.levels:
+            self._taken.see(name, book)
+        if not self._waiting:
+            return []
         due = [line for line in self._waiting if line.intent.instrument_id == name]
         return [event for line in due for event in self._meet(line, tick, book)]
 

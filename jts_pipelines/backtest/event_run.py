@@ -208,7 +208,7 @@ class _Shell:
 
     def play(self, stream: TradeStream, found: EventRun) -> Iterator[int]:
         """Take all trades in, in order; yields how many, now and then."""
-        at, count, day = 0, len(stream), -1
+        at, count, day, has_books = 0, len(stream), -1, stream.books is not None
         while at < count:
             now_ns = int(stream.at[at])
             is_new = now_ns // _DAY_NS != day
@@ -226,7 +226,7 @@ class _Shell:
             # Orders that this step gives meet later trades only.
             for place, tick in enumerate(entry.ticks, at):
                 if isinstance(tick, TradeTick):
-                    is_asked = self.desk.wants_book(tick.instrument_id)
+                    is_asked = has_books and self.desk.wants_book(tick.instrument_id)
                     book = stream.book(place) if is_asked else None
                     self._tell(self.desk.see(tick, tick.ts_recv_ns, book), last_ns, found)
             self._take(effects, last_ns, found)

@@ -89,7 +89,7 @@ def test_books_when_a_session_ends_then_nothing_is_taken_from_the_next(
 
     taken.clear()
 
-    assert "X" not in taken
+    assert taken.levels == {}
     assert [taken.left("X", OrderSide.BUY, level) for level in opposite] == [
         level.quantity for level in opposite
     ]

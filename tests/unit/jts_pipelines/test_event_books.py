@@ -1,6 +1,7 @@
 """Orders that walk the order book in a backtest by events: parts, limits, what is there once."""
 
 import os
+import random
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -276,6 +277,81 @@ def test_books_of_another_file_are_those_known_at_each_trade(home: Path) -> None
     document = event_document(found, BacktestSettings(cash=100_000_000))
     assert document["warning_codes"] == ["levels_left_out"]
     assert warning in render_events(found)
+
+
+def judged(
+    rows: list[dict[str, Any]], wanted: int, limit: int | None, force: str
+) -> list[tuple[int, int, int]]:
+    """Return what a purchase should get, worked out the slow way."""
+    found, taken, rests = list[tuple[int, int, int]](), dict[int, tuple[int, int]](), False
+    for row in rows:
+        second = (row["timestamp"] - OPEN_NS) // 10**9
+        pairs = [[row[name] for name in level_names("ask", level)] for level in (1, 2, 3)]
+        shown = {price: size for price, size in pairs if size}
+        taken = {price: was for price, was in taken.items() if shown.get(price) == was[0]}
+        if rests:
+            if limit is not None and row["price"] < limit:
+                return [*found, (second, limit, wanted)]
+            continue
+        there = {
+            price: size - taken.get(price, (size, 0))[1]
+            for price, size in sorted(shown.items())
+            if limit is None or price <= limit
+        }
+        if force == "fok" and sum(there.values()) < wanted:
+            return []
+        for price, left in there.items():
+            part = min(left, wanted)
+            if part:
+                found.append((second, price, part))
+                wanted -= part
+                taken[price] = shown[price], shown[price] - left + part
+        if wanted == 0 or force in {"ioc", "fok"}:
+            return found
+        rests = limit is not None and max(shown) >= limit
+    return found
+
+
+def moments(seed: int) -> list[dict[str, Any]]:
+    """Return trades within a minute, with books of few prices that often stay as they are."""
+    chance = random.Random(seed)
+    rows, asks = list[dict[str, Any]](), FIRST
+    for second in range(65, 85):
+        if chance.random() < 0.6:
+            prices = chance.sample(range(10_010, 10_060, 10), chance.randint(1, 3))
+            asks = [(price, chance.randint(1, 12)) for price in sorted(prices)]
+        rows.append(moment(second, chance.randrange(10_000, 10_050, 10), asks))
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("limit", "force"),
+    [
+        (None, "day"),
+        (10_030, "day"),
+        (10_040, "gtc"),
+        (None, "ioc"),
+        (10_030, "ioc"),
+        (None, "fok"),
+    ],
+)
+def test_orders_when_books_are_drawn_then_they_get_what_a_slow_judge_says(
+    home: Path, limit: int | None, force: str
+) -> None:
+    """Every part, and no order gets more than it wanted: the rest waits or was cancelled."""
+    price = "" if limit is None else f', type: "limit", price: close + {limit - 10_010} KRW'
+    filled = set()
+    for seed in range(8):
+        wanted, rows = (20, 60)[seed % 2], moments(seed)
+
+        found = run(home, rows, f'quantity: {wanted}{price}, tif: "{force}"')
+
+        line = line_of(found)
+        assert parts(found) == judged(rows, wanted, limit, force)
+        assert line.filled + line.left == wanted
+        assert (line.left == 0) == (line.status == "filled")
+        filled.add(int(line.filled))
+    assert len(filled) > 1
 
 
 @pytest.mark.skipif(not DATA, reason="needs JTS_TEST_DATA")
