@@ -157,6 +157,8 @@ def bars_from_lake(lake: BarLake, request: BacktestRequest, admission: Admission
     """
     if request.has_ticks:
         return _Sieve(request, admission).from_trades(_ticks(lake, request))
+    if request.quotes is not None:
+        raise InputError("quotes are accepted beside trades only: --ticks, or a file of trades")
     for _ in range(_ATTEMPTS):
         sieve = _Sieve(request, admission)
         try:

@@ -2,6 +2,7 @@
 
 import os
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -23,6 +24,7 @@ from jts_pipelines.research.study import Place
 from jts_trading.domain.sessions import calendar_for
 from jts_trading.domain.trading_inputs import RiskLimits
 from jts_trading.indicators.catalog import NATIVE
+from storage.errors import InputError
 
 DATA = os.environ.get("JTS_TEST_DATA", "")
 OPEN_NS = calendar_for("KRX").open_close_ns(date(2024, 6, 3))[0]
@@ -352,6 +354,31 @@ def test_orders_when_books_are_drawn_then_they_get_what_a_slow_judge_says(
         assert (line.left == 0) == (line.status == "filled")
         filled.add(int(line.filled))
     assert len(filled) > 1
+
+
+class NoLake:
+    """All tiers, of which nothing may be read."""
+
+    def scan(self, *_: Any, **__: Any) -> pl.LazyFrame:
+        """Fail."""
+        raise AssertionError("was read")
+
+    def batches(self, *_: Any, **__: Any) -> Iterator[pl.DataFrame]:
+        """Fail."""
+        raise AssertionError("was read")
+
+
+def test_quotes_beside_bars_are_refused(home: Path) -> None:
+    """Of bars nobody knows which quotes their trades met."""
+    request = BacktestRequest(
+        text=TEXT.format(order="quantity: 1"),
+        settings=BacktestSettings(interval="1m"),
+        quotes=home / "quotes.parquet",
+    )
+    place = Place(home=home, at_ns=1, catalog=NATIVE, instruments=LISTING)
+
+    with pytest.raises(InputError, match="beside trades only: --ticks, or a file of trades"):
+        study_events(request, place, NoLake(), FREE)
 
 
 @pytest.mark.skipif(not DATA, reason="needs JTS_TEST_DATA")
