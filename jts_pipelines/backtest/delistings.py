@@ -7,11 +7,9 @@ before it KRX sets no price limits.
 
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import polars as pl
 
 from jts_pipelines.backtest import places
 from jts_pipelines.backtest.bar_table import BarTable, rows_where, traded_rows
@@ -60,31 +58,6 @@ def read_delisting(text: str) -> Delisting:
         return Delisting(symbol, date.fromisoformat(day), price)
     except ValueError as error:
         raise InputError(f"delisting {text!r}: {error}") from error
-
-
-def delistings_of(table: pl.DataFrame, file: Path) -> tuple[str, ...]:
-    """Return the rows of a file as settings have them.
-
-    Args:
-        table: Symbol, date (of the first day without trading) and, where known, price.
-        file: Named in errors.
-
-    Raises:
-        InputError: A column is missing, or a row is not accepted.
-    """
-    missing = [name for name in ("symbol", "date") if name not in table.columns]
-    if missing:
-        raise InputError(f"{file} has no column {missing[0]}; accepted: symbol, date and price")
-    columns = [pl.col("symbol", "date").cast(pl.String)]
-    if "price" in table.columns:
-        columns.append(pl.col("price").cast(pl.String))
-    found = []
-    for symbol, day, *price in table.select(columns).iter_rows():
-        paid = "" if not price or price[0] is None else f"={price[0]}"
-        text = f"{symbol}@{day}{paid}"
-        read_delisting(text)
-        found.append(text)
-    return tuple(found)
 
 
 def without_delisted(bars: BarTable, delistings: tuple[str, ...]) -> BarTable:

@@ -49,6 +49,8 @@ _OPTIONS = (
         metavar="NAME=VALUE",
         help="How orders fill: fill=close, volume_percent=5, slippage_bps=3, exits_inside=yes ...",
     ),
+    click.option("--splits", type=FILE, help="File of symbol, date, old and new shares."),
+    click.option("--dividends", type=FILE, help="File of symbol, ex-date as date, and amount."),
     click.option(
         "--delistings", type=FILE, help="File of symbol, date and price of what was delisted."
     ),
@@ -88,6 +90,8 @@ class Given:
     broker: str | None
     commission: str | None
     assumptions: tuple[str, ...]
+    splits: Path | None
+    dividends: Path | None
     delistings: Path | None
     has_limits: bool
     bars: Path | None
@@ -105,8 +109,14 @@ class Given:
         from jts_pipelines.backtest.settings import BacktestSettings, read_assumptions
 
         assumed = read_assumptions(self.assumptions)
-        if self.delistings is not None:
-            assumed["delistings"] = (*assumed.get("delistings", ()), *_delisted(self.delistings))
+        files = {
+            "splits": self.splits,
+            "dividends": self.dividends,
+            "delistings": self.delistings,
+        }
+        for kind, file in files.items():
+            if file is not None:
+                assumed[kind] = (*assumed.get(kind, ()), *_actions(kind, file))
         settings = BacktestSettings(
             cash=self.cash or 0,
             venue=self.venue.upper(),
@@ -128,11 +138,11 @@ class Given:
         )
 
 
-def _delisted(file: Path) -> tuple[str, ...]:
+def _actions(kind: str, file: Path) -> tuple[str, ...]:
     from jts_pipelines.backtest.bar_files import read_table
-    from jts_pipelines.backtest.delistings import delistings_of
+    from jts_pipelines.backtest.corporate_files import actions_of
 
-    return delistings_of(read_table(file), file)
+    return actions_of(read_table(file), kind, file)
 
 
 def _limited(settings: "BacktestSettings") -> "BacktestSettings":

@@ -17,6 +17,8 @@ class BacktestRequested(msgspec.Struct, frozen=True, kw_only=True, tag="backtest
         params: Values that replace those of the text.
         cash: Starting cash in the currency of the venue; 100 million won, or 100,000 USDT, if 0.
         requested_by: Who asked, for people.
+        splits: `SYMBOL@DAY=OLD:NEW`: the first session with new shares, and their ratio.
+        dividends: `SYMBOL@DAY=AMOUNT`: the ex-date, and won a share before tax.
         delistings: `SYMBOL@DAY` or `SYMBOL@DAY=PRICE`: the first day without trading, and what is
             paid for a share or coin that is held then.
     """
@@ -31,6 +33,8 @@ class BacktestRequested(msgspec.Struct, frozen=True, kw_only=True, tag="backtest
     params: dict[str, str] = {}
     cash: int = 0
     requested_by: str = ""
+    splits: tuple[str, ...] = ()
+    dividends: tuple[str, ...] = ()
     delistings: tuple[str, ...] = ()
 
 

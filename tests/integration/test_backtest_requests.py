@@ -129,7 +129,12 @@ def _request(request_id: str, **changes: Any) -> Envelope:
 
 def test_request_when_run_then_one_result_names_its_correlation(office: Office) -> None:
     """From the bus to a run and back; the entry is acknowledged when its run is known."""
-    office.send(_request("r-1", cash=50_000_000, delistings=["000020@2024-05-02"]))
+    actions = {
+        "splits": ["000040@2024-05-02=1:2"],
+        "dividends": ["000040@2024-05-03=9"],
+        "delistings": ["000020@2024-05-02"],
+    }
+    office.send(_request("r-1", cash=50_000_000, **actions))
 
     (wanted,) = office.look()
     assert office.pending() == 1
@@ -150,7 +155,7 @@ def test_request_when_run_then_one_result_names_its_correlation(office: Office) 
     assert "seconds" not in found.metrics
     assert Path(found.tearsheet).is_file()
     document = json.loads(Path(found.document).read_text(encoding="utf-8"))
-    assert document["config"]["delistings"] == ["000020@2024-05-02"]
+    assert {kind: document["config"][kind] for kind in actions} == actions
 
 
 def test_request_when_its_text_is_refused_then_the_answer_says_where(office: Office) -> None:

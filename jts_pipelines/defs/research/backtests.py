@@ -47,6 +47,13 @@ class BacktestConfig(dg.Config):
     cash: int = Field(
         default=0, description="Starting cash; 100 million won, or 100,000 USDT, if 0."
     )
+    splits: list[str] = Field(
+        default_factory=list,
+        description="SYMBOL@DAY=OLD:NEW: the first session with new shares, and their ratio.",
+    )
+    dividends: list[str] = Field(
+        default_factory=list, description="SYMBOL@DAY=AMOUNT: the ex-date, and won a share."
+    )
     delistings: list[str] = Field(
         default_factory=list,
         description="SYMBOL@DAY or SYMBOL@DAY=PRICE: the first day without trading, what is paid.",
@@ -209,6 +216,8 @@ def request_of(config: BacktestConfig) -> "BacktestRequest":
             cash=config.cash,
             venue=config.venue,
             interval=config.interval,
+            splits=tuple(config.splits),
+            dividends=tuple(config.dividends),
             delistings=tuple(config.delistings),
         ),
     )

@@ -217,6 +217,8 @@ def _config(asked: BacktestRequested) -> dict[str, Any]:
         "symbols": list(asked.symbols),
         "params": dict(asked.params),
         "cash": asked.cash,
+        "splits": list(asked.splits),
+        "dividends": list(asked.dividends),
         "delistings": list(asked.delistings),
     }
 

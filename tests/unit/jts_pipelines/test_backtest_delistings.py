@@ -2,18 +2,17 @@
 
 import os
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from jts_pipelines.backtest.cautions import Code
-from jts_pipelines.backtest.delistings import Delisting, delistings_of, read_delisting
+from jts_pipelines.backtest.delistings import read_delisting
 from jts_pipelines.backtest.engine import run_backtest
 from jts_pipelines.backtest.result import BacktestResult
 from jts_pipelines.backtest.sets import Sets
-from jts_pipelines.backtest.settings import BacktestSettings, read_assumptions
+from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.backtest.stage import Stages
 from jts_pipelines.backtest.trial import Trial
 from jts_trading.domain.sessions import calendar_for
@@ -202,22 +201,3 @@ def test_prices_are_on_the_steps_of_the_instrument(kernels: Path) -> None:
     with pytest.raises(InputError, match="036580 is delisted twice"):
         run(kernels, f"036580@{DAYS[4]}", f"036580@{DAYS[5]}")
     assert run(kernels, f"000020@{DAYS[4]}").fills.height == 1
-
-
-def test_file_of_delistings_is_what_settings_have() -> None:
-    """Symbol, date and price; without a price nothing is paid."""
-    table = pl.DataFrame(
-        {
-            "symbol": ["036580", "KRW-LUNA"],
-            "date": [date(2024, 5, 20), date(2022, 5, 20)],
-            "price": ["120", None],
-        }
-    )
-    texts = delistings_of(table, Path("ended.csv"))
-
-    assert texts == ("036580@2024-05-20=120", "KRW-LUNA@2022-05-20")
-    assert read_delisting(texts[0]) == Delisting("036580", date(2024, 5, 20), Decimal(120))
-    assert delistings_of(table.drop("price"), Path("ended.csv"))[0] == "036580@2024-05-20"
-    assert read_assumptions([f"delistings={','.join(texts)}"]) == {"delistings": texts}
-    with pytest.raises(InputError, match=r"ended.csv has no column date; accepted: symbol, date"):
-        delistings_of(table.drop("date"), Path("ended.csv"))
