@@ -70,6 +70,8 @@ def with_running_sums(step: ast.FunctionDef, sums: Sequence[RunningSum]) -> ast.
     for node in changed.body:
         name = node.targets[0] if isinstance(node, ast.Assign) else None
         found = _sum_of(node, prices)
+        if found not in waiting:
+            found = None
         if found is not None and isinstance(node, ast.Assign):
             waiting.remove(found)
             body += ast.parse(f"{found.name} += {_change(found)}").body
