@@ -292,14 +292,7 @@ def trading_texts(draw: st.DrawFn) -> str:
             ]
         )
     )
-    risk = draw(
-        st.sampled_from(
-            [
-                *("", "stop_loss = 1%", "trailing_stop = 1% max_positions = 1"),
-                "pyramiding = 3 take_profit = 1% max_position_size = 30%",
-            ]
-        )
-    )
+    risk = draw(st.sampled_from(["", "stop_loss = 1%", "trailing_stop = 1% max_positions = 1"]))
     return f"""strategy("Drawn") {{ {PARAMS} {FRAMES if frames else ""} {rank}
       indicators {{
         quick = SMA(period: fast) slow = SMA(period: wide, source: (high + low) / 2)
