@@ -232,10 +232,8 @@ def is_denied(desk: Desk, instrument: int, row: int, quantity: int) -> bool:  # 
 
 
 def is_resting(desk: Desk, instrument: int, row: int) -> bool:
-    """Return whether `max_positions` or `cooldown` forbids to open a position on a row."""
+    """Return whether `max_positions` or `cooldown` forbids an entry on a row."""
     rules, book = desk.rules, desk.book
-    if book[instrument, QUANTITY] > 0:
-        return False
     if 0 < rules[POSITIONS_MAX] <= desk.account[HELD]:
         return True
     if book[instrument, HAS_LEFT] == 0:
@@ -260,8 +258,7 @@ def _order_entry(desk: Desk, instrument: int, row: int, rule: int) -> None:
     lot, usual = order_terms(desk, instrument, row)
     reserve = reserve_of(desk, instrument, row, rule, usual)
     wanted = wanted_quantity(kind, amount, equity, close)
-    held = book[instrument, QUANTITY]
-    wanted = capped_quantity(wanted, equity, close, rules[MAX_POSITION], lot, held)
+    wanted = capped_quantity(wanted, equity, close, rules[MAX_POSITION], lot)
     quantity = affordable_quantity(wanted, reserve, lot, free_cash(desk) // unit, fee)
     is_large = quantity > 0 and quantity * close >= smallest_order(desk, instrument, row)
     if is_large and is_denied(desk, instrument, row, quantity):
@@ -274,7 +271,7 @@ def _order_entry(desk: Desk, instrument: int, row: int, rule: int) -> None:
     book[instrument, REASON], book[instrument, DECIDED] = rule, row
     book[instrument, HELD_BACK] = buying_cost(quantity, reserve, fee) * unit
     account[RESERVED] += book[instrument, HELD_BACK]
-    account[HELD] += held == 0
+    account[HELD] += 1
 
 
 def _kelly_share(desk: Desk) -> int:

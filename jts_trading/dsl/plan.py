@@ -91,10 +91,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class RiskBlock:
-    """The strategy's own limits; percentages as fractions, None where the text sets none.
-
-    `pyramiding` is how many entries a position may have: one, where the text says nothing.
-    """
+    """The strategy's own limits; percentages as fractions, None where the text sets none."""
 
     max_position_size: Decimal | None = None
     trailing_stop: Decimal | None = None
@@ -104,7 +101,6 @@ class RiskBlock:
     max_positions: int | None = None
     cooldown_bars: int | None = None
     cooldown_seconds: int | None = None
-    pyramiding: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from jts_trading.dsl.names import check_new_name
 from jts_trading.dsl.normal import decimal_text
 from jts_trading.dsl.plan import ParameterValue, RiskBlock, SourceRange
 
-_WHOLE_KEYS = frozenset({RiskKey.MAX_POSITIONS, RiskKey.COOLDOWN, RiskKey.PYRAMIDING})
+_WHOLE_KEYS = frozenset({RiskKey.MAX_POSITIONS, RiskKey.COOLDOWN})
 FRAME_SECONDS_MAX = 31 * 86_400
 
 

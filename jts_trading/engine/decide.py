@@ -267,8 +267,7 @@ def _entry_refusal(draft: Draft, standing: Standing) -> Outcome | None:
     instance, symbol, rules = draft.instance, draft.symbol, draft.instance.program.rules
     account, book = instance.account, draft.book
     found = None
-    is_held = book.is_held != 0
-    if is_held and book.entries_made >= rules.pyramiding:
+    if book.is_held:
         found = Outcome.HELD
     elif account.working(symbol) is not None or book.wanted is not None:
         found = Outcome.ORDER_WORKS
@@ -278,9 +277,9 @@ def _entry_refusal(draft: Draft, standing: Standing) -> Outcome | None:
         found = Outcome.PAUSED
     elif _is_lost(instance, symbol, standing):
         found = Outcome.LOSS
-    elif not is_held and 0 < rules.positions_max <= standing.positions:
+    elif 0 < rules.positions_max <= standing.positions:
         found = Outcome.POSITIONS
-    elif not is_held and _is_cooling(draft):
+    elif _is_cooling(draft):
         found = Outcome.COOLDOWN
     return found
 
@@ -339,7 +338,7 @@ def _order(
             draft.values.append(stop_node(draft.instance, draft.symbol, wanted))
         held_back = draft.instance.units[draft.symbol].amount(sized.held_back)
     if wanted.side is OrderSide.BUY:
-        standing.hold_back(held_back, is_first=not draft.book.is_held)
+        standing.hold_back(held_back)
 
 
 def _want(state: EngineState, draft: Draft, wanted: Wanted, standing: Standing) -> None:

@@ -47,7 +47,6 @@ class StoredBook(msgspec.Struct):
     held_from_ms: int = -1
     bars_since: int = 0
     left_ms: int = -1
-    entries: int = 0
     wanted: Wanted | None = None
     given: Wanted | None = None
     called_back: str = ""

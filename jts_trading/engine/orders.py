@@ -157,8 +157,7 @@ def size_entry(
     lot = terms.lot(wanted.previous_close or close)
     free = units.money(standing.free)
     quantity = wanted_quantity(size.kind, amount, equity, close)
-    held = units.lots(instance.account.holding(symbol).quantity)
-    quantity = capped_quantity(quantity, equity, close, rules.max_position_ppm, lot, held)
+    quantity = capped_quantity(quantity, equity, close, rules.max_position_ppm, lot)
     quantity = affordable_quantity(quantity, reserve, lot, free, terms.fee)
     if quantity == 0:
         return Outcome.NO_CASH

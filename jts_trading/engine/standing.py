@@ -51,17 +51,12 @@ class Standing:
             self._positions = _positions_taken(self._instance)
         return self._positions
 
-    def hold_back(self, amount: Decimal, *, is_first: bool) -> None:
-        """Count an entry that was ordered or is wanted, and the cash that it keeps from others.
-
-        Args:
-            amount: Of cash.
-            is_first: It opens a position.
-        """
+    def hold_back(self, amount: Decimal) -> None:
+        """Count an entry that was ordered or is wanted, and the cash that it keeps from others."""
         if self._free is not None:
             self._free -= amount
         if self._positions is not None:
-            self._positions += is_first
+            self._positions += 1
 
     def forget(self) -> None:
         """Look cash and positions up again: an order that was wanted is not any more."""

@@ -223,10 +223,8 @@ def _hear(state: EngineState, instance: Instance, news: OrderNews, now_ns: int) 
     if is_bought and news.price is not None and not book.entered_ns:
         book.entered_ns, book.peak = news.ts_ns, 0
         book.mark = instance.units[symbol].ticks_near(news.price)
-    if is_bought and news.is_first_fill and not (book.given is not None and book.given.is_begun):
-        book.entries += 1
     if is_flat and book.entered_ns:
-        book.peak = book.entered_ns = book.bars_since = book.bars_held = book.entries = 0
+        book.peak = book.entered_ns = book.bars_since = book.bars_held = 0
         book.held_from_ms = -1
         book.left_ms = _label_ms(state, instance, symbol, news.ts_ns)
         _drop_exit(state, instance, symbol)

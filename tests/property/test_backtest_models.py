@@ -106,25 +106,20 @@ class Case:
     stop_loss: int = 0
     trailing_stop: int = 0
     take_profit: int = 0
-    pyramiding: int = 1
-    max_position_size: int = 0
-    leave: int = 0
 
     @property
     def text(self) -> str:
         """The text that the compiler gets."""
         risk = "\n".join(
             f'{name} = "{getattr(self, name)}%"'
-            for name in ("stop_loss", "trailing_stop", "take_profit", "max_position_size")
+            for name in ("stop_loss", "trailing_stop", "take_profit")
             if getattr(self, name)
         )
-        risk += f"\npyramiding = {self.pyramiding}" if self.pyramiding > 1 else ""
-        leave = f"{self.leave}%" if self.leave else "all"
         return f"""strategy("Models") {{
           entry.long {{ when (close > close[1]) {{
             buy("{self.percent}%"{_terms(self.kinds[0], "buy", self.force)}) }} }}
           exit.long {{ when (close < close[1]) {{
-            sell("{leave}"{_terms(self.kinds[1], "sell", self.force)}) }} }}
+            sell("all"{_terms(self.kinds[1], "sell", self.force)}) }} }}
           {"risk_management { " + risk + " }" if risk else ""}
         }}"""
 
@@ -176,7 +171,6 @@ class Order:
     reserved: int = 0
     is_triggered: bool = False
     tried: int = 0
-    has_bought: bool = False
 
 
 @dataclass
@@ -184,11 +178,11 @@ class Held:
     """What the reference knows of one instrument; `seen` are closes in its first shares."""
 
     quantity: int = 0
+    bought: int = 0
     cost: int = 0
-    entries: int = 0
     mark: int = 0
     peak: int = 0
-    bought_on: date = NEVER
+    entered: date = NEVER
     is_late: bool = False
     order: Order | None = None
     closes: list[int] = field(default_factory=list)
@@ -377,7 +371,6 @@ class Slow:
             self.cash += net
             if self.case.waits_settlement:
                 self.unsettled.append((CALENDAR.settlement_day(self.day), net))
-            held.cost -= held.cost * quantity // held.quantity
             held.quantity -= quantity
             rest = min(order.quantity - quantity, held.quantity)
         else:
@@ -388,11 +381,10 @@ class Slow:
                 return
             self.cash -= quantity * price + int(quantity * price * FEE)
             if not held.quantity:
-                held.cost = held.peak = held.entries = 0
-            held.bought_on, held.is_late = self.day, is_late
-            held.entries += not order.has_bought
-            order.has_bought = True
+                held.cost = held.bought = held.peak = 0
+                held.entered, held.is_late = self.day, is_late
             held.quantity += quantity
+            held.bought += quantity
             held.cost += quantity * price
             rest = order.quantity - quantity if quantity == most else 0
             order.reserved = -(-before // order.quantity) * rest
@@ -414,8 +406,7 @@ class Slow:
         before, close = held.quantity, held.closes[-1]
         held.quantity = before * split.new // split.old
         self.cash += (before * split.new - held.quantity * split.old) * close // split.new
-        part = before * split.new - held.quantity * split.old
-        held.cost -= held.cost * part // (before * split.new)
+        held.cost, held.bought = held.cost * split.old, held.bought * split.new
         held.peak = held.peak * split.old // split.new
         held.mark = max(close * split.old // split.new, 1)
         side = "buy" if held.quantity >= before else "sell"
@@ -427,7 +418,7 @@ class Slow:
 
     def levels(self, held: Held) -> tuple[Fraction, Fraction, Fraction | None]:
         """Return stop loss, trailing stop and target as exact prices."""
-        entry, case = Fraction(held.cost, held.quantity), self.case
+        entry, case = Fraction(held.cost, held.bought), self.case
         loss = entry * (100 - case.stop_loss) / 100 if case.stop_loss else Fraction(-1)
         trail = Fraction(-1)
         if case.trailing_stop:
@@ -444,12 +435,14 @@ class Slow:
         level = math.floor(max(loss, trail))
         stop = LADDER.floor(level) if level > 0 else -1
         goal = LADDER.ceil(math.ceil(target)) if target is not None else 1 << 60
-        is_late, price, is_target = held.bought_on == self.day and held.is_late, 0, False
-        if bar.low <= stop:
+        is_entry, price, is_target = held.entered == self.day, 0, False
+        if bar.open <= stop and not is_entry:
+            price = bar.open
+        elif bar.low <= stop:
             price = min(stop, bar.open)
-        elif bar.open >= goal and not is_late:
+        elif bar.open >= goal and not is_entry:
             price, is_target = bar.open, True
-        elif bar.high > goal and not is_late:
+        elif bar.high > goal and not (is_entry and held.is_late):
             price, is_target = goal, True
         if price <= self.band[0]:
             return
@@ -476,24 +469,17 @@ class Slow:
             held.order = None
         if held.quantity and held.order is None and (falls or is_hit):
             kind = "market" if is_hit else self.case.kinds[1]
-            sold = held.quantity
-            if self.case.leave and not is_hit:
-                sold = min(sold, self.worth() * self.case.leave // 100 // close)
-            held.order = self.ordered("sell", sold, kind, held) if sold else None
+            held.order = self.ordered("sell", held.quantity, kind, held)
 
     def enter(self, symbol: str) -> None:
         """Decide an entry on the close."""
         held = self.book[symbol]
-        may_add = held.entries < self.case.pyramiding
-        if held.order or len(held.closes) < 2 or (held.quantity and not may_add):
+        if held.quantity or held.order or len(held.closes) < 2:
             return
         close = held.mark
         if held.seen[-1] <= held.seen[-2]:
             return
         wanted = self.worth() * self.case.percent // 100 // close
-        if self.case.max_position_size:
-            most = self.worth() * self.case.max_position_size // 100 // close
-            wanted = min(wanted, max(most - held.quantity, 0))
         order = self.ordered("buy", wanted, self.case.kinds[0], held)
         top = max(_band(self.day, close)[1], close)
         if self.case.kinds[0] in ("limit", "stop_limit"):
@@ -633,9 +619,6 @@ CASES = st.builds(
     stop_loss=st.sampled_from((0, 3)),
     trailing_stop=st.sampled_from((0, 4)),
     take_profit=st.sampled_from((0, 5)),
-    pyramiding=st.sampled_from((1, 2, 5)),
-    max_position_size=st.sampled_from((0, 0, 35)),
-    leave=st.sampled_from((0, 15)),
 )
 
 
