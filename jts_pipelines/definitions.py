@@ -16,6 +16,15 @@ from jts_pipelines.defs.research.definitions import research
 from jts_pipelines.defs.resources import HouseResource
 from jts_pipelines.defs.tiers.definitions import tiers
 from jts_pipelines.defs.trading_inputs.definitions import inputs
+from jts_trading.config.source import variable
+from storage.embedded.lifetime import leave_after
+
+_GRACE_S = 3.0
+
+# Set by `jts up`: the kernel's signal stops this server, unless a thread still asks a database
+# that was killed as well.
+if (supervisor := variable("SUPERVISOR_PID")) is not None:
+    leave_after(int(supervisor), _GRACE_S)
 
 
 @dg.definitions

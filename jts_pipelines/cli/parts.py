@@ -5,6 +5,7 @@ addresses of all stores, so that none of them depends on a working directory.
 """
 
 import math
+import os
 import shutil
 import sys
 from collections.abc import Collection
@@ -137,6 +138,8 @@ def _code_server(settings: Settings, definitions: str) -> Part:
         environment={
             **environment_of(settings),
             "DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": "1",
+            # Nor may it try on to reach a database that was killed with the supervisor.
+            "SUPERVISOR_PID": str(os.getpid()),
         },
         directory=settings.instance.dagster_home,
         probe=lambda _age_s: probes.listens(port),

@@ -91,6 +91,19 @@ def _await_exit(pid: int, on_exit: Callable[[], None]) -> None:
     on_exit()
 
 
+def leave_after(pid: int, grace_s: float) -> None:
+    """End this process once another one has ended and some time to leave by itself has passed.
+
+    For a program that is told of the death by a signal, but may then wait long for what is gone.
+    """
+
+    def leave() -> None:
+        time.sleep(grace_s)
+        os._exit(1)
+
+    watch_exit(pid, leave)
+
+
 def is_alive(pid: int) -> bool:
     """Tell whether a process with this id exists; a zombie counts as alive."""
     try:
