@@ -23,7 +23,7 @@ _GRACE_S = 3.0
 
 # Set by `jts up`: the kernel's signal stops this server, unless a thread still asks a database
 # that was killed as well.
-if (supervisor := variable("SUPERVISOR_PID")) is not None:
+if (supervisor := variable("JTS_SUPERVISOR_PID")) is not None:
     leave_after(int(supervisor), _GRACE_S)
 
 

@@ -139,7 +139,7 @@ def _code_server(settings: Settings, definitions: str) -> Part:
             **environment_of(settings),
             "DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": "1",
             # Nor may it try on to reach a database that was killed with the supervisor.
-            "SUPERVISOR_PID": str(os.getpid()),
+            "JTS_SUPERVISOR_PID": str(os.getpid()),
         },
         directory=settings.instance.dagster_home,
         probe=lambda _age_s: probes.listens(port),
