@@ -31,7 +31,7 @@ SHORT_NAMES = {
 OTHER_NAMES = frozenset(
     {
         *("JTS_CONFIG", "JTS_TEST_DATA", "JTS_PYTHON", "JTS_DAGSTER_PG_URL"),
-        "JTS_CHECKED_KERNELS",
+        *("JTS_CHECKED_KERNELS", "JTS_SUPERVISOR_PID"),
     }
 )
 
