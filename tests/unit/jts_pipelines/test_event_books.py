@@ -26,7 +26,6 @@ from jts_trading.domain.trading_inputs import RiskLimits
 from jts_trading.indicators.catalog import NATIVE
 from storage.errors import InputError
 
-DATA = os.environ.get("JTS_TEST_DATA", "")
 OPEN_NS = calendar_for("KRX").open_close_ns(date(2024, 6, 3))[0]
 LISTING = pl.DataFrame({"symbol": ["005930"], "market": ["KOSPI"]})
 # Nothing that risk could deny.
@@ -381,12 +380,11 @@ def test_quotes_beside_bars_are_refused(home: Path) -> None:
         study_events(request, place, NoLake(), FREE)
 
 
-@pytest.mark.skipif(not DATA, reason="needs JTS_TEST_DATA")
 def test_capture_of_binance_when_orders_are_large_then_they_walk_its_best_quotes(
-    home: Path,
+    home: Path, test_data: Path
 ) -> None:
     """Every part is at a quote that was there, and no larger."""
-    crypto = Path(DATA) / "crypto"
+    crypto = test_data / "crypto"
     quotes = crypto / "binance_spot_btcusdt_2024-08-08_09_quotes.parquet"
     request = BacktestRequest(
         text="""strategy("Books") {
