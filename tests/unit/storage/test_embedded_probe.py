@@ -79,6 +79,26 @@ def test_watch_exit_when_the_process_ends_then_it_is_told_once() -> None:
     assert again.wait(10)
 
 
+def test_leave_after_when_a_thread_waits_on_then_the_process_ends_all_the_same() -> None:
+    """An interpreter joins its threads, and one may ask for what is gone for long."""
+    program = """
+import sys, threading, time
+from storage.embedded.lifetime import leave_after
+leave_after(int(sys.argv[1]), 0.2)
+threading.Thread(target=time.sleep, args=(600,)).start()
+print("ready", flush=True)
+"""
+    with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) as watched:
+        command = [sys.executable, "-c", program, str(watched.pid)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            assert process.poll() is None
+            watched.kill()
+
+            assert process.wait(30) == 1
+
+
 def test_stop_request_when_asked_from_a_thread_then_the_waiter_goes_on() -> None:
     """The main thread wakes up, and asking twice does no harm."""
     stop = StopRequest()
