@@ -64,9 +64,14 @@ def open_ns(day: date = DAY) -> int:
 
 
 def ticks_of(
-    names: tuple[str, ...], stamps_ns: np.ndarray, prices: np.ndarray, which: np.ndarray
+    names: tuple[str, ...],
+    stamps_ns: np.ndarray,
+    prices: np.ndarray,
+    which: np.ndarray,
+    sizes: np.ndarray | None = None,
 ) -> list[TradeTick]:
-    """Return trades of one share each: the instant, the price and the instrument of each."""
+    """Return trades of one share, or of sizes: instant, price and instrument of each."""
+    shares = np.ones(len(which), np.int64) if sizes is None else sizes
     return [
         TradeTick(
             instrument_id=names[at],
@@ -75,12 +80,12 @@ def ticks_of(
             ts_event_ns=stamp,
             ts_recv_ns=stamp,
             price=Decimal(price),
-            quantity=Decimal(1),
+            quantity=Decimal(size),
             aggressor=Aggressor.BUY,
             cumulative_quantity=Decimal(0),
         )
-        for stamp, price, at in zip(
-            stamps_ns.tolist(), prices.tolist(), which.tolist(), strict=True
+        for stamp, price, at, size in zip(
+            stamps_ns.tolist(), prices.tolist(), which.tolist(), shares.tolist(), strict=True
         )
     ]
 

@@ -129,6 +129,7 @@ BENCHES: dict[str, tuple[Case, ...]] = {
     "live-step": (
         Case("live-step", None, (Engine("jts", "live_step.py", ("1800",)),), ("live-step",)),
         Case("live-step", None, (Engine("jts", "live_step.py", ("500",)),), ("live-step-500",)),
+        Case("surge", None, (Engine("jts", "live_surge.py", ("1800",)),), ("live-surge",)),
     ),
     "events": (
         Case(

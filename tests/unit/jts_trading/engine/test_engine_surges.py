@@ -1,7 +1,9 @@
 """Rules on trades: they fire on the trade that makes them true, once, and order at once."""
 
 import json
+import random
 from decimal import Decimal
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -212,3 +214,51 @@ def test_surge_when_it_looks_at_other_frames_then_at_their_closed_bars(
     rig.trade(rigs.Print(SAMSUNG, opened + 5 * MINUTE + 2 * SECOND, "72100"))
 
     assert times(rig) == [opened + 5 * MINUTE + 2 * SECOND]
+
+
+LISTING = Path(__file__).parents[4] / "examples" / "strategies" / "surge_scanner.jts"
+
+
+def scanned_minutes(
+    rigs: ModuleType, begin: int, surges: dict[str, int], wide: set[str], minutes: int
+) -> list[Any]:
+    """Return trades of 1,800 symbols: two a minute near a price, and what is planted.
+
+    A surge is one trade 4 % above the price, of 7.5 times the usual volume of a minute.
+    """
+    chance, found = random.Random(20240603), []
+    for symbol in (f"KRX:{number:06d}" for number in range(1_800)):
+        base, is_wide = 100 * chance.randrange(200, 1_500), symbol in wide
+        for at in range(minutes):
+            for second in (chance.randrange(30), chance.randrange(30, 60)):
+                price = base + chance.choice((-100, 0, 100))
+                quote = (price - base // 50, price) if is_wide else (price - 10, price)
+                now = begin + at * MINUTE + second * SECOND
+                found.append(rigs.Print(symbol, now, str(price), "10", *map(str, quote)))
+        if symbol in surges:
+            price, now = base * 104 // 100 // 100 * 100 + 100, begin + surges[symbol]
+            quote = (price - base // 50, price) if is_wide else (price - 10, price)
+            found.append(rigs.Print(symbol, now, str(price), "150", *map(str, quote)))
+    return sorted(found, key=lambda each: (each.at_ns, each.symbol))
+
+
+def test_surges_when_planted_among_1800_symbols_then_each_is_found_at_its_trade_and_no_other(
+    rigs: ModuleType, opened: int
+) -> None:
+    """E11: the third listing, word for word; a wide spread keeps a surge from being bought."""
+    minutes, chance = 24, random.Random(1_800)
+    names = tuple(f"KRX:{number:06d}" for number in range(1_800))
+    chosen = chance.sample(names, 40)
+    # From the 21st minute on: the average volume needs twenty minutes before the present one.
+    surges = {name: chance.randrange(21 * MINUTE, minutes * MINUTE) for name in chosen}
+    wide = set(chosen[:10])
+    rig = rigs.Rig(rigs.describe(LISTING.read_text(), instrument_ids=names), fills=False)
+
+    prints = scanned_minutes(rigs, opened, surges, wide, minutes)
+    for first in range(0, len(prints), 64):
+        rig.take(rig.entry(prints[first : first + 64]))
+
+    fired = [each for each in rig.decisions if each.fired]
+    found = {each.instrument_id: each.triggered_ns - opened for each in fired}
+    assert found == {name: at for name, at in surges.items() if name not in wide}
+    assert sorted(intent.instrument_id for intent in rig.intents) == sorted(found)
