@@ -6,9 +6,9 @@ columns. A bar that a trade closes comes in the same form, alone. From here on b
 are announced with one message and judged together.
 """
 
-from array import array
+import struct
 from decimal import Decimal
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -18,12 +18,14 @@ from jts_trading.engine.bars import Bar, BarBuilder, Cause, ClosedBy
 from jts_trading.engine.columns import Floats, Ints
 from jts_trading.engine.events import Effect
 from jts_trading.engine.identity import bars_id
+from jts_trading.engine.lines import Line
 from jts_trading.engine.slots import NS_PER_MS
-from jts_trading.engine.state import NEVER_NS, EngineState, Line
+from jts_trading.engine.state import NEVER_NS, EngineState
 from jts_trading.strategy.quotes import spreads_of
 
 # An entry of the bus may have a megabyte; a bar takes about sixty bytes of it.
 MESSAGE_BARS_MAX = 4_096
+_Entry = TypeVar("_Entry")
 
 
 class Numbers(NamedTuple):
@@ -85,13 +87,17 @@ class ClosedBars(msgspec.Struct, frozen=True):
     def numbers(self) -> Numbers:
         """Return them as compiled loops read them."""
         scale, volumes, count = self.line.quantity_scale, self.volumes, len(self.places)
-        whole = array("q", self.opens + self.highs + self.lows + self.closes)
-        prices = np.frombuffer(whole, np.int64)
+        prices = np.empty(4 * count, np.int64)
+        # Several times as quick as to make an array of a tuple.
+        columns = (*self.opens, *self.highs, *self.lows, *self.closes)
+        struct.pack_into(f"{4 * count}q", prices.data, 0, *columns)
         values = np.empty((7 if self.bids or self.doubts else 5, count))
         values[:4] = prices.reshape(4, count)
         # A volume may be larger than 64 bits: it is divided before it becomes a float.
         unit = 10**scale
-        values[4] = array("d", [each / unit for each in volumes] if scale else volumes)
+        values[4] = np.fromiter(
+            [each / unit for each in volumes] if scale else volumes, np.float64, count
+        )
         if self.bids:
             values[5] = spreads_of(np.array(self.bids, float), np.array(self.asks, float))
         if self.doubts:
@@ -129,33 +135,15 @@ def close_due(state: EngineState, reached_ns: int) -> list[ClosedBars]:
     closed: list[ClosedBars] = []
     next_ns = NEVER_NS
     for line in state.lines:
-        due, later_ns = _due_places(line, reached_ns)
-        next_ns = min(next_ns, later_ns)
-        for (_, due_ns), places in sorted(due.items()):
+        for (_, due_ns), opened in sorted(line.opened.items()):
+            if due_ns > reached_ns:
+                next_ns = min(next_ns, due_ns)
+                continue
+            places = sorted(opened)
             is_last = line.builders[places[0]].is_last
             closed.append(close_bars(line, places, "session" if is_last else "clock", due_ns))
     state.next_due_ns = next_ns
     return closed
-
-
-def _due_places(line: Line, reached_ns: int) -> tuple[dict[tuple[int, int], list[int]], int]:
-    """Return the places of due bars by start and due time, and when the next one is due."""
-    groups: dict[tuple[int, int], list[int]] = {}
-    group: list[int] = []
-    next_ns = start_ns = group_ns = NEVER_NS
-    for place, builder in enumerate(line.builders):
-        if builder.trades:
-            due_ns = builder.due_ns
-            if due_ns > reached_ns:
-                if due_ns < next_ns:  # noqa: PLR1730 - quicker than a call
-                    next_ns = due_ns
-                continue
-            # Nearly always that of the bar before.
-            if due_ns != group_ns or builder.start_ns != start_ns:
-                start_ns, group_ns = builder.start_ns, due_ns
-                group = groups.setdefault((start_ns, due_ns), [])
-            group.append(place)
-    return groups, next_ns
 
 
 def close_bars(
@@ -170,9 +158,9 @@ def close_bars(
         known_ns: From when they can be known.
         trigger: The trade that closes them.
     """
-    builders = line.builders
-    chosen = [builders[place] for place in places] if len(places) < len(builders) else builders
+    chosen = _at(line.builders, places)
     slot = chosen[0]
+    line.note_closed(slot.start_ns, slot.due_ns, places)
     day, stop_ns = slot.day, slot.stop_ns
     trades = tuple([builder.trades for builder in chosen])
     for builder in chosen:
@@ -194,7 +182,7 @@ def close_bars(
         known_ns,
         trigger,
         # Column by column: that is quicker than to take rows and to turn them.
-        tuple([builder.instrument_id for builder in chosen]),
+        tuple(_at(line.instrument_ids, places)),
         tuple([builder.open for builder in chosen]),
         tuple([builder.high for builder in chosen]),
         tuple([builder.low for builder in chosen]),
@@ -206,6 +194,11 @@ def close_bars(
         *(_quotes(chosen) if line.reads_quotes else ((), ())),
         tuple([builder.is_doubtful for builder in chosen]) if line.reads_doubt else (),
     )
+
+
+def _at(column: list[_Entry], places: list[int]) -> list[_Entry]:
+    """Return what stands at some places of a line; nearly always those are all."""
+    return column if len(places) == len(column) else [column[place] for place in places]
 
 
 def _quotes(chosen: list[BarBuilder]) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -220,19 +213,21 @@ def bars_effects(bars: ClosedBars) -> list[Effect]:
 
 def _effect(bars: ClosedBars, part: slice) -> Effect:
     line, trigger, names = bars.line, bars.trigger, bars.instrument_ids[part]
-    last, scale, volumes = bars.last[part], line.quantity_scale, map(Decimal, bars.volumes[part])
+    last, scale = bars.last[part], line.quantity_scale
+    # Exact for whole numbers, and a third of the time that `Decimal` takes.
+    volumes = map(Decimal.from_float, bars.volumes[part])
     message = BarsClosed(
         venue=line.venue,
         interval=line.interval,
         start_ns=bars.start_ns,
         closed_by=bars.closed_by,
         instrument_ids=names,
-        price_steps=tuple([line.price_steps[place] for place in bars.places[part]]),
+        price_steps=tuple(_at(line.price_steps, bars.places[part])),
         opens=bars.opens[part],
         highs=bars.highs[part],
         lows=bars.lows[part],
         closes=bars.closes[part],
-        volumes=tuple([each.scaleb(-scale) for each in volumes] if scale else volumes),
+        volumes=tuple([each.scaleb(-scale) for each in volumes]) if scale else tuple(volumes),
         feeds=tuple([cause.feed for cause in last]),
         last_ticks=tuple([cause.tick for cause in last]),
         ticks=bars.trades[part],

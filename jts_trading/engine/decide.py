@@ -21,6 +21,7 @@ from jts_trading.engine.evaluate import Run, left_values, look_at, mark, run_bar
 from jts_trading.engine.events import Effect
 from jts_trading.engine.guarding import ask_guard, in_order, show_values
 from jts_trading.engine.identity import decision_id
+from jts_trading.engine.lines import Reader
 from jts_trading.engine.orders import (
     Sized,
     exit_reason,
@@ -33,7 +34,7 @@ from jts_trading.engine.outcomes import Outcome
 from jts_trading.engine.pricing import price_order
 from jts_trading.engine.recording import Draft, record
 from jts_trading.engine.standing import Standing
-from jts_trading.engine.state import EngineState, Instance, Reader
+from jts_trading.engine.state import EngineState, Instance
 from jts_trading.engine.wanted import Wanted
 from jts_trading.engine.wanting import given_as
 from jts_trading.engine.wishes import drop, want
@@ -54,7 +55,7 @@ def judge(state: EngineState, closed: Sequence[ClosedBars], now_ns: int) -> list
     numbers = [bars.numbers() for bars in closed]
     effects: list[Effect] = []
     for at, reader in _turns(closed):
-        bars, instance = closed[at], reader.instance
+        bars, instance = closed[at], state.instances[reader.instance]
         rows = _rows_at(reader.rows, bars.places)
         run = run_bars(instance, bars, rows, numbers[at])
         if state.is_past:
@@ -72,7 +73,7 @@ def _turns(closed: Sequence[ClosedBars]) -> list[tuple[int, Reader]]:
         # Readers stand in the order of their names.
         return [(0, reader) for reader in closed[0].line.readers]
     turns = sorted(
-        (reader.instance.spec.instance, bars.start_ns, at, of)
+        (reader.instance, bars.start_ns, at, of)
         for at, bars in enumerate(closed)
         for of, reader in enumerate(bars.line.readers)
     )

@@ -11,6 +11,7 @@ from jts_trading.domain.trading_inputs import StrategyInput
 from jts_trading.engine.adding import lots_in, ticks_in
 from jts_trading.engine.bars import BarBuilder
 from jts_trading.engine.halves import AccountHalf, MarketHalf, take_book, take_row
+from jts_trading.engine.lines import Line, Reader
 from jts_trading.engine.program import Program
 from jts_trading.engine.state import (
     NEVER_NS,
@@ -19,8 +20,6 @@ from jts_trading.engine.state import (
     EngineSettings,
     EngineState,
     Instance,
-    Line,
-    Reader,
 )
 from jts_trading.engine.succession import Succession
 from jts_trading.engine.terms import units_of
@@ -132,10 +131,8 @@ def _lay_lines(state: EngineState) -> None:
             line = lines[venue, interval] = Line(venue, interval, builder.seconds, scale)
         desk = state.desks[symbol, venue]
         desk.builders.append(builder)
-        desk.lines.append((line, len(line.builders)))
-        line.builders.append(builder)
-        line.price_steps.append(desk.units.price_step)
-    for _, instance in sorted(state.instances.items()):
+        desk.lines.append((line, line.add(builder, desk.units.price_step)))
+    for name, instance in sorted(state.instances.items()):
         line = lines[instance.spec.venue, instance.interval]
         line.reads_quotes |= instance.program.reads_quotes
         line.reads_doubt |= instance.program.reads_doubt
@@ -147,9 +144,8 @@ def _lay_lines(state: EngineState) -> None:
             if instance.watch is not None:
                 builder = state.builders[symbol, instance.spec.venue, instance.interval]
                 desk.watchers.append((instance.watch, row, builder))
-        names = [builder.instrument_id for builder in line.builders]
-        rows = np.array([instance.places.get(name, -1) for name in names], np.int64)
-        line.readers.append(Reader(instance, rows))
+        rows = [instance.places.get(symbol, -1) for symbol in line.instrument_ids]
+        line.readers.append(Reader(name, np.array(rows, np.int64)))
     for desk in state.desks.values():
         desk.look_at_trades()
     state.lines = [line for _, line in sorted(lines.items())]

@@ -64,12 +64,8 @@ class Standing:
 
 
 def _positions_taken(instance: Instance) -> int:
-    account, books = instance.account, instance.books
+    account = instance.account
     taken = {name for name in account.holdings if not account.is_flat(name)}
     taken |= {o.instrument_id for o in account.orders.values() if o.side is OrderSide.BUY}
-    taken |= {
-        name
-        for name, book in books.items()
-        if book.wanted is not None and book.wanted.side is OrderSide.BUY
-    }
+    taken |= {name for name, wanted in instance.wanted() if wanted.side is OrderSide.BUY}
     return len(taken)

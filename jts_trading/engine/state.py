@@ -12,7 +12,6 @@ not part of it and are attached again when it is loaded.
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -31,8 +30,8 @@ from jts_trading.engine.columns import (
     new_seen,
 )
 from jts_trading.engine.levels import levels_of
+from jts_trading.engine.lines import Line
 from jts_trading.engine.program import Program
-from jts_trading.engine.slots import Slot, slot_at
 from jts_trading.engine.succession import Succession
 from jts_trading.engine.tallies import Counts, FeedPlace
 from jts_trading.engine.terms import Terms
@@ -135,6 +134,7 @@ class Instance:
         terms: Session and trading terms of each instrument, as they were looked up last.
         before: Room for the states before the newest bars.
         watch: What its rules on trades look at; None where there are none.
+        wishes: The instruments in which an order is wanted: see `engine.wishes`.
     """
 
     spec: StrategyInput
@@ -156,6 +156,7 @@ class Instance:
     terms: dict[str, tuple[int, Terms]] = field(default_factory=dict)
     before: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     watch: Watch | None = field(init=False, default=None)
+    wishes: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         """Lay its instruments out; none has seen anything."""
@@ -182,11 +183,12 @@ class Instance:
         marks = self.numbers[:, columns.MARK].tolist()
         # Whole numbers of as many decimals are added first: that takes a tenth of the time.
         for exponent, group in weights.items():
-            steps = sum([weight * marks[place] for place, weight in group.values()])
-            value += Decimal(steps).scaleb(exponent) if steps else 0
-            value += sum(
-                [holdings[n].cost for n, (at, _) in group.items() if not marks[at]], _ZERO
-            )
+            steps = [weight * marks[place] for place, weight in group.values()]
+            total = sum(steps)
+            value += Decimal(total).scaleb(exponent) if total else 0
+            if not all(steps):
+                costs = [holdings[n].cost for n, (at, _) in group.items() if not marks[at]]
+                value += sum(costs, _ZERO)
         if sum(map(len, weights.values())) < len(holdings):
             held = {name for group in weights.values() for name in group}
             value += sum([h.cost for name, h in holdings.items() if name not in held], _ZERO)
@@ -199,11 +201,16 @@ class Instance:
             besides: The instrument whose own wanted order does not count.
         """
         wanted = [
-            self.units[name].amount(book.wanted.held_back)
-            for name, book in self.books.items()
-            if book.wanted is not None and book.wanted.held_back and name != besides
+            self.units[name].amount(order.held_back)
+            for name, order in self.wanted()
+            if order.held_back and name != besides
         ]
         return self.account.cash - self.account.reserved - sum(wanted, _ZERO)
+
+    def wanted(self) -> list[tuple[str, Wanted]]:
+        """Return the orders that are wanted, by instrument."""
+        found = ((name, self.books[name].wanted) for name in sorted(self.wishes))
+        return [(name, wanted) for name, wanted in found if wanted is not None]
 
     def look_at_holding(self, instrument_id: str) -> None:
         """Take over from the account whether an instrument is held, and where it is left."""
@@ -254,7 +261,7 @@ class Desk:
     ticks_of: dict[Decimal, int]
     lots_of: dict[Decimal, int]
     builders: list[BarBuilder] = field(default_factory=list)
-    lines: list[tuple["Line", int]] = field(default_factory=list)
+    lines: list[tuple[Line, int]] = field(default_factory=list)
     last_event_ns: int = 0
     reads_quotes: bool = False
     succession: Succession | None = None
@@ -285,55 +292,6 @@ class Desk:
         quotes = self.quotes_of(tick)
         for builder in self.builders:
             builder.bid, builder.ask = quotes
-
-
-class Reader(NamedTuple):
-    """An instance that is judged on bars of a line.
-
-    Attributes:
-        rows: For each place of the line, the row of the instance; -1 where it reads nothing.
-    """
-
-    instance: Instance
-    rows: Ints
-
-
-@dataclass(slots=True)
-class Line:
-    """All bars in the making of one interval at one venue, in the order of their instruments.
-
-    Attributes:
-        seconds: Length of the interval.
-        quantity_scale: Decimals of a quantity.
-        price_steps: What one tick of each is worth.
-        readers: In the order of their names.
-        slot: The one that a bar was opened in last.
-        reads_quotes: One of the readers asks for the spread.
-        reads_doubt: One asks for the quality of bars.
-    """
-
-    venue: str
-    interval: str
-    seconds: int
-    quantity_scale: int
-    builders: list[BarBuilder] = field(default_factory=list)
-    price_steps: list[Decimal] = field(default_factory=list)
-    readers: list[Reader] = field(default_factory=list)
-    slot: Slot | None = None
-    reads_quotes: bool = False
-    reads_doubt: bool = False
-
-    def slot_at(self, at_ns: int) -> Slot | None:
-        """Return the slot to which a trade at an instant belongs, or None."""
-        slot = self.slot
-        # Nearly always that of the trade before. A day's label lies before its session.
-        if slot is None or not (
-            slot.start_ns <= at_ns < slot.stop_ns and slot.session.open_ns <= at_ns
-        ):
-            slot = slot_at(self.venue, at_ns, self.seconds)
-            if slot is not None:
-                self.slot = slot
-        return slot
 
 
 @dataclass(slots=True)

@@ -28,9 +28,10 @@ from jts_trading.engine.events import (
     JournalRead,
     TicksArrived,
 )
+from jts_trading.engine.lines import Line
 from jts_trading.engine.on_trades import judge_noted
 from jts_trading.engine.slots import session_at, slot_in
-from jts_trading.engine.state import Desk, EngineState, Instance, Line
+from jts_trading.engine.state import Desk, EngineState, Instance
 from jts_trading.engine.tallies import FeedPlace
 from jts_trading.engine.wanting import give_wanted, want_again, want_rest
 from jts_trading.engine.wishes import drop, reach
@@ -168,6 +169,7 @@ def _open_next(state: EngineState, line: Line, place: int, trade: Trade) -> list
     if builder.trades:
         closed.append(close_bars(line, [place], "event", cause.ts_recv_ns, cause))
     builder.begin(slot, state.settings.grace_ns, trade)
+    line.note_open(place)
     state.next_due_ns = min(state.next_due_ns, builder.due_ns)
     return closed
 

@@ -21,6 +21,7 @@ def want(state: EngineState, instance: Instance, symbol: str, wanted: Wanted) ->
     """Let an order be wanted in an instrument, instead of what was wanted before."""
     drop(state, instance, symbol)
     instance.books[symbol].wanted = wanted
+    instance.wishes.add(symbol)
     if wanted.is_held:
         state.held.add((instance.spec.instance, symbol))
         mark_desk(state, symbol, instance.spec.venue)
@@ -32,6 +33,7 @@ def drop(state: EngineState, instance: Instance, symbol: str) -> None:
     """Let nothing be wanted in an instrument any more."""
     book, key = instance.books[symbol], (instance.spec.instance, symbol)
     before, book.wanted = book.wanted, None
+    instance.wishes.discard(symbol)
     state.waiting.discard(key)
     state.blocked.discard(key)
     if before is not None and before.is_held:
@@ -49,10 +51,12 @@ def index(state: EngineState) -> None:
     """Build anew what is looked up about wanted orders: instances came or went, or were loaded."""
     state.waiting, state.blocked, state.held, state.called_back = set(), set(), set(), set()
     for name, instance in state.instances.items():
+        instance.wishes.clear()
         for symbol, book in instance.books.items():
             if book.called_back:
                 state.called_back.add((name, symbol))
             if book.wanted is not None:
+                instance.wishes.add(symbol)
                 found = state.held if book.wanted.is_held else state.waiting
                 found.add((name, symbol))
     for name, symbol in state.held:
