@@ -164,7 +164,7 @@ class Checks:
     def called(self) -> None:
         """Leave if the function that was called has met a fault."""
         if self.words is not None:
-            fault = _untouched(self._builder, self._builder.load(self.words))
+            fault = self._untouched(self._builder.load(self.words))
             self._branch(self._builder.icmp_signed("==", fault, whole(0)), self._leaving())
 
     def _require(
@@ -191,7 +191,7 @@ class Checks:
         place = map(whole, (fault, getattr(node, "lineno", 0), *_columns(node)))
         for at, word in enumerate((*place, found, bound)):
             into = self._builder.gep(self.words, [whole(at)], inbounds=True)
-            _untouched(self._builder, self._builder.store(word, into))
+            self._untouched(self._builder.store(word, into))
         self._builder.branch(self._leaving())
 
     def _leaving(self) -> ir.Block:
@@ -206,11 +206,6 @@ class Checks:
                 leave.ret(ir.Constant(kind, None))
         return self._exit
 
-
-def _untouched(builder: ir.IRBuilder, access: ir.Instruction) -> ir.Instruction:
-    """Note that no array has the words of a fault in it."""
-    module = builder.module
-    root = module.add_metadata(["arrays"])
-    kind = module.add_metadata(["fault words", root, whole(0)])
-    access.set_metadata("tbaa", module.add_metadata([kind, kind, whole(0)]))
-    return access
+    def _untouched(self, access: ir.Instruction) -> ir.Instruction:
+        """Note that no array has the words of a fault in it."""
+        return self._builder.module.mark(access, "fault words")

@@ -203,13 +203,8 @@ class Expressions(ABC):
         return View(build.gep(array.start, [place], inbounds=True), rest, array.origin)
 
     def tagged(self, access: ir.Instruction, origin: str) -> ir.Instruction:
-        """Note which array is read or written: others are not changed by that."""
-        if origin:
-            module = self.builder.module
-            root = module.add_metadata(["arrays"])
-            kind = module.add_metadata([origin, root, whole(0)])
-            access.set_metadata("tbaa", module.add_metadata([kind, kind, whole(0)]))
-        return access
+        """Note which array is read or written, where that is known."""
+        return self.builder.module.mark(access, origin) if origin else access
 
     def turned(self, node: ast.AST, number: ir.Value, kind: ir.Type) -> ir.Value:
         """Return a number as another type, to keep or to go on with."""

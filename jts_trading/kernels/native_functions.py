@@ -20,6 +20,7 @@ from jts_trading.kernels.native_values import (
     FLOAT,
     INT,
     TRUTH,
+    Code,
     Kind,
     Record,
     Shape,
@@ -54,7 +55,7 @@ class Module:
     def __init__(self, text: str, *, are_checked: bool) -> None:
         tree, self._are_checked = ast.parse(text), are_checked
         self.functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
-        self.code = ir.Module("jts")
+        self.code = Code()
         self.constants: dict[str, object] = {}
         plain: list[ast.stmt] = [n for n in tree.body if isinstance(n, ast.Assign | ast.AnnAssign)]
         # The text is our own, like that of every kernel.

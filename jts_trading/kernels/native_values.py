@@ -29,6 +29,24 @@ class UnsupportedError(Exception):
     """A function says something that is not turned into LLVM code."""
 
 
+class Code(ir.Module):  # type: ignore[misc]  # llvmlite ships no types
+    """The LLVM module that functions are written into."""
+
+    def __init__(self) -> None:
+        super().__init__("jts")
+        self._marks: dict[str, ir.MDValue] = {}
+
+    def mark(self, access: ir.Instruction, memory: str) -> ir.Instruction:
+        """Note which memory is read or written: other memory is not changed by that."""
+        if memory not in self._marks:
+            # Looking for an equal note takes longer than all else that an access needs.
+            root = self.add_metadata(["arrays"])
+            kind = self.add_metadata([memory, root, whole(0)])
+            self._marks[memory] = self.add_metadata([kind, kind, whole(0)])
+        access.set_metadata("tbaa", self._marks[memory])
+        return access
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """Of an array.
