@@ -23,10 +23,15 @@ def test_data() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what reads the shared data, so that nobody has to remember to."""
+    """Mark what reads the shared data, so that nobody has to remember to; begin with the longest.
+
+    Tests that run commands as a user would wait for a market's clock and for processes to start:
+    minutes in which other workers compute. Begun last, the longest of them would run alone.
+    """
     for item in items:
         if "test_data" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.real_data)
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
 
 class RealDataGuard:

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _BIN = Path(sys.executable).parent
-_PYTEST = ("-n", "2", "--dist", "worksteal", "--durations=15", "-q")
+# One more than the two cores of the machines that it runs on: a good part of the suite waits, for
+# processes to start and for markets to be played.
+_WORKERS = "3"
+_PYTEST = ("-n", _WORKERS, "--dist", "worksteal", "--durations=15", "-q")
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):

@@ -38,7 +38,7 @@ def test_stages_when_listed_then_every_tool_of_the_rules_is_there() -> None:
     assert named["format"][1:] == ("format", "--check", ".")
     assert named["types"][-1] == "mypy"
     assert Path(named["contracts"][0]).name == "lint-imports"
-    assert {"-n", "2", "--durations=15"} <= set(named["tests"])
+    assert {"-n", "3", "--durations=15"} <= set(named["tests"])
 
 
 def test_stages_when_fast_then_only_e2e_is_left_out() -> None:
