@@ -1,5 +1,6 @@
 """Names of a strategy: which are taken, what they are bound to, and what a wrong one meant."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from jts_trading.dsl.errors import nearest
@@ -7,8 +8,10 @@ from jts_trading.dsl.facts import FACT_ROOTS
 from jts_trading.dsl.grammar import (
     CLOCK_COLUMNS,
     COLUMNS,
+    FASTEST_BROKER_CALL,
     FRAMES_MAX,
     FUNCTION_WORDS,
+    KELLY_CALL,
     MINUTE_BLOCKS,
     QUOTE_COLUMNS,
     RESERVED,
@@ -16,14 +19,17 @@ from jts_trading.dsl.grammar import (
     Word,
 )
 from jts_trading.dsl.lexer import SourceText
-from jts_trading.dsl.syntax import Definition, Strategy
+from jts_trading.dsl.syntax import Definition, Expression, Record, Strategy
 from jts_trading.dsl.values import Bound, Fixed
-from jts_trading.dsl.walk import references
+from jts_trading.dsl.walk import calls, references
 from jts_trading.indicators.catalog import NATIVE, Catalog
 
 CYCLE_SHOWN = 10
 # Names that the language has given a meaning: no user's name may hide them.
 _WORDS = frozenset({*CLOCK_COLUMNS, SESSION_COLUMN, Word.QUALITY, *FACT_ROOTS})
+# What a bar is asked for; every call reads bars, but those that belong to an order.
+_BAR_WORDS = frozenset({*COLUMNS, *QUOTE_COLUMNS, *CLOCK_COLUMNS, SESSION_COLUMN, Word.QUALITY})
+_ORDER_CALLS = frozenset({KELLY_CALL, FASTEST_BROKER_CALL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +123,10 @@ def check_new_name(source: SourceText, name: str, at: int, taken: dict[str, str]
 
 
 def build_frames(source: SourceText, strategy: Strategy, lengths: dict[str, int]) -> Frames:
-    """Order the time frames: the finest one that is used is the base.
+    """Order the time frames; the base is the finest one that is used.
+
+    What is written outside `on` and without the name of a frame (`close`, `SMA(20)`, `time`) uses
+    the finest one that is declared.
 
     Args:
         source: The text, for errors.
@@ -128,6 +137,8 @@ def build_frames(source: SourceText, strategy: Strategy, lengths: dict[str, int]
         StrategyError: A frame is no multiple of the base, or there are too many.
     """
     used = _used_names(strategy)
+    if lengths and _reads_plain_bars(strategy):
+        used.add(min(lengths, key=lambda name: lengths[name]))
     chosen = {n: s for n, s in lengths.items() if n in used} or dict(lengths)
     if not chosen:
         minutes = [MINUTE_BLOCKS[b.block] for b in strategy.rules if b.block in MINUTE_BLOCKS]
@@ -151,12 +162,20 @@ def build_frames(source: SourceText, strategy: Strategy, lengths: dict[str, int]
 def _used_names(strategy: Strategy) -> set[str]:
     """Return the time frames and the first parts of all names that a strategy uses."""
     used = {d.frame for d in strategy.definitions if d.frame}
-    for definition in strategy.definitions:
-        used |= references(definition.value)
-    for expression in (*strategy.filters, *strategy.ranks):
-        used |= references(expression)
+    values = (d.value for d in strategy.definitions)
+    return used.union(*(references(node) for node in (*values, *_outside_definitions(strategy))))
+
+
+def _reads_plain_bars(strategy: Strategy) -> bool:
+    """Tell whether anything asks for bars without saying of which time frame."""
+    plain = (d.value for d in strategy.definitions if not d.frame)
+    nodes = (*plain, *_outside_definitions(strategy))
+    return any(references(node) & _BAR_WORDS or calls(node) - _ORDER_CALLS for node in nodes)
+
+
+def _outside_definitions(strategy: Strategy) -> Iterator[Expression | Record]:
+    """Yield the expressions of filters, ranks, rules and orders."""
+    yield from (*strategy.filters, *strategy.ranks)
     for rule in (rule for block in strategy.rules for rule in block.rules):
-        used |= references(rule.condition)
-        for argument in (a for action in rule.actions for a in action.arguments):
-            used |= references(argument.value)
-    return used
+        yield rule.condition
+        yield from (a.value for action in rule.actions for a in action.arguments)

@@ -47,6 +47,12 @@ def children(  # noqa: PLR0911 - one return per kind of node
             return operands
 
 
+def calls(node: Expression | Record) -> set[str]:
+    """Return the name of every function that an expression calls."""
+    own = {node.name} if isinstance(node, Call) else set()
+    return own.union(*(calls(child) for child in children(node)))
+
+
 def references(node: Expression | Record) -> set[str]:
     """Return the first part of every dotted name inside an expression."""
     return set(_first_parts(node))

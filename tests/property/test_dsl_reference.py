@@ -127,9 +127,7 @@ def texts(draw: st.DrawFn) -> tuple[str, dict[str, int]]:
         whens = [f"when ({draw(conditions(operand))}) {{ {action} }}" for _ in range(count)]
         blocks.append(f"{side} {{ {' '.join(whens)} }}")
     rest = draw(st.permutations(blocks))
-    used = {name: hours for name, hours in frames.items() if f"{name}." in "".join(blocks)}
-    used |= {frame: frames[frame]} if frames else {}
-    return 'strategy("Generated") {\n' + "\n".join(rest) + "\n}", used
+    return 'strategy("Generated") {\n' + "\n".join(rest) + "\n}", frames
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

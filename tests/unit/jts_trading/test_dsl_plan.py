@@ -298,3 +298,29 @@ def test_means_when_compared_then_cross_multiplied_not_divided() -> None:
 
     assert "/" not in body
     assert (body.count(" * 5.0"), body.count(" * 2.0")) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("condition", "base"),
+    [
+        # Outside `on`, without the name of a frame: the finest one that is declared.
+        ("close > daily.trend", "1m"),
+        ("time > 09:30 and daily.close > daily.trend", "1m"),
+        ("daily.close > daily.trend and RSI(5) > 50", "1m"),
+        # All of one frame: the finest one that is used.
+        ("daily.close > daily.trend", "1d"),
+        ("daily.close > daily.trend and hourly.close > 5", "1h"),
+        ("daily.close > daily.trend and portfolio.positions < 3", "1d"),
+    ],
+)
+def test_base_when_bars_are_named_or_not_then_finest_used_or_declared(
+    condition: str, base: str
+) -> None:
+    """A frame that is declared for plain words is not left out because nothing names it."""
+    text = f"""strategy("Frames") {{
+      timeframes {{ daily = "1d" minute = "1m" hourly = "1h" }}
+      indicators {{ on daily {{ trend = SMA(5) }} }}
+      entry.long {{ when ({condition}) {{ buy(calculate_kelly_criterion()) }} }}
+    }}"""
+
+    assert compile_strategy(text).base_interval == base
