@@ -9,6 +9,7 @@ same code: `normalise_symbol` drops the letter, because the six characters are a
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from jts_trading.domain.errors import JtsError
 
@@ -167,6 +168,7 @@ def normalise_symbol(venue: Venue, spelling: str) -> str:
     return check_symbol(venue, symbol)
 
 
+@lru_cache(maxsize=8_192)
 def parse_instrument_id(text: str) -> InstrumentId:
     """Read `MARKET:SYMBOL`; an id on NXT becomes the KRX listing that it trades.
 

@@ -117,16 +117,13 @@ def _drafts(run: Run, told: list[int]) -> list[Draft]:
     """Return what is to be decided on bars from which something may follow."""
     instance, program, spec = run.instance, run.instance.program, run.instance.spec
     drafts: list[Draft] = []
-    kept = 0
-    for at in told:
-        bar, fired = run.bars.bar(at), int(run.fired[at])
+    for at, seen in zip(told, run.seen(told), strict=True):
+        bar, fired = run.bars.bar(at), 0 if seen is None else seen.fired
         symbol = bar.instrument_id
         number = decision_id(spec.instance, spec.release, symbol, bar.interval, bar.start_ns)
         numbers = left_values(program, instance.rows[symbol])
         draft = Draft(instance, bar, instance.books[symbol], number, fired, numbers)
-        if fired:
-            seen = run.seen(at, kept)
-            kept += 1
+        if seen is not None:
             if program.guard is None:
                 draft.values = look_at(instance, symbol, fired, seen)
             else:
@@ -149,7 +146,7 @@ def _decide_exit(state: EngineState, draft: Draft, standing: Standing) -> None:
             _note_busy(draft, Outcome.EXIT_WAITS)
             return
         _drop_wanted(state, draft, standing)
-    working = instance.account.working(symbol)
+    working = standing.working(symbol)
     if working is not None:
         is_free = working.order_id != book.called_back
         if is_free and (working.side is OrderSide.BUY or _yields(book.given, reason)):
@@ -266,11 +263,10 @@ def decide_entry(state: EngineState, draft: Draft, standing: Standing) -> None:
 
 def _entry_refusal(draft: Draft, standing: Standing) -> Outcome | None:
     instance, symbol, rules = draft.instance, draft.symbol, draft.instance.program.rules
-    account, book = instance.account, draft.book
-    found = None
+    book, found = draft.book, None
     if book.is_held:
         found = Outcome.HELD
-    elif account.working(symbol) is not None or book.wanted is not None:
+    elif standing.working(symbol) is not None or book.wanted is not None:
         found = Outcome.ORDER_WORKS
     elif not _is_admitted(instance, symbol):
         found = Outcome.UNIVERSE
@@ -297,7 +293,7 @@ def _is_lost(instance: Instance, symbol: str, standing: Standing) -> bool:
     if not instance.program.rules.daily_loss_ppm:
         return False
     units = instance.units[symbol]
-    equity, at_start = units.money(standing.equity), units.money(instance.day_start)
+    equity, at_start = standing.equity_in(units), units.money(instance.day_start)
     return is_daily_loss_reached(equity, at_start, instance.program.rules.daily_loss_ppm)
 
 
@@ -328,7 +324,7 @@ def _order(
 ) -> None:
     """Give a sized order, or have it wait for its stop or the next session as it is."""
     if standing.is_tradable and not wanted.is_held:
-        held_back = _give(state, draft, wanted, sized, standing.now_ns)
+        held_back = _give(state, draft, wanted, sized, standing)
     else:
         kept = {"lots": sized.lots, "held_back": sized.held_back}
         if not standing.is_tradable:
@@ -347,13 +343,15 @@ def _want(state: EngineState, draft: Draft, wanted: Wanted, standing: Standing) 
     want(state, draft.instance, draft.symbol, wanted)
 
 
-def _give(state: EngineState, draft: Draft, wanted: Wanted, sized: Sized, now_ns: int) -> Decimal:
+def _give(
+    state: EngineState, draft: Draft, wanted: Wanted, sized: Sized, standing: Standing
+) -> Decimal:
     """Give an order; returns what it reserves."""
-    until_ns = now_ns + state.settings.intent_valid_ns
+    until_ns = standing.now_ns + state.settings.intent_valid_ns
     draft.intent = make_intent(
         draft.instance, draft.symbol, wanted, sized, valid_until_ns=until_ns
     )
-    draft.instance.account.apply(draft.intent, now_ns)
+    standing.note(draft.instance.account.apply(draft.intent, standing.now_ns))
     draft.book.given = given_as(wanted, sized, draft.bar.day)
     draft.outcomes.append(Outcome.ORDERED)
     return draft.intent.reservation.amount

@@ -43,21 +43,25 @@ class Run(NamedTuple):
         """Whether it read a bar at all."""
         return bool((self.fired >= 0).any())
 
-    def seen(self, at: int, kept: int) -> Seen:
-        """Return what the step saw of a bar that fired something.
+    def seen(self, told: list[int]) -> list[Seen | None]:
+        """Return what the step saw of some bars; None for one that fired nothing.
 
         Args:
-            at: Which bar.
-            kept: Which of those that fired something.
+            told: The bars, in their order; all that fired something are among them.
         """
-        program = self.instance.program
-        columns = program.instant_columns
-        extras = () if not columns else self.when[3:][list(columns)].tolist()
-        values = self.numbers.values[:, at].tolist()
-        spread = values[5:6] if program.reads_quotes else ()
-        doubt = values[6:] if program.reads_doubt else ()
-        arguments = (*values[:5], int(self.frames[at]), *spread, *extras, *doubt)
-        return Seen(self.instance.before[kept], arguments, int(self.fired[at]))
+        program, before = self.instance.program, iter(self.instance.before)
+        columns = list(program.instant_columns)
+        extras = self.when[3:][columns].tolist() if columns else ()
+        bars = self.numbers.values[:, told].T.tolist()
+        found: list[Seen | None] = []
+        for bar, frames, fired in zip(
+            bars, self.frames[told].tolist(), self.fired[told].tolist(), strict=True
+        ):
+            spread = bar[5:6] if program.reads_quotes else ()
+            doubt = bar[6:] if program.reads_doubt else ()
+            arguments = (*bar[:5], frames, *spread, *extras, *doubt)
+            found.append(Seen(next(before), arguments, fired) if fired else None)
+        return found
 
 
 def run_bars(instance: Instance, bars: ClosedBars, rows: Ints, numbers: Numbers) -> Run:

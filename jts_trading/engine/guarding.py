@@ -30,7 +30,7 @@ def ask_guard(draft: Draft, rules: int, standing: Standing) -> None:
     asked = draft.fired & rules & program.guarded
     if not asked or program.guard is None:
         return
-    if asked & program.rules.exits and _has_nothing(draft):
+    if asked & program.rules.exits and _has_nothing(draft, standing):
         draft.fired &= ~asked
         return
     draft.facts = facts_of(draft, standing)
@@ -74,10 +74,10 @@ def facts_of(draft: Draft, standing: Standing) -> Floats:
     return facts
 
 
-def _has_nothing(draft: Draft) -> bool:
+def _has_nothing(draft: Draft, standing: Standing) -> bool:
     account = draft.instance.account
     return (
         account.is_flat(draft.symbol)
-        and account.working(draft.symbol) is None
+        and standing.working(draft.symbol) is None
         and draft.book.wanted is None
     )

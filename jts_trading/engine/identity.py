@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from hashlib import sha1
 from uuid import UUID
 
-_NAMESPACE = UUID("3f1c6d0e-6d0b-5b6e-9f5e-0a4f6f1f7d21").bytes
+# To copy one that has the name space already is quicker than to begin a new one.
+_BEGUN = sha1(UUID("3f1c6d0e-6d0b-5b6e-9f5e-0a4f6f1f7d21").bytes, usedforsecurity=False)
 # The digit of a UUID whose first two bits say its variant (RFC 9562).
 _VARIANT = {f"{digit:x}": f"{digit & 3 | 8:x}" for digit in range(16)}
 
@@ -40,6 +41,8 @@ def bars_id(venue: str, interval: str, start_ns: int, instrument_ids: Iterable[s
 
 def _made_of(*parts: str) -> str:
     """Return the UUID of version 5 of a text, as `uuid.uuid5` does, in a quarter of its time."""
-    text = sha1(_NAMESPACE + "|".join(parts).encode(), usedforsecurity=False).hexdigest()
+    digest = _BEGUN.copy()
+    digest.update("|".join(parts).encode())
+    text = digest.hexdigest()
     variant = _VARIANT[text[16]]
     return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:32]}"

@@ -115,7 +115,7 @@ def size_exit(
     if held <= 0 or reason >= REASON_STOP_LOSS:
         return Sized(max(held, 0))
     size, lot = instance.program.rules.sizes[reason], terms_at(instance, symbol, day).lot(price)
-    equity = units.money(standing.equity)
+    equity = standing.equity_in(units)
     wanted = wanted_quantity(size.kind, size.amount_in(units), equity, price)
     return Sized(exit_quantity(size.kind, wanted, held, lot))
 
@@ -145,7 +145,7 @@ def size_entry(
         return str(error)
     rules, units = instance.program.rules, instance.units[symbol]
     size, close = rules.sizes[wanted.reason], wanted.price
-    equity = units.money(standing.equity)
+    equity = standing.equity_in(units)
     amount = size.amount_in(units)
     if size.kind == QUANTITY_KELLY:
         record = instance.account.record

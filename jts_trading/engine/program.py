@@ -72,6 +72,8 @@ class TickProgram:
         judge: Judges them over trades: `loops.judge_trades`.
         traced: The traced step over a bar in the making, if conditions are to be looked at.
         instant_columns: The columns of an instant that it takes.
+        reads_quotes: It takes the spread.
+        reads_doubt: It takes whether a bar is doubtful.
     """
 
     plan: TickPlan
@@ -79,16 +81,8 @@ class TickProgram:
     judge: Callable[[Floats, Floats, Ints, Ints, Ints, Ints, Floats, Ints, Ints, Floats, int], int]
     traced: Step | None
     instant_columns: tuple[int, ...]
-
-    @property
-    def reads_quotes(self) -> bool:
-        """Whether it takes the spread."""
-        return _reads_quotes(self.plan.needs)
-
-    @property
-    def reads_doubt(self) -> bool:
-        """Whether it takes whether a bar is doubtful."""
-        return DOUBT_COLUMN in self.plan.needs
+    reads_quotes: bool
+    reads_doubt: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +102,9 @@ class Program:
         traced: The traced step, where there is a trace.
         account: Fills in what it cannot know, where the trace asks for the account.
         instant_columns: The columns of an instant that `step` takes.
+        reads_quotes: `step` takes the spread.
+        reads_doubt: It takes whether a bar is doubtful.
+        judged_at_closes: Mask of the rules that are.
         guarded: Mask of the rules that the guard has a say in.
         ticks: The rules that are judged on trades; None where there are none.
     """
@@ -124,23 +121,11 @@ class Program:
     guard: Callable[[int, Floats, Floats], int] | None = None
     account: Callable[[Floats, Floats, Floats], int] | None = None
     instant_columns: tuple[int, ...] = ()
+    reads_quotes: bool = False
+    reads_doubt: bool = False
+    judged_at_closes: int = -1
     guarded: int = 0
     ticks: TickProgram | None = None
-
-    @property
-    def reads_quotes(self) -> bool:
-        """Whether its step takes the spread."""
-        return _reads_quotes(self.plan.needs)
-
-    @property
-    def reads_doubt(self) -> bool:
-        """Whether its step takes whether a bar is doubtful."""
-        return DOUBT_COLUMN in self.plan.needs
-
-    @property
-    def judged_at_closes(self) -> int:
-        """Mask of the rules that are."""
-        return _judged_at_closes(self.plan)
 
 
 def make_program(
@@ -175,6 +160,9 @@ def make_program(
         if traced is not None and trace is not None and trace.asks_account
         else None,
         instant_columns=_instant_columns(plan.needs),
+        reads_quotes=_reads_quotes(plan.needs),
+        reads_doubt=DOUBT_COLUMN in plan.needs,
+        judged_at_closes=_judged_at_closes(plan),
         guarded=sum(1 << rule.bit for rule in plan.rules if rule.is_guarded),
         ticks=ticks,
     )
@@ -190,6 +178,8 @@ def make_ticks(
         kernel.judge_trades,
         traced.trace if traced is not None else None,
         _instant_columns(plan.needs),
+        _reads_quotes(plan.needs),
+        DOUBT_COLUMN in plan.needs,
     )
 
 

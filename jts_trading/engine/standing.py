@@ -6,6 +6,8 @@ from functools import cached_property
 from jts_trading.domain.orders import OrderSide
 from jts_trading.engine.slots import is_tradable
 from jts_trading.engine.state import Instance
+from jts_trading.portfolio.instance_account import OrderNews, WorkingOrder
+from jts_trading.strategy.units import Units
 
 
 class Standing:
@@ -25,12 +27,21 @@ class Standing:
         self._besides = besides
         self._free: Decimal | None = None
         self._positions: int | None = None
+        self._working: dict[str, WorkingOrder] | None = None
+        self._worth: tuple[Units, int] | None = None
         self.now_ns = now_ns
 
     @cached_property
     def equity(self) -> Decimal:
         """Cash and positions at the closes of this instant."""
         return self._instance.equity()
+
+    def equity_in(self, units: Units) -> int:
+        """Return the equity in units of money, rounded down."""
+        # Nearly always the units of the instrument before: those with the same steps share one.
+        if self._worth is None or self._worth[0] is not units:
+            self._worth = units, units.money(self.equity)
+        return self._worth[1]
 
     @cached_property
     def is_tradable(self) -> bool:
@@ -50,6 +61,19 @@ class Standing:
         if self._positions is None:
             self._positions = _positions_taken(self._instance)
         return self._positions
+
+    def working(self, instrument_id: str) -> WorkingOrder | None:
+        """Return the order that works in an instrument, the oldest if there are several."""
+        if self._working is None:
+            self._working = {}
+            for order in self._instance.account.orders.values():
+                self._working.setdefault(order.instrument_id, order)
+        return self._working.get(instrument_id)
+
+    def note(self, news: OrderNews | None) -> None:
+        """Count an order that was given as one that works."""
+        if self._working is not None and news is not None and news.order is not None:
+            self._working.setdefault(news.instrument_id, news.order)
 
     def hold_back(self, amount: Decimal) -> None:
         """Count an entry that was ordered or is wanted, and the cash that it keeps from others."""

@@ -10,10 +10,16 @@ from math import ceil
 from jts_trading.domain.errors import RuleMissingError
 from jts_trading.domain.instruments import InstrumentId, Venue
 from jts_trading.domain.market.costs import CommissionProfile
-from jts_trading.domain.market.grid import grid_of
+from jts_trading.domain.market.grid import Grid, grid_of
 from jts_trading.domain.market.ladder import Ladder
 from jts_trading.domain.market.loading import default_table
-from jts_trading.domain.market.prices import daily_limits, lot_size, order_ladder
+from jts_trading.domain.market.prices import (
+    LimitRule,
+    limit_rule,
+    lot_at,
+    lots_of,
+    order_ladder,
+)
 from jts_trading.execution.fill_costs import Listed
 from jts_trading.strategy.order_prices import whole_price
 from jts_trading.strategy.sizing import NANO
@@ -41,7 +47,7 @@ class Terms:
 
     def lot(self, price: int) -> int:
         """Return the lot at a base price in ticks, in smallest quantities."""
-        return _lot(self.day, self.venue, self.listing, price) if self.has_limits else 1
+        return lot_at(_lots(self.day, self.venue, self.listing), price) if self.has_limits else 1
 
     def order_price(self, price: float, *, is_up: bool) -> int:
         """Return a price that a rule asks for on the grid of the venue, in ticks.
@@ -71,15 +77,15 @@ class Terms:
         """
         if not self.has_limits:
             return ceil(close * (1 + Fraction(collar)))
-        upper = _upper_limit(self.day, self.venue, self.listing, previous_close or close)
+        rule = _limit_rule(self.day, self.venue, self.listing)
         # After a change of base the limits say little, but no price can be below the close.
-        return max(upper, close)
+        return max(rule.around(previous_close or close).upper, close)
 
 
-@lru_cache(maxsize=65_536)
-def _lot(day: date, venue: str, listing: Listed, price: int) -> int:
+@lru_cache(maxsize=8_192)
+def _lots(day: date, venue: str, listing: Listed) -> tuple[tuple[int, int], ...]:
     table, market, asset = default_table(), listing.market, listing.asset
-    return lot_size(table, day, price, market=market, asset=asset, venue=venue)
+    return lots_of(table, day, market=market, asset=asset, venue=venue)
 
 
 @lru_cache(maxsize=8_192)
@@ -88,35 +94,39 @@ def _order_ladder(day: date, venue: str, listing: Listed) -> Ladder:
     return order_ladder(table, day, market=market, asset=asset, venue=venue)
 
 
-@lru_cache(maxsize=65_536)
-def _upper_limit(day: date, venue: str, listing: Listed, reference: int) -> int:
-    table, market, asset = default_table(), listing.market, listing.asset
-    return daily_limits(table, day, reference, market=market, asset=asset, venue=venue).upper
-
-
 @lru_cache(maxsize=8_192)
+def _limit_rule(day: date, venue: str, listing: Listed) -> LimitRule:
+    table, market, asset = default_table(), listing.market, listing.asset
+    return limit_rule(table, day, market=market, asset=asset, venue=venue)
+
+
 def units_of(instrument: InstrumentId, day: date) -> Units:
-    """Return the units of an instrument.
+    """Return the units of an instrument; those with the same steps share one.
 
     Raises:
         RuleMissingError: The table does not know its steps.
     """
-    grid = grid_of(default_table(), day, instrument)
-    return Units(grid.price_step, grid.quantity_step)
+    return _units(grid_of(default_table(), day, instrument))
 
 
 @lru_cache(maxsize=8_192)
+def _units(grid: Grid) -> Units:
+    return Units(grid.price_step, grid.quantity_step)
+
+
 def terms_of(
     instrument: InstrumentId, venue: str, broker: str, listing: Listed, day: date
 ) -> Terms:
-    """Return the terms of an instrument on a day.
+    """Return the terms of an instrument on a day; those of one kind and grid share them.
 
     Raises:
         RuleMissingError: The table has no commission of the broker at the venue, or no steps.
     """
-    table = default_table()
-    grid = grid_of(table, day, instrument)
-    units = units_of(instrument, day)
+    return _terms(grid_of(default_table(), day, instrument), venue, broker, listing, day)
+
+
+@lru_cache(maxsize=8_192)
+def _terms(grid: Grid, venue: str, broker: str, listing: Listed, day: date) -> Terms:
     rate = _rate(venue, broker, listing, day)
     return Terms(
         day=day,
@@ -124,7 +134,7 @@ def terms_of(
         listing=listing,
         fee=(ceil(Fraction(rate) * NANO), 1),
         has_limits=venue in _KOREAN,
-        notional_min=-units.money(-grid.notional_min),
+        notional_min=-_units(grid).money(-grid.notional_min),
     )
 
 

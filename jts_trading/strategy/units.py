@@ -5,7 +5,7 @@ quantity, money in the product of the two, so that price times quantity is exact
 won, shares and won. Sizing and stops work on these numbers, in a backtest and live.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
@@ -18,15 +18,16 @@ class Units:
     Attributes:
         price_step: Smallest price increment, in the instrument's currency.
         quantity_step: Smallest quantity.
+        money_step: One tick times one smallest quantity.
     """
 
     price_step: Decimal
     quantity_step: Decimal
+    money_step: Decimal = field(init=False, repr=False, compare=False)
 
-    @property
-    def money_step(self) -> Decimal:
-        """One tick times one smallest quantity."""
-        return self.price_step * self.quantity_step
+    def __post_init__(self) -> None:
+        """Work out the unit of money."""
+        object.__setattr__(self, "money_step", self.price_step * self.quantity_step)
 
     @property
     def price_scale(self) -> float:

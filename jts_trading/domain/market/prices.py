@@ -26,6 +26,33 @@ class PriceLimits:
         return self.lower <= price <= self.upper
 
 
+@dataclass(frozen=True, slots=True)
+class LimitRule:
+    """How far prices may go from the base of a day.
+
+    Attributes:
+        ladder: Order prices.
+        rate: Share of the base, on either side.
+    """
+
+    ladder: Ladder
+    rate: Fraction
+
+    def around(self, raw_reference: int | Fraction) -> PriceLimits:
+        """Return base, upper and lower limit: see `daily_limits`.
+
+        Raises:
+            ValueError: The base is not above zero.
+        """
+        ladder, rate = self.ladder, self.rate
+        reference = rounded_reference(ladder, raw_reference)
+        tick = ladder.tick(reference)
+        # A base of 1 to 3 won would leave no room at all; one tick is the uncertain reading.
+        width = reference * rate.numerator // rate.denominator // tick * tick or tick
+        lower = max(reference - width, ladder.ticks[0])
+        return PriceLimits(reference, ladder.floor(reference + width), lower)
+
+
 def order_ladder(
     table: RuleTable, day: date, *, market: str, asset: str, venue: str = "KRX"
 ) -> Ladder:
@@ -106,16 +133,29 @@ def daily_limits(
         RuleMissingError: No ladder or limit rate covers the day.
         ValueError: The base is not above zero.
     """
+    rule = limit_rule(table, day, market=market, asset=asset, venue=venue, leverage=leverage)
+    return rule.around(raw_reference)
+
+
+def limit_rule(
+    table: RuleTable,
+    day: date,
+    *,
+    market: str,
+    asset: str,
+    venue: str = "KRX",
+    leverage: Decimal = Decimal(1),
+) -> LimitRule:
+    """Return what the limits of a day are made with; arguments as of `daily_limits`.
+
+    Raises:
+        RuleMissingError: No ladder or limit rate covers the day.
+    """
     ladder = order_ladder(table, day, market=market, asset=asset, venue=venue)
     rate = Decimal(table.require("limit_rate", day, venue=venue, market=market, asset=asset).value)
     if table.find("limit_multiple", day, venue=venue, market=market, asset=asset) is not None:
         rate *= max(Decimal(1), abs(leverage))
-    reference = rounded_reference(ladder, raw_reference)
-    tick = ladder.tick(reference)
-    # A base of 1 to 3 won would leave no room at all; one tick is the uncertain reading.
-    width = int(reference * Fraction(rate)) // tick * tick or tick
-    lower = max(reference - width, ladder.ticks[0])
-    return PriceLimits(reference, ladder.floor(reference + width), lower)
+    return LimitRule(ladder, Fraction(rate))
 
 
 def listing_day_limits(
@@ -205,5 +245,20 @@ def lot_size(
     Raises:
         RuleMissingError: No lot rule covers the day.
     """
-    rule = table.require("lot", day, venue=venue, market=market, asset=asset)
-    return next(lot for low, lot in reversed(parse_lots(rule.value)) if reference >= low)
+    return lot_at(lots_of(table, day, market=market, asset=asset, venue=venue), reference)
+
+
+def lots_of(
+    table: RuleTable, day: date, *, market: str, asset: str = "COMMON", venue: str = "KRX"
+) -> tuple[tuple[int, int], ...]:
+    """Return the lots of a day: (lower bound of the base price in won, lot in shares), ascending.
+
+    Raises:
+        RuleMissingError: No lot rule covers the day.
+    """
+    return parse_lots(table.require("lot", day, venue=venue, market=market, asset=asset).value)
+
+
+def lot_at(lots: tuple[tuple[int, int], ...], reference: int) -> int:
+    """Return the lot at a base price in won."""
+    return next(lot for low, lot in reversed(lots) if reference >= low)
