@@ -32,8 +32,8 @@ from storage.manifest.locks import exclusive
 pytestmark = pytest.mark.e2e
 
 READY_SECONDS = 75
-# A run waits for two looks of a sensor; a new one for run monitoring, for its place in the pool and
-# for definitions that are loaded again: half a minute in all, on cores that do nothing else.
+# A run waits for two looks of a sensor; a new one for run monitoring, for its place in the pool,
+# and for definitions that are loaded again: half a minute in all, on cores that do nothing else.
 RUN_SECONDS = 180
 _PARTS = ("status", *STORES, "dagster-code-server", "dagster-webserver", "dagster-daemon")
 _LOCATIONS = "{ workspaceOrError { ... on Workspace { locationEntries { name loadStatus } } } }"
