@@ -161,7 +161,7 @@ class Sets:
     def _rules_of(self, member: Member) -> Rules:
         """Return the orders of a set: most patterns have the same ones for all."""
         pattern, plan = member.pattern, member.plan
-        if pattern.sizes_vary:
+        if pattern.orders_vary:
             return order_rules(plan, self._settings)
         if pattern not in self._rules:
             self._rules[pattern] = order_rules(plan, self._settings)

@@ -1,8 +1,6 @@
 """Actions of rules: what is ordered, how much, at which price, through whom."""
 
 from dataclasses import dataclass
-from decimal import Decimal
-from fractions import Fraction
 
 from jts_trading.dsl import syntax as s
 from jts_trading.dsl.cursor import literal_of_text
@@ -21,7 +19,7 @@ from jts_trading.dsl.grammar import (
     Slot,
     TimeInForce,
 )
-from jts_trading.dsl.normal import decimal_text
+from jts_trading.dsl.normal import exact_decimal
 from jts_trading.dsl.plan import Quantity, QuantityKind
 from jts_trading.dsl.resolve import Resolver
 from jts_trading.dsl.values import Fixed, Kind, Series, describe
@@ -136,14 +134,10 @@ def _fixed_quantity(resolver: Resolver, value: Fixed, at: int) -> Quantity:
     if kind is QuantityKind.PERCENT and value.value > 1:
         raise resolver.refuse("a quantity is at most 100% of the equity", at)
     try:
-        amount = derive(_exact_decimal, value.value)
+        amount = derive(exact_decimal, value.value)
     except ValueError as error:
         raise resolver.refuse(f"the quantity {error}", at, _QUANTITY_HINT) from error
     return Quantity(kind, amount, value.currency)
-
-
-def _exact_decimal(value: Fraction) -> Decimal:
-    return Decimal(decimal_text(value))
 
 
 _QUOTED = {Slot.TYPE: "type of order", Slot.FORCE: "time in force"}

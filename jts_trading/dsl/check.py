@@ -80,7 +80,7 @@ def resolve(
     resolver = Resolver(scope, Graph())
     _define(resolver, strategy, taken)
     rules = _rules(resolver, strategy, check_filters(resolver, strategy))
-    risk = check_risk(source, strategy.risk)
+    risk = check_risk(resolver, strategy.risk)
     sources = check_sources(source, strategy.sources)
     program = Program(
         strategy.name,

@@ -4,6 +4,7 @@ The normalised text parses to the same tree again; its digest is part of a relea
 """
 
 from collections.abc import Callable
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -119,6 +120,15 @@ def decimal_text(value: Fraction) -> str:
     digits = str(abs(scaled.numerator)).rjust(places + 1, "0")
     sign = "-" if value < 0 else ""
     return sign + (f"{digits[:-places]}.{digits[-places:]}" if places else digits)
+
+
+def exact_decimal(value: Fraction) -> Decimal:
+    """Return a fraction as the decimal number that it is.
+
+    Raises:
+        ValueError: It has no end as a decimal number.
+    """
+    return Decimal(decimal_text(value))
 
 
 def _literal(node: s.Literal) -> str:

@@ -17,7 +17,7 @@ from jts_trading.dsl.check import check
 from jts_trading.dsl.compiler import StrategyText, plan_digest, plan_of
 from jts_trading.dsl.emit import own_steps
 from jts_trading.dsl.errors import StrategyError
-from jts_trading.dsl.plan import ParameterValue, Plan, Rule
+from jts_trading.dsl.plan import ParameterValue, Plan, RiskBlock, Rule
 from jts_trading.dsl.settings import parameter_value
 from jts_trading.indicators.symbols import Recording, filled, is_symbol, plain, split_holes
 
@@ -41,9 +41,10 @@ class Pattern:
     _nodes: list[tuple[int, list[str], Any]]
 
     @property
-    def sizes_vary(self) -> bool:
-        """Whether the quantity of an order follows from parameters."""
-        return any(is_symbol(rule.quantity.amount) for rule in self.plan.rules)
+    def orders_vary(self) -> bool:
+        """Whether the quantity of an order or a limit of risk follows from parameters."""
+        amounts = (rule.quantity.amount for rule in self.plan.rules)
+        return any(map(is_symbol, (*amounts, *_limits(self.plan.risk))))
 
     @classmethod
     def of(cls, plan: Plan, recording: Recording, steps: tuple[str, ...]) -> "Pattern":
@@ -71,6 +72,7 @@ class Pattern:
         return replace(
             plan,
             rules=tuple(_rule(rule, known) for rule in plan.rules),
+            risk=RiskBlock(*map(known, _limits(plan.risk))),
             params=params,
             warmup_bars={frame: known(bars) for frame, bars in plan.warmup_bars.items()},
             state_size=known(plan.state_size),
@@ -80,6 +82,10 @@ class Pattern:
             values_slot=known(plan.values_slot),
             guard_constants=tuple(map(known, plan.guard_constants)),
         )
+
+
+def _limits(risk: RiskBlock) -> tuple[Any, ...]:
+    return tuple(getattr(risk, name) for name in RiskBlock.__dataclass_fields__)
 
 
 def _rule(rule: Rule, known: Callable[[Any], Any]) -> Rule:

@@ -1,10 +1,8 @@
 """Blocks of settings: risk, sources, time frames, parameters."""
 
 from collections.abc import Mapping
-from decimal import Decimal
 from fractions import Fraction
-
-import msgspec
+from typing import Any
 
 from jts_trading.dsl import syntax as s
 from jts_trading.dsl.cursor import literal_of_text
@@ -17,20 +15,24 @@ from jts_trading.dsl.grammar import (
 )
 from jts_trading.dsl.lexer import SourceText
 from jts_trading.dsl.names import check_new_name
-from jts_trading.dsl.normal import decimal_text
+from jts_trading.dsl.normal import decimal_text, exact_decimal
 from jts_trading.dsl.plan import ParameterValue, RiskBlock, SourceRange
+from jts_trading.dsl.resolve import Resolver
+from jts_trading.dsl.values import KIND_OF_MEASURE, Fixed, Kind, describe
+from jts_trading.indicators.symbols import derive
 
 _WHOLE_KEYS = frozenset({RiskKey.MAX_POSITIONS, RiskKey.COOLDOWN})
 FRAME_SECONDS_MAX = 31 * 86_400
 
 
-def check_risk(source: SourceText, settings: tuple[s.Setting, ...]) -> RiskBlock:
-    """Check the risk block.
+def check_risk(resolver: Resolver, settings: tuple[s.Setting, ...]) -> RiskBlock:
+    """Check the risk block; values follow from parameters, or are plain.
 
     Raises:
         StrategyError: A key is unknown or set twice, a value of the wrong kind or out of range.
     """
-    fields: dict[str, Decimal | int] = {}  # keys are those of the grammar's table
+    source = resolver.scope.source
+    fields: dict[str, Any] = {}  # keys are those of the grammar's table
     for setting in settings:
         name = setting.name.lower()
         if name not in set(RiskKey):
@@ -38,15 +40,17 @@ def check_risk(source: SourceText, settings: tuple[s.Setting, ...]) -> RiskBlock
                 f'unknown setting "{setting.name}"', setting.at, nearest(name, set(RiskKey))
             )
         key = RiskKey(name)
-        literal = _literal_of(source, setting.value)
-        value = _in_range(source, key, literal)
+        value = _in_range(resolver, key, setting.value)
         field = str(key)
         if key is RiskKey.COOLDOWN:
-            field += "_seconds" if literal.measure is Measure.DURATION else "_bars"
+            field += "_seconds" if value.kind is Kind.DURATION else "_bars"
         if any(f.startswith(key) and (f == field or key is RiskKey.COOLDOWN) for f in fields):
             raise source.refuse(f'"{name}" is set twice', setting.at)
-        fields[field] = int(value) if key in _WHOLE_KEYS else Decimal(decimal_text(value))
-    return msgspec.convert(fields, RiskBlock)
+        try:
+            fields[field] = derive(int if key in _WHOLE_KEYS else exact_decimal, value.value)
+        except ValueError as error:
+            raise source.refuse(f"{name} {error}", setting.value.at) from error
+    return RiskBlock(**fields)
 
 
 def _literal_of(source: SourceText, node: s.Expression) -> s.Literal:
@@ -59,21 +63,23 @@ def _literal_of(source: SourceText, node: s.Expression) -> s.Literal:
     raise source.refuse("expected a plain value", node.at, 'write 5, "5%" or "5m"')
 
 
-def _in_range(source: SourceText, key: RiskKey, literal: s.Literal) -> Fraction:
+def _in_range(resolver: Resolver, key: RiskKey, node: s.Expression) -> Fixed:
+    source, value = resolver.scope.source, resolver.value(node, 0)
     measures, low, high = RISK_RANGES[key]
-    if literal.measure not in measures:
+    kinds = [KIND_OF_MEASURE[measure] for measure in measures]
+    if not isinstance(value, Fixed) or value.kind not in kinds:
         accepted = " or a ".join(measures)
-        raise source.refuse(f"{key} must be a {accepted}, found a {literal.measure}", literal.at)
-    if not Fraction(low) <= literal.value <= Fraction(high):
-        is_percent = literal.measure is Measure.PERCENT
+        raise source.refuse(f"{key} must be a {accepted}, found {describe(value)}", node.at)
+    if not Fraction(low) <= value.value <= Fraction(high):
+        is_percent = value.kind is Kind.PERCENT
         ends = [decimal_text(Fraction(e) * (100 if is_percent else 1)) for e in (low, high)]
         unit = "%" if is_percent else ""
         raise source.refuse(
-            f"{key} is out of range", literal.at, f"accepted: {ends[0]}{unit} to {ends[1]}{unit}"
+            f"{key} is out of range", node.at, f"accepted: {ends[0]}{unit} to {ends[1]}{unit}"
         )
-    if key in _WHOLE_KEYS and literal.value.denominator != 1:
-        raise source.refuse(f"{key} must be a whole number", literal.at)
-    return literal.value
+    if key in _WHOLE_KEYS and value.value.denominator != 1:
+        raise source.refuse(f"{key} must be a whole number", node.at)
+    return value
 
 
 def check_sources(

@@ -67,6 +67,14 @@ TEXTS = {
       exit.long {
         when (position.profit > cut or position.bars > wide) { sell(quantity: "all") }
       }""",
+    "risk": """
+      indicators { quick = SMA(period: fast) slow = SMA(period: wide) }
+      entry.long { when (quick > slow) { buy(quantity: "20%") } }
+      exit.long { when (quick < slow * (1 - 5%)) { sell(quantity: "all") } }
+      risk_management {
+        stop_loss = cut take_profit = cut * 2 trailing_stop = cut / 2
+        cooldown = fast max_positions = size daily_loss_limit = cut * 4
+      }""",
     "limits": """
       indicators { quick = SMA(period: fast) range = ATR(period: wide) }
       entry.long { when (close > quick) {

@@ -50,6 +50,13 @@ CONDITIONS = st.sampled_from(
 GUARDS = st.sampled_from(
     ["position.profit > share * {factor}", "position.bars > {bars}", "{a} < close * {factor}"]
 )
+LIMITS = st.sampled_from(
+    [
+        *("", "stop_loss = share", "take_profit = share * 3 trailing_stop = share / 2"),
+        *("max_positions = n", "cooldown = m max_positions = n + 1", "cooldown = d"),
+        *("max_position_size = share daily_loss_limit = share / 3", 'stop_loss = "2%"'),
+    ]
+)
 QUANTITIES = st.sampled_from(["m", "share", '"20%"', "n * 3", "f", "share / 4", "m / 4"])
 
 
@@ -77,12 +84,13 @@ def texts(draw: st.DrawFn) -> str:
     price = written('type: "limit", price: close * {factor}') if draw(st.booleans()) else ""
     quality = draw(st.sampled_from(["", "require quality", "require quality within 3"]))
     rank = written("rank by {a}") if draw(st.booleans()) else ""
+    risk = f"risk_management {{ {draw(LIMITS)} }}"
     return (
         f'strategy("Made") {{ {PARAMS} {frames} {quality} {rank} indicators {{ {trend} }} '
         f"entry.long {{ when ({condition()} and {condition()}{above}) "
         f"{{ buy(quantity: {draw(QUANTITIES)}{', ' + price if price else ''}) }} }} "
         f"exit.long {{ when ({condition()}) {{ sell(quantity: {draw(QUANTITIES)}) }} "
-        f'when ({written(draw(GUARDS))}) {{ sell(quantity: "all") }} }} }}'
+        f'when ({written(draw(GUARDS))}) {{ sell(quantity: "all") }} }} {risk} }}'
     )
 
 
