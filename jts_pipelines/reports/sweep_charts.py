@@ -17,12 +17,22 @@ from jts_pipelines.reports.style import (
     show_dates,
     show_thousands,
 )
+from jts_pipelines.reports.words import LABELS
 from jts_pipelines.research.space import Axis
 from jts_pipelines.research.sweep import SweepResult
 from jts_pipelines.research.walk_forward import WalkResult
 
 _CELLS_WITH_TEXT = 220
 _TICKS_MAX = 24
+
+
+def heat_title(result: SweepResult) -> str:
+    """Return what the chart of the scores shows, for a heading."""
+    axes = result.plan.space.axes
+    widest = sorted(axes, key=lambda axis: -len(axis.values))
+    others = [axis.name for axis in axes if axis in widest[2:] and len(axis.values) > 1]
+    over = f", of {', '.join(others)} the best" if others else ""
+    return f"{LABELS[result.plan.objective]} by parameters{over} (framed: the best trial)"
 
 
 def heat_chart(result: SweepResult) -> str:

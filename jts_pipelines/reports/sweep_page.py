@@ -73,7 +73,7 @@ def render_sweep(result: SweepResult) -> str:
             _sweep_cards(result),
             warned("Read this first", [str(finding) for finding in result.findings]),
             section(
-                f"{objective} by parameters (framed: the best trial)",
+                charts.heat_title(result),
                 figure(charts.heat_chart(result)),
             ),
             section(

@@ -133,11 +133,18 @@ class WalkResult:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the Sharpe ratio of the test sessions is above zero beyond doubt."""
+        """Whether the test sessions earn beyond doubt, and about as the choice promised."""
         chance = self.metrics["probabilistic_sharpe"]
         if chance is None:
             return Verdict.UNKNOWN
-        return Verdict.CONVINCING if chance >= CONVINCING else Verdict.LUCK
+        if chance < CONVINCING:
+            return Verdict.LUCK
+        return Verdict.OVERFIT if self.is_weak_outside else Verdict.CONVINCING
+
+    @property
+    def is_weak_outside(self) -> bool:
+        """Whether less than half of the growth that choosing promised was left outside."""
+        return self.efficiency is not None and self.efficiency < _WEAK_BELOW
 
     @property
     def name(self) -> str:
@@ -314,7 +321,7 @@ def _doubts_of_tests(result: WalkResult) -> list[Finding]:
     if chance is not None and chance < CONVINCING:
         text = f"the chance that the Sharpe ratio outside is above zero is {chance:.0%}"
         found.append(Finding(FindingCode.LUCK, text))
-    if result.efficiency is not None and result.efficiency < _WEAK_BELOW:
+    if result.is_weak_outside:
         text = f"{result.efficiency:.0%} of the annual growth inside was left outside"
         found.append(Finding(FindingCode.WEAK_OUTSIDE, text))
     chosen = [step.params for step in result.steps if step.params is not None]

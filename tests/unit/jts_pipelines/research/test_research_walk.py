@@ -1,6 +1,7 @@
 """A walk-forward over real runs: windows restart in cash with the equity of the one before."""
 
 import os
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -14,7 +15,7 @@ from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.ingest.generated import daily_panel
 from jts_pipelines.research.recording import About
 from jts_pipelines.research.running import Bench
-from jts_pipelines.research.scoring import score_of_returns
+from jts_pipelines.research.scoring import Verdict, score_of_returns
 from jts_pipelines.research.walk_forward import WalkPlan, WalkResult, walk
 
 TEXT = """strategy("Plain") {
@@ -97,3 +98,26 @@ def test_walk_when_later_bars_change_then_earlier_windows_do_not(bench: Bench) -
     kept = pl.col("session") <= end
     assert before.equity.filter(kept).equals(after.equity.filter(kept))
     assert not before.equity.equals(after.equity)
+
+
+@pytest.mark.parametrize(
+    ("chance", "efficiency", "verdict"),
+    [
+        (0.99, 0.5, Verdict.CONVINCING),
+        (0.95, None, Verdict.CONVINCING),
+        # A stretch of luck at the end earns, but not what choosing promised.
+        (0.97, 0.21, Verdict.OVERFIT),
+        (0.94, 0.9, Verdict.LUCK),
+        (None, 0.9, Verdict.UNKNOWN),
+    ],
+)
+def test_verdict_when_the_tests_earn_then_it_asks_what_was_left_of_the_growth_inside(
+    walked: WalkResult, chance: float | None, efficiency: float | None, verdict: Verdict
+) -> None:
+    """An edge outside, of which most went lost, is no reason to release."""
+    metrics = {**walked.metrics, "probabilistic_sharpe": chance}
+
+    found = replace(walked, metrics=metrics, efficiency=efficiency)
+
+    assert found.verdict is verdict
+    assert any("was left outside" in str(each) for each in found.findings) is (efficiency == 0.21)
