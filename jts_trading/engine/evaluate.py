@@ -132,8 +132,7 @@ def look_at(
     program, trace = instance.program, instance.program.trace
     if trace is None or program.traced is None:
         return rule_nodes(program.plan, fired)
-    values = np.empty(trace.size)
-    values.fill(np.nan)
+    values = program.untraced.copy()
     fires = program.traced(seen.before, *seen.arguments, values)
     if fires & program.judged_at_closes != seen.fired:
         # Only an explanation is lost: trading does not stop for that.

@@ -7,7 +7,7 @@ bars.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -101,6 +101,7 @@ class Program:
         trace: How to look at its conditions; None shows only which rules fired.
         traced: The traced step, where there is a trace.
         account: Fills in what it cannot know, where the trace asks for the account.
+        untraced: Values of the trace before it ran: none is known.
         instant_columns: The columns of an instant that `step` takes.
         reads_quotes: `step` takes the spread.
         reads_doubt: It takes whether a bar is doubtful.
@@ -120,6 +121,7 @@ class Program:
     traced: Step | None = None
     guard: Callable[[int, Floats, Floats], int] | None = None
     account: Callable[[Floats, Floats, Floats], int] | None = None
+    untraced: Floats = field(default_factory=lambda: np.zeros(0))
     instant_columns: tuple[int, ...] = ()
     reads_quotes: bool = False
     reads_doubt: bool = False
@@ -159,6 +161,7 @@ def make_program(
         traced.account
         if traced is not None and trace is not None and trace.asks_account
         else None,
+        untraced=np.full(trace.size if trace is not None else 0, np.nan),
         instant_columns=_instant_columns(plan.needs),
         reads_quotes=_reads_quotes(plan.needs),
         reads_doubt=DOUBT_COLUMN in plan.needs,

@@ -19,8 +19,6 @@ from jts_trading.engine.outcomes import Outcome
 from jts_trading.engine.state import EngineState, Instance, SymbolBook
 from jts_trading.engine.words import bar_text, condition_of
 
-Fact = DecisionRecorded | SignalRecorded | IntentRecorded
-
 
 class Seen(NamedTuple):
     """What a step saw: the state before the bar, its arguments, and the mask that it returned."""
@@ -81,7 +79,8 @@ class Draft:
 def record(state: EngineState, draft: Draft, now_ns: int, equity: Decimal) -> list[Effect]:
     """Return the facts of a bar: the decision first, then its signals, then the intent."""
     bar, spec, counts = draft.bar, draft.instance.spec, state.counts
-    price = draft.instance.units[draft.symbol].price(bar.close)
+    units = draft.instance.units[bar.instrument_id]
+    price = units.price(bar.close)
     if not draft.outcomes:
         draft.outcomes.append(Outcome.SHORT)
     where: dict[str, Any] = {
@@ -100,11 +99,12 @@ def record(state: EngineState, draft: Draft, now_ns: int, equity: Decimal) -> li
         fired=draft.fired,
         outcome="; ".join(draft.outcomes),
         values=msgspec.json.encode(draft.values).decode() if draft.values else "",
-        bar=bar_text(bar, draft.instance.units[draft.symbol]),
+        bar=bar_text(bar, units),
         equity=equity,
         triggered_ns=draft.triggered_ns,
     )
-    facts: list[tuple[str, Fact]] = [(f"decision/{draft.decision_id}", decision)]
+    frame, entry = bar.trigger.correlation_id, bar.trigger.message_id
+    effects = [Effect(decision, f"decision/{draft.decision_id}", frame, entry)]
     for reason, kind, side, condition in _signals(draft):
         found = SignalRecorded(
             **where,
@@ -115,14 +115,14 @@ def record(state: EngineState, draft: Draft, now_ns: int, equity: Decimal) -> li
             price=price,
             condition=condition,
         )
-        facts.append((f"signal/{found.signal_id}", found))
-    if draft.intent is not None:
-        facts.append((f"intent/{draft.intent.intent.order_id}", draft.intent))
+        effects.append(Effect(found, f"signal/{found.signal_id}", frame, entry))
     counts.decisions += 1
-    counts.signals += sum(isinstance(event, SignalRecorded) for _, event in facts)
-    counts.intents += draft.intent is not None
-    correlation_id, causation_id = bar.trigger.correlation_id, bar.trigger.message_id
-    return [Effect(event, event_id, correlation_id, causation_id) for event_id, event in facts]
+    counts.signals += len(effects) - 1
+    if draft.intent is not None:
+        order_id = draft.intent.intent.order_id
+        effects.append(Effect(draft.intent, f"intent/{order_id}", frame, entry))
+        counts.intents += 1
+    return effects
 
 
 def _signals(

@@ -25,11 +25,11 @@ def bar_text(bar: Bar, units: Units) -> str:
     """Return a bar as JSON: prices and volume as decimal texts, trades, tick numbers, feed."""
     scale = _scale_of(bar.venue)
     document = {
-        "open": str(units.price(bar.open)),
-        "high": str(units.price(bar.high)),
-        "low": str(units.price(bar.low)),
-        "close": str(units.price(bar.close)),
-        "volume": str(Decimal(bar.volume).scaleb(-scale)),
+        "open": units.price_text(bar.open),
+        "high": units.price_text(bar.high),
+        "low": units.price_text(bar.low),
+        "close": units.price_text(bar.close),
+        "volume": str(Decimal(bar.volume).scaleb(-scale) if scale else bar.volume),
         "ticks": bar.trades,
         "last_tick": bar.last.tick,
         "feed": bar.last.feed,

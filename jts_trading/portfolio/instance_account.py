@@ -30,6 +30,7 @@ from jts_trading.portfolio.holding import Holding, trade
 from jts_trading.portfolio.round_trips import OpenTrip, TripRecord, join
 
 _ZERO = Decimal(0)
+_NOTHING = Holding()
 ENDED_ORDERS_KEPT = 2_000
 
 
@@ -115,7 +116,7 @@ class InstanceAccount(msgspec.Struct, kw_only=True):
 
     def holding(self, instrument_id: str) -> Holding:
         """Return the position in an instrument; empty when there is none."""
-        return self.holdings.get(instrument_id, Holding())
+        return self.holdings.get(instrument_id, _NOTHING)
 
     def is_flat(self, instrument_id: str) -> bool:
         """Return whether nothing is held that could be sold."""

@@ -19,20 +19,20 @@ class Units:
         price_step: Smallest price increment, in the instrument's currency.
         quantity_step: Smallest quantity.
         money_step: One tick times one smallest quantity.
+        price_scale: How many ticks make one unit of currency; what `init_state` takes.
     """
 
     price_step: Decimal
     quantity_step: Decimal
     money_step: Decimal = field(init=False, repr=False, compare=False)
+    price_scale: float = field(init=False, repr=False, compare=False)
+    _is_one: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Work out the unit of money."""
+        """Work out what follows from the steps."""
         object.__setattr__(self, "money_step", self.price_step * self.quantity_step)
-
-    @property
-    def price_scale(self) -> float:
-        """How many ticks make one unit of currency; what `init_state` takes."""
-        return _steps_in_one(self.price_step)
+        object.__setattr__(self, "price_scale", float(1 / Fraction(self.price_step)))
+        object.__setattr__(self, "_is_one", str(self.price_step) == "1")
 
     def ticks(self, price: Decimal) -> int:
         """Return a price in whole ticks.
@@ -52,6 +52,10 @@ class Units:
     def price(self, ticks: int) -> Decimal:
         """Return a number of ticks as a price."""
         return ticks * self.price_step
+
+    def price_text(self, ticks: int) -> str:
+        """Return a number of ticks as a price in digits: as its decimal is written."""
+        return str(ticks if self._is_one else ticks * self.price_step)
 
     def lots(self, quantity: Decimal) -> int:
         """Return how many smallest quantities are in a quantity, rounded down."""
@@ -75,11 +79,6 @@ def count_steps(amount: Decimal, step: Decimal) -> int:
     numerator, denominator = amount.as_integer_ratio()
     step_numerator, step_denominator = _ratio_of(step)
     return numerator * step_denominator // (denominator * step_numerator)
-
-
-@lru_cache(maxsize=1_024)
-def _steps_in_one(step: Decimal) -> float:
-    return float(1 / Fraction(step))
 
 
 @lru_cache(maxsize=1_024)
