@@ -1,11 +1,14 @@
-"""Fixtures of the whole suite: the shared market data, and proof that it was used."""
+"""Fixtures of the whole suite: compiled code, the shared market data, proof that it was used."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
+# What several test files share: they import it by its name.
+sys.path.append(str(Path(__file__).resolve().parent / "reference"))
 
 
 def _data_directory() -> Path:
@@ -20,6 +23,15 @@ def test_data() -> Path:
     if not (directory / "catalog.json").is_file():
         pytest.skip(f"no market data in {directory}: name its directory in JTS_TEST_DATA")
     return directory
+
+
+@pytest.fixture(scope="session")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compiled code, shared by the tests of a run, also by those of other workers."""
+    root = tmp_path_factory.getbasetemp()
+    found = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "kernels"
+    found.mkdir(mode=0o700, exist_ok=True)
+    return found
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

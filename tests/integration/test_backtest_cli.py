@@ -42,14 +42,11 @@ FIELDS = {
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workplace(tmp_path_factory: pytest.TempPathFactory, kernels: Path) -> Path:
     """A folder with generated bars, a strategy and a home; kernels are compiled once."""
     root = tmp_path_factory.mktemp("backtest")
-    shared = tmp_path_factory.getbasetemp()
-    shared = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "kernels"
-    shared.mkdir(exist_ok=True)
     (root / "home" / "cache").mkdir(parents=True)
-    (root / "home" / "cache" / "kernels").symlink_to(shared)
+    (root / "home" / "cache" / "kernels").symlink_to(kernels)
     write_generated(root, symbols=8, first=date(2024, 1, 2), last=date(2024, 6, 28))
     (root / "cross.jts").write_text(TEXT, encoding="utf-8")
     return root

@@ -1,7 +1,6 @@
 """The assets of a family on a real embedded store: what they move, and what they refuse."""
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -305,14 +304,11 @@ def test_backtest_when_strategy_is_refused_then_fails_in_one_line(bench: Bench) 
 
 
 def test_release_when_a_text_is_a_candidate_then_its_evidence_decides(
-    bench: Bench, tmp_path_factory: pytest.TempPathFactory
+    bench: Bench, kernels: Path
 ) -> None:
     """The sensor makes a partition of a new text; gates that are closed stop its release."""
-    shared = tmp_path_factory.getbasetemp()
-    shared = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "kernels"
-    shared.mkdir(exist_ok=True)
     (bench.house.root / "cache").mkdir(exist_ok=True)
-    (bench.house.root / "cache" / "kernels").symlink_to(shared)
+    (bench.house.root / "cache" / "kernels").symlink_to(kernels)
     (bench.house.root / "strategies").mkdir()
     (bench.house.root / "strategies" / "cross.jts").write_text(CANDIDATE, encoding="utf-8")
     (sensor,) = [s for s in research().sensors or () if s.name == "strategy_candidates"]

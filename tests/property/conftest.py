@@ -1,6 +1,5 @@
 """Fixtures of the generated tests."""
 
-import os
 from collections.abc import Iterator
 from functools import wraps
 from pathlib import Path
@@ -21,19 +20,16 @@ def rubbish(*arguments: Any, **options: Any) -> Any:
     return found
 
 
-@pytest.fixture(scope="module", params=["fast", "checked"])
-def kernels(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Path]:
+@pytest.fixture(scope="module", params=["fast", "checked"], name="kernels")
+def kernels_of_both_forms(request: pytest.FixtureRequest, kernels: Path) -> Iterator[Path]:
     """Compiled code, shared by the tests of a run.
 
     Whoever asks for it runs twice: as users run it, and in the form in which an index outside of
     its array, a number that does not fit, or a variable without a value is an error. There room
     that is made for results is full of rubbish, which nobody may read.
     """
-    root = tmp_path_factory.getbasetemp()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JTS_CHECKED_KERNELS", "1" if request.param == "checked" else "")
         if request.param == "checked":
             patch.setattr(np, "empty", rubbish)
-        yield (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "kernels"
+        yield kernels

@@ -1,6 +1,5 @@
 """Backtests at Upbit and Binance: steps, fees, whole days, smallest orders, computed by hand."""
 
-import os
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -23,13 +22,6 @@ RISE = """strategy("Rise") {
   exit.long { when (close < close[1]) { sell(quantity: "all") } }
 }
 """
-
-
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compiled code, shared by the tests of a run."""
-    root = tmp_path_factory.getbasetemp()
-    return (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "kernels"
 
 
 def minutes(symbol: str, *closes: float) -> pl.DataFrame:

@@ -1,6 +1,5 @@
 """Delistings in a backtest: when trading ends, what is paid, where it is counted; by hand."""
 
-import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -27,13 +26,6 @@ TEXT = """strategy("Delistings") {
 # One rises and is bought on the third day; the other one is never bought and goes on.
 ENDS = [10_000, 10_100, 10_200, 10_300]
 GOES_ON = [5_000] * 10
-
-
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compiled code, shared by the tests of a run."""
-    root = tmp_path_factory.getbasetemp()
-    return (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "kernels"
 
 
 def panel(ends: list[int] = ENDS, goes_on: list[int] = GOES_ON) -> pl.DataFrame:

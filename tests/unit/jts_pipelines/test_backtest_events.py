@@ -1,6 +1,5 @@
 """The event backtest: equal to the one over bars where both can be, stricter where live is."""
 
-import os
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -10,6 +9,7 @@ import msgspec
 import numpy as np
 import polars as pl
 import pytest
+from free_limits import FREE
 
 from jts_pipelines.backtest.benchmark import Benchmark, read_benchmark
 from jts_pipelines.backtest.engine import run_backtest
@@ -37,17 +37,6 @@ from storage.errors import InputError
 SESSIONS = calendar_for("KRX").sessions(date(2024, 6, 3), date(2024, 6, 5))
 CASH = 10_000_000
 LISTING = pl.DataFrame({"symbol": ["000660", "005930"], "market": ["KOSPI"] * 2})
-# Nothing that risk could deny: what is left is the engine of live trading.
-FREE = RiskLimits(
-    order_value_max={"KRW": Decimal(10**12), "USDT": Decimal(10**9)},
-    position_share_max=Decimal(10),
-    gross_exposure_max=Decimal(10),
-    daily_loss_max=Decimal(1),
-    drawdown_max=Decimal(1),
-    duplicate_window_s=0.0,
-    orders_per_second=10_000,
-    orders_per_minute=10_000,
-)
 TEXT = """strategy("Trial") {{
   entry.long {{ when (SMA(2) crosses above SMA(5)) {{ buy(quantity: {size}) }} }}
   exit.long {{ when (SMA(2) crosses below SMA(5)) {{ close() }} }}
@@ -65,14 +54,11 @@ STOP_TEXT = """strategy("S") {
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory, kernels: Path) -> Path:
     """A home whose compiled code is shared by the tests of a run."""
-    root = tmp_path_factory.getbasetemp()
-    shared = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "kernels"
-    shared.mkdir(exist_ok=True)
     found = tmp_path_factory.mktemp("events")
     (found / "cache").mkdir()
-    (found / "cache" / "kernels").symlink_to(shared)
+    (found / "cache" / "kernels").symlink_to(kernels)
     return found
 
 

@@ -1,6 +1,5 @@
 """What a result says of itself: books that add up, cautions with codes, no look at later bars."""
 
-import os
 import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -31,13 +30,6 @@ TEXT = """strategy("Plain") {
 """
 PANEL = daily_panel(seed=7, symbols=6, first=date(2023, 1, 2), last=date(2024, 6, 28))
 DOCS = Path(__file__).resolve().parents[3] / "docs"
-
-
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compiled code, shared by the tests of a run."""
-    root = tmp_path_factory.getbasetemp()
-    return (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "kernels"
 
 
 def run(bars: pl.DataFrame, kernels: Path, **changes: object) -> BacktestResult:

@@ -1,6 +1,5 @@
 """Limits of the account in a backtest deny what the checks of risk deny by events."""
 
-import os
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -10,6 +9,7 @@ import msgspec
 import numpy as np
 import polars as pl
 import pytest
+from free_limits import FREE
 
 from jts_pipelines.backtest.cautions import Code
 from jts_pipelines.backtest.engine import run_backtest
@@ -28,28 +28,11 @@ from storage.errors import InputError
 CASH = 10_000_000
 SYMBOLS = ("000660", "005930", "035720")
 LISTING = pl.DataFrame({"symbol": SYMBOLS, "market": ["KOSPI"] * 3})
-FREE = RiskLimits(
-    order_value_max={"KRW": Decimal(10**12)},
-    position_share_max=Decimal(10),
-    gross_exposure_max=Decimal(10),
-    daily_loss_max=Decimal(1),
-    drawdown_max=Decimal(1),
-    duplicate_window_s=0.0,
-    orders_per_second=10_000,
-    orders_per_minute=10_000,
-)
 TEXT = """strategy("Trial") {{
   entry.long {{ when (SMA(2) crosses above SMA(5)) {{ buy(quantity: {size}) }} }}
   exit.long {{ when (SMA(2) crosses below SMA(5)) {{ close() }} }}
 }}
 """
-
-
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compiled code, shared by the tests of a run."""
-    root = tmp_path_factory.getbasetemp()
-    return (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "kernels"
 
 
 def minutes(seed: int) -> pl.DataFrame:

@@ -1,6 +1,5 @@
 """Splits in a backtest: shares, base prices, what rules see; computed by hand."""
 
-import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -21,13 +20,6 @@ TEXT = """strategy("Splits") {
   exit.long { when (close < close[1]) { sell(quantity: "all") } }
   RISK
 }"""
-
-
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compiled code, shared by the tests of a run."""
-    root = tmp_path_factory.getbasetemp()
-    return (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "kernels"
 
 
 def run(

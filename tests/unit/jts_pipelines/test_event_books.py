@@ -1,6 +1,5 @@
 """Orders that walk the order book in a backtest by events: parts, limits, what is there once."""
 
-import os
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from free_limits import FREE
 
 from jts_pipelines.backtest.cautions import Code
 from jts_pipelines.backtest.event_orders import OrderLine
@@ -22,23 +22,11 @@ from jts_pipelines.reports.event_page import render_events
 from jts_pipelines.research.events import study_events
 from jts_pipelines.research.study import Place
 from jts_trading.domain.sessions import calendar_for
-from jts_trading.domain.trading_inputs import RiskLimits
 from jts_trading.indicators.catalog import NATIVE
 from storage.errors import InputError
 
 OPEN_NS = calendar_for("KRX").open_close_ns(date(2024, 6, 3))[0]
 LISTING = pl.DataFrame({"symbol": ["005930"], "market": ["KOSPI"]})
-# Nothing that risk could deny.
-FREE = RiskLimits(
-    order_value_max={"KRW": Decimal(10**12), "USDT": Decimal(10**9)},
-    position_share_max=Decimal(10),
-    gross_exposure_max=Decimal(10),
-    daily_loss_max=Decimal(1),
-    drawdown_max=Decimal(1),
-    duplicate_window_s=0.0,
-    orders_per_second=10_000,
-    orders_per_minute=10_000,
-)
 # The first minute closes above ten thousand won: one order, which meets the trades after it.
 TEXT = """strategy("Books") {{
   entry.long {{ when (close > 10_000 KRW and minutes_since_open < 2) {{ buy({order}) }} }}
@@ -50,14 +38,11 @@ FIRST: Levels = [(10_010, 30), (10_020, 40)]
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory, kernels: Path) -> Path:
     """A home whose compiled code is shared by the tests of a run."""
-    root = tmp_path_factory.getbasetemp()
-    shared = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "kernels"
-    shared.mkdir(exist_ok=True)
     found = tmp_path_factory.mktemp("books")
     (found / "cache").mkdir()
-    (found / "cache" / "kernels").symlink_to(shared)
+    (found / "cache" / "kernels").symlink_to(kernels)
     return found
 
 

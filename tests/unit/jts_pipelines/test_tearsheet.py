@@ -1,6 +1,5 @@
 """The tear sheet: one file, complete, safe, equal for equal results."""
 
-import os
 import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -67,13 +66,6 @@ def result_of(closes: list[int], root: Path) -> BacktestResult:
         cache_dir=root,
         instruments=listing,
     )
-
-
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compiled code, shared by the tests of a run."""
-    root = tmp_path_factory.getbasetemp()
-    return (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "kernels"
 
 
 @pytest.fixture(scope="module")

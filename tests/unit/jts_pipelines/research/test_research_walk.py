@@ -1,8 +1,8 @@
 """A walk-forward over real runs: windows restart in cash with the equity of the one before."""
 
-import os
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -42,10 +42,8 @@ def loaded_from(panel: pl.DataFrame) -> Loaded:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def bench(kernels: Path) -> Bench:
     """Bars of six symbols; compiled code is shared by the tests of a run."""
-    root = tmp_path_factory.getbasetemp()
-    kernels = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "kernels"
     return Bench(request=BacktestRequest(text=TEXT), loaded=loaded_from(PANEL), cache_dir=kernels)
 
 
