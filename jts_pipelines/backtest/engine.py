@@ -8,7 +8,7 @@ import hashlib
 import inspect
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -294,8 +294,8 @@ def load_portfolio(plan: Plan, cache_dir: Path, settings: BacktestSettings) -> P
     )
 
 
-# The same one for all runs of a process.
-_portfolio = cache(Portfolio)
+# The same one for all runs of a process; as many as there are passes over rules (`rows_of`).
+_portfolio = lru_cache(maxsize=256)(Portfolio)
 
 
 def code_digest(plan: Plan) -> str:

@@ -9,7 +9,7 @@ import ast
 import inspect
 import sys
 from collections.abc import Callable, Iterable
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from threading import Lock
 from types import ModuleType
@@ -163,7 +163,7 @@ def portfolio_sources() -> str:
     return "\0".join(inspect.getsource(module) for module in modules)
 
 
-@cache
+@lru_cache(maxsize=16)
 def portfolio_text(
     guard: str = "",
     *,
