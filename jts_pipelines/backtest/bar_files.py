@@ -9,13 +9,15 @@ import polars as pl
 from jts_pipelines.backtest.bar_layout import Group, groups_of
 from jts_pipelines.backtest.bar_rows import COLUMNS, QUOTES
 from jts_pipelines.backtest.bar_table import GROUP_ROWS
+from jts_pipelines.ingest.sources import utf8_source
 from storage.errors import InputError
 
 if TYPE_CHECKING:
     from pyarrow.parquet import FileMetaData
 
 _READ = frozenset({*COLUMNS, *QUOTES, "session_date", "interval"})
-_TEXTS = dict.fromkeys(("symbol", "ticker", "Code"), pl.String)
+_TEXTS = dict.fromkeys(("symbol", "ticker", "Code", "종목코드", "단축코드", "티커"), pl.String)
+_LOOKED_AT = 100
 
 Sieve = Callable[[pl.DataFrame], pl.DataFrame]
 """Returns the rows of a group that are wanted; called by several threads."""
@@ -47,24 +49,29 @@ def read_table(path: Path) -> pl.DataFrame:
     try:
         if path.suffix == ".parquet":
             return pl.read_parquet(path)
-        return pl.read_csv(path, try_parse_dates=True, schema_overrides=_TEXTS)
+        return _csv(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise _unreadable(path, error) from error
 
 
-def column_names(path: Path) -> list[str]:
-    """Return the names of a file's columns.
+def table_schema(path: Path) -> dict[str, pl.DataType]:
+    """Return the types of a file's columns by name, those of a CSV by its first rows.
 
     Raises:
         InputError: It is not there, not whole, or of another kind.
     """
-    if path.suffix == ".parquet":
-        return list(_metadata(path).schema.to_arrow_schema().names)
     _require(path)
     try:
-        return pl.read_csv(path, n_rows=0).columns
+        if path.suffix == ".parquet":
+            return dict(pl.read_parquet_schema(path))
+        return dict(_csv(path, n_rows=_LOOKED_AT).schema)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise _unreadable(path, error) from error
+
+
+def _csv(path: Path, n_rows: int | None = None) -> pl.DataFrame:
+    source = utf8_source(path)
+    return pl.read_csv(source, n_rows=n_rows, try_parse_dates=True, schema_overrides=_TEXTS)
 
 
 def _parquet_groups(path: Path, sieve: Sieve, symbols: Sequence[str] | None) -> Iterator[Group]:

@@ -57,6 +57,26 @@ def checked_rows(frame: pl.DataFrame) -> Rows:
     return rows
 
 
+def out_of_order(frame: pl.DataFrame) -> pl.Series | None:
+    """Return which rows have four prices of which high or low does not enclose the others.
+
+    None where no row has.
+    """
+    prices = ("open", "high", "low", "close")
+    if not all(frame.schema.get(name, pl.Null).is_numeric() for name in prices):
+        return None  # The run refuses it, says why.
+    first, high, low, last = (frame[name] for name in prices)
+    encloses = (high >= first, high >= last, high >= low, low <= first, low <= last)
+    if all(each.all(ignore_nulls=False) for each in encloses):
+        return None
+    exact = {name: pl.col(name).cast(pl.Float64) for name in prices}
+    is_whole = pl.all_horizontal((exact[n] > 0) & exact[n].is_finite() for n in prices)
+    is_low = exact["high"] < pl.max_horizontal("open", "close", "low")
+    is_high = exact["low"] > pl.min_horizontal("open", "close", "high")
+    found = is_whole & (is_low | is_high)
+    return frame.select(found.fill_null(value=False).alias("found"))["found"]
+
+
 def two_bars(symbol: str, stamp: int, brokers: tuple[str, str]) -> InputError:
     """Return what says that a key appears twice, and how to choose where sources differ."""
     way_out = "" if brokers[0] == brokers[1] else f"; choose one of {' and '.join(brokers)} with"

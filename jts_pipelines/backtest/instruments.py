@@ -9,11 +9,11 @@ from jts_trading.domain.market.table import ANY
 from jts_trading.domain.market.upbit import split_market
 from storage.errors import InputError
 
-# Spellings of the same column in the listings that vendors publish.
-_SYMBOL = ("symbol", "ticker", "Code")
-_NAME = ("name", "Name")
-_MARKET = ("market", "Market")
-_ASSET = ("asset", "asset_type")
+# Spellings of the same column in the listings that vendors and the exchange publish.
+_SYMBOL = ("symbol", "ticker", "Code", "단축코드", "종목코드")
+_NAME = ("name", "Name", "한글 종목약명", "종목명", "한글 종목명")
+_MARKET = ("market", "Market", "시장구분")
+_ASSET = ("asset", "asset_type", "증권구분")
 # A segment of KOSDAQ with the rules of KOSDAQ.
 _SAME_MARKET = {"KOSDAQ GLOBAL": "KOSDAQ"}
 _MARKETS = ("KOSPI", "KOSDAQ", "KONEX")

@@ -13,9 +13,9 @@ from typing import Protocol
 import polars as pl
 
 from jts_pipelines.backtest.admitting import Admission, laid_out
-from jts_pipelines.backtest.bar_files import column_names, file_groups, read_table
+from jts_pipelines.backtest.bar_files import file_groups, read_table, table_schema
 from jts_pipelines.backtest.bar_layout import Group, NoBarsError, groups_of
-from jts_pipelines.backtest.bar_rows import COLUMNS, QUOTES
+from jts_pipelines.backtest.bar_rows import COLUMNS, QUOTES, out_of_order
 from jts_pipelines.backtest.bar_table import GROUP_ROWS
 from jts_pipelines.backtest.cautions import Caution, Code
 from jts_pipelines.backtest.history import History
@@ -33,6 +33,7 @@ from jts_pipelines.backtest.tick_bars import (
     sound_trades,
     trades_left_out,
 )
+from jts_pipelines.backtest.vendor_bars import FileForm, read_vendor_bars
 from jts_pipelines.backtest.watch import Spent, Watch
 from jts_trading.domain.sessions import calendar_for
 from jts_trading.dsl.grammar import QUOTE_COLUMNS
@@ -89,6 +90,7 @@ class BacktestRequest:
         bar_broker: Takes only rows of this source, where several have the same bars.
         has_ticks: Bars of the tiers are built from recorded trades, not read.
         quotes: File of best quotes, or of order books, beside trades.
+        form: What a file of bars does not say itself.
         settings: Assumptions.
     """
 
@@ -101,6 +103,7 @@ class BacktestRequest:
     bar_broker: str | None = None
     has_ticks: bool = False
     quotes: Path | None = None
+    form: FileForm = field(default_factory=FileForm)
     settings: BacktestSettings = field(default_factory=BacktestSettings)
 
     def __post_init__(self) -> None:
@@ -197,12 +200,24 @@ def bars_from_file(path: Path, request: BacktestRequest, admission: Admission) -
         InputError: The file cannot be read, or has no bars that can be used.
     """
     sieve = _Sieve(request, admission)
-    if are_trades(column_names(path)):
+    schema = table_schema(path)
+    if are_trades(list(schema)):
         return sieve.from_trades(read_table(path))
     if request.quotes is not None:
         raise InputError(f"{path} holds bars; quotes are accepted beside trades only")
-    groups = file_groups(path, sieve.of_file, request.symbols)
-    return sieve.loaded(groups, sum(group.rows for group in groups))
+    if request.form.is_plain(schema):
+        groups = file_groups(path, sieve.of_file, request.symbols)
+        return sieve.loaded(groups, sum(group.rows for group in groups))
+    settings = request.settings
+    frame, cautions = read_vendor_bars(
+        path,
+        request.form,
+        venue=settings.venue,
+        interval=settings.interval,
+        symbols=request.symbols,
+    )
+    found = sieve.loaded(groups_of(sieve.of_file(frame)), frame.height)
+    return replace(found, cautions=cautions + found.cautions)
 
 
 def trades_of(source: BarLake | Path, request: BacktestRequest) -> LoadedTrades | None:
@@ -213,7 +228,7 @@ def trades_of(source: BarLake | Path, request: BacktestRequest) -> LoadedTrades 
         StorageError: A tier is not there or a file is damaged.
     """
     if isinstance(source, Path):
-        if not are_trades(column_names(source)):
+        if not are_trades(list(table_schema(source))):
             return None
         rows = read_table(source)
     elif request.has_ticks:
@@ -294,7 +309,7 @@ class _Sieve:
         if request.symbols is not None and "symbol" in frame.columns:
             frame = frame.filter(pl.col("symbol").is_in(request.symbols))
         frame = self.kept(_between(frame, request))
-        is_wrong = _is_out_of_order(frame)
+        is_wrong = out_of_order(frame)
         if is_wrong is None:
             return frame
         self._left_out.append(int(is_wrong.sum()))
@@ -338,26 +353,6 @@ class _Sieve:
         if not absent:
             return ()
         return (Caution(Code.NO_BARS, f"no bars of {', '.join(absent)} in this period"),)
-
-
-def _is_out_of_order(frame: pl.DataFrame) -> pl.Series | None:
-    """Return which rows have four prices of which high or low does not enclose the others.
-
-    None where no row has.
-    """
-    prices = ("open", "high", "low", "close")
-    if not all(frame.schema.get(name, pl.Null).is_numeric() for name in prices):
-        return None  # The run refuses it, says why.
-    first, high, low, last = (frame[name] for name in prices)
-    encloses = (high >= first, high >= last, high >= low, low <= first, low <= last)
-    if all(each.all(ignore_nulls=False) for each in encloses):
-        return None
-    exact = {name: pl.col(name).cast(pl.Float64) for name in prices}
-    is_whole = pl.all_horizontal((exact[n] > 0) & exact[n].is_finite() for n in prices)
-    is_low = exact["high"] < pl.max_horizontal("open", "close", "low")
-    is_high = exact["low"] > pl.min_horizontal("open", "close", "high")
-    found = is_whole & (is_low | is_high)
-    return frame.select(found.fill_null(value=False).alias("found"))["found"]
 
 
 def _left_out(count: int) -> tuple[Caution, ...]:

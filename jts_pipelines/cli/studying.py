@@ -64,6 +64,13 @@ _OPTIONS = (
         "--bars", type=FILE, help="Read a Parquet or CSV file of bars or trades, not the tiers."
     ),
     click.option(
+        "--mapping",
+        default="",
+        metavar="FIELD=COLUMN,...",
+        help="Columns of the file by name: timestamp=day,close=last; common names are known.",
+    ),
+    click.option("--timezone", help="Zone of times in the file that name none: Asia/Seoul."),
+    click.option(
         "--ticks", "has_ticks", is_flag=True, help="Build the bars from trades that were recorded."
     ),
     click.option("--quotes", type=FILE, help="Best quotes, or books, beside trades."),
@@ -95,6 +102,8 @@ class Given:
     delistings: Path | None
     has_limits: bool
     bars: Path | None
+    mapping: str
+    timezone: str | None
     has_ticks: bool
     quotes: Path | None
     instruments: Path | None
@@ -107,6 +116,8 @@ class Given:
         """
         from jts_pipelines.backtest.loading import BacktestRequest
         from jts_pipelines.backtest.settings import BacktestSettings, read_assumptions
+        from jts_pipelines.backtest.vendor_bars import FileForm
+        from jts_pipelines.ingest.mapping import parse_mapping
 
         assumed = read_assumptions(self.assumptions)
         files = {
@@ -134,6 +145,7 @@ class Given:
             bar_broker=self.broker,
             has_ticks=self.has_ticks,
             quotes=self.quotes,
+            form=FileForm(parse_mapping(self.mapping), self.timezone),
             settings=_limited(settings) if self.has_limits else settings,
         )
 

@@ -1,11 +1,14 @@
 """Files as batches of rows: Parquet by pyarrow with its page checksums verified, CSV as text.
 
+A CSV file is UTF-8, or CP949 as Korean spreadsheets and the exchange's data portal write it.
+
 Rows are numbered from 1 in file order (the header of a CSV is not a row), so that a row in
 quarantine can be found again.
 """
 
 import codecs
 import hashlib
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +22,8 @@ from storage.errors import InputError
 ROW = "__row"
 _DIGEST_BYTES = 1 << 20
 _FORMATS = (".parquet", ".pq", ".csv")
+# A file in CP949 is turned into UTF-8 in memory.
+_KOREAN_BYTES_MAX = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,24 +93,41 @@ def _look(path: Path) -> tuple[list[str], int | None]:
     if path.suffix.lower() != ".csv":
         with _parquet(path) as file:
             return file.schema_arrow.names, file.metadata.num_rows
-    _require_utf8(path)
     try:
-        head = pl.read_csv(path, infer_schema=False, n_rows=1)
+        head = pl.read_csv(utf8_source(path), infer_schema=False, n_rows=1)
     except pl.exceptions.PolarsError as error:
         raise InputError(f"{path}: not a readable CSV file: {_one_line(error)}") from error
     return head.columns, None if head.height else 0
 
 
-def _require_utf8(path: Path) -> None:
-    """Look at the beginning only: a wrong encoding shows in the header or the first rows."""
+def utf8_source(path: Path) -> Path | io.BytesIO:
+    """Return a text file itself if it is UTF-8; one in CP949 as UTF-8 in memory.
+
+    The beginning decides: a wrong encoding shows in the header or the first rows.
+
+    Raises:
+        InputError: It is neither, or too large to be turned into UTF-8.
+    """
     with path.open("rb") as file:
         head = file.read(_DIGEST_BYTES)
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError as error:
+        return _from_cp949(path, error.start)
+    return path
+
+
+def _from_cp949(path: Path, at: int) -> io.BytesIO:
+    if path.stat().st_size > _KOREAN_BYTES_MAX:
         raise InputError(
-            f"{path}: not UTF-8 at byte {error.start}; convert it first, such as with"
-            " iconv -f CP949 -t UTF-8"
+            f"{path}: not UTF-8 at byte {at}, and too large to be read otherwise; convert it"
+            " first, such as with iconv -f CP949 -t UTF-8"
+        )
+    try:
+        return io.BytesIO(path.read_bytes().decode("cp949").encode())
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: not UTF-8 at byte {at} and not CP949 at byte {error.start}; accepted: both"
         ) from error
 
 
@@ -127,7 +149,7 @@ def _parquet_batches(path: Path, batch_rows: int) -> Iterator[pl.DataFrame]:
 
 
 def _csv_batches(path: Path, batch_rows: int) -> Iterator[pl.DataFrame]:
-    lazy = pl.scan_csv(path, infer_schema=False)
+    lazy = pl.scan_csv(utf8_source(path), infer_schema=False)
     batches = lazy.collect_batches(chunk_size=batch_rows, maintain_order=True)
     try:
         yield from batches

@@ -335,17 +335,25 @@ def test_row_groups_without_a_wanted_symbol_are_not_read(tmp_path: Path) -> None
     assert [caution.text for caution in loaded.cautions] == ["no bars of S9 in this period"]
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
-def test_file_without_rows_or_columns_is_refused_in_one_line(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "nothing"),
+    [
+        (".parquet", "no 1m bars at KRX for the first to the last day"),
+        (".csv", "empty.csv: the file has columns but no rows"),
+    ],
+)
+def test_file_without_rows_or_columns_is_refused_in_one_line(
+    tmp_path: Path, suffix: str, nothing: str
+) -> None:
     """What is missing is named, whatever the kind of the file."""
     empty, lacking = tmp_path / f"empty{suffix}", tmp_path / f"lacking{suffix}"
     for frame, path in ((panel(1).head(0), empty), (panel(1).drop("close"), lacking)):
         getattr(frame.drop("quality"), f"write_{suffix[1:]}")(path)
     request = BacktestRequest(text="", settings=MINUTES)
 
-    with pytest.raises(InputError, match="no 1m bars at KRX for the first to the last day"):
+    with pytest.raises(InputError, match=nothing):
         bars_from_file(empty, request, OPEN)
-    with pytest.raises(InputError, match="the bars lack close; needed: symbol, timestamp, open"):
+    with pytest.raises(InputError, match=r"no column for close; found: symbol, timestamp, open"):
         bars_from_file(lacking, request, OPEN)
 
 

@@ -104,12 +104,26 @@ def test_open_when_csv_is_ragged_then_it_says_so(tmp_path: Path) -> None:
     assert "not a readable CSV file" in refusal(path)
 
 
-def test_open_when_csv_is_cp949_then_it_says_so(tmp_path: Path) -> None:
-    """Korean spreadsheets export CP949; only UTF-8 is read."""
+def test_open_when_csv_is_cp949_then_it_is_read(tmp_path: Path) -> None:
+    """Korean spreadsheets and the exchange's portal export CP949."""
     path = tmp_path / "bars.csv"
-    path.write_bytes("날짜,종가\n2024-01-02,1\n".encode("cp949"))
+    path.write_bytes("날짜,종목명\n2024-01-02,삼성전자\n".encode("cp949"))
 
-    assert "UTF-8" in refusal(path)
+    source = open_source(path)
+
+    assert source.columns == ("날짜", "종목명")
+    assert pl.concat(source.batches(10))["종목명"].to_list() == ["삼성전자"]
+
+
+@pytest.mark.parametrize("later", [b"", b"2024-01-02,1\n" * 200_000])
+def test_open_when_csv_is_of_no_known_encoding_then_it_says_so(
+    tmp_path: Path, later: bytes
+) -> None:
+    """Neither UTF-8 nor CP949, wherever it shows."""
+    path = tmp_path / "bars.csv"
+    path.write_bytes("날짜,종가\n".encode("cp949") + later + b"\xff\xff,1\n")
+
+    assert "not UTF-8 at byte 0 and not CP949 at byte" in refusal(path)
 
 
 @pytest.mark.parametrize("name", ["bars.parquet", "bars.csv"])
