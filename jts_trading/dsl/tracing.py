@@ -6,7 +6,7 @@ the two together. Nothing is computed here: the values are those of the program 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,27 +77,56 @@ def trace_trees(resolver: Resolver, strategy: s.Strategy) -> tuple[TraceNode, ..
     return tuple(found)
 
 
-def evaluate(node: TraceNode, trace: Trace, values: Sequence[float], scale: float) -> Evaluated:
-    """Return a condition with its values: `text`, `value`, `children`, and `before` of a crossing.
+def evaluate(
+    trace: Trace, values: Sequence[float], scale: float, bits: Iterable[int] | None = None
+) -> list[Evaluated]:
+    """Return rules with their values: `rule`, and of the condition and its parts what they are.
+
+    That is `text`, `value`, the `children` if it has parts, and `before` of a crossing.
 
     Args:
-        node: The condition, or a part of it.
-        trace: That it belongs to.
+        trace: Of the strategy.
         values: What the traced step left.
         scale: How many price units make one unit of currency.
+        bits: Of the rules; None for all.
     """
-    at = node.node
-    if at is None:
-        found: Evaluated = {"text": node.text, "value": node.constant}
-    elif node.is_truth:
-        found = {"text": node.text, "value": _TRUTHS.get(values[at])}
-        if node.is_crossing:
-            found["before"] = _TRUTHS.get(values[trace.nodes + at])
-    else:
-        found = {"text": node.text, "value": _number(values[at], scale, node.power)}
-    if node.parts:
-        found["children"] = [evaluate(part, trace, values, scale) for part in node.parts]
+    known: dict[tuple[int, int], float | None] = {}
+    found = []
+    for bit in range(len(trace.rules)) if bits is None else bits:
+        rule: Evaluated = {"rule": bit}
+        _fill(rule, trace.rules[bit], trace.nodes, values, scale, known)
+        found.append(rule)
     return found
+
+
+def _fill(  # noqa: PLR0917 - called for every part of a condition
+    found: Evaluated,
+    node: TraceNode,
+    nodes: int,
+    values: Sequence[float],
+    scale: float,
+    known: dict[tuple[int, int], float | None],
+) -> None:
+    """Fill in what a condition, or a part of one, is; numbers are made up for people once."""
+    at = node.node
+    found["text"] = node.text
+    if at is None:
+        found["value"] = node.constant
+    elif node.is_truth:
+        found["value"] = _TRUTHS.get(values[at])
+        if node.is_crossing:
+            found["before"] = _TRUTHS.get(values[nodes + at])
+    else:
+        number = at, node.power
+        if number not in known:
+            known[number] = _number(values[at], scale, node.power)
+        found["value"] = known[number]
+    if node.parts:
+        found["children"] = parts = []
+        for part in node.parts:
+            child: Evaluated = {}
+            _fill(child, part, nodes, values, scale, known)
+            parts.append(child)
 
 
 def _number(held: float, scale: float, power: int) -> float | None:

@@ -4,8 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jts_trading.dsl.tracing import Evaluated
-from jts_trading.dsl.tracing import evaluate as conditions
+from jts_trading.dsl.tracing import Evaluated, evaluate
 from jts_trading.engine.closing import ClosedBars, Numbers
 from jts_trading.engine.columns import Floats, Ints
 from jts_trading.engine.periods import frames_closed
@@ -139,12 +138,7 @@ def look_at(
         return rule_nodes(program.plan, fired)
     if account is not None and program.account is not None:
         program.account(values, *account)
-    scale = instance.units[symbol].price_scale
-    shown = values.tolist()
-    return [
-        {"rule": bit, **conditions(tree, trace, shown, scale)}
-        for bit, tree in enumerate(trace.rules)
-    ]
+    return evaluate(trace, values.tolist(), instance.units[symbol].price_scale)
 
 
 def left_values(program: Program, state: Floats) -> Floats:

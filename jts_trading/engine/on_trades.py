@@ -95,11 +95,8 @@ def _values(instance: Instance, symbol: str, fired: Fired) -> list[Evaluated]:
     if program.ticks.traced(state, *arguments, values) != fired.held:
         # Only an explanation is lost: trading does not stop for that.
         return rule_nodes(program.plan, fired.fired)
-    shown, scale = values.tolist(), instance.units[symbol].price_scale
-    return [
-        {"rule": bit, **evaluate(trace.rules[bit], trace, shown, scale)}
-        for bit in program.ticks.plan.bits
-    ]
+    scale, bits = instance.units[symbol].price_scale, program.ticks.plan.bits
+    return evaluate(trace, values.tolist(), scale, bits)
 
 
 def _arguments(ticks: TickProgram, fired: Fired) -> tuple[object, ...]:

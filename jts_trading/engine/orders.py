@@ -4,9 +4,10 @@ The functions of `strategy.sizing` and `strategy.stops` decide, as in a backtest
 arguments are gathered from the account and the rule table, and their result becomes an intent.
 """
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
+
+import msgspec
 
 from jts_trading.domain.errors import RuleMissingError
 from jts_trading.domain.instruments import parse_instrument_id
@@ -29,6 +30,7 @@ from jts_trading.strategy.rules import (
     REASON_TRAILING_STOP,
 )
 from jts_trading.strategy.sizing import (
+    QUANTITY_ALL,
     QUANTITY_KELLY,
     affordable_quantity,
     buying_cost,
@@ -49,8 +51,7 @@ _AT_VENUE: dict[TimeInForce, _Force] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Sized:
+class Sized(msgspec.Struct, frozen=True, gc=False):
     """An order in whole units.
 
     Attributes:
@@ -114,7 +115,10 @@ def size_exit(
     held = units.lots(instance.account.holding(symbol).quantity)
     if held <= 0 or reason >= REASON_STOP_LOSS:
         return Sized(max(held, 0))
-    size, lot = instance.program.rules.sizes[reason], terms_at(instance, symbol, day).lot(price)
+    size, terms = instance.program.rules.sizes[reason], terms_at(instance, symbol, day)
+    if size.kind == QUANTITY_ALL:
+        return Sized(held)
+    lot = terms.lot(price)
     equity = standing.equity_in(units)
     wanted = wanted_quantity(size.kind, size.amount_in(units), equity, price)
     return Sized(exit_quantity(size.kind, wanted, held, lot))

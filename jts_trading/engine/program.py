@@ -8,13 +8,14 @@ bars.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
+from jts_trading.domain.orders import OrderSide
 from jts_trading.dsl.emit import function_text
-from jts_trading.dsl.grammar import DOUBT_COLUMN, INSTANT_COLUMNS, QUOTE_COLUMNS
-from jts_trading.dsl.plan import Plan
+from jts_trading.dsl.grammar import DOUBT_COLUMN, INSTANT_COLUMNS, QUOTE_COLUMNS, Side
+from jts_trading.dsl.plan import Plan, Rule
 from jts_trading.dsl.ticks import TickPlan
 from jts_trading.dsl.tracing import Trace
 from jts_trading.engine import loops
@@ -26,6 +27,10 @@ WHEN_SIZE = 3
 
 Step = Callable[..., int]
 """One closed bar in, the mask of the rules that fire out; changes the state: see `dsl.plan`."""
+
+
+Signal = tuple[int, Literal["entry", "exit"], OrderSide, str]
+"""Of a rule or a reason of the risk block: its number, what it is for, side, and condition."""
 
 
 class Kernel(Protocol):
@@ -107,6 +112,7 @@ class Program:
         reads_doubt: It takes whether a bar is doubtful.
         judged_at_closes: Mask of the rules that are.
         guarded: Mask of the rules that the guard has a say in.
+        signals: What is recorded when a rule fires, of all of them.
         ticks: The rules that are judged on trades; None where there are none.
     """
 
@@ -127,6 +133,7 @@ class Program:
     reads_doubt: bool = False
     judged_at_closes: int = -1
     guarded: int = 0
+    signals: tuple[Signal, ...] = ()
     ticks: TickProgram | None = None
 
 
@@ -166,6 +173,7 @@ def make_program(
         reads_quotes=_reads_quotes(plan.needs),
         reads_doubt=DOUBT_COLUMN in plan.needs,
         judged_at_closes=_judged_at_closes(plan),
+        signals=tuple(_signal_of(rule) for rule in plan.rules),
         guarded=sum(1 << rule.bit for rule in plan.rules if rule.is_guarded),
         ticks=ticks,
     )
@@ -214,6 +222,13 @@ def tick_source(plan: TickPlan) -> str:
         further = f"{further}, numbers[at, 6]"
     text = function_text(loops.judge_trades).replace("begun[row, 0]", f"begun[row, 0]{further}")
     return "\n\n".join((plan.source, _names(loops.TICK_NAMES), text)) + "\n"
+
+
+def _signal_of(rule: Rule) -> Signal:
+    is_entry = rule.side in (Side.ENTRY_LONG, Side.ENTRY_SHORT)
+    buys = rule.side in (Side.ENTRY_LONG, Side.EXIT_SHORT)
+    side = OrderSide.BUY if buys else OrderSide.SELL
+    return rule.bit, "entry" if is_entry else "exit", side, rule.condition
 
 
 def _names(numbers: Mapping[str, int]) -> str:

@@ -79,7 +79,7 @@ class Terms:
             return ceil(close * (1 + Fraction(collar)))
         rule = _limit_rule(self.day, self.venue, self.listing)
         # After a change of base the limits say little, but no price can be below the close.
-        return max(rule.around(previous_close or close).upper, close)
+        return max(rule.upper(previous_close or close), close)
 
 
 @lru_cache(maxsize=8_192)

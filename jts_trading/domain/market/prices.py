@@ -44,13 +44,25 @@ class LimitRule:
         Raises:
             ValueError: The base is not above zero.
         """
-        ladder, rate = self.ladder, self.rate
-        reference = rounded_reference(ladder, raw_reference)
-        tick = ladder.tick(reference)
+        reference = rounded_reference(self.ladder, raw_reference)
+        width = self._width(reference)
+        lower = max(reference - width, self.ladder.ticks[0])
+        return PriceLimits(reference, self.ladder.floor(reference + width), lower)
+
+    def upper(self, raw_reference: int | Fraction) -> int:
+        """Return the upper limit alone.
+
+        Raises:
+            ValueError: The base is not above zero.
+        """
+        reference = rounded_reference(self.ladder, raw_reference)
+        return self.ladder.floor(reference + self._width(reference))
+
+    def _width(self, reference: int) -> int:
+        tick = self.ladder.tick(reference)
+        numerator, denominator = self.rate.as_integer_ratio()
         # A base of 1 to 3 won would leave no room at all; one tick is the uncertain reading.
-        width = reference * rate.numerator // rate.denominator // tick * tick or tick
-        lower = max(reference - width, ladder.ticks[0])
-        return PriceLimits(reference, ladder.floor(reference + width), lower)
+        return reference * numerator // denominator // tick * tick or tick
 
 
 def order_ladder(
@@ -260,5 +272,12 @@ def lots_of(
 
 
 def lot_at(lots: tuple[tuple[int, int], ...], reference: int) -> int:
-    """Return the lot at a base price in won."""
-    return next(lot for low, lot in reversed(lots) if reference >= low)
+    """Return the lot at a base price in won.
+
+    Raises:
+        ValueError: The price is negative.
+    """
+    for low, lot in reversed(lots):
+        if reference >= low:
+            return lot
+    raise ValueError(f"price {reference} is negative; accepted: 0 and above")

@@ -85,11 +85,13 @@ def test_tree_when_evaluated_then_it_has_the_values_of_every_part() -> None:
             row, float(close), close + 1.0, close - 1.0, float(close), 3.0, int(at == 5), values
         )
     assert fired == 3
-    found = evaluate(trace.rules[0], trace, values.tolist(), 100.0)
+    found, other, leave = evaluate(trace, values.tolist(), 100.0)
 
+    assert [rule["rule"] for rule in (found, other, leave)] == [0, 1, 2]
+    assert evaluate(trace, values.tolist(), 100.0, (2, 0)) == [leave, found]
     either = found["children"]
     assert found["value"] is True
-    assert found == evaluate(trace.rules[1], trace, values.tolist(), 100.0)
+    assert other == {**found, "rule": 1}
     both = either[0]["children"]
     crossing = both[0]
     assert (crossing["text"], crossing["value"]) == ("quick crosses above slow", True)
@@ -111,7 +113,6 @@ def test_tree_when_evaluated_then_it_has_the_values_of_every_part() -> None:
             "value": 70_000.0,
         },
     ]
-    leave = evaluate(trace.rules[2], trace, values.tolist(), 100.0)
     assert leave["value"] is False
     assert leave["children"][1] == {
         "text": "base.volume > 5",
@@ -128,7 +129,7 @@ def test_tree_when_nothing_is_defined_yet_then_values_are_null() -> None:
     traced["init_state"](row)
     traced["trace"](row, 1.0, 1.0, 1.0, 1.0, 1.0, 0, values)
 
-    found = evaluate(trace.rules[0], trace, values.tolist(), 1.0)
+    found = evaluate(trace, values.tolist(), 1.0)[0]
     crossing = found["children"][0]["children"][0]
     assert (found["value"], crossing["value"], crossing["before"]) == (None, None, None)
     assert crossing["children"][0] == {"text": "quick", "value": None}
