@@ -77,6 +77,7 @@ class Rules(NamedTuple):
     orders: Ints | None = None  # [rule, (type, force, limit place, stop place)]
     model: FillModel = FillModel()
     limits: Limits | None = None
+    pyramiding: int = 1  # entries that a position may have
 
 
 class Costs(NamedTuple):

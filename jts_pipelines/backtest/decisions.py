@@ -232,8 +232,10 @@ def is_denied(desk: Desk, instrument: int, row: int, quantity: int) -> bool:  # 
 
 
 def is_resting(desk: Desk, instrument: int, row: int) -> bool:
-    """Return whether `max_positions` or `cooldown` forbids an entry on a row."""
+    """Return whether `max_positions` or `cooldown` forbids to open a position on a row."""
     rules, book = desk.rules, desk.book
+    if book[instrument, QUANTITY] > 0:
+        return False
     if 0 < rules[POSITIONS_MAX] <= desk.account[HELD]:
         return True
     if book[instrument, HAS_LEFT] == 0:
@@ -257,8 +259,11 @@ def _order_entry(desk: Desk, instrument: int, row: int, rule: int) -> None:
     close, fee = price_of(desk, CLOSE, row), fee_of(desk, instrument)
     lot, usual = order_terms(desk, instrument, row)
     reserve = reserve_of(desk, instrument, row, rule, usual)
-    wanted = wanted_quantity(kind, amount, equity, close)
-    wanted = capped_quantity(wanted, equity, close, rules[MAX_POSITION], lot)
+    asked, held = wanted_quantity(kind, amount, equity, close), book[instrument, QUANTITY]
+    wanted = capped_quantity(asked, equity, close, rules[MAX_POSITION], lot, held)
+    if held > 0 and wanted == 0 and asked >= lot:
+        account[BLOCKED_BY_RISK] += 1
+        return
     quantity = affordable_quantity(wanted, reserve, lot, free_cash(desk) // unit, fee)
     is_large = quantity > 0 and quantity * close >= smallest_order(desk, instrument, row)
     if is_large and is_denied(desk, instrument, row, quantity):
@@ -271,7 +276,7 @@ def _order_entry(desk: Desk, instrument: int, row: int, rule: int) -> None:
     book[instrument, REASON], book[instrument, DECIDED] = rule, row
     book[instrument, HELD_BACK] = buying_cost(quantity, reserve, fee) * unit
     account[RESERVED] += book[instrument, HELD_BACK]
-    account[HELD] += 1
+    account[HELD] += held == 0
 
 
 def _kelly_share(desk: Desk) -> int:

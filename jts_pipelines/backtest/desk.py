@@ -194,6 +194,7 @@ def pack_rules(rules: Rules, commission_unit: int, *, is_packed: bool) -> tuple[
     found[places.GUARDED] = rules.guarded
     found[places.RANK] = rules.rank
     found[places.FILL_AT : places.WAITS_SETTLEMENT + 1] = rules.model
+    found[places.PYRAMIDING] = rules.pyramiding
     limits = rules.limits or (0,) * len(Limits._fields)
     found[places.LIMIT_VALUE : places.LIMIT_DRAWDOWN + 1] = limits
     return found, _sizes(rules)

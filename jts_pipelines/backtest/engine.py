@@ -53,7 +53,7 @@ from jts_trading.kernels.rows import Rows, rows_of
 from jts_trading.strategy.frames import interval_seconds
 from storage.errors import InputError
 
-ENGINE_VERSION = "4"
+ENGINE_VERSION = "5"
 Kernels = tuple[Rows, Portfolio]
 """The compiled pass over rules, and the compiled portfolio."""
 

@@ -8,7 +8,6 @@ from jts_pipelines.backtest.fills import close_trade, leave, mark_to, note
 from jts_pipelines.backtest.guarding import raise_peak
 from jts_pipelines.backtest.places import (
     BEYOND,
-    BOUGHT,
     BUY,
     CANCELLED,
     CASH,
@@ -17,7 +16,6 @@ from jts_pipelines.backtest.places import (
     DELISTED_PRICE,
     END,
     END_SPLIT,
-    ENTRY,
     FILL_COMMISSION,
     FILL_DECIDED,
     FILL_PRICE,
@@ -56,7 +54,7 @@ from jts_pipelines.backtest.places import (
     WORTH_MAX,
 )
 from jts_pipelines.backtest.search import price_of
-from jts_trading.strategy.sizing import share_of
+from jts_trading.strategy.sizing import part_of, share_of
 
 # No session or row comes after this one: an order without an end, a split that does not come.
 NEVER_ENDS = 1 << 40
@@ -139,9 +137,9 @@ def exchange_shares(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     account[CASH] += paid
     book[instrument, TRADE_CASH] += paid
     book[instrument, QUANTITY], book[instrument, MARK] = kept, base
-    book[instrument, COST] *= old
-    book[instrument, BOUGHT] *= new
-    book[instrument, ENTRY] = book[instrument, COST] // book[instrument, BOUGHT]
+    # A part of a share is left with its part of the cost, as at a sale.
+    cost, shares = book[instrument, COST], held * new
+    book[instrument, COST] = cost - part_of(cost, shares - kept * old, shares)
     book[instrument, PEAK] = book[instrument, PEAK] * old // new
     book[instrument, WANTED] = book[instrument, WANTED] * new // old
     fills[FILL_SIDE, fill] = BUY if kept >= held else SELL

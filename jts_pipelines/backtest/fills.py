@@ -90,7 +90,7 @@ def free_cash(desk: Desk) -> int:
     return found
 
 
-def earn(desk: Desk, net: int) -> None:
+def earn(desk: Desk, instrument: int, quantity: int, net: int) -> None:  # noqa: ARG001
     """Take in the money of a sale."""
     desk.account[CASH] += net
 
@@ -126,7 +126,7 @@ def sell(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     rst = share_of(gross, desk.costs[session, kind, RST])
     unit = book[instrument, UNIT]
     net = (gross - commission - stt - rst) * unit
-    earn(desk, net)
+    earn(desk, instrument, quantity, net)
     account[VALUE] -= quantity * book[instrument, MARK] * unit
     book[instrument, TRADE_CASH] += net
     book[instrument, QUANTITY] -= quantity

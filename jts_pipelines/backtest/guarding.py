@@ -11,6 +11,7 @@ from jts_pipelines.backtest.places import (
     CLOSE,
     DAY_START,
     ENTRY,
+    ENTRY_COUNT,
     ENTRY_ROW,
     FACTS_STEP,
     GUARDED,
@@ -57,12 +58,18 @@ def gather_facts(desk: Desk, instrument: int, row: int) -> None:
         now, then = moment_of(desk, instrument, row), moment_of(desk, instrument, entered)
         bars = row - entered + 1
         age_s = (desk.times[now] - desk.times[then]) // 1000
-    since = (book[instrument, PEAK], bars, age_s)
-    fill_position(facts, held, held * book[instrument, ENTRY], close, since, step)
+    since = (book[instrument, PEAK], bars, age_s, max(book[instrument, ENTRY_COUNT], 1))
+    fill_position(facts, held, cost_of(desk, instrument), close, since, step)
     equity, cash = equity_now(desk), account[CASH]
     free, day_start = cash - account[RESERVED], account[DAY_START]
     money = (equity // unit, cash // unit, free // unit, day_start // unit)
     fill_portfolio(facts, money, account[HELD], step)
+
+
+def cost_of(desk: Desk, instrument: int) -> int:
+    """Return what was paid for a position, without fees."""
+    found: int = desk.book[instrument, QUANTITY] * desk.book[instrument, ENTRY]
+    return found
 
 
 def raise_peak(desk: Desk, instrument: int, row: int) -> None:

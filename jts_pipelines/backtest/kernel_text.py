@@ -16,6 +16,7 @@ from types import ModuleType
 
 from jts_pipelines.backtest import (
     agenda,
+    averaging,
     bands,
     decisions,
     driver,
@@ -39,7 +40,7 @@ from jts_trading.strategy import facts, order_prices, sizing, stops
 PORTFOLIO = (
     *(places, sizing, stops, facts, bands, search, agenda, fills, guarding, decisions, driver),
 )
-MODEL = (order_prices, pricing, levels, exchanging, modelled)
+MODEL = (order_prices, pricing, levels, averaging, exchanging, modelled)
 _UNGUARDED = """
 def judged_on(desk, instrument, row, rules):
     return fired_on(desk, row) & rules

@@ -97,6 +97,7 @@ def are_apart(desk: Desk) -> bool:
     sizes = desk.sizes[[bit for bit in range(obeyed.bit_length()) if obeyed >> bit & 1]]
     # Orders that may end unfilled, or wait for their money, are not proven to be apart.
     is_modelled = sizes[:, [places.TYPE, places.FORCE]].any() or rules[list(_MODELS)].any()
+    is_modelled = is_modelled or rules[places.PYRAMIDING] > 1
     is_limited = rules[places.LIMIT_VALUE] > 0
     # What is delisted ends at an instant of other instruments.
     is_delisted = (desk.book[:, places.DELISTED_AT] != NEVER_ENDS).any()

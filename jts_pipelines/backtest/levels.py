@@ -7,10 +7,9 @@ between two steps is compared exactly, as live does.
 
 from jts_pipelines.backtest.columns import Desk
 from jts_pipelines.backtest.places import (
-    BOUGHT,
+    BOUGHT_ROW,
     CLOSE,
     COST,
-    ENTRY_ROW,
     EXITS_INSIDE,
     HIGH,
     IS_LATE,
@@ -19,6 +18,7 @@ from jts_pipelines.backtest.places import (
     OPEN,
     PEAK,
     PEAK_ROW,
+    QUANTITY,
     REASON_STOP_LOSS,
     REASON_TAKE_PROFIT,
     REASON_TRAILING_STOP,
@@ -37,10 +37,10 @@ NO_TARGET = 1 << 60
 
 def loss_level(desk: Desk, instrument: int) -> int:
     """Return the highest price at which the stop loss is hit; -1 where there is none."""
-    ppm, bought = desk.rules[STOP_LOSS], desk.book[instrument, BOUGHT]
+    ppm, held = desk.rules[STOP_LOSS], desk.book[instrument, QUANTITY]
     if ppm == 0:
         return -1
-    return int(share_of(desk.book[instrument, COST], PPM - ppm) // bought)
+    return int(share_of(desk.book[instrument, COST], PPM - ppm) // held)
 
 
 def trail_level(desk: Desk, peak: int) -> int:
@@ -56,7 +56,7 @@ def profit_level(desk: Desk, instrument: int) -> int:
         return NO_TARGET
     # Both quotients are rounded up.
     wanted = cost - share_of(-cost, ppm)
-    return int(-(-wanted // desk.book[instrument, BOUGHT]))
+    return int(-(-wanted // desk.book[instrument, QUANTITY]))
 
 
 def close_reason(desk: Desk, instrument: int, row: int) -> int:
@@ -109,23 +109,23 @@ def inside_price(desk: Desk, instrument: int, row: int) -> int:
     """Return the price at which a position is left inside a bar, 0 if it is not.
 
     The stop comes before the target; what it trails are the closes of the bars before. On the bar
-    of an entry that filled after the open, the target is not looked at.
+    of a purchase that filled after the open, the target is not looked at.
     """
     book, stop = desk.book, inside_stop(desk, instrument, row)
     target = profit_level(desk, instrument)
     if target < NO_TARGET:
         target = up_to_tick(ladder_of(desk, instrument, row), target)
     opened, price = price_of(desk, OPEN, row), 0
-    is_entry = row == book[instrument, ENTRY_ROW]
+    is_late = row == book[instrument, BOUGHT_ROW] and book[instrument, IS_LATE] == 1
     if not can_fill(desk, instrument, row, LOWER):
         return 0
-    if opened <= stop and not is_entry:
-        price = opened
-    elif price_of(desk, LOW, row) <= stop:
+    if price_of(desk, LOW, row) <= stop:
         price = min(stop, opened)
-    elif opened >= target and not is_entry:
+    elif is_late:
+        price = 0
+    elif opened >= target:
         price = opened
-    elif price_of(desk, HIGH, row) > target and not (is_entry and book[instrument, IS_LATE] == 1):
+    elif price_of(desk, HIGH, row) > target:
         price = target
     return 0 if price <= book[instrument, LOWER] else int(price)
 

@@ -28,6 +28,7 @@ from jts_pipelines.backtest.places import (
     LIMIT_LOSS,
     LIMIT_POSITION,
     LIMIT_VALUE,
+    QUANTITY,
     SESSION_CASH,
     SESSION_NOW,
     SESSION_VALUE,
@@ -46,13 +47,14 @@ def is_denied(desk: Desk, instrument: int, row: int, quantity: int) -> bool:
     """Return whether the limits of the account deny an entry on the close of a row."""
     account, rules, equity = desk.account, desk.rules, equity_now(desk)
     follow_equity(desk, equity)
-    value = quantity * price_of(desk, CLOSE, row) * desk.book[instrument, UNIT]
+    worth = price_of(desk, CLOSE, row) * desk.book[instrument, UNIT]
+    held, value = desk.book[instrument, QUANTITY] * worth, quantity * worth
     found = -1
     if account[IS_LATCHED] == 1:
         found = DENIED_DRAWDOWN
     elif value > rules[LIMIT_VALUE]:
         found = DENIED_VALUE
-    elif value > share_of(equity, rules[LIMIT_POSITION]) or (
+    elif held + value > share_of(equity, rules[LIMIT_POSITION]) or (
         account[VALUE] + ordered_value(desk) + value > share_of(equity, rules[LIMIT_GROSS])
     ):
         found = DENIED_EXPOSURE

@@ -6,6 +6,7 @@ An order may wait for many bars, fill in parts, and end unfilled with its sessio
 """
 
 from jts_pipelines.backtest.agenda import INSTRUMENT_BITS, NEVER
+from jts_pipelines.backtest.averaging import can_add
 from jts_pipelines.backtest.columns import Desk, Ints
 from jts_pipelines.backtest.decisions import decide_entry, order_exit
 from jts_pipelines.backtest.exchanging import (
@@ -15,7 +16,7 @@ from jts_pipelines.backtest.exchanging import (
     exchange_shares,
     next_split,
 )
-from jts_pipelines.backtest.fills import buy, hold, mark_to, sell
+from jts_pipelines.backtest.fills import buy, sell
 from jts_pipelines.backtest.guarding import judged_on
 from jts_pipelines.backtest.levels import (
     close_reason,
@@ -25,11 +26,9 @@ from jts_pipelines.backtest.levels import (
 )
 from jts_pipelines.backtest.places import (
     ARRIVES,
-    BOUGHT,
     BUY,
     CANCELLED,
     CASH,
-    COST,
     DAY,
     DECIDED,
     DELISTED_AT,
@@ -37,9 +36,7 @@ from jts_pipelines.backtest.places import (
     END,
     END_SPLIT,
     ENTRIES,
-    ENTRY,
     ENTRY_DECISIONS,
-    ENTRY_ROW,
     EXIT_DECISIONS,
     EXITS,
     EXPIRED,
@@ -48,24 +45,20 @@ from jts_pipelines.backtest.places import (
     FORCE,
     HELD_BACK,
     IOC,
-    IS_LATE,
+    IS_NEW,
     IS_TRIGGERED,
+    JUDGED_ROW,
     LAST_SESSION,
     LATE_PURCHASES,
     LATE_SALES,
     LIMIT,
     LIMIT_PLACE,
     LIMIT_PRICE,
-    MARK,
-    MARK_ROW,
     MARKET,
     NEXT_PHASE,
     NEXT_ROW,
-    NOW,
     ORDER_FORCE,
     ORDER_TYPE,
-    PEAK,
-    PEAK_ROW,
     PHASE_BITS,
     PURCHASES,
     QUANTITY,
@@ -75,7 +68,6 @@ from jts_pipelines.backtest.places import (
     SALES,
     SELL,
     SESSION_NOW,
-    SETTLES,
     SIDE,
     SPLIT_NEW,
     SPLIT_OLD,
@@ -84,16 +76,10 @@ from jts_pipelines.backtest.places import (
     STOP_LIMIT,
     STOP_PLACE,
     STOP_PRICE,
-    TRADE,
-    TRADE_CASH,
-    TRADES,
     TRIES_FROM,
     TYPE,
-    UNIT,
     UNSETTLED,
     UNTIL,
-    VALUE,
-    WAITS_SETTLEMENT,
     WANTED,
 )
 from jts_pipelines.backtest.pricing import (
@@ -143,14 +129,35 @@ def seek_next_in_model(desk: Desk, instrument: int, row: int) -> None:
                 phase = EXIT_DECISIONS
             row += phase < 0
     elif book[instrument, QUANTITY] > 0:
-        latest = next_fired(desk, row, end, rules[EXITS])
-        row, is_inside = left_at(desk, instrument, row, latest, end)
-        phase = LATE_SALES if is_inside else EXIT_DECISIONS
+        row, phase = change_of_position(desk, instrument, row, end)
     else:
         row = next_fired(desk, row, end, rules[ENTRIES])
     if is_busy and row == splits_at:
         phase = SALES
     book[instrument, NEXT_ROW], book[instrument, NEXT_PHASE] = row, phase
+
+
+def change_of_position(desk: Desk, instrument: int, row: int, end: int) -> tuple[int, int]:
+    """Return where and in which phase a position is left or added to next.
+
+    Args:
+        desk: See `levels.left_at`.
+        instrument: Held, without an order.
+        row: The first one on which something may happen.
+        end: The first row that is not looked at.
+    """
+    rules, adds_at = desk.rules, end
+    if can_add(desk, instrument):
+        adds_at = next_fired(desk, row, end, rules[ENTRIES])
+    # Exits come first, once a bar; what follows an entry nobody knows yet, so the peak must not.
+    first, until = max(row, desk.book[instrument, JUDGED_ROW] + 1), min(end, adds_at + 1)
+    latest = next_fired(desk, first, until, rules[EXITS])
+    leaves_at, is_inside = left_at(desk, instrument, first, latest, until)
+    if is_inside:
+        return leaves_at, LATE_SALES
+    if adds_at < min(leaves_at, end):
+        return adds_at, ENTRY_DECISIONS
+    return leaves_at, EXIT_DECISIONS
 
 
 def order_phase(desk: Desk, instrument: int, row: int) -> int:
@@ -218,11 +225,13 @@ def act_in_model(desk: Desk, instrument: int, row: int, phase: int, fills: Ints)
 
 
 def first_after_in_model(desk: Desk, instrument: int, row: int, phase: int) -> int:
-    """Return the first row on which something else can happen: fills leave the close."""
+    """Return the first row on which something else can happen: fills leave the close.
+
+    So do exits that order nothing, where an entry may follow.
+    """
     book = desk.book
-    is_free = (
-        phase == EXIT_DECISIONS and book[instrument, QUANTITY] == 0 and book[instrument, SIDE] == 0
-    )
+    is_free = phase == EXIT_DECISIONS and book[instrument, SIDE] == 0
+    is_free = is_free and (book[instrument, QUANTITY] == 0 or can_add(desk, instrument))
     return row if phase <= LATE_SALES or is_free else row + 1
 
 
@@ -245,6 +254,7 @@ def decide_exit_in_model(desk: Desk, instrument: int, row: int) -> None:
     """Take a waiting order back or order the exit of a position, or both."""
     account, book = desk.account, desk.book
     fired = judged_on(desk, instrument, row, desk.rules[EXITS])
+    book[instrument, JUDGED_ROW] = row
     reason = -1
     if book[instrument, QUANTITY] > 0:
         reason = exit_reason_in_model(desk, instrument, row, fired)
@@ -282,7 +292,8 @@ def place_order_in_model(desk: Desk, instrument: int, row: int, reason: int) -> 
     last = desk.sessions[session, UNTIL] if is_last else session
     book[instrument, LAST_SESSION] = NEVER_ENDS if is_endless else last
     ladder = ladder_of(desk, instrument, row)
-    is_buy, is_known = book[instrument, QUANTITY] == 0, True
+    is_buy, is_known = is_rule and desk.rules[ENTRIES] >> reason & 1 == 1, True
+    book[instrument, IS_NEW] = is_buy
     if kind in (LIMIT, STOP_LIMIT):
         price = whole_price(asked_price(desk, instrument, row, reason, LIMIT_PLACE), not is_buy)
         # A limit is rounded to where it is less likely to fill.
@@ -329,30 +340,6 @@ def deal_of_in_model(desk: Desk, instrument: int, row: int) -> tuple[int, int]:
     return price, most
 
 
-def take_on_in_model(desk: Desk, instrument: int, row: int, quantity: int, price: int) -> None:
-    """Open a position with what was bought, or add to it."""
-    account, book = desk.account, desk.book
-    unit = book[instrument, UNIT]
-    if book[instrument, QUANTITY] == 0:
-        account[TRADES] += 1
-        book[instrument, COST], book[instrument, BOUGHT] = 0, 0
-        book[instrument, PEAK], book[instrument, PEAK_ROW] = 0, row
-        book[instrument, ENTRY_ROW], book[instrument, MARK] = row, price
-        book[instrument, TRADE], book[instrument, TRADE_CASH] = account[TRADES], 0
-        _, late = fill_of(desk, instrument, row)
-        book[instrument, IS_LATE] = late
-        hold(desk, instrument)
-    else:
-        mark_to(desk, instrument, row - 1)
-    before = book[instrument, QUANTITY]
-    account[VALUE] += (before * (price - book[instrument, MARK]) + quantity * price) * unit
-    book[instrument, MARK], book[instrument, MARK_ROW] = price, row
-    book[instrument, QUANTITY] = before + quantity
-    book[instrument, COST] += quantity * price
-    book[instrument, BOUGHT] += quantity
-    book[instrument, ENTRY] = book[instrument, COST] // book[instrument, BOUGHT]
-
-
 def end_order_in_model(desk: Desk, instrument: int, row: int, quantity: int) -> None:
     """Let the rest of an order wait, or free the instrument of it."""
     account, book = desk.account, desk.book
@@ -375,17 +362,6 @@ def free_cash_in_model(desk: Desk) -> int:
     """Return the cash that pays for purchases: what is paid already and not reserved."""
     account = desk.account
     return int(account[CASH] - account[RESERVED] - account[UNSETTLED])
-
-
-def earn_in_model(desk: Desk, net: int) -> None:
-    """Take in the money of a sale, now or on the day on which it settles."""
-    account = desk.account
-    account[CASH] += net
-    if desk.rules[WAITS_SETTLEMENT] == 1:
-        account[UNSETTLED] += net
-        later = desk.sessions[desk.session_at[account[NOW]], SETTLES]
-        if later < len(desk.sessions):
-            desk.sessions[later, ARRIVES] += net
 
 
 def begin_session_in_model(desk: Desk) -> None:

@@ -69,16 +69,18 @@ def order_rules(plan: Plan, settings: BacktestSettings) -> Rules:
         orders=_order_terms(plan),
         model=settings.fill_model,
         limits=None if settings.limits is None else settings.limits.whole(settings.terms),
+        pyramiding=rules.pyramiding,
         guarded=sum(1 << rule.bit for rule in plan.rules if rule.is_guarded),
     )
 
 
 def is_modelled(plan: Plan, settings: BacktestSettings) -> bool:
-    """Return whether orders do more than fill at the next open."""
+    """Return whether orders do more than fill at the next open of a flat instrument."""
     usual = FillModel(has_root=settings.fill_model.has_root)
     return (
         bool(settings.splits or settings.dividends or settings.delistings)
         or settings.fill_model != usual
+        or (plan.risk.pyramiding or 1) > 1
         or any(
             rule.order_type is not OrderType.MARKET or rule.time_in_force is not TimeInForce.DAY
             for rule in plan.rules

@@ -22,7 +22,9 @@ FILL_AT, VOLUME_SHARE, SLIP_PPM, SLIP_TICKS, IMPACT_PPM, HAS_ROOT = 18, 19, 20, 
 EXITS_INSIDE, WAITS_SETTLEMENT = 24, 25
 # Limits of the account, see `limits`: only read where a run has them.
 LIMIT_VALUE, LIMIT_POSITION, LIMIT_GROSS, LIMIT_LOSS, LIMIT_DRAWDOWN = 26, 27, 28, 29, 30
-RULE_COLUMNS = 31
+# How many entries a position may have.
+PYRAMIDING = 31
+RULE_COLUMNS = 32
 # The size of a rule, and its order: type, time in force, places of its prices in the values.
 KIND, AMOUNT, TYPE, FORCE, LIMIT_PLACE, STOP_PLACE = 0, 1, 2, 3, 4, 5
 SIZE_COLUMNS = 6
@@ -86,15 +88,18 @@ UNIT, QUANTUM = 28, 29
 # prices, last session, the first row on which it may fill, whether its stop was reached;
 ORDER_TYPE, ORDER_FORCE, LIMIT_PRICE, STOP_PRICE, LAST_SESSION, TRIES_FROM = 30, 31, 32, 33, 34, 35
 IS_TRIGGERED = 36
-# and of the position: what was paid for all that was bought, and how much that was; whether the
-# entry filled after the open of its bar.
-COST, BOUGHT, IS_LATE = 37, 38, 39
+# and of the position: what was paid for what is held, the row of its newest purchase and whether
+# that filled after the open of its bar.
+COST, BOUGHT_ROW, IS_LATE = 37, 38, 39
 # Its splits and dividends: the first, the next, and where those of the following instrument begin.
 FIRST_SPLIT, NEXT_SPLIT, END_SPLIT = 40, 41, 42
 # Its delisting: the instant and phase in which what is left of it ends, at which price; and the
 # first session without price limits, which all instruments have.
 DELISTED_AT, DELISTED_PHASE, DELISTED_PRICE, FREE_FROM = 43, 44, 45, 46
-BOOK_COLUMNS = 47
+# Entries of the position, whether the order that waits has bought nothing yet, and the newest row
+# on which its exits were judged.
+ENTRY_COUNT, IS_NEW, JUDGED_ROW = 47, 48, 49
+BOOK_COLUMNS = 50
 
 BUY, SELL = 1, -1
 
@@ -130,4 +135,4 @@ STEPS, LOTS, RATE_ABOVE, RATE_BELOW, HAS_LIMITS, NOTIONAL_MIN, PAIRS = 0, 1, 2, 
 PRICE_RULE_COLUMNS = PAIRS + 4 * 16
 
 # The facts of an instrument, see `strategy.facts`; behind them its smallest quantity.
-FACTS_STEP = 13
+FACTS_STEP = 14

@@ -65,7 +65,7 @@ class Facts:
         cancelled: Waiting entries that an exit rule cancelled.
         expired: Limit and stop orders that ended unfilled.
         blocked_by_loss, blocked_by_risk: Entries refused by `daily_loss_limit`; by
-            `max_positions` or `cooldown`.
+            `max_positions`, `cooldown`, or a position that has its `max_position_size`.
         denied: Entries that limits of the account denied, by check of risk.
         without_edge: Kelly entries refused because closed trades showed no edge.
         waiting: Orders that no bar filled before the end.
@@ -153,7 +153,8 @@ class BacktestResult:
             trade, bar_volume, gross (price times quantity). Money is in the account's currency:
             whole won at KRX, decimals elsewhere.
         trades: One row per round trip in the order of entry; `status` is closed or open, and an
-            open one is valued at its last close.
+            open one is valued at its last close. `entry_price` is that of the first purchase,
+            `invested` and `quantity` are of all of them.
         orders: One row per order in the order of decision: decided_at, instrument, name, side,
             reason, status (filled or waiting), filled_at, quantity (of the fill, or ordered),
             price, trade.

@@ -79,8 +79,10 @@ def resolve(
         scope.params[parameter.name] = Fixed(value, kind)
     resolver = Resolver(scope, Graph())
     _define(resolver, strategy, taken)
-    rules = _rules(resolver, strategy, check_filters(resolver, strategy))
     risk = check_risk(resolver, strategy.risk)
+    rules = _rules(
+        resolver, strategy, check_filters(resolver, strategy), pyramids=(risk.pyramiding or 1) > 1
+    )
     sources = check_sources(source, strategy.sources)
     program = Program(
         strategy.name,
@@ -116,7 +118,7 @@ def _define(resolver: Resolver, strategy: s.Strategy, taken: dict[str, str]) -> 
 
 
 def _rules(
-    resolver: Resolver, strategy: s.Strategy, filters: int | None
+    resolver: Resolver, strategy: s.Strategy, filters: int | None, *, pyramids: bool
 ) -> tuple[CheckedRule, ...]:
     source = resolver.scope.source
     if not strategy.rules:
@@ -133,7 +135,7 @@ def _rules(
             condition, guard = split(resolver.graph, truth)
             text = expression_text(when.condition)
             if guard is not None:
-                _check_guard(resolver, when, block.block, guard)
+                _check_guard(resolver, when, block.block, guard, pyramids=pyramids)
             for action in when.actions:
                 order = check_action(resolver, action, side)
                 is_edge = block.block in EDGE_TRIGGERED
@@ -158,7 +160,9 @@ def _rules(
     return tuple(found)
 
 
-def _check_guard(resolver: Resolver, when: s.When, block: Block, guard: int) -> None:
+def _check_guard(
+    resolver: Resolver, when: s.When, block: Block, guard: int, *, pyramids: bool
+) -> None:
     if block in EDGE_TRIGGERED:
         raise resolver.refuse(
             f"{block} fires when its condition becomes true on bars: it cannot ask for position "
@@ -166,7 +170,7 @@ def _check_guard(resolver: Resolver, when: s.When, block: Block, guard: int) -> 
             when.at,
             "use entry.long, or limits of risk_management",
         )
-    if RULE_SIDES[block] not in ENTRY_SIDES:
+    if RULE_SIDES[block] not in ENTRY_SIDES or pyramids:
         return
     nodes = resolver.graph.nodes
     for number in sorted(resolver.graph.reachable((guard,))):
@@ -175,5 +179,6 @@ def _check_guard(resolver: Resolver, when: s.When, block: Block, guard: int) -> 
             raise resolver.refuse(
                 f"an entry is judged while there is no position: {node.name} is null then",
                 when.at,
-                "accepted in entries: position.quantity, position.value and portfolio",
+                "accepted in entries: position.quantity, position.value, position.entries and "
+                "portfolio; with pyramiding in risk_management all words of a position",
             )

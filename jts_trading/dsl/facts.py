@@ -40,6 +40,7 @@ FACTS = MappingProxyType(
         (PORTFOLIO, "positions"): FactWord(10, Kind.NUMBER),
         (PORTFOLIO, "exposure"): FactWord(11, Kind.PERCENT),
         (PORTFOLIO, "day_profit"): FactWord(12, Kind.PERCENT),
+        (POSITION, "entries"): FactWord(13, Kind.NUMBER),
     }
 )
 # Behind them the smallest quantity, for whoever fills the row; then the constants of the guard.

@@ -221,6 +221,7 @@ class RiskKey(StrEnum):
     DAILY_LOSS_LIMIT = "daily_loss_limit"
     MAX_POSITIONS = "max_positions"
     COOLDOWN = "cooldown"
+    PYRAMIDING = "pyramiding"
 
 
 # What each setting accepts: measures, lowest and highest value (percent as a fraction).
@@ -233,6 +234,7 @@ RISK_RANGES = MappingProxyType(
         RiskKey.DAILY_LOSS_LIMIT: ((Measure.PERCENT,), "0.0001", "1"),
         RiskKey.MAX_POSITIONS: ((Measure.NUMBER,), "1", "10000"),
         RiskKey.COOLDOWN: ((Measure.DURATION, Measure.NUMBER), "1", "31536000"),
+        RiskKey.PYRAMIDING: ((Measure.NUMBER,), "1", "100"),
     }
 )
 

@@ -91,7 +91,10 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class RiskBlock:
-    """The strategy's own limits; percentages as fractions, None where the text sets none."""
+    """The strategy's own limits; percentages as fractions, None where the text sets none.
+
+    `pyramiding` is how many entries a position may have: one, where the text says nothing.
+    """
 
     max_position_size: Decimal | None = None
     trailing_stop: Decimal | None = None
@@ -101,6 +104,7 @@ class RiskBlock:
     max_positions: int | None = None
     cooldown_bars: int | None = None
     cooldown_seconds: int | None = None
+    pyramiding: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

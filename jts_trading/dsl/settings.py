@@ -21,7 +21,7 @@ from jts_trading.dsl.resolve import Resolver
 from jts_trading.dsl.values import KIND_OF_MEASURE, Fixed, Kind, describe
 from jts_trading.indicators.symbols import derive
 
-_WHOLE_KEYS = frozenset({RiskKey.MAX_POSITIONS, RiskKey.COOLDOWN})
+_WHOLE_KEYS = frozenset({RiskKey.MAX_POSITIONS, RiskKey.COOLDOWN, RiskKey.PYRAMIDING})
 FRAME_SECONDS_MAX = 31 * 86_400
 
 

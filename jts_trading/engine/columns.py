@@ -16,11 +16,11 @@ Ints = NDArray[np.int64]
 DAY, STAMP_MS, OPEN_MS, BARS = range(4)
 SEEN_COLUMNS = 4
 
-MARK, PEAK, ENTERED_NS, BARS_HELD, HELD_FROM_MS, BARS_SINCE, LEFT_MS = range(7)
-STORED_COLUMNS = 7
+MARK, PEAK, ENTERED_NS, BARS_HELD, HELD_FROM_MS, BARS_SINCE, LEFT_MS, ENTRIES = range(8)
+STORED_COLUMNS = 8
 # Worked out from the account, so never stored: see `Instance.look_at_holding`.
-IS_HELD, LOSS_LEVEL, PROFIT_LEVEL = range(7, 10)
-BOOK_COLUMNS = 10
+IS_HELD, LOSS_LEVEL, PROFIT_LEVEL = range(8, 11)
+BOOK_COLUMNS = 11
 
 NO_LOSS, NO_PROFIT = -1, 1 << 62
 """Levels that no close reaches."""

@@ -264,7 +264,8 @@ def decide_entry(state: EngineState, draft: Draft, standing: Standing) -> None:
 def _entry_refusal(draft: Draft, standing: Standing) -> Outcome | None:
     instance, symbol, rules = draft.instance, draft.symbol, draft.instance.program.rules
     book, found = draft.book, None
-    if book.is_held:
+    is_held = book.is_held != 0
+    if is_held and book.entries_made >= rules.pyramiding:
         found = Outcome.HELD
     elif standing.working(symbol) is not None or book.wanted is not None:
         found = Outcome.ORDER_WORKS
@@ -274,9 +275,9 @@ def _entry_refusal(draft: Draft, standing: Standing) -> Outcome | None:
         found = Outcome.PAUSED
     elif _is_lost(instance, symbol, standing):
         found = Outcome.LOSS
-    elif 0 < rules.positions_max <= standing.positions:
+    elif not is_held and 0 < rules.positions_max <= standing.positions:
         found = Outcome.POSITIONS
-    elif _is_cooling(draft):
+    elif not is_held and _is_cooling(draft):
         found = Outcome.COOLDOWN
     return found
 
@@ -335,7 +336,7 @@ def _order(
             draft.values.append(stop_node(draft.instance, draft.symbol, wanted))
         held_back = draft.instance.units[draft.symbol].amount(sized.held_back)
     if wanted.side is OrderSide.BUY:
-        standing.hold_back(held_back)
+        standing.hold_back(held_back, is_first=not draft.book.is_held)
 
 
 def _want(state: EngineState, draft: Draft, wanted: Wanted, standing: Standing) -> None:

@@ -65,7 +65,7 @@ def facts_of(draft: Draft, standing: Standing) -> Floats:
     facts[FACTS_SIZE:] = constants
     facts[FACT_PRICE_SCALE] = units.price_scale
     age_s = (bar.stamp_ms - book.held_from_ms) // 1000 if book.held_from_ms >= 0 else 0
-    since = (book.peak, book.bars_held, age_s)
+    since = (book.peak, book.bars_held, age_s, book.entries_made)
     lots, cost = units.lots(held.quantity), units.money(held.cost)
     fill_position(facts, lots, cost, bar.close, since, step)
     sums = (standing.equity, account.cash, standing.free, instance.day_start)

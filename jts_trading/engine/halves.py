@@ -47,6 +47,7 @@ class StoredBook(msgspec.Struct):
     held_from_ms: int = -1
     bars_since: int = 0
     left_ms: int = -1
+    entries: int = 0
     wanted: Wanted | None = None
     given: Wanted | None = None
     called_back: str = ""

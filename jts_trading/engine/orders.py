@@ -160,8 +160,11 @@ def size_entry(
     reserve = wanted.reserve or terms.reserve(close, wanted.previous_close, settings.collar)
     lot = terms.lot(wanted.previous_close or close)
     free = units.money(standing.free)
-    quantity = wanted_quantity(size.kind, amount, equity, close)
-    quantity = capped_quantity(quantity, equity, close, rules.max_position_ppm, lot)
+    asked = wanted_quantity(size.kind, amount, equity, close)
+    held = units.lots(instance.account.holding(symbol).quantity)
+    quantity = capped_quantity(asked, equity, close, rules.max_position_ppm, lot, held)
+    if held > 0 and quantity == 0 and asked >= lot:
+        return Outcome.LARGEST
     quantity = affordable_quantity(quantity, reserve, lot, free, terms.fee)
     if quantity == 0:
         return Outcome.NO_CASH

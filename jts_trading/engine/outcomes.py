@@ -22,6 +22,7 @@ class Outcome(StrEnum):
     PAUSED = "instance is paused"
     LOSS = "daily loss limit reached"
     POSITIONS = "max_positions reached"
+    LARGEST = "max_position_size reached"
     UNIVERSE = "outside the universe"
     COOLDOWN = "cooldown after the last exit"
     NO_EDGE = "no edge in the closed trades"

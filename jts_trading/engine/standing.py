@@ -75,12 +75,17 @@ class Standing:
         if self._working is not None and news is not None and news.order is not None:
             self._working.setdefault(news.instrument_id, news.order)
 
-    def hold_back(self, amount: Decimal) -> None:
-        """Count an entry that was ordered or is wanted, and the cash that it keeps from others."""
+    def hold_back(self, amount: Decimal, *, is_first: bool) -> None:
+        """Count an entry that was ordered or is wanted, and the cash that it keeps from others.
+
+        Args:
+            amount: Of cash.
+            is_first: It opens a position.
+        """
         if self._free is not None:
             self._free -= amount
         if self._positions is not None:
-            self._positions += 1
+            self._positions += is_first
 
     def forget(self) -> None:
         """Look cash and positions up again: an order that was wanted is not any more."""

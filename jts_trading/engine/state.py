@@ -82,6 +82,7 @@ class SymbolBook(Row):
         held_from_ms: Label of the first of them; -1 while flat.
         bars_since: Bars since the position was left.
         left_ms: Label of the bar in which it was left; -1 for never.
+        entries: Of the position: orders that bought some of it, see `entries_made`.
         is_held: 1 while something is held that could be sold.
         loss_level: Highest close at which the stop loss is hit, see `engine.levels`.
         profit_level: Lowest close at which the profit is taken.
@@ -98,6 +99,7 @@ class SymbolBook(Row):
     held_from_ms = Number(columns.HELD_FROM_MS)
     bars_since = Number(columns.BARS_SINCE)
     left_ms = Number(columns.LEFT_MS)
+    entries = Number(columns.ENTRIES)
     is_held = Number(columns.IS_HELD)
     loss_level = Number(columns.LOSS_LEVEL)
     profit_level = Number(columns.PROFIT_LEVEL)
@@ -107,6 +109,11 @@ class SymbolBook(Row):
         self.wanted: Wanted | None = None
         self.given: Wanted | None = None
         self.called_back = ""
+
+    @property
+    def entries_made(self) -> int:
+        """Entries of the position; one that came without an order counts as one."""
+        return max(self.entries, self.is_held)
 
     def take(self, book: "SymbolBook") -> None:
         """Take the numbers of another one over, but nothing that it waits for."""

@@ -31,7 +31,7 @@ from jts_trading.engine.events import (
 from jts_trading.engine.lines import Line
 from jts_trading.engine.on_trades import judge_noted
 from jts_trading.engine.slots import session_at, slot_in
-from jts_trading.engine.state import Desk, EngineState, Instance
+from jts_trading.engine.state import Desk, EngineState, Instance, SymbolBook
 from jts_trading.engine.tallies import FeedPlace
 from jts_trading.engine.wanting import give_wanted, want_again, want_rest
 from jts_trading.engine.wishes import drop, reach
@@ -201,6 +201,7 @@ def _read_journal(state: EngineState, event: JournalRead, now_ns: int) -> list[E
             _begin_day_of(instance, ts_ns)
             news = instance.account.apply(fact, ts_ns)
             if news is not None and news.instrument_id in instance.books:
+                _count_entry(instance.books[news.instrument_id], news)
                 instance.look_at_holding(news.instrument_id)
                 effects += _hear(state, instance, news, now_ns)
     state.journal_seq = max(state.journal_seq, event.through_seq)
@@ -217,6 +218,19 @@ def _begin_day_of(instance: Instance, ts_ns: int) -> None:
         roll_day(instance, session.day)
 
 
+def _count_entry(book: SymbolBook, news: OrderNews) -> None:
+    """Count an order that bought something as an entry; one that is given again is counted once.
+
+    Args:
+        book: Of its instrument; it says whether something was held before.
+        news: Of an order.
+    """
+    is_bought = news.order is not None and news.order.side is OrderSide.BUY
+    is_begun = book.given is not None and book.given.is_begun
+    if is_bought and news.is_first_fill and not is_begun:
+        book.entries = book.entries_made + 1
+
+
 def _hear(state: EngineState, instance: Instance, news: OrderNews, now_ns: int) -> list[Effect]:
     """Follow what became of an order: entry and leaving, and exits that did not sell."""
     symbol, book = news.instrument_id, instance.books[news.instrument_id]
@@ -226,7 +240,7 @@ def _hear(state: EngineState, instance: Instance, news: OrderNews, now_ns: int) 
         book.entered_ns, book.peak = news.ts_ns, 0
         book.mark = instance.units[symbol].ticks_near(news.price)
     if is_flat and book.entered_ns:
-        book.peak = book.entered_ns = book.bars_since = book.bars_held = 0
+        book.peak = book.entered_ns = book.bars_since = book.bars_held = book.entries = 0
         book.held_from_ms = -1
         book.left_ms = _label_ms(state, instance, symbol, news.ts_ns)
         _drop_exit(state, instance, symbol)

@@ -28,6 +28,7 @@ class Wanted(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         is_reached: One has.
         from_day: First session in which it may be given; of an order that was given, that one.
         last_day: Session after which it is not given any more; 0 for no end.
+        is_begun: An order that was given for it has filled in part.
     """
 
     side: OrderSide
@@ -49,6 +50,7 @@ class Wanted(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     is_reached: bool = False
     from_day: int = 0
     last_day: int = 0
+    is_begun: bool = False
 
     @property
     def is_held(self) -> bool:

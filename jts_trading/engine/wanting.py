@@ -2,8 +2,8 @@
 
 An exit stays wanted until its position is gone: it is given again, ever more rarely, when an order
 ends without having sold everything. An order that waited for the session is as large as it was
-decided, unless less is held or free by now. An entry is dropped when the instance is no longer
-flat or may not enter.
+decided, unless less is held or free by now. An entry is dropped when the position has all its
+entries by now or the instance may not enter.
 """
 
 import msgspec
@@ -59,6 +59,7 @@ def want_rest(
         tries=given.tries + 1,
         triggered_ns=0,
         from_day=given.from_day + 1,
+        is_begun=given.is_begun or order.filled > 0,
     )
     want(state, instance, symbol, renewed)
 
@@ -123,7 +124,7 @@ def _give(state: EngineState, instance: Instance, symbol: str, now_ns: int) -> l
     standing = Standing(instance, now_ns, besides=symbol)
     if wanted.side is OrderSide.BUY:
         # The rest of an order that is given again joins what it has bought before.
-        is_free = instance.account.is_flat(symbol) or wanted.tries
+        is_free = book.entries_made < instance.program.rules.pyramiding or wanted.tries
         if not is_free or instance.spec.status == "paused":
             return []
         sized = _entry(state, instance, symbol, wanted, session.day, standing=standing)

@@ -63,6 +63,7 @@ class OrderNews(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         has_left: The position became flat.
         ts_ns: When, UTC ns.
         price: Of the fill; None for other events.
+        is_first_fill: The order had none before.
     """
 
     instrument_id: str
@@ -70,6 +71,7 @@ class OrderNews(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     has_left: bool
     ts_ns: int
     price: Decimal | None = None
+    is_first_fill: bool = False
 
 
 class InstanceAccount(msgspec.Struct, kw_only=True):
@@ -195,7 +197,7 @@ class InstanceAccount(msgspec.Struct, kw_only=True):
         cash = cash_of(event, order.side, self.currency)
         self.flow += cash
         has_left = self._hold(instrument_id, held, cash, at_ns)
-        filled = order.filled + event.quantity
+        is_first, filled = order.filled == 0, order.filled + event.quantity
         order = msgspec.structs.replace(
             order, filled=filled, has_ended=order.has_ended or filled >= order.quantity
         )
@@ -206,6 +208,7 @@ class InstanceAccount(msgspec.Struct, kw_only=True):
             has_left=has_left,
             ts_ns=at_ns,
             price=event.price,
+            is_first_fill=is_first,
         )
 
     def _hold(self, instrument_id: str, held: Holding, cash: Decimal, ts_ns: int) -> bool:

@@ -16,12 +16,13 @@ Floats = NDArray[np.float64]
 FACT_PRICE_SCALE, FACT_QUANTITY, FACT_VALUE, FACT_ENTRY_PRICE, FACT_PROFIT = 0, 1, 2, 3, 4
 FACT_HIGHEST, FACT_BARS, FACT_AGE = 5, 6, 7
 FACT_EQUITY, FACT_CASH, FACT_POSITIONS, FACT_EXPOSURE, FACT_DAY_PROFIT = 8, 9, 10, 11, 12
+FACT_ENTRIES = 13
 
 
 def fill_position(  # noqa: PLR0917 - compiled code is called by position
-    facts: Floats, held: int, cost: int, close: int, since: tuple[int, int, int], step: float
+    facts: Floats, held: int, cost: int, close: int, since: tuple[int, int, int, int], step: float
 ) -> None:
-    """Fill in what is known of a position; everything but quantity and value is null while flat.
+    """Fill in what is known of a position; while flat all is null or zero.
 
     Args:
         facts: The row.
@@ -29,12 +30,13 @@ def fill_position(  # noqa: PLR0917 - compiled code is called by position
         cost: Paid for all of it, without fees, in money units.
         close: Of the bar that is judged, in ticks.
         since: Since the fill that opened the position: the highest close in ticks, traded bars
-            (the one of the fill is the first), and seconds between the starts of that bar and
-            the one that is judged.
+            (the one of the fill is the first), seconds between the starts of that bar and
+            the one that is judged, and entries, the first one included.
         step: Smallest quantity, in shares or coins.
     """
     facts[FACT_QUANTITY] = held * step
     facts[FACT_VALUE] = held * close * step
+    facts[FACT_ENTRIES] = since[3] if held > 0 else 0
     if held <= 0:
         for place in range(FACT_ENTRY_PRICE, FACT_AGE + 1):
             facts[place] = math.nan

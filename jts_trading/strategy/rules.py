@@ -96,6 +96,7 @@ class OrderRules:
         positions_max: 0 for no limit; so are shares of 0.
         cooldown_ms: Since the position was left.
         cooldown_bars: Traded bars of the instrument, likewise.
+        pyramiding: How many entries a position may have.
     """
 
     entries: int
@@ -111,6 +112,7 @@ class OrderRules:
     cooldown_ms: int
     cooldown_bars: int
     kelly: tuple[int, int, int, int]
+    pyramiding: int
 
 
 def read_rules(plan: Plan, defaults: SizeDefaults, currency: str) -> OrderRules:
@@ -156,6 +158,7 @@ def read_rules(plan: Plan, defaults: SizeDefaults, currency: str) -> OrderRules:
         cooldown_ms=(risk.cooldown_seconds or 0) * 1000,
         cooldown_bars=risk.cooldown_bars or 0,
         kelly=defaults.kelly,
+        pyramiding=risk.pyramiding or 1,
     )
 
 

@@ -24,6 +24,27 @@ def share_of(amount: int, ppm: int) -> int:
     return (amount // PPM) * ppm + (amount % PPM) * ppm // PPM
 
 
+def part_of(amount: int, part: int, whole: int) -> int:
+    """Return floor(amount x part / whole) without leaving 64 bits.
+
+    Args:
+        amount: Not negative.
+        part: From 0 to `whole`.
+        whole: Above zero, below 2^62.
+    """
+    rest, over, found = amount % whole, 0, 0
+    # The product is added up by the binary digits of the part, and divided on the way.
+    for digit in range(62):
+        over, found = 2 * over, 2 * found
+        if over >= whole:
+            over, found = over - whole, found + 1
+        if part >> (61 - digit) & 1 == 1:
+            over += rest
+            if over >= whole:
+                over, found = over - whole, found + 1
+    return amount // whole * part + found
+
+
 def commission_of(gross: int, fee: tuple[int, int]) -> int:
     """Return the commission on a gross amount, rounded down to the unit of the fee.
 
@@ -82,10 +103,21 @@ def wanted_quantity(kind: int, amount: int, equity: int, price: int) -> int:
     return share_of(max(equity, 0), amount) // price
 
 
-def capped_quantity(quantity: int, equity: int, price: int, cap_ppm: int, lot: int) -> int:
-    """Return the quantity inside `max_position_size` (0: no cap), rounded down to the lot."""
+def capped_quantity(  # noqa: PLR0917 - compiled code is called by position
+    quantity: int, equity: int, price: int, cap_ppm: int, lot: int, held: int
+) -> int:
+    """Return what `max_position_size` leaves of a quantity, rounded down to the lot.
+
+    Args:
+        quantity: Wanted quantity.
+        equity: As for `wanted_quantity`.
+        price: Likewise.
+        cap_ppm: Largest share of equity that the whole position may have; 0 for no cap.
+        lot: Smallest tradable quantity.
+        held: What the position has already.
+    """
     if cap_ppm > 0:
-        quantity = min(quantity, share_of(max(equity, 0), cap_ppm) // price)
+        quantity = min(quantity, max(share_of(max(equity, 0), cap_ppm) // price - held, 0))
     return quantity - quantity % lot
 
 

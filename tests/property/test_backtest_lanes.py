@@ -56,7 +56,9 @@ def market(seed: int) -> pl.DataFrame:
     seed=st.integers(0, 2**32),
     size=st.sampled_from(("7", "1", "3000000 KRW", '"20%"')),
     leave=st.sampled_from(('"all"', "3")),
-    risk=st.sampled_from(("", 'stop_loss = "1%"', "cooldown = 5m", "max_positions = 2")),
+    risk=st.sampled_from(
+        ("", 'stop_loss = "1%"', "cooldown = 5m", "max_positions = 2", "pyramiding = 3")
+    ),
     cash=st.sampled_from((100_000_000, 9_000_000, 300_000)),
     actions=st.sampled_from(ACTIONS),
 )

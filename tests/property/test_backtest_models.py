@@ -106,20 +106,28 @@ class Case:
     stop_loss: int = 0
     trailing_stop: int = 0
     take_profit: int = 0
+    pyramiding: int = 1
+    max_position_size: int = 0
+    leave: int = 0
+    asks: bool = False
 
     @property
     def text(self) -> str:
         """The text that the compiler gets."""
         risk = "\n".join(
             f'{name} = "{getattr(self, name)}%"'
-            for name in ("stop_loss", "trailing_stop", "take_profit")
+            for name in ("stop_loss", "trailing_stop", "take_profit", "max_position_size")
             if getattr(self, name)
         )
+        risk += f"\npyramiding = {self.pyramiding}" if self.pyramiding > 1 else ""
+        leave = f"{self.leave}%" if self.leave else "all"
+        sale = f'sell("{leave}"{_terms(self.kinds[1], "sell", self.force)})'
+        # Entries and exits of one bar: who takes part in a rise sells into it.
+        takes = f"when (close > close[1] and position.profit > {float(TAKEN)}%) {{ {sale} }}"
         return f"""strategy("Models") {{
-          entry.long {{ when (close > close[1]) {{
+          entry.long {{ when (close > close[1]{" and position.entries < 3" * self.asks}) {{
             buy("{self.percent}%"{_terms(self.kinds[0], "buy", self.force)}) }} }}
-          exit.long {{ when (close < close[1]) {{
-            sell("all"{_terms(self.kinds[1], "sell", self.force)}) }} }}
+          exit.long {{ when (close < close[1]) {{ {sale} }} {takes * self.asks} }}
           {"risk_management { " + risk + " }" if risk else ""}
         }}"""
 
@@ -141,6 +149,8 @@ class Case:
         )
 
 
+# In percent; no average price of a test is this far from a close to the last digit.
+TAKEN = Fraction("2.3719")
 FACTORS = {"buy": {"limit": 0.985, "stop": 1.015}, "sell": {"limit": 1.015, "stop": 0.985}}
 BEYOND = {"buy": 1.02, "sell": 0.98}
 
@@ -171,6 +181,7 @@ class Order:
     reserved: int = 0
     is_triggered: bool = False
     tried: int = 0
+    has_bought: bool = False
 
 
 @dataclass
@@ -178,11 +189,11 @@ class Held:
     """What the reference knows of one instrument; `seen` are closes in its first shares."""
 
     quantity: int = 0
-    bought: int = 0
     cost: int = 0
+    entries: int = 0
     mark: int = 0
     peak: int = 0
-    entered: date = NEVER
+    bought_on: date = NEVER
     is_late: bool = False
     order: Order | None = None
     closes: list[int] = field(default_factory=list)
@@ -371,6 +382,7 @@ class Slow:
             self.cash += net
             if self.case.waits_settlement:
                 self.unsettled.append((CALENDAR.settlement_day(self.day), net))
+            held.cost -= held.cost * quantity // held.quantity
             held.quantity -= quantity
             rest = min(order.quantity - quantity, held.quantity)
         else:
@@ -381,10 +393,11 @@ class Slow:
                 return
             self.cash -= quantity * price + int(quantity * price * FEE)
             if not held.quantity:
-                held.cost = held.bought = held.peak = 0
-                held.entered, held.is_late = self.day, is_late
+                held.cost = held.peak = held.entries = 0
+            held.bought_on, held.is_late = self.day, is_late
+            held.entries += not order.has_bought
+            order.has_bought = True
             held.quantity += quantity
-            held.bought += quantity
             held.cost += quantity * price
             rest = order.quantity - quantity if quantity == most else 0
             order.reserved = -(-before // order.quantity) * rest
@@ -406,7 +419,8 @@ class Slow:
         before, close = held.quantity, held.closes[-1]
         held.quantity = before * split.new // split.old
         self.cash += (before * split.new - held.quantity * split.old) * close // split.new
-        held.cost, held.bought = held.cost * split.old, held.bought * split.new
+        part = before * split.new - held.quantity * split.old
+        held.cost -= held.cost * part // (before * split.new)
         held.peak = held.peak * split.old // split.new
         held.mark = max(close * split.old // split.new, 1)
         side = "buy" if held.quantity >= before else "sell"
@@ -418,7 +432,7 @@ class Slow:
 
     def levels(self, held: Held) -> tuple[Fraction, Fraction, Fraction | None]:
         """Return stop loss, trailing stop and target as exact prices."""
-        entry, case = Fraction(held.cost, held.bought), self.case
+        entry, case = Fraction(held.cost, held.quantity), self.case
         loss = entry * (100 - case.stop_loss) / 100 if case.stop_loss else Fraction(-1)
         trail = Fraction(-1)
         if case.trailing_stop:
@@ -435,14 +449,12 @@ class Slow:
         level = math.floor(max(loss, trail))
         stop = LADDER.floor(level) if level > 0 else -1
         goal = LADDER.ceil(math.ceil(target)) if target is not None else 1 << 60
-        is_entry, price, is_target = held.entered == self.day, 0, False
-        if bar.open <= stop and not is_entry:
-            price = bar.open
-        elif bar.low <= stop:
+        is_late, price, is_target = held.bought_on == self.day and held.is_late, 0, False
+        if bar.low <= stop:
             price = min(stop, bar.open)
-        elif bar.open >= goal and not is_entry:
+        elif bar.open >= goal and not is_late:
             price, is_target = bar.open, True
-        elif bar.high > goal and not (is_entry and held.is_late):
+        elif bar.high > goal and not is_late:
             price, is_target = goal, True
         if price <= self.band[0]:
             return
@@ -455,31 +467,41 @@ class Slow:
     def leave(self, symbol: str) -> None:
         """Decide an exit on the close."""
         held, close = self.book[symbol], self.book[symbol].mark
-        falls = len(held.seen) > 1 and held.seen[-1] < held.seen[-2]
-        is_hit = False
+        is_told = len(held.seen) > 1 and held.seen[-1] < held.seen[-2]
+        rises, is_hit = len(held.seen) > 1 and held.seen[-1] > held.seen[-2], False
+        if self.case.asks and held.quantity and rises:
+            entry = Fraction(held.cost, held.quantity)
+            is_told = (close / entry - 1) * 100 > TAKEN
         if held.quantity:
             loss, trail, target = self.levels(held)
             is_hit = close <= max(loss, trail) or (target is not None and close >= target)
         order = held.order
         if order and order.side == "buy":
-            is_over = falls or is_hit
+            is_over = is_told or is_hit
         else:
             is_over = order is not None and order.kind != "market" and is_hit
         if is_over:
             held.order = None
-        if held.quantity and held.order is None and (falls or is_hit):
+        if held.quantity and held.order is None and (is_told or is_hit):
             kind = "market" if is_hit else self.case.kinds[1]
-            held.order = self.ordered("sell", held.quantity, kind, held)
+            sold = held.quantity
+            if self.case.leave and not is_hit:
+                sold = min(sold, self.worth() * self.case.leave // 100 // close)
+            held.order = self.ordered("sell", sold, kind, held) if sold else None
 
     def enter(self, symbol: str) -> None:
         """Decide an entry on the close."""
         held = self.book[symbol]
-        if held.quantity or held.order or len(held.closes) < 2:
+        may_add = held.entries < min(self.case.pyramiding, 3 if self.case.asks else 100)
+        if held.order or len(held.closes) < 2 or (held.quantity and not may_add):
             return
         close = held.mark
         if held.seen[-1] <= held.seen[-2]:
             return
         wanted = self.worth() * self.case.percent // 100 // close
+        if self.case.max_position_size:
+            most = self.worth() * self.case.max_position_size // 100 // close
+            wanted = min(wanted, max(most - held.quantity, 0))
         order = self.ordered("buy", wanted, self.case.kinds[0], held)
         top = max(_band(self.day, close)[1], close)
         if self.case.kinds[0] in ("limit", "stop_limit"):
@@ -619,6 +641,10 @@ CASES = st.builds(
     stop_loss=st.sampled_from((0, 3)),
     trailing_stop=st.sampled_from((0, 4)),
     take_profit=st.sampled_from((0, 5)),
+    pyramiding=st.sampled_from((1, 2, 5)),
+    max_position_size=st.sampled_from((0, 0, 35)),
+    leave=st.sampled_from((0, 15)),
+    asks=st.booleans(),
 )
 
 

@@ -29,6 +29,7 @@ CALENDAR = calendar_for("KRX")
 SESSIONS = CALENDAR.sessions(date(2024, 12, 13), date(2025, 1, 17))
 COMMISSION = Fraction(140527, 10**9)
 KELLY_TRADES_MIN = 3
+WHOLE = ("max_positions", "pyramiding")
 
 TEMPLATE = """strategy("Generated") {{
   indicators {{
@@ -72,7 +73,7 @@ class Text:
     def source(self) -> str:
         """The text that the compiler gets."""
         lines = [
-            f"{name} = {value}" if name == "max_positions" else f'{name} = "{_percent(value)}"'
+            f"{name} = {value}" if name in WHOLE else f'{name} = "{_percent(value)}"'
             for name, value in self.risk.items()
         ]
         block = "risk_management { " + "\n".join(lines) + " }" if lines else ""
@@ -95,7 +96,8 @@ class Position:
     """What the reference holds of one instrument."""
 
     quantity: int = 0
-    entry: int = 0
+    cost: int = 0
+    entries: int = 0
     peak: int = 0
     flow: int = 0
     order: tuple[str, int, int] | None = None  # side, quantity, reserved cash
@@ -172,12 +174,17 @@ class Reference:
             self.buy(symbol, bar, quantity)
 
     def buy(self, symbol: str, bar: Bar, quantity: int) -> None:
-        """Open a position."""
+        """Open a position, or add to it."""
         held = self.book[symbol]
+        if not held.quantity:
+            held.cost = held.flow = held.peak = held.entries = 0
         flow = _flow(bar, Side.BUY, quantity)
         self.cash += flow.net
-        held.quantity, held.entry, held.mark, held.flow = quantity, bar.open, bar.open, flow.net
-        held.peak = 0
+        held.quantity += quantity
+        held.cost += quantity * bar.open
+        held.flow += flow.net
+        held.entries += 1
+        held.mark = bar.open
         self.fills.append((bar.day, symbol, "buy", quantity, bar.open, flow.commission, 0))
 
     def sell(self, symbol: str, bar: Bar, quantity: int) -> None:
@@ -185,6 +192,7 @@ class Reference:
         held = self.book[symbol]
         flow = _flow(bar, Side.SELL, quantity)
         self.cash += flow.net
+        held.cost -= held.cost * quantity // held.quantity
         held.quantity -= quantity
         held.flow += flow.net
         paid = (flow.commission, flow.tax.total)
@@ -193,34 +201,39 @@ class Reference:
             self.profits.append(held.flow)
 
     def leave(self, symbol: str, close: int, equity: int) -> None:
-        """Decide an exit."""
+        """Decide an exit; what still waits to be bought is taken back first."""
         held, risk = self.book[symbol], self.text.risk
-        is_falling = _trend(held.closes) < 0
-        if held.order and held.order[0] == "buy" and is_falling:
-            held.order = None
-        elif held.quantity and held.order is None:
-            stops = (
-                "stop_loss" in risk and close <= held.entry * (1 - risk["stop_loss"]),
-                "trailing_stop" in risk and close <= held.peak * (1 - risk["trailing_stop"]),
-                "take_profit" in risk and close >= held.entry * (1 + risk["take_profit"]),
+        is_falling, is_stopped = _trend(held.closes) < 0, False
+        if held.quantity:
+            entry = Fraction(held.cost, held.quantity)
+            is_stopped = (
+                ("stop_loss" in risk and close <= entry * (1 - risk["stop_loss"]))
+                or ("trailing_stop" in risk and close <= held.peak * (1 - risk["trailing_stop"]))
+                or ("take_profit" in risk and close >= entry * (1 + risk["take_profit"]))
             )
+        if not (is_falling or is_stopped):
+            return
+        if held.order and held.order[0] == "buy":
+            held.order = None
+        if held.quantity and held.order is None:
             wanted = held.quantity
-            if not any(stops):
-                kind, amount = self.text.leave
-                if kind == "percent":
-                    wanted = min(int(equity * amount / close), held.quantity)
-                elif kind == "shares":
-                    wanted = min(int(amount), held.quantity)
-            if (any(stops) or is_falling) and wanted:
+            kind, amount = self.text.leave
+            if kind == "percent" and not is_stopped:
+                wanted = min(int(equity * amount / close), held.quantity)
+            elif kind == "shares" and not is_stopped:
+                wanted = min(int(amount), held.quantity)
+            if wanted:
                 held.order = ("sell", wanted, 0)
 
     def enter(self, symbol: str, day: date, equity: int) -> None:
         """Decide an entry."""
         held, risk = self.book[symbol], self.text.risk
-        if held.quantity or held.order or _trend(held.closes) <= 0:
+        if held.order or _trend(held.closes) <= 0:
+            return
+        if held.quantity and held.entries >= risk.get("pyramiding", 1):
             return
         taken = sum(bool(p.quantity or p.order) for p in self.book.values())
-        if taken >= risk.get("max_positions", 1000):
+        if not held.quantity and taken >= risk.get("max_positions", 1000):
             return
         close, free = held.mark, self.cash - self.reserved()
         kind, amount = self.text.entry
@@ -228,7 +241,8 @@ class Reference:
             amount = self.kelly()
         wanted = int(amount) if kind == "shares" else int(equity * amount / close)
         if "max_position_size" in risk:
-            wanted = min(wanted, int(equity * risk["max_position_size"] / close))
+            most = int(equity * risk["max_position_size"] / close)
+            wanted = min(wanted, max(most - held.quantity, 0))
         top = max(_limits(day, close).upper, close)
         quantity = _payable(wanted, top, free)
         if quantity:
@@ -342,6 +356,7 @@ RISKS = st.fixed_dictionaries(
         "take_profit": st.sampled_from((Fraction(1, 50), Fraction(1, 10))),
         "daily_loss_limit": st.sampled_from((Fraction(1, 100), Fraction(1, 20))),
         "max_positions": st.integers(1, 3),
+        "pyramiding": st.integers(1, 4),
     },
 )
 TEXTS = st.builds(

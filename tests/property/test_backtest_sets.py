@@ -75,6 +75,14 @@ TEXTS = {
         stop_loss = cut take_profit = cut * 2 trailing_stop = cut / 2
         cooldown = fast max_positions = size daily_loss_limit = cut * 4
       }""",
+    "entries": """
+      indicators { quick = SMA(period: fast) slow = SMA(period: wide) }
+      entry.long { when (quick > slow and position.entries < wide) { buy(quantity: "4%") } }
+      exit.long {
+        when (quick < slow) { sell(quantity: "all") }
+        when (position.profit > cut) { sell(quantity: "5%") }
+      }
+      risk_management { pyramiding = size stop_loss = cut * 2 max_position_size = cut * 9 }""",
     "limits": """
       indicators { quick = SMA(period: fast) range = ATR(period: wide) }
       entry.long { when (close > quick) {
@@ -300,7 +308,14 @@ def trading_texts(draw: st.DrawFn) -> str:
             ]
         )
     )
-    risk = draw(st.sampled_from(["", "stop_loss = 1%", "trailing_stop = 1% max_positions = 1"]))
+    risk = draw(
+        st.sampled_from(
+            [
+                *("", "stop_loss = 1%", "trailing_stop = 1% max_positions = 1"),
+                "pyramiding = 3 take_profit = 1% max_position_size = 30%",
+            ]
+        )
+    )
     return f"""strategy("Drawn") {{ {PARAMS} {FRAMES if frames else ""} {rank}
       indicators {{
         quick = SMA(period: fast) slow = SMA(period: wide, source: (high + low) / 2)

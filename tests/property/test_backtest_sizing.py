@@ -58,7 +58,8 @@ CELLS = {
     "affordable_quantity": cells(0, 0, 0, 0, 2),
     "buying_cost": cells(0, 0, 2),
     "wanted_quantity": cells(0, 0, 0, 0),
-    "capped_quantity": cells(0, 0, 0, 0, 0),
+    "capped_quantity": cells(0, 0, 0, 0, 0, 0),
+    "part_of": cells(0, 0, 0),
     "exit_quantity": cells(0, 0, 0, 0),
     "kelly_entry_share": cells(4, 4),
     "is_trailing_stop_hit": cells(0, 0, 0),
@@ -108,12 +109,25 @@ def test_quantities_compiled_equal_plain(
     wanted = sizing.wanted_quantity(kind, amount, equity, price)
 
     assert wanted == compiled.wanted_quantity(kind, amount, equity, price)
-    assert sizing.capped_quantity(wanted, equity, price, cap, 10) == compiled.capped_quantity(
-        wanted, equity, price, cap, 10
-    )
+    assert sizing.capped_quantity(
+        wanted, equity, price, cap, 10, held
+    ) == compiled.capped_quantity(wanted, equity, price, cap, 10, held)
     assert sizing.exit_quantity(kind, wanted, held, 10) == compiled.exit_quantity(
         kind, wanted, held, 10
     )
+
+
+@settings(max_examples=300, deadline=None)
+@given(amount=st.integers(0, 1 << 53), part=st.integers(0, 1 << 53), more=st.integers(1, 1 << 53))
+def test_part_of_compiled_is_the_exact_quotient_rounded_down(
+    amount: int, part: int, more: int, compiled: Compiled
+) -> None:
+    """Products far beyond 64 bits are divided without an error."""
+    whole = part + more
+
+    assert sizing.part_of(amount, part, whole) == amount * part // whole
+    assert compiled.part_of(amount, part, whole) == amount * part // whole
+    assert compiled.part_of(amount, whole, whole) == amount
 
 
 @settings(max_examples=300, deadline=None)

@@ -53,7 +53,12 @@ GUARDS = st.sampled_from(
 LIMITS = st.sampled_from(
     [
         *("", "stop_loss = share", "take_profit = share * 3 trailing_stop = share / 2"),
-        *("max_positions = n", "cooldown = m max_positions = n + 1", "cooldown = d"),
+        *(
+            "max_positions = n",
+            "pyramiding = m",
+            "cooldown = m max_positions = n + 1",
+            "cooldown = d",
+        ),
         *("max_position_size = share daily_loss_limit = share / 3", 'stop_loss = "2%"'),
     ]
 )

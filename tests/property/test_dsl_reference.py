@@ -258,6 +258,7 @@ ACCOUNT_WORDS = (
     "portfolio.equity - portfolio.cash > 1_000 KRW",
     "position.quantity == 0",
     "position.value / portfolio.equity < 10%",
+    "position.entries < N",
 )
 EXIT_WORDS = (
     *ACCOUNT_WORDS,
@@ -290,7 +291,9 @@ def wordy_texts(draw: st.DrawFn) -> str:
         parts = [filled(word) for word in (*chosen, draw(st.sampled_from(MARKET_WORDS)))]
         return draw(st.sampled_from([" and ", " or "])).join(parts)
 
-    entries = [condition((*MARKET_WORDS, *ACCOUNT_WORDS)) for _ in range(2)]
+    pyramids = draw(st.booleans())
+    asked = EXIT_WORDS if pyramids else ACCOUNT_WORDS
+    entries = [condition((*MARKET_WORDS, *asked)) for _ in range(2)]
     exits = [condition((*MARKET_WORDS, *EXIT_WORDS)) for _ in range(2)]
     blocks = [
         "entry.long { " + " ".join(f"when ({c}) {{ buy(1) }}" for c in entries) + " }",
@@ -300,6 +303,8 @@ def wordy_texts(draw: st.DrawFn) -> str:
         blocks.append(f"universe {{ {filled(draw(st.sampled_from(MARKET_WORDS)))} volume > 10 }}")
     if draw(st.booleans()):
         blocks.append(f"require quality within {draw(PERIODS)}")
+    if pyramids:
+        blocks.append("risk_management { pyramiding = 3 }")
     return 'strategy("Words") {\n' + "\n".join(draw(st.permutations(blocks))) + "\n}"
 
 
@@ -313,6 +318,7 @@ def accounts(draw: st.DrawFn, count: int) -> list[dict[str, Fraction | float | N
         facts: dict[str, Fraction | float | None] = {
             "position.quantity": 0 if is_flat else seed.randint(1, 9),
             "position.value": 0 if is_flat else seed.randint(100, 900),
+            "position.entries": 0 if is_flat else seed.randint(1, 3),
             "position.entry_price": seed.choice((98, 100.5, 104)),
             "position.profit": seed.choice((-0.02, 0.0, 0.01, 0.05)),
             "position.highest": seed.randint(95, 110),

@@ -202,6 +202,89 @@ def test_risk_block_inside_bars_takes_the_stop_before_the_target(kernels: Path) 
     assert dealt(closes) == [("buy", 100, 10_100)]
 
 
+def test_target_inside_bars_when_more_is_bought_late_then_it_waits_for_the_next_bar(
+    kernels: Path,
+) -> None:
+    """What filled after the open does not sell at a high that may have come before it."""
+    rows = [
+        *RISE,
+        (10_100, 10_150, 10_050, 10_150, 900),
+        # A limit at 10,140 fills on the way down, the target of 10,120 and 3 % is in the high.
+        (10_400, 10_500, 10_130, 10_170, 900),
+        (10_600, 10_650, 10_550, 10_600, 900),
+    ]
+    entry = ', type: "limit", price: close - 10 KRW'
+    risk = 'take_profit = "3%"\npyramiding = 2'
+
+    found = run(rows, kernels, entry=entry, risk=risk, exits_inside=True)
+
+    assert dealt(found) == [("buy", 100, 10_090), ("buy", 100, 10_140), ("sell", 200, 10_600)]
+
+
+RISES: list[Row] = [
+    *RISE,
+    (10_100, 10_250, 10_050, 10_200, 900),
+    (10_300, 10_450, 10_250, 10_400, 900),
+    (10_600, 10_650, 10_450, 10_500, 900),
+    (10_500, 10_550, 10_150, 10_200, 900),
+    (10_200, 10_250, 10_150, 10_200, 900),
+]
+
+
+@pytest.mark.parametrize(("number", "entries"), [(1, 1), (2, 2), (3, 3), (9, 4)])
+def test_position_that_pyramids_has_at_most_so_many_entries_in_one_trade(
+    kernels: Path, number: int, entries: int
+) -> None:
+    """Each rise buys again until the count is reached; the fall sells all of it."""
+    found = run(RISES, kernels, risk=f"pyramiding = {number}")
+
+    prices = (10_100, 10_300, 10_600, 10_500)[:entries]
+    bought = [("buy", 100, price) for price in prices]
+    assert dealt(found) == [*bought, ("sell", 100 * entries, 10_200)]
+    assert found.trades.height == 1
+    assert found.trades["invested"].to_list() == [sum(100 * price for price in prices)]
+
+
+def test_levels_of_a_position_that_pyramids_are_from_its_average_price(kernels: Path) -> None:
+    """Bought at 10,100 and 10,300: a close of 10,098 is 1 % below, 10,099 is not."""
+    for close, count in ((10_099, 2), (10_098, 3)):
+        rows = [
+            *RISES[:4],
+            (10_400, 10_450, 10_050, close, 900),
+            (10_000, 10_050, 9_950, 10_000, 9),
+        ]
+        text = 'stop_loss = "1%"\npyramiding = 2'
+        found = run(rows, kernels, risk=text, leave=', type: "limit", price: close * 2')
+
+        assert len(dealt(found)) == count
+    assert dealt(found)[-1] == ("sell", 200, 10_000)
+    assert found.fills["reason"][-1] == "stop_loss"
+
+
+def test_largest_position_leaves_an_entry_what_is_left_to_it(kernels: Path) -> None:
+    """A cap of 15 % of ten million is 144 shares at 10,400: 100 are held."""
+    found = run(RISES[:5], kernels, risk='pyramiding = 3\nmax_position_size = "15%"')
+
+    equity = 10_000_000 + 100 * (10_200 - 10_100) - 141
+    left = equity * 15 // 100 // 10_200 - 100
+    assert dealt(found)[:2] == [("buy", 100, 10_100), ("buy", left, 10_300)]
+
+
+def test_position_of_the_largest_size_refuses_entries_without_talk_of_cash(kernels: Path) -> None:
+    """A cap that leaves nothing is the risk block at work: no order is short of cash."""
+    found = run(RISES[:6], kernels, risk='pyramiding = 9\nmax_position_size = "10%"')
+
+    assert [side for side, *_ in dealt(found)] == ["buy"]
+    assert (found.facts.blocked_by_risk, found.facts.dropped) == (3, 0)
+
+
+def test_place_and_rest_of_a_position_do_not_hold_its_own_entries_back(kernels: Path) -> None:
+    """`max_positions` counts instruments; `cooldown` is about entries after an exit."""
+    risk = "pyramiding = 3\nmax_positions = 1\ncooldown = 5"
+
+    assert [side for side, *_ in dealt(run(RISES, kernels, risk=risk))] == ["buy"] * 3 + ["sell"]
+
+
 def test_sale_money_waits_two_sessions_where_that_is_assumed(kernels: Path) -> None:
     """Sold on the fourth day for a purchase of the sixth: until then there is no cash for it."""
     rows: list[Row] = [

@@ -35,6 +35,14 @@ TEXT = """strategy("Trial") {{
 """
 
 
+PYRAMIDED = """strategy("Trial") {
+  entry.long { when (close > open and close[1] > open[1]) { buy(quantity: "9%") } }
+  exit.long { when (SMA(2) crosses below SMA(5) and position.entries > 1) { close() } }
+  risk_management { pyramiding = 4 }
+}
+"""
+
+
 def minutes(seed: int) -> pl.DataFrame:
     """Return the last ninety minutes of four sessions of three shares."""
     chance, rows = np.random.default_rng(seed), []
@@ -79,13 +87,15 @@ def over_bars(
         ('"21%"', {"position_share_max": Decimal("0.205")}, {"R04"}),
         ('"25%"', {"gross_exposure_max": Decimal("0.45")}, {"R04"}),
         ('"33%"', {"drawdown_max": Decimal("0.004")}, {"R07"}),
+        (PYRAMIDED, {}, set()),
+        (PYRAMIDED, {"position_share_max": Decimal("0.2")}, {"R04"}),
     ],
 )
 def test_entries_that_limits_deny_are_those_that_risk_denies_by_events(
     kernels: Path, size: str, changes: dict[str, Any], checks: set[str]
 ) -> None:
     """Two engines, two ways to look at the account: the same fills to the won."""
-    bars, text = minutes(11), TEXT.format(size=size)
+    bars, text = minutes(11), TEXT.format(size=size) if size.startswith('"') else size
     risk = msgspec.structs.replace(FREE, **changes)
     stream = stream_of_bars(bars, {s: f"KRX:{s}" for s in SYMBOLS}, "1m", "KRX", "kis")
     settings = BacktestSettings(cash=CASH, interval="1m")

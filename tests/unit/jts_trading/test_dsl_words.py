@@ -110,6 +110,7 @@ FACT_VALUES = {
     "position.highest": 1200.0,
     "position.bars": 4.0,
     "position.age": 240.0,
+    "position.entries": 2.0,
     "portfolio.equity": 100_000.0,
     "portfolio.cash": 50_000.0,
     "portfolio.positions": 2.0,
@@ -145,6 +146,22 @@ def test_fact_when_guarded_then_read_from_its_place(word: str) -> None:
     assert guard(1, np.zeros(plan.values), facts(plan)) == 1
     nothing = np.full(FACTS_SIZE + len(plan.guard_constants), math.nan)
     assert guard(1, np.zeros(plan.values), nothing) == 0
+
+
+def test_position_words_when_positions_pyramid_then_entries_may_ask_for_them() -> None:
+    """While flat they are null and the rule does not fire; one entry alone refuses them."""
+    text = """strategy("T") {
+      entry.long { when (close > 5 and position.profit > 1%) { buy(1) } }
+      risk_management { pyramiding = NUMBER }
+    }"""
+    plan = compile_strategy(text.replace("NUMBER", "3"))
+    guard = space_of(plan.guard)["guard"]
+
+    assert plan.risk.pyramiding == 3
+    assert guard(1, np.zeros(plan.values), facts(plan, position_profit=0.02)) == 1
+    assert guard(1, np.zeros(plan.values), facts(plan, position_profit=math.nan)) == 0
+    with pytest.raises(StrategyError, match="while there is no position"):
+        compile_strategy(text.replace("NUMBER", "1"))
 
 
 def test_condition_when_mixed_then_split_at_its_and() -> None:

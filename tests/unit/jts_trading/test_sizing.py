@@ -86,8 +86,16 @@ def test_wanted_quantity_without_equity_is_nothing() -> None:
 
 def test_capped_quantity_above_the_largest_position_is_cut_to_whole_lots() -> None:
     """`max_position_size` is a share of the same equity, and what is left is whole lots."""
-    assert capped_quantity(500, 10_000_000, 7_000, 200_000, 10) == 280
-    assert capped_quantity(503, 10_000_000, 7_000, 0, 10) == 500
+    assert capped_quantity(500, 10_000_000, 7_000, 200_000, 10, 0) == 280
+    assert capped_quantity(503, 10_000_000, 7_000, 0, 10, 0) == 500
+
+
+def test_capped_quantity_of_a_position_is_what_is_left_to_the_largest_one() -> None:
+    """The cap is for all that is held; a position that has outgrown it gets nothing more."""
+    assert capped_quantity(500, 10_000_000, 7_000, 200_000, 10, 200) == 80
+    assert capped_quantity(500, 10_000_000, 7_000, 200_000, 10, 285) == 0
+    assert capped_quantity(500, 10_000_000, 7_000, 200_000, 10, 400) == 0
+    assert capped_quantity(500, 10_000_000, 7_000, 0, 10, 400) == 500
 
 
 @pytest.mark.parametrize(

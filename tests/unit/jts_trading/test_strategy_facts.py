@@ -18,7 +18,7 @@ def test_row_when_filled_then_every_word_has_its_value() -> None:
     row = np.full(FACTS_SIZE, math.nan)
     row[SCALE_FACT] = 1.0
 
-    facts.fill_position(row, 3, 3_000, 1_100, (1_200, 4, 240), 1.0)
+    facts.fill_position(row, 3, 3_000, 1_100, (1_200, 4, 240, 2), 1.0)
     facts.fill_portfolio(row, (10_000, 6_700, 6_000, 8_000), 2, 1.0)
 
     assert read(row) == {
@@ -29,6 +29,7 @@ def test_row_when_filled_then_every_word_has_its_value() -> None:
         "position.highest": 1_200.0,
         "position.bars": 4.0,
         "position.age": 240.0,
+        "position.entries": 2.0,
         "portfolio.equity": 10_000.0,
         "portfolio.cash": 6_000.0,
         "portfolio.positions": 2.0,
@@ -38,14 +39,15 @@ def test_row_when_filled_then_every_word_has_its_value() -> None:
 
 
 def test_row_when_flat_then_facts_of_a_position_are_null() -> None:
-    """Quantity and value are zero, the rest is not known; without equity there are no shares."""
+    """Quantity, value and entries are zero, the rest is null; so are shares without equity."""
     row = np.zeros(FACTS_SIZE)
 
-    facts.fill_position(row, 0, 0, 1_100, (0, 0, 0), 1.0)
+    facts.fill_position(row, 0, 0, 1_100, (0, 0, 0, 0), 1.0)
     facts.fill_portfolio(row, (0, 0, 0, 0), 0, 1.0)
 
     told = read(row)
-    assert (told["position.quantity"], told["position.value"]) == (0.0, 0.0)
+    words = ("quantity", "value", "entries")
+    assert [told[f"position.{word}"] for word in words] == [0.0, 0.0, 0.0]
     needed = [f"{r}.{n}" for (r, n), word in FACTS.items() if word.needs_position]
     assert all(math.isnan(told[name]) for name in [*needed, "portfolio.exposure"])
     assert math.isnan(told["portfolio.day_profit"])

@@ -114,4 +114,4 @@ def test_instants_when_looked_up_then_as_one_by_one(rigs: ModuleType) -> None:
         "KRX", np.array([day] * 2), np.array([opened, closing]), np.array([opened] * 2)
     )
     assert found.tolist() == [[day, 0, 32_400, 0], [day, 385, 55_500, 1]]
-    assert len(FACTS) == 12
+    assert len(FACTS) == 13

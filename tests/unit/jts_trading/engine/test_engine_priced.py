@@ -15,6 +15,7 @@ from jts_trading.domain.journal_events import (
     OrderDenied,
     OrderExpired,
     OrderFilled,
+    PositionAdopted,
 )
 from jts_trading.domain.orders import OrderIntent, OrderSide
 from jts_trading.engine.events import TicksArrived
@@ -287,6 +288,72 @@ def test_good_till_cancelled_when_its_session_ends_then_its_rest_is_given_in_the
     day.now = rigs.instant("2024-06-05T09:00:00+09:00")
     day.tick(71_500)
     assert (len(day.rig.intents), shown(day.order)[1]) == (3, 70)
+
+
+def test_entries_when_a_position_pyramids_then_orders_that_bought_are_counted(
+    rigs: ModuleType,
+) -> None:
+    """One that is given again in the next session stays one, over a restart; none are left."""
+    day = Day(rigs, 'type: "limit", price: close, tif: "gtc"', risk="pyramiding = 2")
+    day.minute(71_000, 71_100)
+    day.fill(day.order, 30, 71_100)
+    day.now = rigs.instant("2024-06-03T15:31:00+09:00")
+    day.rig.tell(OrderExpired(order_id=day.order.order_id), ts_ns=day.now)
+    day.state = kept(rigs, day)
+    day.now = rigs.instant("2024-06-04T09:00:00+09:00")
+    day.tick(71_500)
+    day.fill(day.order, 70, 71_100)
+    assert day.rig.instance.books[SAMSUNG].entries == 1
+
+    day.now = rigs.instant("2024-06-04T09:01:00+09:00")
+    assert day.minute(71_200, 71_300) == Outcome.ORDERED
+    assert day.minute(71_300, 71_400) == Outcome.ORDER_WORKS
+    day.fill(day.order, 100, 71_300)
+    day.state = kept(rigs, day)
+    assert day.rig.instance.books[SAMSUNG].entries == 2
+    assert day.minute(71_400, 71_500) == Outcome.HELD
+    assert day.minute(71_500, 71_400) == Outcome.ORDERED
+    day.fill(day.order, 200, 71_400)
+
+    assert day.rig.instance.books[SAMSUNG].entries == 0
+    assert day.rig.instance.account.record.closed == 1
+
+
+def test_entries_when_a_position_came_without_an_order_then_it_is_one(rigs: ModuleType) -> None:
+    """A position that was taken over may be added to once where two entries are allowed."""
+    for number, outcomes in ((1, [Outcome.HELD] * 2), (2, [Outcome.ORDERED, Outcome.HELD])):
+        day = Day(rigs, 'tif: "day"', risk=f"pyramiding = {number}")
+        spec = day.rig.instance.spec
+        adopted = PositionAdopted(
+            broker=spec.broker,
+            account=spec.account,
+            instance=spec.instance,
+            instrument_id=SAMSUNG,
+            currency="KRW",
+            quantity=Decimal(10),
+            cost=Decimal(710_000),
+            reason="",
+        )
+        day.rig.tell(adopted, ts_ns=day.now)
+
+        found = [day.minute(71_000, 71_100)]
+        if day.rig.intents:
+            day.fill(day.order, 100, 71_100)
+        found.append(day.minute(71_100, 71_200))
+
+        assert found == outcomes
+
+
+def test_entry_when_the_position_has_its_largest_size_then_nothing_is_ordered(
+    rigs: ModuleType,
+) -> None:
+    """A hundred shares are what 7.15 % of a hundred million pays for: nothing is left to add."""
+    day = Day(rigs, 'tif: "day"', risk="pyramiding = 9 max_position_size = 7.15%")
+    assert day.minute(71_000, 71_100) == Outcome.ORDERED
+    day.fill(day.order, 100, 71_100)
+
+    assert day.minute(71_100, 71_200) == Outcome.LARGEST
+    assert len(day.rig.intents) == 1
 
 
 @pytest.mark.parametrize("is_by_rule", [True, False])
