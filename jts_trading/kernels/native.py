@@ -40,6 +40,9 @@ from jts_trading.kernels.native_values import Kind, Shape
 
 _DIGEST_SIZE = hashlib.sha256().digest_size
 _CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
+# How hard LLVM tries. Thousands of questions take it as many times as long to improve as the
+# rest, and whoever wants the checked form wants its answers, not its speed.
+_LEVEL, _CHECKED_LEVEL = 3, 1
 Arrays = tuple[np.ndarray[Any, Any], ...]
 
 
@@ -182,7 +185,8 @@ def _compiled(text: str, entries: Mapping[str, Kind], shape: Shape, *, are_check
         module.add_entry(name, shape, kind)
     module.code.triple, module.code.data_layout = machine.triple, str(machine.target_data)
     parsed = llvm.parse_assembly(str(module.code))
-    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(3))
+    options = llvm.create_pipeline_tuning_options(_CHECKED_LEVEL if are_checked else _LEVEL)
+    builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(parsed, builder)
     return bytes(machine.emit_object(parsed))
 
