@@ -90,43 +90,36 @@ def evaluate(
         scale: How many price units make one unit of currency.
         bits: Of the rules; None for all.
     """
-    known: dict[tuple[int, int], float | None] = {}
-    found = []
-    for bit in range(len(trace.rules)) if bits is None else bits:
-        rule: Evaluated = {"rule": bit}
-        _fill(rule, trace.rules[bit], trace.nodes, values, scale, known)
-        found.append(rule)
-    return found
+    shown = _Shown(trace.nodes, values, scale)
+    numbers = range(len(trace.rules)) if bits is None else bits
+    return [shown.fill({"rule": bit}, trace.rules[bit]) for bit in numbers]
 
 
-def _fill(  # noqa: PLR0917 - called for every part of a condition
-    found: Evaluated,
-    node: TraceNode,
-    nodes: int,
-    values: Sequence[float],
-    scale: float,
-    known: dict[tuple[int, int], float | None],
-) -> None:
-    """Fill in what a condition, or a part of one, is; numbers are made up for people once."""
-    at = node.node
-    found["text"] = node.text
-    if at is None:
-        found["value"] = node.constant
-    elif node.is_truth:
-        found["value"] = _TRUTHS.get(values[at])
-        if node.is_crossing:
-            found["before"] = _TRUTHS.get(values[nodes + at])
-    else:
-        number = at, node.power
-        if number not in known:
-            known[number] = _number(values[at], scale, node.power)
-        found["value"] = known[number]
-    if node.parts:
-        found["children"] = parts = []
-        for part in node.parts:
-            child: Evaluated = {}
-            _fill(child, part, nodes, values, scale, known)
-            parts.append(child)
+class _Shown:
+    """The values of one bar as people read them; each number is written out once."""
+
+    def __init__(self, nodes: int, values: Sequence[float], scale: float) -> None:
+        self._nodes, self._values, self._scale = nodes, values, scale
+        self._numbers: dict[tuple[int, int], float | None] = {}
+
+    def fill(self, found: Evaluated, node: TraceNode) -> Evaluated:
+        """Return what was given with what a condition, or a part of one, is."""
+        at = node.node
+        found["text"] = node.text
+        if at is None:
+            found["value"] = node.constant
+        elif node.is_truth:
+            found["value"] = _TRUTHS.get(self._values[at])
+            if node.is_crossing:
+                found["before"] = _TRUTHS.get(self._values[self._nodes + at])
+        else:
+            number = at, node.power
+            if number not in self._numbers:
+                self._numbers[number] = _number(self._values[at], self._scale, node.power)
+            found["value"] = self._numbers[number]
+        if node.parts:
+            found["children"] = [self.fill({}, part) for part in node.parts]
+        return found
 
 
 def _number(held: float, scale: float, power: int) -> float | None:

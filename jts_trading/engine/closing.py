@@ -88,11 +88,9 @@ class ClosedBars(msgspec.Struct, frozen=True):
         """Return them as compiled loops read them."""
         scale, volumes, count = self.line.quantity_scale, self.volumes, len(self.places)
         prices = np.empty((4, count), np.int64)
-        # To pack them is several times as quick as to make an array of a tuple.
-        for row, column in zip(
-            prices, (self.opens, self.highs, self.lows, self.closes), strict=True
-        ):
-            struct.pack_into(f"{count}q", row.data, 0, *column)
+        # To pack them takes a third of the time of an array made of tuples.
+        columns = (*self.opens, *self.highs, *self.lows, *self.closes)
+        struct.pack_into(f"{4 * count}q", prices.data, 0, *columns)
         values = np.empty((7 if self.bids or self.doubts else 5, count))
         values[:4] = prices
         # A volume may be larger than 64 bits: it is divided before it becomes a float.

@@ -96,9 +96,10 @@ def _judge_instant(state: EngineState, run: Run, now_ns: int) -> list[Effect]:
     instance = run.instance
     if run.bars.day > instance.day and run.is_new:
         roll_day(instance, run.bars.day)
-    drafts = _drafts(run, mark(run))
-    if not drafts:
+    found = mark(run)
+    if not found:
         return []
+    drafts = _drafts(run, found)
     standing = Standing(instance, now_ns)
     exits = instance.program.rules.exits
     for draft in drafts:

@@ -68,7 +68,12 @@ class Line:
     def note_open(self, place: int) -> None:
         """Note that a bar was opened: so those that are due need not be looked for."""
         builder = self.builders[place]
-        self.opened.setdefault((builder.start_ns, builder.due_ns), set()).add(place)
+        slot = builder.start_ns, builder.due_ns
+        opened = self.opened.get(slot)
+        if opened is None:
+            self.opened[slot] = {place}
+        else:
+            opened.add(place)
 
     def note_closed(self, start_ns: int, due_ns: int, places: Sequence[int]) -> None:
         """Note that bars of one start and due time were closed."""

@@ -37,6 +37,7 @@ from jts_trading.engine.tallies import Counts, FeedPlace
 from jts_trading.engine.terms import Terms
 from jts_trading.engine.wanted import Wanted
 from jts_trading.engine.watching import Watch
+from jts_trading.engine.weights import Weights
 from jts_trading.execution.fill_costs import Listed
 from jts_trading.portfolio.instance_account import InstanceAccount
 from jts_trading.strategy.rules import SizeDefaults
@@ -130,8 +131,7 @@ class Instance:
     Attributes:
         decides_from_ns: Bars that could be known before are history: they are not judged.
         places: Row of each instrument.
-        weights: By power of ten, of each instrument that is held: its row, and how many of these
-            one tick moves the equity by.
+        weights: By how much one tick of each instrument that is held moves the equity.
         states: Strategy state, [instrument, slot].
         seen: Market half beside it, see `engine.columns`.
         numbers: Account half, likewise.
@@ -153,7 +153,7 @@ class Instance:
     day: int = -1
     day_start: Decimal = Decimal(0)
     places: dict[str, int] = field(init=False)
-    weights: dict[int, dict[str, tuple[int, int]]] = field(default_factory=dict)
+    weights: Weights = field(init=False)
     states: Floats = field(init=False)
     seen: Ints = field(init=False)
     numbers: Ints = field(init=False)
@@ -171,6 +171,7 @@ class Instance:
         self.places = {name: place for place, name in enumerate(names)}
         self.states = np.zeros((len(names), self.program.plan.state_size))
         self.seen, self.numbers = new_seen(len(names)), new_books(len(names))
+        self.weights = Weights(len(names))
         self.rows = {name: self.states[place] for name, place in self.places.items()}
         self.symbols = {name: SymbolRow(self.seen[at]) for name, at in self.places.items()}
         self.books = {name: SymbolBook(self.numbers[at]) for name, at in self.places.items()}
@@ -186,19 +187,12 @@ class Instance:
 
     def equity(self) -> Decimal:
         """Return cash and positions at their newest prices, at cost where there is none."""
-        value, weights, holdings = _ZERO, self.weights, self.account.holdings
-        marks = self.numbers[:, columns.MARK].tolist()
-        # Whole numbers of as many decimals are added first: that takes a tenth of the time.
-        for exponent, group in weights.items():
-            steps = [weight * marks[place] for place, weight in group.values()]
-            total = sum(steps)
-            value += Decimal(total).scaleb(exponent) if total else 0
-            if not all(steps):
-                costs = [holdings[n].cost for n, (at, _) in group.items() if not marks[at]]
-                value += sum(costs, _ZERO)
-        if sum(map(len, weights.values())) < len(holdings):
-            held = {name for group in weights.values() for name in group}
-            value += sum([h.cost for name, h in holdings.items() if name not in held], _ZERO)
+        marks, holdings = self.numbers[:, columns.MARK], self.account.holdings
+        value = self.weights.value(marks)
+        if self.weights.count_marked(marks) < len(holdings):
+            rows = ((self.places.get(name, -1), held) for name, held in holdings.items())
+            costs = [h.cost for row, h in rows if row not in self.weights or not marks[row]]
+            value += sum(costs, _ZERO)
         return self.account.cash + value
 
     def free_cash(self, besides: str = "") -> Decimal:
@@ -222,22 +216,14 @@ class Instance:
     def look_at_holding(self, instrument_id: str) -> None:
         """Take over from the account whether an instrument is held, and where it is left."""
         book, quantity = self.books[instrument_id], self.account.holding(instrument_id).quantity
-        for exponent, group in list(self.weights.items()):
-            if group.pop(instrument_id, None) is not None and not group:
-                # No amount has more decimals than what is held.
-                del self.weights[exponent]
-        if quantity:
-            weight = quantity * self.units[instrument_id].price_step
-            power = int(weight.as_tuple().exponent)
-            steps = int(weight.scaleb(-power))
-            group = self.weights.setdefault(power, {})
-            group[instrument_id] = self.places[instrument_id], steps
+        step = self.units[instrument_id].price_step
+        self.weights.put(self.places[instrument_id], quantity * step)
         held = not self.account.is_flat(instrument_id)
         book.is_held = int(held)
         book.loss_level, book.profit_level = (
             levels_of(
                 self.account.holding(instrument_id),
-                self.units[instrument_id].price_step,
+                step,
                 self.program.rules,
             )
             if held

@@ -2,6 +2,7 @@
 
 from datetime import date
 from decimal import Decimal
+from functools import cache
 from typing import NamedTuple
 
 from jts_trading.domain.errors import RuleMissingError
@@ -34,7 +35,7 @@ def grid_of(table: RuleTable, day: date, instrument: InstrumentId) -> Grid:
     """
     match instrument.market:
         case Venue.KRX | Venue.NXT | Venue.US:
-            return Grid(_ONE.scaleb(-price_scale(instrument.market)), _ONE)
+            return _whole_grid(instrument.market)
         case Venue.BINANCE:
             filters = filters_of(table, day, instrument.symbol)
             return Grid(filters.tick, filters.step, filters.min_notional)
@@ -42,3 +43,8 @@ def grid_of(table: RuleTable, day: date, instrument: InstrumentId) -> Grid:
             raise RuleMissingError(
                 f"no rule for the steps of {instrument}: Upbit is not traded live yet"
             )
+
+
+@cache
+def _whole_grid(market: Venue) -> Grid:
+    return Grid(_ONE.scaleb(-price_scale(market)), _ONE)
