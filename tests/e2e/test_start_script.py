@@ -20,6 +20,8 @@ pytestmark = pytest.mark.e2e
 _ROOT = Path(__file__).resolve().parents[2]
 
 # Runs -c programs with the real Python; `-m venv DIR` puts the venv's stand-in there.
+# What waits notes its call itself: a shell that is interrupted between starting it and waiting for
+# it would lose the signal.
 _PYTHON = """#!/bin/sh
 case "$1" in
 -c) exec "{real}" "$@" ;;
@@ -29,7 +31,8 @@ esac
 """
 _VENV_PYTHON = """#!/bin/sh
 case "$*" in
-*pip*requirements.lock*) echo install >>"{calls}"; sleep "${{PIP_SECONDS:-0}}"; echo pip-noise
+*pip*requirements.lock*)
+    sh -c 'echo install >>"{calls}"; exec sleep "${{PIP_SECONDS:-0}}"'; echo pip-noise
     exit "${{PIP_EXIT:-0}}" ;;
 *pip*-e*) echo editable >>"{calls}"; echo pip-noise ;;
 --version) echo "Python {version}.0" ;;

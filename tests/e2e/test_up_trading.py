@@ -25,7 +25,8 @@ from jts_trading.config.source import read
 
 pytestmark = pytest.mark.e2e
 
-READY_SECONDS = 75
+# How soon it has to be ready is asked in `test_up_instance.py`.
+READY_SECONDS = 180
 BACK_SECONDS = 30
 _OURS = tuple(part.name for part in parts.trading_parts(load_settings(read({}))))
 

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import polars as pl
 import pytest
+from free_limits import FREE
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -337,17 +338,6 @@ PRICED = """strategy("Priced") {{
   risk_management {{ {risk} }}
 }}
 """
-# Nothing that risk could deny.
-FREE = RiskLimits(
-    order_value_max={"KRW": Decimal(10**12)},
-    position_share_max=Decimal(10),
-    gross_exposure_max=Decimal(10),
-    daily_loss_max=Decimal(1),
-    drawdown_max=Decimal(1),
-    duplicate_window_s=0.0,
-    orders_per_second=10_000,
-    orders_per_minute=10_000,
-)
 # Limits that rest lie on odd ticks, minutes open and close on even ones; ioc and fok fill at once.
 TICK = 10
 ENTRIES = (
