@@ -58,7 +58,9 @@ MEANING: dict[Code, str] = {
     Code.JUMPS: "bars opened outside the price limits; nothing fills on them",
     Code.HELD_OVER_JUMP: "a position was held over such a jump: its profit is not adjusted",
     Code.UNKNOWN_INSTRUMENTS: "market and asset of an instrument were guessed",
-    Code.BARS_LEFT_OUT: "bars of a file whose prices are out of order were left out",
+    Code.BARS_LEFT_OUT: (
+        "rows of a file that are no bars, or whose prices are out of order, were left out"
+    ),
     Code.TRADES_LEFT_OUT: "trades that are in no bar: outside the session, or without a price",
     Code.LEVELS_LEFT_OUT: "levels of order books that cannot be there; nothing fills at them",
     Code.NO_BARS: "symbols that were asked for have no bars",
