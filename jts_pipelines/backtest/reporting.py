@@ -32,6 +32,8 @@ from jts_pipelines.backtest.result import (
 )
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.backtest.watch import Watch
+from jts_trading.dsl.grammar import Measure
+from jts_trading.dsl.normal import value_text
 from jts_trading.dsl.plan import Plan
 
 _DENIED = {
@@ -130,7 +132,7 @@ class Finished:
             strategy=plan.name,
             text=plan.normalised,
             config=msgspec.to_builtins(settings) | {"sessions_per_year": settings.year},
-            params={p.name: str(p.value) for p in plan.params},
+            params={p.name: value_text(Measure(p.measure), p.value) for p in plan.params},
             start_cash=settings.cash,
             fills=fills,
             trades=trades,

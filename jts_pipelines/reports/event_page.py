@@ -25,6 +25,8 @@ from jts_pipelines.reports.page import (
 )
 from jts_pipelines.reports.slippage import slippage_part
 from jts_pipelines.reports.words import LABELS, amount, counted, currency_word, grouped, show
+from jts_trading.dsl.grammar import Measure
+from jts_trading.dsl.normal import value_text
 
 # What each check of risk looks at, in a few words; docs/risk.md says it in full.
 CHECKS = {
@@ -97,7 +99,9 @@ def render_events(result: EventResult) -> str:
 
 def _header(result: EventResult, title: str) -> str:
     run, days = result.run, result.equity["session"]
-    params = ", ".join(f"{p.name} = {p.value}" for p in run.plan.params)
+    params = ", ".join(
+        f"{p.name} = {value_text(Measure(p.measure), p.value)}" for p in run.plan.params
+    )
     count = len(run.spec.instrument_ids)
     return (
         f"<header><h1>{escape(title)}</h1><p class='muted'>{days[0]} to {days[-1]} &middot; "

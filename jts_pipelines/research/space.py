@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
 from jts_trading.dsl.grammar import DURATION_SECONDS, Measure
-from jts_trading.dsl.normal import decimal_text, duration_text, time_text
+from jts_trading.dsl.normal import value_text
 from jts_trading.dsl.plan import ParameterValue, Plan
 from storage.errors import InputError
 
@@ -96,23 +96,6 @@ def space_of(plan: Plan, ranges: Mapping[str, str], fixed: Sequence[str] = ()) -
     return Space(tuple(axes))
 
 
-def value_text(measure: Measure, value: Fraction) -> str:
-    """Return a value of a parameter as a strategy text writes it.
-
-    Raises:
-        InputError: Its measure is money, whose currency is not known here.
-    """
-    if measure is Measure.NUMBER:
-        return decimal_text(value)
-    if measure is Measure.PERCENT:
-        return decimal_text(value * 100) + "%"
-    if measure is Measure.DURATION:
-        return duration_text(value)
-    if measure is Measure.TIME:
-        return time_text(int(value))
-    raise InputError("parameters that are money cannot be swept; make it a number or a percentage")
-
-
 def _axis(parameter: ParameterValue, text: str | None) -> Axis:
     measure = Measure(parameter.measure)
     if text is None:
@@ -128,9 +111,11 @@ def _axis(parameter: ParameterValue, text: str | None) -> Axis:
         raise InputError(
             f"{parameter.name} would take {count:,} values, at most {AXIS_VALUES_MAX:,}"
         )
-    axis = Axis(parameter.name, measure, tuple(low + step * at for at in range(count)))
-    value_text(measure, low)
-    return axis
+    if measure is Measure.MONEY:  # whose currency is not known here
+        raise InputError(
+            "parameters that are money cannot be swept; make it a number or a percentage"
+        )
+    return Axis(parameter.name, measure, tuple(low + step * at for at in range(count)))
 
 
 def _default_step(name: str, measure: Measure, low: Fraction, high: Fraction) -> Fraction:

@@ -160,6 +160,15 @@ def time_text(second: int) -> str:
     return f"{clock}:{second % 60:02}" if second % 60 else clock
 
 
+def value_text(measure: Measure, value: Fraction) -> str:
+    """Return a value of a parameter as it is written; money without its currency."""
+    if measure is Measure.PERCENT:
+        return decimal_text(value * 100) + "%"
+    if measure is Measure.DURATION:
+        return duration_text(value)
+    return time_text(int(value)) if measure is Measure.TIME else decimal_text(value)
+
+
 def _tight(node: s.Expression) -> str:
     """Return the text of an operand that binds at least as tightly as a primary."""
     loose = s.Chain | s.Comparison | s.Crossing | s.Between | s.Negation | s.Junction | s.Negative

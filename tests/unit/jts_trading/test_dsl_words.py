@@ -1,6 +1,7 @@
 """Words that the language brings along: clock, session, account, since, rank; and the guard."""
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from jts_trading.dsl import grammar
 from jts_trading.dsl.compiler import compile_strategy
 from jts_trading.dsl.errors import StrategyError
 from jts_trading.dsl.facts import FACTS, FACTS_SIZE, SCALE_FACT
+from jts_trading.dsl.grammar import Measure
+from jts_trading.dsl.normal import value_text
 from jts_trading.dsl.plan import Plan, Universe
 from jts_trading.strategy.live import live_refusal, plan_notes, require_live
 from jts_trading.strategy.universe import admits, describe, selects
@@ -306,3 +309,20 @@ def test_guard_when_only_numbers_differ_then_its_text_is_the_same() -> None:
     assert plans[0].guard_constants == (0.05,)
     assert plans[1].guard_constants == (0.07,)
     assert plans[0].digest != plans[1].digest
+
+
+@pytest.mark.parametrize(
+    ("measure", "value", "text"),
+    [
+        (Measure.PERCENT, Fraction(2, 25), "8%"),
+        (Measure.NUMBER, Fraction(3, 2), "1.5"),
+        (Measure.DURATION, Fraction(300), "5m"),
+        (Measure.TIME, Fraction(34_200), "09:30"),
+        (Measure.MONEY, Fraction(1_000_000), "1000000"),
+    ],
+)
+def test_value_of_a_parameter_when_shown_then_as_it_is_written(
+    measure: Measure, value: Fraction, text: str
+) -> None:
+    """On pages and in documents, whatever it measures."""
+    assert value_text(measure, value) == text
