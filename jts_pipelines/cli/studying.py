@@ -12,6 +12,7 @@ import click
 
 from jts_pipelines.cli.strategy import assigned, show_refusal
 from jts_trading.telemetry import console
+from storage.errors import InputError
 
 if TYPE_CHECKING:
     from jts_pipelines.backtest.loading import BacktestRequest, BarLake
@@ -119,6 +120,9 @@ class Given:
         from jts_pipelines.backtest.vendor_bars import FileForm
         from jts_pipelines.ingest.mapping import parse_mapping
 
+        form = FileForm(parse_mapping(self.mapping), self.timezone)
+        if self.bars is None and form != FileForm():
+            raise InputError("--mapping and --timezone say how to read a file: they need --bars")
         assumed = read_assumptions(self.assumptions)
         files = {
             "splits": self.splits,
@@ -145,7 +149,7 @@ class Given:
             bar_broker=self.broker,
             has_ticks=self.has_ticks,
             quotes=self.quotes,
-            form=FileForm(parse_mapping(self.mapping), self.timezone),
+            form=form,
             settings=_limited(settings) if self.has_limits else settings,
         )
 

@@ -210,6 +210,7 @@ def test_backtest_for_people_is_a_table_with_warnings(workplace: Path, daily: Pa
         (["cross.jts", "--bars", "DAILY", "--cash", "0"], "'--cash': 0 is not in the range x>=1"),
         (["cross.jts", "--bars", "DAILY", "--set", "fast"], "accepted: NAME=VALUE"),
         (["cross.jts", "--bars", "DAILY", "--set", "fats=3"], "fats"),
+        (["cross.jts", "--timezone", "Asia/Seoul"], "they need --bars"),
         (["cross.jts", "--bars", "DAILY", "--symbols", "999999"], "no 1d bars of 999999 at KRX"),
         (["cross.jts", "--bars", "DAILY", "--from", "2031-01-01"], "for 2031-01-01 to the last"),
         (
