@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator
 
-from jts_pipelines.cli import procfs
 from jts_pipelines.cli.finding import Finding
 from jts_pipelines.cli.parts import SIMULATORS
 from jts_pipelines.cli.record import read_record
 from jts_pipelines.cli.roles import read_kill_switch
+from jts_trading.config import procfs
 from jts_trading.config.instance import InstanceSettings
 from jts_trading.config.settings import Settings
 from jts_trading.config.source import ConfigError, ConfigSource

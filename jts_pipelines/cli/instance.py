@@ -20,19 +20,19 @@ from pathlib import Path
 
 import msgspec
 
-from jts_pipelines.cli import procfs
 from jts_pipelines.cli.part import Part, Probe
 from jts_pipelines.cli.parts import STORES, dagster_parts, prepare_dagster_home, store_parts
 from jts_pipelines.cli.record import (
     Health,
     InstanceRecord,
     end_leftovers,
-    read_record,
     remove_record,
     write_record,
 )
 from jts_pipelines.cli.supervisor import Supervisor, turns
+from jts_trading.config import procfs
 from jts_trading.config.instance import InstanceSettings
+from jts_trading.config.running import at_running_ports, read_lasting
 from jts_trading.config.settings import Settings
 from jts_trading.ports.clock import write_clock
 from jts_trading.telemetry import console
@@ -112,10 +112,13 @@ def running_stores(
             parts = store_parts(settings, need)
             stack.enter_context(supervised(parts, settings, seconds=READY_SECONDS))
         else:
-            is_up = _lasting_record(settings.instance) is not None
             # What `jts up` keeps may be starting again; a server that it does not keep either
             # answers or has a wrong address.
+            is_up = read_lasting(settings.instance) is not None
             seconds = READY_SECONDS if is_up else READY_SECONDS_FOREIGN
+            # It may have been started while this command waited, at ports of its own.
+            instance = at_running_ports(settings.instance)
+            settings = msgspec.structs.replace(settings, instance=instance)
             _wait_until_answered(store_parts(settings, need), seconds)
         yield Endpoints(settings.hot_dsn, settings.postgres_dsn, settings.redis_dsn)
 
@@ -197,6 +200,7 @@ class Keeper:
             started_ticks=procfs.started_ticks(os.getpid()),
             home=str(self._instance.root),
             is_lasting=self._is_lasting,
+            ports=self._instance.ports,
             parts=supervisor.records(),
         )
         if record != self._last:
@@ -269,18 +273,12 @@ def _is_all_configured(settings: Settings, need: Collection[str]) -> bool:
     return all(dsns[name] for name in need)
 
 
-def _lasting_record(instance: InstanceSettings) -> InstanceRecord | None:
-    """Return the record of the `jts up` that runs in this home, or None."""
-    record = read_record(instance)
-    return record if record is not None and record.is_lasting and record.is_alive else None
-
-
 def _own_or_share(stack: ExitStack, settings: Settings) -> bool:
     """Return True if an instance of this home is up; else own the home on the stack."""
     deadline = time.monotonic() + _OWNER_WAIT_SECONDS
     said = False
     while True:
-        if _lasting_record(settings.instance) is not None:
+        if read_lasting(settings.instance) is not None:
             return True
         try:
             stack.enter_context(owned_home(settings))

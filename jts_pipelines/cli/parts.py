@@ -47,10 +47,6 @@ def environment_of(settings: Settings) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         **_ports_of(settings),
     }
-    for name in SIMULATORS:
-        for kind in ("rest", "stream"):
-            part = f"sim_{name}_{kind}"
-            fixed[f"JTS_INSTANCE__{part.upper()}_PORT"] = str(settings.instance.port(part))
     if settings.file is not None:
         fixed["JTS_CONFIG"] = settings.file
     return child_environment(fixed)
@@ -58,11 +54,9 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 def _ports_of(settings: Settings) -> dict[str, str]:
     """Return every port by its variable: a part that is started for somebody must not guess."""
-    instance = settings.instance
-    names = [name for name in instance.__struct_fields__ if name.endswith("_port")]
     return {
-        f"JTS_INSTANCE__{name.upper()}": str(instance.port(name.removesuffix("_port")))
-        for name in names
+        f"JTS_INSTANCE__{part.upper()}_PORT": str(port)
+        for part, port in settings.instance.ports.items()
     }
 
 

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import msgspec
 
-from jts_pipelines.cli import procfs
 from jts_pipelines.cli.spawned import kill_family
+from jts_trading.config import procfs
 from jts_trading.config.instance import InstanceSettings
-
-VERSION = 1
+from jts_trading.config.running import VERSION, RunningInstance, record_file
 
 
 class Health(StrEnum):
@@ -53,39 +52,18 @@ class PartRecord(msgspec.Struct, frozen=True, kw_only=True):
     log: str = ""
 
 
-class InstanceRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A running instance.
+class InstanceRecord(RunningInstance, frozen=True, kw_only=True):
+    """A running instance with its parts.
 
     Attributes:
-        version: Of this file's form.
-        pid: The supervisor.
-        started_ticks: Its start in clock ticks from boot.
-        home: The data root.
-        is_lasting: True for `jts up`, whose stores other commands may use; False for a command
-            that started its stores for itself.
         parts: In start order.
     """
 
-    version: int = VERSION
-    pid: int
-    started_ticks: int
-    home: str
-    is_lasting: bool
     parts: tuple[PartRecord, ...]
-
-    @property
-    def is_alive(self) -> bool:
-        """True while the supervisor that wrote it runs."""
-        return procfs.is_running(self.pid, self.started_ticks)
 
     def part(self, name: str) -> PartRecord | None:
         """Return a part by its name, or None."""
         return next((part for part in self.parts if part.name == name), None)
-
-
-def record_file(instance: InstanceSettings) -> Path:
-    """Return where the record of an instance is."""
-    return instance.run_directory / "instance.json"
 
 
 def read_record(instance: InstanceSettings) -> InstanceRecord | None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from jts_pipelines.cli import procfs
+from jts_trading.config import procfs
 
 _SHIM = Path(__file__).with_name("child.py")
 _LOG_BYTES_MAX = 16 * 1024 * 1024

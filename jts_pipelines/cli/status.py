@@ -7,7 +7,6 @@ from urllib.parse import parse_qs, urlsplit
 import click
 import msgspec
 
-from jts_pipelines.cli import procfs
 from jts_pipelines.cli.record import Health, InstanceRecord, PartRecord, read_record
 from jts_pipelines.cli.roles import (
     KillStatus,
@@ -17,6 +16,7 @@ from jts_pipelines.cli.roles import (
     read_roles,
     trading_of,
 )
+from jts_trading.config import procfs
 from jts_trading.config.settings import load_settings
 from jts_trading.telemetry import console
 

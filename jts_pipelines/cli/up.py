@@ -49,7 +49,7 @@ class UpDocument(msgspec.Struct, frozen=True, kw_only=True):
 @console.json_option
 def up(as_json: bool) -> int:
     """Start everything on embedded defaults and keep it running; Ctrl-C stops all."""
-    settings = load_settings()
+    settings = load_settings(to_start=True)
     instance = settings.instance
     with owned_home(settings), _stop_event() as stop:
         parts = all_parts(settings)

@@ -66,6 +66,11 @@ class InstanceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         return default if self.port_base is None else self.port_base + offset
 
     @property
+    def ports(self) -> dict[str, int]:
+        """The loopback port of every part that may have one, by its name."""
+        return {part: self.port(part) for part in _PORTS}
+
+    @property
     def socket_directory(self) -> Path:
         """A short private directory for Unix sockets, whose paths must stay under 108 bytes."""
         digest = hashlib.sha256(str(self.root).encode()).hexdigest()[:10]
@@ -129,10 +134,10 @@ def load_instance(source: ConfigSource) -> InstanceSettings:
     settings = source.load(InstanceSettings, "instance")
     if settings.port_base is not None and not 1024 <= settings.port_base <= 65_500:
         raise ConfigError(f"instance.port_base is {settings.port_base}; accepted: 1024 to 65500")
-    for part in _PORTS:
-        if not 1 <= settings.port(part) <= 65_535:
+    for part, port in settings.ports.items():
+        if not 1 <= port <= 65_535:
             raise ConfigError(
                 f"{source.origin(f'instance.{part}_port')}: instance.{part}_port is "
-                f"{settings.port(part)}; accepted: 1 to 65535"
+                f"{port}; accepted: 1 to 65535"
             )
     return settings

@@ -18,6 +18,7 @@ from jts_trading.config.instance import (
     load_instance,
 )
 from jts_trading.config.logs import LoggingSettings
+from jts_trading.config.running import at_running_ports
 from jts_trading.config.source import ConfigError, ConfigSource, read
 from jts_trading.config.trading import TradingSettings, load_trading
 from storage.embedded.dsn import normalise_dsn, socket_dsn, without_password
@@ -58,7 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Every section, typed and checked.
 
     Attributes:
-        instance: Data root and ports.
+        instance: Data root and ports; while `jts up` runs in this home, its ports.
         hot: The hot store; embedded without a DSN.
         postgres: The ledger's store; embedded without a DSN.
         redis: The bus; embedded without a DSN.
@@ -116,19 +117,22 @@ ELSEWHERE = (
 SECTIONS = (*(name for name in Settings.__struct_fields__ if name != "file"), *ELSEWHERE)
 
 
-def load_settings(source: ConfigSource | None = None) -> Settings:
+def load_settings(source: ConfigSource | None = None, *, to_start: bool = False) -> Settings:
     """Read the configuration and type every section.
 
     Args:
         source: What was read; the file and the environment of this run when None.
+        to_start: False for the ports of the instance that runs in this home, if one does; True
+            for the configured ones, as whoever starts an instance needs them.
 
     Raises:
         ConfigError: A section, key or variable is unknown, or a value cannot be used.
     """
     source = source or read()
     source.require_sections(SECTIONS)
+    instance = load_instance(source)
     return Settings(
-        instance=load_instance(source),
+        instance=instance if to_start else at_running_ports(instance),
         hot=_store(source, "hot"),
         postgres=_store(source, "postgres"),
         redis=_store(source, "redis"),

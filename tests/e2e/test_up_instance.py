@@ -21,10 +21,10 @@ import psycopg2
 import pytest
 import redis
 
-from jts_pipelines.cli import procfs
 from jts_pipelines.cli.parts import STORES
 from jts_pipelines.cli.record import read_record
 from jts_pipelines.ingest.generated import write_generated
+from jts_trading.config import procfs
 from jts_trading.config.instance import InstanceSettings
 from storage.embedded.dsn import libpq_url
 from storage.manifest.locks import exclusive
@@ -226,6 +226,47 @@ def test_status_when_it_is_up_then_parts_and_memory_are_shown(up: Up) -> None:
     assert (ready["is_ready"], ready["reasons"]) == (True, {})
     metrics = httpx.get(f"{url}/metrics", trust_env=False).text
     assert 'jts_part_state{part="postgres",state="healthy"} 1' in metrics
+
+
+def test_commands_when_they_know_the_home_only_then_they_find_the_running_instance(
+    up: Up, tmp_path: Path
+) -> None:
+    """Without its port base: rows are loaded and read through its own hot store."""
+    del up.installation.environ["JTS_PORT_BASE"]
+    try:
+        bars = tmp_path / "bars.csv"
+        bars.write_text(
+            "timestamp,symbol,open,high,low,close,volume\n"
+            "2025-06-02T00:00:00+00:00,KRW-FIND,100,110,90,105,3\n"
+        )
+        where = ("--venue", "UPBIT", "--interval", "1h", "--broker", "file")
+        loaded = up.installation.run("ingest", str(bars), *where)
+        assert (loaded.returncode, loaded.stderr) == (0, "")
+        query = "SELECT close FROM candles WHERE symbol = 'KRW-FIND'"
+        asked = up.installation.run("sql", "--json", query)
+        assert (asked.returncode, asked.stderr) == (0, "")
+        assert json.loads(asked.stdout) == [{"close": 105}]
+    finally:
+        up.installation.environ["JTS_PORT_BASE"] = str(up.installation.base)
+    stored = "SELECT count() FROM candles WHERE symbol = 'KRW-FIND'"
+    assert up.installation.sql(stored) == [(1,)]
+
+
+def test_commands_when_another_port_base_is_named_then_one_line_says_that_it_waits(
+    up: Up,
+) -> None:
+    """They work on what runs in the home; a second `up` leaves with 3 all the same."""
+    other = str(up.installation.base + 20)
+    asked = up.installation.run("sql", "--json", "SELECT 1 AS one", JTS_PORT_BASE=other)
+    assert (asked.returncode, json.loads(asked.stdout)) == (0, [{"one": 1}])
+    assert asked.stderr.startswith(
+        "jts: environment JTS_PORT_BASE: instance.port_base counts from the next start; "
+    )
+    assert f"clickhouse {up.installation.base + 3}" in asked.stderr
+    assert asked.stderr.count("\n") == 1
+    second = up.installation.run("up", JTS_PORT_BASE=other)
+    assert second.returncode == 3
+    assert f"owned by process {up.popen.pid}" in second.stderr
 
 
 def test_up_when_a_second_one_takes_the_home_then_it_leaves_with_3(up: Up) -> None:

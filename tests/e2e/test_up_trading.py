@@ -17,8 +17,9 @@ import httpx
 import msgspec
 import pytest
 
-from jts_pipelines.cli import parts, procfs
+from jts_pipelines.cli import parts
 from jts_pipelines.cli.record import read_record
+from jts_trading.config import procfs
 from jts_trading.config.instance import InstanceSettings
 from jts_trading.config.settings import load_settings
 from jts_trading.config.source import read

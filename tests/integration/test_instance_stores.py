@@ -12,9 +12,9 @@ import psycopg2
 import pytest
 
 from jts_pipelines.cli import instance as instance_module
-from jts_pipelines.cli import procfs
 from jts_pipelines.cli.instance import owned_home, running_stores
 from jts_pipelines.cli.record import read_record
+from jts_trading.config import procfs
 from jts_trading.config.settings import Settings, load_settings
 from jts_trading.config.source import read
 from jts_trading.telemetry.console import CommandError, exit_code_of

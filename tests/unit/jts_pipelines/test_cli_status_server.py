@@ -11,11 +11,11 @@ import httpx
 import msgspec
 import pytest
 
-from jts_pipelines.cli import procfs
 from jts_pipelines.cli.parts import ROLES
 from jts_pipelines.cli.record import Health, InstanceRecord, PartRecord, write_record
 from jts_pipelines.cli.roles import KillStatus, RoleStatus, read_kill_switch, read_roles
 from jts_pipelines.cli.status_server import StatusServer, answer
+from jts_trading.config import procfs
 from jts_trading.config.instance import InstanceSettings
 from jts_trading.domain.feed_messages import RoleHealth
 from jts_trading.ports.clock import SystemClock

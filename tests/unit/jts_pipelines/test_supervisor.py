@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from jts_pipelines.cli import probes, procfs
+from jts_pipelines.cli import probes
 from jts_pipelines.cli.part import AliveReason, LastingReason, Part, levels
 from jts_pipelines.cli.record import Health, PartRecord
 from jts_pipelines.cli.spawned import Child, stop_together
 from jts_pipelines.cli.supervisor import PAUSE_MAX_S, Supervisor, pause_s
+from jts_trading.config import procfs
 
 # Listens on a port, and says on each end by SIGTERM so in a file.
 _SERVER = """

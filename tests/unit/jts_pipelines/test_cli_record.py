@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from jts_pipelines.cli import procfs
 from jts_pipelines.cli.instance import owned_home, require_free_ports
 from jts_pipelines.cli.part import Part
 from jts_pipelines.cli.record import (
@@ -20,6 +19,7 @@ from jts_pipelines.cli.record import (
     record_file,
     write_record,
 )
+from jts_trading.config import procfs
 from jts_trading.config.settings import Settings, load_settings
 from jts_trading.config.source import read
 from jts_trading.telemetry.console import CommandError, exit_code_of
