@@ -62,51 +62,50 @@ def add_trades(state: EngineState, event: TicksArrived, first: int) -> int:
     It stops before a tick that comes when bars are due, and before a trade in an instrument that
     somebody trades if it is off the grid, if no bar is open for it, or if it reaches a stop.
     """
-    markets, due_ns = state.markets, state.next_due_ns
-    ticks, newest_ns = event.ticks.ticks, state.newest_ns
+    if state.newest_ns >= state.next_due_ns:
+        return first  # Bars were due before: each tick is looked at until they are closed.
     last: dict[Desk, int] = {}
-    at = first
-    for at in range(first, len(ticks)):
-        tick = ticks[at]
-        received_ns = tick.ts_recv_ns
-        if received_ns >= due_ns:
-            break
-        if type(tick) is TradeTick and (
-            desk := markets.get(tick.venue, _NO_DESKS).get(tick.instrument_id)
-        ):
-            if desk.is_plain:
-                # `_is_added` for the only bar there is: to call it takes a sixth of all this.
-                price, quantity = desk.ticks_of[tick.price], desk.lots_of[tick.quantity]
-                builder, at_ns = desk.builders[0], tick.ts_event_ns
-                is_open = builder.trades and builder.start_ns <= at_ns < builder.stop_ns
-                if not is_open or price <= 0 or quantity <= 0:
-                    break
-                if price > builder.high:
-                    builder.high = price
-                elif price < builder.low:
-                    builder.low = price
-                builder.close = price
-                builder.volume += quantity
-                builder.trades += 1
-                newest = desk.last_event_ns
-                desk.last_event_ns = at_ns if at_ns > newest else newest  # noqa: FURB136 - likewise
-            elif not _is_added(desk, tick, at, max(newest_ns, received_ns)):
-                break
-            last[desk] = at
-        newest_ns = received_ns if received_ns > newest_ns else newest_ns  # noqa: FURB136 - likewise
-    else:
-        at = len(ticks)
-    _note_causes(event, last)
-    state.newest_ns = newest_ns
-    state.counts.ticks += at - first
-    return at
-
-
-def _note_causes(event: TicksArrived, last: dict[Desk, int]) -> None:
-    """Note where the last trade of each bar came from."""
-    for desk, cause in zip(last, event.causes_of(last.values()), strict=True):
+    reached = _add_open(state, event, first, last)
+    for desk, at in last.items():
+        cause = event.cause_of(at)
         for builder in desk.builders:
             builder.last = cause
+    state.counts.ticks += reached - first
+    return reached
+
+
+def _add_open(state: EngineState, event: TicksArrived, first: int, last: dict[Desk, int]) -> int:
+    """Do so until one stops it, and note the last trade of each desk."""
+    due_ns, ticks, desks, venue = state.next_due_ns, event.ticks.ticks, _NO_DESKS, ""
+    for at, tick in enumerate(ticks[first:], first):
+        received_ns = tick.ts_recv_ns
+        # Times are large numbers, which take long to compare: most are with one number only.
+        if received_ns > state.newest_ns:
+            if received_ns >= due_ns:
+                return at
+            state.newest_ns = received_ns
+        if tick.venue != venue:
+            venue = tick.venue
+            desks = state.markets.get(venue, _NO_DESKS)
+        if type(tick) is not TradeTick or (desk := desks.get(tick.instrument_id)) is None:
+            continue
+        builder = desk.only
+        if builder is None:
+            if not _is_added(desk, tick, at, state.newest_ns):
+                return at
+        else:
+            # `_is_added` for the only bar there is: to call it takes a sixth of all this.
+            price, quantity = desk.ticks_of[tick.price], desk.lots_of[tick.quantity]
+            is_open = builder.trades and builder.start_ns <= tick.ts_event_ns < builder.stop_ns
+            if not is_open or price <= 0 or quantity <= 0:
+                return at
+            if not builder.low <= price <= builder.high:
+                builder.widen(price)
+            builder.close = price
+            builder.volume += quantity
+            builder.trades += 1
+        last[desk] = at
+    return len(ticks)
 
 
 def _is_added(desk: Desk, tick: TradeTick, at: int, newest_ns: int) -> bool:
@@ -127,7 +126,6 @@ def _is_added(desk: Desk, tick: TradeTick, at: int, newest_ns: int) -> bool:
         builder.take(price, quantity)
     if desk.reads_quotes:
         desk.note_quotes(tick)
-    desk.last_event_ns = max(desk.last_event_ns, at_ns)
     for watch, row, builder in desk.watchers:
         watch.note(at, row, builder, newest_ns)
     return True

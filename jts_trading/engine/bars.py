@@ -159,13 +159,18 @@ class BarBuilder:
 
     def take(self, price: int, quantity: int) -> None:
         """Add what of a trade is in prices and volume."""
-        if price > self.high:
-            self.high = price
-        elif price < self.low:
-            self.low = price
+        if not self.low <= price <= self.high:
+            self.widen(price)
         self.close = price
         self.volume += quantity
         self.trades += 1
+
+    def widen(self, price: int) -> None:
+        """Let the range from low to high reach as far as a price beyond it."""
+        if price > self.high:
+            self.high = price
+        else:
+            self.low = price
 
     def begin(self, slot: Slot, grace_ns: int, trade: Trade) -> None:
         """Open the bar of a slot with its first trade."""

@@ -1,6 +1,5 @@
 """What the engine is told, and what it asks of its shell."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -33,18 +32,14 @@ class TicksArrived:
 
     def cause_of(self, at: int) -> Cause:
         """Return where a tick of the entry came from, by its place."""
-        (found,) = self.causes_of((at,))
-        return found
-
-    def causes_of(self, places: Iterable[int]) -> list[Cause]:
-        """Return where some ticks of the entry came from, by their places."""
-        entry, message_id = self.ticks, self.message_id
-        feed, ticks, frames = entry.feed, entry.ticks, entry.frames
-        tick, frame = entry.first_tick, entry.first_frame
-        return [
-            Cause(feed, tick + at, frame + frames[at], message_id, ticks[at].ts_recv_ns)
-            for at in places
-        ]
+        entry = self.ticks
+        return Cause(
+            entry.feed,
+            entry.first_tick + at,
+            entry.first_frame + entry.frames[at],
+            self.message_id,
+            entry.ticks[at].ts_recv_ns,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ class MarketHalf(msgspec.Struct, kw_only=True):
 
     Attributes:
         releases: By instance.
-        last_events: Instrument, venue, and time of its newest trade.
+        last_events: Instrument, venue, and time of the trade that began its newest bar.
         newest_ns: Arrival of the newest tick.
         rows: By instance and instrument.
         successions: Instrument, venue, and where its trades are, see `succession`.
@@ -104,7 +104,7 @@ def market_half(state: EngineState) -> MarketHalf:
     return MarketHalf(
         releases={name: state.instances[name].spec.release for name in rows},
         builders=[state.builders[key] for key in sorted(state.builders)],
-        last_events=[(*key, state.desks[key].last_event_ns) for key in sorted(state.desks)],
+        last_events=[(*key, state.desks[key].opened_ns) for key in sorted(state.desks)],
         newest_ns=state.newest_ns,
         rows=rows,
         feeds=dict(sorted(state.feeds.items())),

@@ -99,7 +99,7 @@ def attach(state: EngineState) -> None:
             if (symbol, venue) not in state.desks:
                 desk = _new_desk(symbol, venue, instance.units[symbol])
                 if (symbol, venue) in before:
-                    desk.last_event_ns = before[symbol, venue].last_event_ns
+                    desk.opened_ns = before[symbol, venue].opened_ns
                     desk.succession = before[symbol, venue].succession
                 state.desks[symbol, venue] = desk
                 state.markets.setdefault(venue, {})[symbol] = desk
@@ -190,9 +190,9 @@ def load_market(state: EngineState, half: MarketHalf) -> frozenset[str]:
             take_row(instance, symbol, rows[symbol])
     state.feeds, state.counts, state.newest_ns = half.feeds, half.counts, half.newest_ns
     attach(state)
-    for symbol, venue, last_ns in half.last_events:
+    for symbol, venue, opened_ns in half.last_events:
         if (symbol, venue) in state.desks:
-            state.desks[symbol, venue].last_event_ns = last_ns
+            state.desks[symbol, venue].opened_ns = opened_ns
     for symbol, venue, succession in half.successions:
         desk = state.desks.get((symbol, venue))
         if desk is not None and desk.succession is not None:

@@ -242,7 +242,8 @@ class Desk:
         lines: For each of them, the line that it is in, and its place there.
         reads_quotes: A strategy asks for the spread.
         succession: Of its trades; None where nobody asks for the quality of bars.
-        is_plain: A trade concerns the only bar and nobody else, see `look_at_trades`.
+        opened_ns: Time of the trade that began its newest bar.
+        only: The bar in the making, where trades concern it and nobody else, see `look_at_trades`.
         reached_from: Lowest price at which a stop is reached that is held for a purchase.
         reached_to: Highest price, likewise for a sale.
         watchers: Who judges its trades one by one: the row there, and on which of its bars.
@@ -255,10 +256,10 @@ class Desk:
     lots_of: dict[Decimal, int]
     builders: list[BarBuilder] = field(default_factory=list)
     lines: list[tuple[Line, int]] = field(default_factory=list)
-    last_event_ns: int = 0
+    opened_ns: int = 0
     reads_quotes: bool = False
     succession: Succession | None = None
-    is_plain: bool = True
+    only: BarBuilder | None = None
     reached_from: int = columns.NO_PROFIT
     reached_to: int = columns.NO_LOSS
     watchers: list[tuple[Watch, int, BarBuilder]] = field(default_factory=list)
@@ -278,7 +279,8 @@ class Desk:
         """
         has_stops = (self.reached_to, self.reached_from) != (columns.NO_LOSS, columns.NO_PROFIT)
         is_asked = self.reads_quotes or bool(self.watchers) or self.succession is not None
-        self.is_plain = len(self.builders) == 1 and not has_stops and not is_asked
+        is_alone = len(self.builders) == 1 and not has_stops and not is_asked
+        self.only = self.builders[0] if is_alone else None
 
     def note_quotes(self, tick: TradeTick) -> None:
         """Let the bars in the making have the best quotes with a trade."""

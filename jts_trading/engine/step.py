@@ -141,7 +141,6 @@ def _trade(
         state.counts.refused_ticks += 1
         return []
     at_ns = tick.ts_event_ns
-    desk.last_event_ns = max(desk.last_event_ns, at_ns)
     trade = Trade(at_ns, price, quantity, cause, *desk.quotes_of(tick), is_after_loss)
     closed: list[ClosedBars] = []
     for builder, line in zip(desk.builders, desk.lines, strict=True):
@@ -151,14 +150,16 @@ def _trade(
             builder.late += 1
             state.counts.late_ticks += 1
         else:
-            closed += _open_next(state, *line, trade)
+            closed += _open_next(state, desk, *line, trade)
     effects = _judge_bars(state, closed, now_ns) if closed else []
     if state.held and not state.is_past:
         reach(state, desk, price, cause, now_ns)
     return effects
 
 
-def _open_next(state: EngineState, line: Line, place: int, trade: Trade) -> list[ClosedBars]:
+def _open_next(
+    state: EngineState, desk: Desk, line: Line, place: int, trade: Trade
+) -> list[ClosedBars]:
     """Open the bar of a trade; return the one that it closes, if one was open."""
     builder, cause = line.builders[place], trade.cause
     slot = line.slot_at(trade.at_ns)
@@ -169,6 +170,7 @@ def _open_next(state: EngineState, line: Line, place: int, trade: Trade) -> list
     if builder.trades:
         closed.append(close_bars(line, [place], "event", cause.ts_recv_ns, cause))
     builder.begin(slot, state.settings.grace_ns, trade)
+    desk.opened_ns = max(desk.opened_ns, trade.at_ns)
     line.note_open(place)
     state.next_due_ns = min(state.next_due_ns, builder.due_ns)
     return closed

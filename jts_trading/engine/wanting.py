@@ -110,7 +110,7 @@ def _may_give(
     return (
         session is not None
         and session.day >= wanted.from_day
-        and state.desks[symbol, instance.spec.venue].last_event_ns >= session.open_ns
+        and state.desks[symbol, instance.spec.venue].opened_ns >= session.open_ns
     )
 
 

@@ -440,7 +440,7 @@ def test_stop_that_is_held_when_the_risk_block_fires_then_it_leaves_at_the_marke
     assert outcome == f"{Outcome.CANCELLED}; {Outcome.ORDERED}"
     assert (shown(day.order), day.order.trigger) == (("sell", 100, None, "day"), None)
     desk = day.state.desks[SAMSUNG, "KRX"]
-    assert (day.state.held, desk.is_plain, desk.reached_to) == (set(), True, -1)
+    assert (day.state.held, desk.only, desk.reached_to) == (set(), desk.builders[0], -1)
 
 
 def test_stop_for_the_day_when_the_next_session_trades_then_it_is_gone(rigs: ModuleType) -> None:
