@@ -1,4 +1,4 @@
-"""Positions that are bought and sold in parts: their cost, exact to the unit, and their entries.
+"""Positions that are entered and left in parts: their cost, exact to the unit, and their entries.
 
 Read as text and compiled, see `driver`; `modelled` says what takes the place of what. As in the
 ledger (`portfolio.holding`), what is sold takes its share of the cost, rounded down, and the last
@@ -7,11 +7,13 @@ share all that is left; so the average price is cost divided by quantity at any 
 
 from jts_pipelines.backtest.columns import Desk
 from jts_pipelines.backtest.fills import hold, mark_to
+from jts_pipelines.backtest.levels import NO_LEVEL
 from jts_pipelines.backtest.places import (
     ARRIVES,
     BOUGHT_ROW,
     CASH,
     COST,
+    DIRECTION,
     ENTRY_COUNT,
     ENTRY_ROW,
     IS_LATE,
@@ -48,20 +50,22 @@ def cost_of_in_model(desk: Desk, instrument: int) -> int:
 
 
 def take_on_in_model(desk: Desk, instrument: int, row: int, quantity: int, price: int) -> None:
-    """Open a position with what was bought, or add to it."""
+    """Open a position with what an entry filled, or add to it."""
     account, book = desk.account, desk.book
     unit = book[instrument, UNIT]
     if book[instrument, QUANTITY] == 0:
         account[TRADES] += 1
         book[instrument, COST], book[instrument, ENTRY_COUNT] = 0, 0
-        book[instrument, PEAK], book[instrument, PEAK_ROW] = 0, row
+        book[instrument, PEAK] = 0 if book[instrument, DIRECTION] > 0 else NO_LEVEL
+        book[instrument, PEAK_ROW] = row
         book[instrument, ENTRY_ROW], book[instrument, MARK] = row, price
         book[instrument, TRADE], book[instrument, TRADE_CASH] = account[TRADES], 0
         hold(desk, instrument)
     else:
         mark_to(desk, instrument, row - 1)
     before = book[instrument, QUANTITY]
-    account[VALUE] += (before * (price - book[instrument, MARK]) + quantity * price) * unit
+    more = before * (price - book[instrument, MARK]) + quantity * price
+    account[VALUE] += book[instrument, DIRECTION] * more * unit
     book[instrument, MARK], book[instrument, MARK_ROW] = price, row
     book[instrument, QUANTITY] = before + quantity
     book[instrument, COST] += quantity * price

@@ -8,8 +8,7 @@ from jts_pipelines.backtest.bar_table import BarTable
 from jts_pipelines.backtest.columns import Ints
 from jts_pipelines.backtest.instruments import Instruments
 from jts_pipelines.backtest.result import (
-    DELISTED,
-    DIVIDEND,
+    NO_ORDERS,
     day_series,
     reason_texts,
     stamp_series,
@@ -41,7 +40,7 @@ def order_table(
         plan: Of the strategy.
         instruments: The listing.
     """
-    filled = fills.filter(~pl.col("reason").is_in((DIVIDEND, DELISTED))).select(
+    filled = fills.filter(~pl.col("reason").is_in(NO_ORDERS)).select(
         "decided_at",
         "instrument",
         "name",

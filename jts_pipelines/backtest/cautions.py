@@ -32,6 +32,9 @@ class Code(StrEnum):
     LEVELS_LEFT_OUT = "levels_left_out"
     NO_BARS = "no_bars"
     SHORT_RULES_OFF = "short_rules_off"
+    SHORT_BANNED = "short_banned"
+    MARGIN_CALLED = "margin_called"
+    BELOW_ZERO = "below_zero"
     NO_QUOTES = "no_quotes"
     KELLY_UNUSED = "kelly_unused"
     KELLY_WITHOUT_EDGE = "kelly_without_edge"
@@ -65,6 +68,9 @@ MEANING: dict[Code, str] = {
     Code.LEVELS_LEFT_OUT: "levels of order books that cannot be there; nothing fills at them",
     Code.NO_BARS: "symbols that were asked for have no bars",
     Code.SHORT_RULES_OFF: "rules that sell short were left out",
+    Code.SHORT_BANNED: "bans of short sales refused or ended some",
+    Code.MARGIN_CALLED: "short positions were covered because their collateral was too small",
+    Code.BELOW_ZERO: "the account owed more than it had",
     Code.NO_QUOTES: "conditions on spread are null without quotes: such rules never fire",
     Code.KELLY_UNUSED: "Kelly's formula had too few closed trades and was never used",
     Code.KELLY_WITHOUT_EDGE: "Kelly's formula saw no edge and refused entries",
@@ -74,7 +80,12 @@ MEANING: dict[Code, str] = {
 }
 """One line per code, for people."""
 
-SERIOUS = frozenset({Code.LOOK_AHEAD, Code.NO_HISTORY, Code.HELD_OVER_JUMP, Code.ABOVE_VOLUME})
+SERIOUS = frozenset(
+    {
+        *(Code.LOOK_AHEAD, Code.NO_HISTORY, Code.HELD_OVER_JUMP, Code.ABOVE_VOLUME),
+        Code.BELOW_ZERO,
+    }
+)
 """Codes with which a result cannot stand behind a release."""
 
 

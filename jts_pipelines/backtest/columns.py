@@ -55,6 +55,15 @@ class Limits(NamedTuple):
     drawdown_ppm: int
 
 
+class ShortTerms(NamedTuple):
+    """What a short sale costs; see `BacktestSettings`. All zero: there are none."""
+
+    margin_ppm: int = 0
+    cover_ppm: int = 0  # least collateral, of the value of the position
+    borrow_ppm: int = 0  # a year, of the gross amount of what is borrowed
+    is_uptick: int = 0  # not below the trade before
+
+
 class Rules(NamedTuple):
     """Orders and risk block of a strategy; one row per rule bit."""
 
@@ -78,6 +87,8 @@ class Rules(NamedTuple):
     model: FillModel = FillModel()
     limits: Limits | None = None
     pyramiding: int = 1  # entries that a position may have
+    shorts: int = 0  # mask of the rules that sell short or cover
+    short_terms: ShortTerms = ShortTerms()
 
 
 class Costs(NamedTuple):

@@ -19,6 +19,7 @@ from jts_pipelines.backtest.places import (
     DAILY_LOSS,
     DAY_START,
     DECIDED,
+    DIRECTION,
     DROPPED,
     END,
     ENTRIES,
@@ -55,7 +56,6 @@ from jts_pipelines.backtest.places import (
     REDUCED,
     RESERVED,
     SALES,
-    SELL,
     SIDE,
     STOP_LOSS,
     TAKE_PROFIT,
@@ -155,7 +155,8 @@ def order_exit(desk: Desk, instrument: int, row: int, reason: int) -> None:
     book = desk.book
     quantity = 0 if reason < 0 else _leaving(desk, instrument, row, reason)
     if quantity > 0 and place_order(desk, instrument, row, reason):
-        book[instrument, SIDE], book[instrument, WANTED] = SELL, quantity
+        book[instrument, SIDE] = -book[instrument, DIRECTION]
+        book[instrument, WANTED] = quantity
         book[instrument, REASON], book[instrument, DECIDED] = reason, row
 
 
@@ -213,7 +214,7 @@ def first_rule(fired: int) -> int:
 def decide_entry(desk: Desk, instrument: int, row: int) -> None:
     """Order the entry that fired on a row, unless the risk block forbids it."""
     account, rules = desk.account, desk.rules
-    fired = judged_on(desk, instrument, row, rules[ENTRIES])
+    fired = judged_on(desk, instrument, row, entries_of(desk, instrument))
     if fired == 0:
         return
     if rules[DAILY_LOSS] > 0 and is_daily_loss_reached(
@@ -224,6 +225,28 @@ def decide_entry(desk: Desk, instrument: int, row: int) -> None:
         account[BLOCKED_BY_RISK] += 1
     else:
         _order_entry(desk, instrument, row, first_rule(fired))
+
+
+def entries_of(desk: Desk, instrument: int) -> int:  # noqa: ARG001
+    """Return the entry rules that count for an instrument."""
+    found: int = desk.rules[ENTRIES]
+    return found
+
+
+def side_of(desk: Desk, rule: int) -> int:  # noqa: ARG001
+    """Return the side of the orders of an entry rule."""
+    return BUY
+
+
+def is_forbidden(desk: Desk, row: int, side: int) -> bool:  # noqa: ARG001
+    """Return whether the venue forbids an entry at this instant: see `shorting`."""
+    return False
+
+
+def own_money(desk: Desk, instrument: int, side: int, price: int) -> tuple[int, int, int]:  # noqa: ARG001
+    """Return what an entry at a price takes of the cash: a price, and the fee on it."""
+    rate, unit = fee_of(desk, instrument)
+    return price, rate, unit
 
 
 def is_denied(desk: Desk, instrument: int, row: int, quantity: int) -> bool:  # noqa: ARG001
@@ -249,6 +272,9 @@ def _order_entry(desk: Desk, instrument: int, row: int, rule: int) -> None:
     """Order an entry as large as sizes and cash allow, if that is anything."""
     rules, account, book = desk.rules, desk.account, desk.book
     kind, amount = desk.sizes[rule, KIND], amount_of(desk, instrument, rule)
+    side = side_of(desk, rule)
+    if is_forbidden(desk, row, side):
+        return
     if kind == QUANTITY_KELLY:
         amount = _kelly_share(desk)
         if amount == 0:
@@ -256,25 +282,26 @@ def _order_entry(desk: Desk, instrument: int, row: int, rule: int) -> None:
             return
     needs_equity, unit = is_by_equity(kind) or rules[MAX_POSITION] > 0, book[instrument, UNIT]
     equity = equity_now(desk) // unit if needs_equity else 0
-    close, fee = price_of(desk, CLOSE, row), fee_of(desk, instrument)
-    lot, usual = order_terms(desk, instrument, row)
+    close, (lot, usual) = price_of(desk, CLOSE, row), order_terms(desk, instrument, row)
     reserve = reserve_of(desk, instrument, row, rule, usual)
+    paid, rate, fee_unit = own_money(desk, instrument, side, reserve)
     asked, held = wanted_quantity(kind, amount, equity, close), book[instrument, QUANTITY]
     wanted = capped_quantity(asked, equity, close, rules[MAX_POSITION], lot, held)
     if held > 0 and wanted == 0 and asked >= lot:
         account[BLOCKED_BY_RISK] += 1
         return
-    quantity = affordable_quantity(wanted, reserve, lot, free_cash(desk) // unit, fee)
+    quantity = affordable_quantity(wanted, paid, lot, free_cash(desk) // unit, (rate, fee_unit))
     is_large = quantity > 0 and quantity * close >= smallest_order(desk, instrument, row)
     if is_large and is_denied(desk, instrument, row, quantity):
         return
+    book[instrument, DIRECTION] = side
     if not (is_large and place_order(desk, instrument, row, rule)):
         account[DROPPED] += 1
         return
     account[REDUCED] += quantity < wanted
-    book[instrument, SIDE], book[instrument, WANTED] = BUY, quantity
+    book[instrument, SIDE], book[instrument, WANTED] = side, quantity
     book[instrument, REASON], book[instrument, DECIDED] = rule, row
-    book[instrument, HELD_BACK] = buying_cost(quantity, reserve, fee) * unit
+    book[instrument, HELD_BACK] = buying_cost(quantity, paid, (rate, fee_unit)) * unit
     account[RESERVED] += book[instrument, HELD_BACK]
     account[HELD] += held == 0
 

@@ -7,7 +7,16 @@ import numpy as np
 from jts_pipelines.backtest import places
 from jts_pipelines.backtest.agenda import NEVER
 from jts_pipelines.backtest.bar_table import BarTable
-from jts_pipelines.backtest.columns import Bits, Costs, Desk, Floats, Ints, Limits, Rules
+from jts_pipelines.backtest.columns import (
+    Bits,
+    Costs,
+    Desk,
+    Flags,
+    Floats,
+    Ints,
+    Limits,
+    Rules,
+)
 from jts_pipelines.backtest.exchanging import NEVER_ENDS
 from jts_pipelines.backtest.venues import VenueTerms, each_unit
 from jts_trading.dsl.facts import FACTS_SIZE, SCALE_FACT
@@ -46,6 +55,7 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
     terms_of_days: tuple[Ints, Ints] | None = None,
     splits: Ints | None = None,
     delistings: Ints | None = None,
+    bans: Flags | None = None,
 ) -> Desk:
     """Return a desk at its start: all money in cash, no position, no order.
 
@@ -65,6 +75,7 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
             the last one that is not after the venue's next.
         splits: See `dividends.corporate_rows`.
         delistings: See `delistings.delisting_rows`.
+        bans: By session: whether short sales are banned.
     """
     account = np.zeros(places.ACCOUNT_COLUMNS, np.int64)
     account[places.START_CASH] = account[places.CASH] = cash
@@ -82,6 +93,10 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
     packed, sizes = pack_rules(rules, costs.commission_unit, is_packed=is_packed)
     starts = np.searchsorted(bars.days, days)
     counts = np.diff(starts, append=len(bars.days))
+    sessions = _sessions(starts + counts, counts, ends, epochs, terms_of_days)
+    sessions[:, places.DAY_NUMBER] = days
+    if bans is not None:
+        sessions[:, places.IS_BANNED] = bans
     return Desk(
         prices=bars.prices,
         moments=bars.moments,
@@ -94,7 +109,7 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
         ladders=ladders,
         account=account,
         book=book,
-        sessions=_sessions(starts + counts, counts, ends, epochs, terms_of_days),
+        sessions=sessions,
         splits=NO_SPLITS if splits is None else np.ascontiguousarray(splits),
         lots=_lots(bars, rules),
         values=values,
@@ -115,7 +130,7 @@ def _book(bars: BarTable, costs: Costs, terms: VenueTerms) -> Ints:
     book = np.zeros((len(bars.symbols), places.BOOK_COLUMNS), np.int64)
     book[:, places.FIRST], book[:, places.END] = bars.offsets[:-1], bars.offsets[1:]
     book[:, places.SHIFT], book[:, places.CLASS] = bars.shift, costs.cost_class
-    book[:, places.BAND_SESSION] = -1
+    book[:, places.BAND_SESSION], book[:, places.DIRECTION] = -1, 1
     book[:, places.DELISTED_AT] = book[:, places.FREE_FROM] = NEVER_ENDS
     finest = Decimal(1).scaleb(-terms.quantity_places)
     book[:, places.UNIT] = each_unit(bars.units, lambda u: int(u.money_step / terms.money_step))
@@ -194,7 +209,8 @@ def pack_rules(rules: Rules, commission_unit: int, *, is_packed: bool) -> tuple[
     found[places.GUARDED] = rules.guarded
     found[places.RANK] = rules.rank
     found[places.FILL_AT : places.WAITS_SETTLEMENT + 1] = rules.model
-    found[places.PYRAMIDING] = rules.pyramiding
+    found[places.PYRAMIDING], found[places.SHORTS] = rules.pyramiding, rules.shorts
+    found[places.SHORT_MARGIN : places.IS_UPTICK + 1] = rules.short_terms
     limits = rules.limits or (0,) * len(Limits._fields)
     found[places.LIMIT_VALUE : places.LIMIT_DRAWDOWN + 1] = limits
     return found, _sizes(rules)

@@ -9,7 +9,7 @@ from jts_pipelines.backtest.cautions import Caution, Code
 from jts_pipelines.backtest.columns import Floats, Ints
 from jts_pipelines.backtest.frames import day_of
 from jts_pipelines.backtest.instruments import Instruments
-from jts_pipelines.backtest.result import DELISTED, Facts, PrefixCheck
+from jts_pipelines.backtest.result import DELISTED, MARGIN_CALL, Facts, PrefixCheck
 from jts_trading.dsl.plan import Plan
 from jts_trading.strategy.frames import interval_seconds
 from jts_trading.strategy.rules import short_rules, uses_kelly
@@ -42,11 +42,6 @@ def warmup_doubts(facts: Facts) -> list[Caution]:
 def plan_doubts(plan: Plan, facts: Facts, kelly_trades_min: int, closed: int) -> list[Caution]:
     """Return what the strategy asks for and a backtest of bars does not, or not yet, do."""
     found = []
-    shorts = short_rules(plan)
-    if shorts:
-        found.append(
-            Caution(Code.SHORT_RULES_OFF, f"short-selling is off: {shorts} rules were left out")
-        )
     if uses_kelly(plan) and 0 < closed < kelly_trades_min:
         found.append(
             Caution(
@@ -78,6 +73,32 @@ def plan_doubts(plan: Plan, facts: Facts, kelly_trades_min: int, closed: int) ->
     if facts.denied:
         each = ", ".join(f"{count:,} by {check}" for check, count in facts.denied.items())
         found.append(Caution(Code.RISK_DENIED, f"limits of the account denied entries: {each}"))
+    return found
+
+
+def left_out_doubts(plan: Plan) -> list[Caution]:
+    """Return that rules are left out which sell short or cover, where there are any."""
+    shorts = short_rules(plan)
+    if shorts == 0:
+        return []
+    text = f"short-selling is off: {shorts} rules were left out (--short-selling obeys them)"
+    return [Caution(Code.SHORT_RULES_OFF, text)]
+
+
+def short_doubts(facts: Facts, fills: pl.DataFrame, *, is_below_zero: bool) -> list[Caution]:
+    """Return what went wrong with short sales."""
+    found = []
+    if is_below_zero:
+        found.append(
+            Caution(Code.BELOW_ZERO, "the account owed more than it had: live it would have ended")
+        )
+    if facts.banned:
+        text = f"bans of short sales refused or ended {facts.banned:,} of them"
+        found.append(Caution(Code.SHORT_BANNED, text))
+    called = fills.filter(pl.col("reason") == MARGIN_CALL)["trade"].n_unique()
+    if called:
+        text = f"{called:,} short positions were covered by force: their collateral was too small"
+        found.append(Caution(Code.MARGIN_CALLED, text))
     return found
 
 
@@ -310,7 +331,7 @@ def held_over(outside: Ints, fills: Ints) -> Ints:
         rows = own[:, places.FILL_ROW]
         before = own[(rows >= 0) & (rows < row)]
         quantity = int((before[:, places.FILL_SIDE] * before[:, places.FILL_QUANTITY]).sum())
-        if quantity > 0:
+        if quantity != 0:
             held.append((row, instrument))
     return np.array(held, np.int64).reshape(-1, 2)
 

@@ -5,7 +5,7 @@ can happen to it next: flat waits for the next entry that fires; a waiting entry
 fills it, or an exit rule that cancels it; a position for its next exit; a waiting exit for the bar
 that fills it. So nothing is done on bars on which nothing happens: the next event of every
 instrument stands on an agenda, and the run goes from event to event. Of one instant, in this
-order: orders that wait fill at the open, sales first; positions are marked to the close where
+order: orders that wait fill at the open, those that leave first; positions are marked where
 somebody asks for equity; exits, then entries are decided on the close. Events of one phase are
 taken in order of instrument id. An instrument has at most one waiting order, and takes no new
 decision while one waits, except that an exit rule cancels a waiting entry.
@@ -77,7 +77,7 @@ def simulate(desk: Desk, fills: Ints) -> int:
 
     Args:
         desk: The desk.
-        fills: [fill column, fill], with room; the account counts those that are used.
+        fills: [fill column, fill], with room for two; the account counts those that are used.
 
     Returns:
         How many instruments are left.
@@ -86,7 +86,8 @@ def simulate(desk: Desk, fills: Ints) -> int:
     while not is_full and account[GROUP] < account[GROUPS_END]:
         if account[HAS_BEGUN] == 0:
             _begin_group(desk)
-        while agenda[0] < NEVER and account[FILLS] < fills.shape[1]:
+        # What happens at once writes two rows at most.
+        while agenda[0] < NEVER and account[FILLS] + 1 < fills.shape[1]:
             at = first_event(desk, account[GROUP_SIZE])
             instrument = agenda[at] & 0xFFFFF
             _go_to(desk, moment_in(agenda[0]))

@@ -33,6 +33,7 @@ from jts_pipelines.backtest.market import (
     ends_session,
     price_rules,
     session_terms,
+    short_bans,
 )
 from jts_pipelines.backtest.orders import is_modelled, order_rules
 from jts_pipelines.backtest.prefix import Decided, check_prefix
@@ -53,7 +54,7 @@ from jts_trading.kernels.rows import Rows, rows_of
 from jts_trading.strategy.frames import interval_seconds
 from storage.errors import InputError
 
-ENGINE_VERSION = "5"
+ENGINE_VERSION = "6"
 Kernels = tuple[Rows, Portfolio]
 """The compiled pass over rules, and the compiled portfolio."""
 
@@ -385,6 +386,7 @@ def desk_of(prepared: Prepared, settings: BacktestSettings, fired: Bits) -> Desk
         terms_of_days=session_terms(days, calendar),
         splits=prepared.splits,
         delistings=prepared.delistings,
+        bans=short_bans(days, settings.venue, table) if prepared.rules.shorts else None,
     )
 
 

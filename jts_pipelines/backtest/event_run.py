@@ -141,6 +141,8 @@ def run_events(
             "trades are run as they came: splits, dividends and delistings are accepted in a "
             "backtest over bars only"
         )
+    if settings.short_selling:
+        raise InputError("a run by events trades as live does, which never sells short")
     if not len(stream):
         raise InputError("there are no trades in this period")
     began = time.perf_counter()

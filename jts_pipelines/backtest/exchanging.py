@@ -8,12 +8,12 @@ from jts_pipelines.backtest.fills import close_trade, leave, mark_to, note
 from jts_pipelines.backtest.guarding import raise_peak
 from jts_pipelines.backtest.places import (
     BEYOND,
-    BUY,
     CANCELLED,
     CASH,
     CLOSE,
     COST,
     DELISTED_PRICE,
+    DIRECTION,
     END,
     END_SPLIT,
     FILL_COMMISSION,
@@ -40,7 +40,6 @@ from jts_pipelines.backtest.places import (
     REASON_DIVIDEND,
     REASON_SPLIT,
     RESERVED,
-    SELL,
     SIDE,
     SPLIT_NEW,
     SPLIT_OLD,
@@ -53,7 +52,8 @@ from jts_pipelines.backtest.places import (
     WANTED,
     WORTH_MAX,
 )
-from jts_pipelines.backtest.search import price_of
+from jts_pipelines.backtest.search import is_entry, price_of
+from jts_pipelines.backtest.shorting import free_collateral, owe_fee, pay_fee
 from jts_trading.strategy.sizing import part_of, share_of
 
 # No session or row comes after this one: an order without an end, a split that does not come.
@@ -63,7 +63,7 @@ NEVER_ENDS = 1 << 40
 def drop_order(desk: Desk, instrument: int) -> None:
     """Take a waiting order back."""
     account, book = desk.account, desk.book
-    if book[instrument, SIDE] == BUY:
+    if is_entry(desk, instrument):
         account[RESERVED] -= book[instrument, HELD_BACK]
         account[HELD] -= book[instrument, QUANTITY] == 0
     book[instrument, SIDE] = 0
@@ -101,10 +101,14 @@ def pay_dividend(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
         return
     account[BEYOND] += held > WORTH_MAX // amount
     gross = held * amount
-    paid = (gross - share_of(gross, dividend[SPLIT_TAX])) * book[instrument, UNIT]
+    is_owed = book[instrument, DIRECTION] < 0
+    # Who lent the shares is paid what they would have got.
+    net = -gross if is_owed else gross - share_of(gross, dividend[SPLIT_TAX])
+    paid = net * book[instrument, UNIT]
     account[CASH] += paid
     book[instrument, TRADE_CASH] += paid
-    fills[FILL_SIDE, fill], fills[FILL_QUANTITY, fill], fills[FILL_PRICE, fill] = BUY, 0, 0
+    fills[FILL_SIDE, fill] = book[instrument, DIRECTION]
+    fills[FILL_QUANTITY, fill], fills[FILL_PRICE, fill] = 0, 0
     fills[FILL_COMMISSION, fill], fills[FILL_STT, fill], fills[FILL_RST, fill] = -paid, 0, 0
     note(desk, fills, instrument, row)
     fills[FILL_REASON, fill], fills[FILL_DECIDED, fill] = REASON_DIVIDEND, row
@@ -113,7 +117,7 @@ def pay_dividend(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
 def exchange_shares(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     """Turn a position into new shares; a part of one is paid at the base, orders are dropped.
 
-    A sale at the market goes on with the new shares.
+    An exit at the market goes on with the new shares.
     """
     account, book, fill = desk.account, desk.book, desk.account[FILLS]
     split = desk.splits[book[instrument, NEXT_SPLIT]]
@@ -122,7 +126,7 @@ def exchange_shares(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
         return
     old, new, held = split[SPLIT_OLD], split[SPLIT_NEW], book[instrument, QUANTITY]
     book[instrument, NEXT_SPLIT] += 1
-    if book[instrument, SIDE] == BUY or book[instrument, ORDER_TYPE] != MARKET:
+    if is_entry(desk, instrument) or book[instrument, ORDER_TYPE] != MARKET:
         account[CANCELLED] += book[instrument, SIDE] != 0
         drop_order(desk, instrument)
     if held == 0:
@@ -131,47 +135,59 @@ def exchange_shares(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     # Closes up to here are in old shares.
     raise_peak(desk, instrument, row - 1)
     close, kept, unit = book[instrument, MARK], held * new // old, book[instrument, UNIT]
-    paid = (held * new - kept * old) * close // new * unit
+    sign = book[instrument, DIRECTION]
+    paid = sign * ((held * new - kept * old) * close // new) * unit
     base = max(close * old // new, 1)
-    account[VALUE] += (kept * base - held * close) * unit
+    account[VALUE] += sign * (kept * base - held * close) * unit
     account[CASH] += paid
     book[instrument, TRADE_CASH] += paid
     book[instrument, QUANTITY], book[instrument, MARK] = kept, base
     # A part of a share is left with its part of the cost, as at a sale.
-    cost, shares = book[instrument, COST], held * new
-    book[instrument, COST] = cost - part_of(cost, shares - kept * old, shares)
+    owe_fee(desk, instrument)
+    shares, part = held * new, held * new - kept * old
+    book[instrument, COST] -= part_of(book[instrument, COST], part, shares)
+    free_collateral(desk, instrument, part, shares)
     book[instrument, PEAK] = book[instrument, PEAK] * old // new
     book[instrument, WANTED] = book[instrument, WANTED] * new // old
-    fills[FILL_SIDE, fill] = BUY if kept >= held else SELL
+    fills[FILL_SIDE, fill] = sign if kept >= held else -sign
     fills[FILL_QUANTITY, fill], fills[FILL_PRICE, fill] = abs(kept - held), 0
     fills[FILL_COMMISSION, fill], fills[FILL_STT, fill], fills[FILL_RST, fill] = -paid, 0, 0
     note(desk, fills, instrument, row)
     fills[FILL_REASON, fill], fills[FILL_DECIDED, fill] = REASON_SPLIT, row
     if kept == 0:
         book[instrument, SIDE] = 0
+        pay_fee(desk, instrument, row, fills)
         leave(desk, instrument)
         close_trade(account, book[instrument, TRADE_CASH])
 
 
 def end_listing(desk: Desk, instrument: int, fills: Ints) -> None:
     """Drop what waits of a delisted instrument, and close a position at what is paid for it."""
-    account, book, fill = desk.account, desk.book, desk.account[FILLS]
+    account, book = desk.account, desk.book
     account[CANCELLED] += book[instrument, SIDE] != 0
     drop_order(desk, instrument)
     held, unit = book[instrument, QUANTITY], book[instrument, UNIT]
+    sign = book[instrument, DIRECTION]
     if held == 0:
         return
     mark_to(desk, instrument, book[instrument, END] - 1)
     price = book[instrument, DELISTED_PRICE]
+    if price == 0 and sign < 0:
+        # An unknown end earns nothing.
+        price = book[instrument, MARK]
     if price > 0:
         account[BEYOND] += held > WORTH_MAX // (price * unit)
-    paid = held * price * unit
-    account[VALUE] -= held * book[instrument, MARK] * unit
+    owe_fee(desk, instrument)
+    pay_fee(desk, instrument, -1 - account[NOW], fills)
+    fill, paid = account[FILLS], sign * held * price * unit
+    account[VALUE] -= sign * held * book[instrument, MARK] * unit
     account[CASH] += paid
     book[instrument, TRADE_CASH] += paid
+    free_collateral(desk, instrument, held, held)
     book[instrument, QUANTITY] = 0
-    fills[FILL_SIDE, fill], fills[FILL_QUANTITY, fill], fills[FILL_PRICE, fill] = SELL, held, price
-    fills[FILL_COMMISSION, fill], fills[FILL_STT, fill], fills[FILL_RST, fill] = 0, 0, 0
+    fills[FILL_SIDE, fill], fills[FILL_QUANTITY, fill] = -sign, held
+    fills[FILL_PRICE, fill], fills[FILL_COMMISSION, fill] = price, 0
+    fills[FILL_STT, fill], fills[FILL_RST, fill] = 0, 0
     note(desk, fills, instrument, 0)
     fills[FILL_ROW, fill] = fills[FILL_DECIDED, fill] = -1 - account[NOW]
     fills[FILL_REASON, fill] = REASON_DELISTED

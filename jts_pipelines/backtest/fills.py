@@ -15,6 +15,7 @@ from jts_pipelines.backtest.places import (
     COMMISSION,
     COMMISSION_UNIT,
     DECIDED,
+    DIRECTION,
     DROPPED,
     ENTRY,
     ENTRY_ROW,
@@ -117,25 +118,36 @@ def sell(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     """Fill a waiting sale on a row."""
     account, book = desk.account, desk.book
     mark_to(desk, instrument, row - 1)
-    session, kind = int(desk.session_at[account[NOW]]), book[instrument, CLASS]
     price, most = deal_of(desk, instrument, row)
     quantity = min(most, book[instrument, QUANTITY])
-    gross = price * quantity
-    commission = commission_of(gross, fee_of(desk, instrument))
-    stt = share_of(gross, desk.costs[session, kind, STT])
-    rst = share_of(gross, desk.costs[session, kind, RST])
-    unit = book[instrument, UNIT]
-    net = (gross - commission - stt - rst) * unit
+    net, unit = note_sale(desk, instrument, quantity, price, fills), book[instrument, UNIT]
     earn(desk, instrument, quantity, net)
     account[VALUE] -= quantity * book[instrument, MARK] * unit
     book[instrument, TRADE_CASH] += net
     book[instrument, QUANTITY] -= quantity
+    note(desk, fills, instrument, row)
+    end_order(desk, instrument, row, quantity)
+    end_position(desk, instrument, row)
+
+
+def note_sale(desk: Desk, instrument: int, quantity: int, price: int, fills: Ints) -> int:
+    """Write the figures of a sale into the next fill; return what it brings."""
+    account, unit, gross = desk.account, desk.book[instrument, UNIT], price * quantity
+    session, kind = int(desk.session_at[account[NOW]]), desk.book[instrument, CLASS]
+    commission = commission_of(gross, fee_of(desk, instrument))
+    stt = share_of(gross, desk.costs[session, kind, STT])
+    rst = share_of(gross, desk.costs[session, kind, RST])
     fill = account[FILLS]
     fills[FILL_SIDE, fill], fills[FILL_QUANTITY, fill] = SELL, quantity
     fills[FILL_COMMISSION, fill], fills[FILL_STT, fill] = commission * unit, stt * unit
     fills[FILL_RST, fill], fills[FILL_PRICE, fill] = rst * unit, price
-    note(desk, fills, instrument, row)
-    end_order(desk, instrument, row, quantity)
+    found: int = (gross - commission - stt - rst) * unit
+    return found
+
+
+def end_position(desk: Desk, instrument: int, row: int) -> None:
+    """Count a trade of which nothing is left after a fill on a row."""
+    account, book = desk.account, desk.book
     if book[instrument, QUANTITY] == 0:
         book[instrument, LEFT_AT] = desk.times[account[NOW]]
         book[instrument, LEFT_ROW], book[instrument, HAS_LEFT] = row, 1
@@ -217,7 +229,8 @@ def mark_to(desk: Desk, instrument: int, row: int) -> None:
         for at in range(book[instrument, MARK_ROW], row + 1):
             account[BEYOND] += quantity > WORTH_MAX // (price_of(desk, CLOSE, at) * unit)
     close = price_of(desk, CLOSE, row)
-    account[VALUE] += quantity * (close - book[instrument, MARK]) * unit
+    gain = quantity * (close - book[instrument, MARK]) * unit
+    account[VALUE] += book[instrument, DIRECTION] * gain
     book[instrument, MARK], book[instrument, MARK_ROW] = close, row
 
 

@@ -10,6 +10,7 @@ from jts_pipelines.backtest.places import (
     CASH,
     CLOSE,
     DAY_START,
+    DIRECTION,
     ENTRY,
     ENTRY_COUNT,
     ENTRY_ROW,
@@ -59,7 +60,8 @@ def gather_facts(desk: Desk, instrument: int, row: int) -> None:
         bars = row - entered + 1
         age_s = (desk.times[now] - desk.times[then]) // 1000
     since = (book[instrument, PEAK], bars, age_s, max(book[instrument, ENTRY_COUNT], 1))
-    fill_position(facts, held, cost_of(desk, instrument), close, since, step)
+    signed = held * book[instrument, DIRECTION]
+    fill_position(facts, signed, cost_of(desk, instrument), close, since, step)
     equity, cash = equity_now(desk), account[CASH]
     free, day_start = cash - account[RESERVED], account[DAY_START]
     money = (equity // unit, cash // unit, free // unit, day_start // unit)
@@ -76,8 +78,14 @@ def raise_peak(desk: Desk, instrument: int, row: int) -> None:
     """Let the peak of a position know the closes up to a row."""
     book = desk.book
     for at in range(book[instrument, PEAK_ROW], row + 1):
-        book[instrument, PEAK] = max(book[instrument, PEAK], price_of(desk, CLOSE, at))
+        close = price_of(desk, CLOSE, at)
+        book[instrument, PEAK] = better_of(desk, instrument, book[instrument, PEAK], close)
     book[instrument, PEAK_ROW] = max(book[instrument, PEAK_ROW], row + 1)
+
+
+def better_of(desk: Desk, instrument: int, one: int, other: int) -> int:  # noqa: ARG001
+    """Return which of two prices is better for a position."""
+    return max(one, other)
 
 
 def equity_now(desk: Desk) -> int:

@@ -30,6 +30,7 @@ from jts_pipelines.backtest import (
     places,
     pricing,
     search,
+    shorting,
 )
 from jts_pipelines.backtest.columns import Desk, Ints
 from jts_trading.kernels.loader import are_checked
@@ -40,7 +41,7 @@ from jts_trading.strategy import facts, order_prices, sizing, stops
 PORTFOLIO = (
     *(places, sizing, stops, facts, bands, search, agenda, fills, guarding, decisions, driver),
 )
-MODEL = (order_prices, pricing, levels, averaging, exchanging, modelled)
+MODEL = (order_prices, pricing, levels, averaging, shorting, exchanging, modelled)
 _UNGUARDED = """
 def judged_on(desk, instrument, row, rules):
     return fired_on(desk, row) & rules

@@ -32,7 +32,10 @@ from jts_trading.strategy.sizing import (
 
 _LANES_MAX = 8
 _ALONE = (QUANTITY_SHARES, QUANTITY_MONEY, QUANTITY_ALL)
-_LIMITS = (places.MAX_POSITION, places.DAILY_LOSS, places.POSITIONS_MAX, places.GUARDED)
+_LIMITS = (
+    *(places.MAX_POSITION, places.DAILY_LOSS, places.POSITIONS_MAX, places.GUARDED),
+    *(places.SHORTS,),
+)
 _MODELS = (
     *(places.FILL_AT, places.VOLUME_SHARE, places.SLIP_PPM, places.SLIP_TICKS),
     *(places.IMPACT_PPM, places.EXITS_INSIDE, places.WAITS_SETTLEMENT),

@@ -10,7 +10,6 @@ instant.
 from jts_pipelines.backtest.columns import Desk
 from jts_pipelines.backtest.guarding import equity_now
 from jts_pipelines.backtest.places import (
-    BUY,
     CLOSE,
     DAY_START,
     DAY_STOPPED,
@@ -28,17 +27,19 @@ from jts_pipelines.backtest.places import (
     LIMIT_LOSS,
     LIMIT_POSITION,
     LIMIT_VALUE,
+    MARK,
+    POSITIONS,
     QUANTITY,
     SESSION_CASH,
     SESSION_NOW,
     SESSION_VALUE,
-    SIDE,
+    SHORTS,
     START_CASH,
     UNIT,
     VALUE,
     WANTED,
 )
-from jts_pipelines.backtest.search import price_of
+from jts_pipelines.backtest.search import is_entry, price_of
 from jts_trading.strategy.sizing import share_of
 from jts_trading.strategy.stops import is_daily_loss_reached
 
@@ -55,7 +56,7 @@ def is_denied(desk: Desk, instrument: int, row: int, quantity: int) -> bool:
     elif value > rules[LIMIT_VALUE]:
         found = DENIED_VALUE
     elif held + value > share_of(equity, rules[LIMIT_POSITION]) or (
-        account[VALUE] + ordered_value(desk) + value > share_of(equity, rules[LIMIT_GROSS])
+        held_value(desk) + ordered_value(desk) + value > share_of(equity, rules[LIMIT_GROSS])
     ):
         found = DENIED_EXPOSURE
     elif account[DAY_STOPPED] == account[SESSION_NOW] + 1:
@@ -86,11 +87,23 @@ def follow_drawdown(desk: Desk, equity: int) -> None:
         account[IS_LATCHED] = 1
 
 
+def held_value(desk: Desk) -> int:
+    """Return what positions are worth at their marks, long and short ones alike."""
+    account, book = desk.account, desk.book
+    if desk.rules[SHORTS] == 0:
+        return int(account[VALUE])
+    total = 0
+    for place in range(account[POSITIONS]):
+        at = desk.held[place]
+        total += book[at, QUANTITY] * book[at, MARK] * book[at, UNIT]
+    return int(total)
+
+
 def ordered_value(desk: Desk) -> int:
-    """Return what the purchases that wait are worth, at the closes that decided them."""
+    """Return what the entries that wait are worth, at the closes that decided them."""
     book, total = desk.book, 0
     for other in range(desk.account[GROUP_SIZE]):
-        if book[other, SIDE] == BUY:
+        if is_entry(desk, other):
             close = price_of(desk, CLOSE, book[other, DECIDED])
             total += book[other, WANTED] * close * book[other, UNIT]
     return int(total)

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jts_pipelines.backtest.bar_table import BarTable
-from jts_pipelines.backtest.columns import Costs, Ints
+from jts_pipelines.backtest.columns import Costs, Flags, Ints
 from jts_pipelines.backtest.frames import day_of
 from jts_pipelines.backtest.instruments import Instruments
 from jts_pipelines.backtest.places import (
@@ -38,6 +38,7 @@ from jts_pipelines.backtest.places import (
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_trading.domain.calendars import Calendar
 from jts_trading.domain.instruments import Venue
+from jts_trading.domain.market.admission import may_sell_short
 from jts_trading.domain.market.binance import filters_of
 from jts_trading.domain.market.costs import CommissionProfile, sale_tax_rates
 from jts_trading.domain.market.loading import parse_lots
@@ -165,6 +166,12 @@ def _sessions(venue: str, days: bytes) -> Ints:
 
 def _asked(calendar: Calendar, days: Ints) -> Ints:
     return _sessions(calendar.venue, days.astype(np.int64).tobytes())
+
+
+def short_bans(days: Ints, venue: str, table: RuleTable) -> Flags:
+    """Return on which days short sales are banned for an instrument of no known index."""
+    each = (may_sell_short(table, day_of(day), venue=venue) for day in days)
+    return ~np.fromiter(each, bool, len(days))
 
 
 def cost_classes(

@@ -111,6 +111,7 @@ DEFINITIONS: dict[str, str] = {
     "taxes": "sum of transaction and rural taxes in money",
     "cost_share": "commissions and taxes / value of all fills",
     "dividends": "sum of dividends in money, less what was withheld of them",
+    "borrow_fees": "sum of fees for shares that were sold short, in money",
 }
 
 
@@ -190,7 +191,7 @@ def _path_figures(path: EquityPath, equity: Floats, start_cash: int) -> dict[str
         "ulcer_index": math.sqrt(float(np.mean(drawdown**2))),
         "recovery_factor": ratio(float(equity[-1]) - start_cash, float((peak - equity).max())),
         "exposure": float(np.mean(positions / np.maximum(equity, 1.0))),
-        "time_in_market": float((positions > 0).mean()),
+        "time_in_market": float((positions != 0).mean()),
     }
 
 
@@ -264,6 +265,7 @@ def _cost_figures(turnover: Turnover, equity: Floats, per_year: int) -> dict[str
         "taxes": taxes,
         "cost_share": ratio(commissions + taxes, traded),
         "dividends": _sum(turnover.dividend),
+        "borrow_fees": _sum(turnover.borrow_fee),
     }
 
 

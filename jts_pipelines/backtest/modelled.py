@@ -8,7 +8,7 @@ An order may wait for many bars, fill in parts, and end unfilled with its sessio
 from jts_pipelines.backtest.agenda import INSTRUMENT_BITS, NEVER
 from jts_pipelines.backtest.averaging import can_add
 from jts_pipelines.backtest.columns import Desk, Ints
-from jts_pipelines.backtest.decisions import decide_entry, order_exit
+from jts_pipelines.backtest.decisions import decide_entry, entries_of, order_exit, side_of
 from jts_pipelines.backtest.exchanging import (
     NEVER_ENDS,
     drop_order,
@@ -16,7 +16,6 @@ from jts_pipelines.backtest.exchanging import (
     exchange_shares,
     next_split,
 )
-from jts_pipelines.backtest.fills import buy, sell
 from jts_pipelines.backtest.guarding import judged_on
 from jts_pipelines.backtest.levels import (
     close_reason,
@@ -26,6 +25,7 @@ from jts_pipelines.backtest.levels import (
 )
 from jts_pipelines.backtest.places import (
     ARRIVES,
+    BANNED,
     BUY,
     CANCELLED,
     CASH,
@@ -33,18 +33,19 @@ from jts_pipelines.backtest.places import (
     DECIDED,
     DELISTED_AT,
     DELISTED_PHASE,
+    DIRECTION,
     END,
     END_SPLIT,
     ENTRIES,
     ENTRY_DECISIONS,
     EXIT_DECISIONS,
-    EXITS,
     EXPIRED,
     FIRST_SPLIT,
     FOK,
     FORCE,
     HELD_BACK,
     IOC,
+    IS_BANNED,
     IS_NEW,
     IS_TRIGGERED,
     JUDGED_ROW,
@@ -60,13 +61,13 @@ from jts_pipelines.backtest.places import (
     ORDER_FORCE,
     ORDER_TYPE,
     PHASE_BITS,
+    PLEDGED,
     PURCHASES,
     QUANTITY,
     REASON,
     REASON_STOP_LOSS,
     RESERVED,
     SALES,
-    SELL,
     SESSION_NOW,
     SIDE,
     SPLIT_NEW,
@@ -86,6 +87,7 @@ from jts_pipelines.backtest.pricing import (
     down_to_tick,
     fill_of,
     is_reached,
+    is_short_sale,
     ladder_of,
     most_of,
     slipped,
@@ -93,11 +95,13 @@ from jts_pipelines.backtest.pricing import (
 )
 from jts_pipelines.backtest.search import (
     fired_on,
+    is_entry,
     is_over,
     moment_of,
     next_fired,
     session_of,
 )
+from jts_pipelines.backtest.shorting import exits_of, fill_order
 from jts_trading.strategy.order_prices import whole_price
 
 
@@ -146,12 +150,12 @@ def change_of_position(desk: Desk, instrument: int, row: int, end: int) -> tuple
         row: The first one on which something may happen.
         end: The first row that is not looked at.
     """
-    rules, adds_at = desk.rules, end
+    adds_at = end
     if can_add(desk, instrument):
-        adds_at = next_fired(desk, row, end, rules[ENTRIES])
+        adds_at = next_fired(desk, row, end, entries_of(desk, instrument))
     # Exits come first, once a bar; what follows an entry nobody knows yet, so the peak must not.
     first, until = max(row, desk.book[instrument, JUDGED_ROW] + 1), min(end, adds_at + 1)
-    latest = next_fired(desk, first, until, rules[EXITS])
+    latest = next_fired(desk, first, until, exits_of(desk, instrument))
     leaves_at, is_inside = left_at(desk, instrument, first, latest, until)
     if is_inside:
         return leaves_at, LATE_SALES
@@ -169,7 +173,8 @@ def order_phase(desk: Desk, instrument: int, row: int) -> int:
         return SALES
     price, is_late = fill_of(desk, instrument, row)
     if price > 0 and most_of(desk, instrument, row) > 0:
-        if book[instrument, SIDE] == BUY:
+        # A short sale enters as a purchase does, and a cover leaves as a sale does.
+        if is_entry(desk, instrument):
             phase = LATE_PURCHASES if is_late else PURCHASES
         else:
             phase = LATE_SALES if is_late else SALES
@@ -183,17 +188,19 @@ def order_phase(desk: Desk, instrument: int, row: int) -> int:
 
 
 def is_ended(desk: Desk, instrument: int, row: int) -> bool:
-    """Return whether the waiting order has ended by a row: with its session, or after its try."""
-    return bool(session_of(desk, instrument, row) > desk.book[instrument, LAST_SESSION])
+    """Return whether the waiting order has ended by a row: by its time, its try, or a ban."""
+    session = session_of(desk, instrument, row)
+    is_banned = is_short_sale(desk, instrument) and desk.sessions[session, IS_BANNED] == 1
+    return bool(is_banned or session > desk.book[instrument, LAST_SESSION])
 
 
 def is_over_at_close(desk: Desk, instrument: int, row: int) -> bool:
     """Return whether the close of a row asks for something else than the waiting order."""
     book = desk.book
-    is_buy = book[instrument, SIDE] == BUY
-    if is_buy and fired_on(desk, row) & desk.rules[EXITS] != 0:
+    enters = is_entry(desk, instrument)
+    if enters and fired_on(desk, row) & exits_of(desk, instrument) != 0:
         return True
-    if book[instrument, QUANTITY] == 0 or (not is_buy and book[instrument, ORDER_TYPE] == MARKET):
+    if book[instrument, QUANTITY] == 0 or (not enters and book[instrument, ORDER_TYPE] == MARKET):
         return False
     return close_reason(desk, instrument, row) >= 0
 
@@ -213,12 +220,11 @@ def act_in_model(desk: Desk, instrument: int, row: int, phase: int, fills: Ints)
     elif book[instrument, SIDE] == 0:
         leave_inside(desk, instrument, row, fills)
     elif is_ended(desk, instrument, row):
+        is_expired = session_of(desk, instrument, row) > book[instrument, LAST_SESSION]
         drop_order(desk, instrument)
-        desk.account[EXPIRED] += 1
-    elif book[instrument, SIDE] == BUY:
-        buy(desk, instrument, row, fills)
+        desk.account[EXPIRED if is_expired else BANNED] += 1
     else:
-        sell(desk, instrument, row, fills)
+        fill_order(desk, instrument, row, fills)
     if phase == LATE_SALES:
         # The last thing that can happen inside a bar.
         book[instrument, TRIES_FROM] = row + 1
@@ -238,14 +244,15 @@ def first_after_in_model(desk: Desk, instrument: int, row: int, phase: int) -> i
 def leave_inside(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     """Leave a position inside a bar at a level of the risk block."""
     book = desk.book
-    book[instrument, SIDE], book[instrument, WANTED] = SELL, book[instrument, QUANTITY]
+    book[instrument, SIDE] = -book[instrument, DIRECTION]
+    book[instrument, WANTED] = book[instrument, QUANTITY]
     book[instrument, REASON] = inside_reason(desk, instrument, row)
     book[instrument, DECIDED], book[instrument, ORDER_FORCE] = row, DAY
-    # Whatever one bar does not take is sold at the next ones.
+    # Whatever one bar does not take is left at the next ones.
     book[instrument, ORDER_TYPE], book[instrument, TRIES_FROM] = MARKET, row
     book[instrument, LAST_SESSION], book[instrument, IS_TRIGGERED] = NEVER_ENDS, 0
     if most_of(desk, instrument, row) > 0:
-        sell(desk, instrument, row, fills)
+        fill_order(desk, instrument, row, fills)
     else:
         book[instrument, TRIES_FROM] = row + 1
 
@@ -253,16 +260,16 @@ def leave_inside(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
 def decide_exit_in_model(desk: Desk, instrument: int, row: int) -> None:
     """Take a waiting order back or order the exit of a position, or both."""
     account, book = desk.account, desk.book
-    fired = judged_on(desk, instrument, row, desk.rules[EXITS])
+    fired = judged_on(desk, instrument, row, exits_of(desk, instrument))
     book[instrument, JUDGED_ROW] = row
     reason = -1
     if book[instrument, QUANTITY] > 0:
         reason = exit_reason_in_model(desk, instrument, row, fired)
-    side = book[instrument, SIDE]
-    if side == BUY and (fired != 0 or reason >= 0):
+    is_waiting, enters = book[instrument, SIDE] != 0, is_entry(desk, instrument)
+    if enters and (fired != 0 or reason >= 0):
         drop_order(desk, instrument)
         account[CANCELLED] += 1
-    elif side == SELL and reason >= REASON_STOP_LOSS:
+    elif is_waiting and not enters and reason >= REASON_STOP_LOSS:
         drop_order(desk, instrument)
     if book[instrument, SIDE] == 0 and book[instrument, QUANTITY] > 0:
         order_exit(desk, instrument, row, reason)
@@ -292,8 +299,9 @@ def place_order_in_model(desk: Desk, instrument: int, row: int, reason: int) -> 
     last = desk.sessions[session, UNTIL] if is_last else session
     book[instrument, LAST_SESSION] = NEVER_ENDS if is_endless else last
     ladder = ladder_of(desk, instrument, row)
-    is_buy, is_known = is_rule and desk.rules[ENTRIES] >> reason & 1 == 1, True
-    book[instrument, IS_NEW] = is_buy
+    enters, is_known = is_rule and desk.rules[ENTRIES] >> reason & 1 == 1, True
+    is_buy = enters == (book[instrument, DIRECTION] > 0)
+    book[instrument, IS_NEW] = enters
     if kind in (LIMIT, STOP_LIMIT):
         price = whole_price(asked_price(desk, instrument, row, reason, LIMIT_PLACE), not is_buy)
         # A limit is rounded to where it is less likely to fill.
@@ -319,8 +327,8 @@ def asked_price(desk: Desk, instrument: int, row: int, rule: int, place: int) ->
 
 
 def reserve_of_in_model(desk: Desk, instrument: int, row: int, rule: int, usual: int) -> int:
-    """Return the price at which a purchase reserves cash: its limit, if it has one."""
-    if desk.sizes[rule, TYPE] not in (LIMIT, STOP_LIMIT):
+    """Return the price at which an entry reserves cash: that of a purchase with a limit."""
+    if side_of(desk, rule) != BUY or desk.sizes[rule, TYPE] not in (LIMIT, STOP_LIMIT):
         return usual
     price = whole_price(asked_price(desk, instrument, row, rule, LIMIT_PLACE), True)
     return price if price > 0 else usual
@@ -344,13 +352,13 @@ def end_order_in_model(desk: Desk, instrument: int, row: int, quantity: int) -> 
     """Let the rest of an order wait, or free the instrument of it."""
     account, book = desk.account, desk.book
     rest = book[instrument, WANTED] - quantity
-    is_buy = book[instrument, SIDE] == BUY
-    if not is_buy:
+    enters = is_entry(desk, instrument)
+    if not enters:
         rest = min(rest, book[instrument, QUANTITY])
     if rest <= 0 or book[instrument, ORDER_FORCE] in (IOC, FOK):
         book[instrument, SIDE] = 0
         return
-    if is_buy:
+    if enters:
         # Held back in proportion, for what is left of it.
         each = -(-book[instrument, HELD_BACK] // book[instrument, WANTED])
         book[instrument, HELD_BACK] = each * rest
@@ -359,9 +367,9 @@ def end_order_in_model(desk: Desk, instrument: int, row: int, quantity: int) -> 
 
 
 def free_cash_in_model(desk: Desk) -> int:
-    """Return the cash that pays for purchases: what is paid already and not reserved."""
+    """Return the cash that pays for entries: what is paid already, not reserved nor pledged."""
     account = desk.account
-    return int(account[CASH] - account[RESERVED] - account[UNSETTLED])
+    return int(account[CASH] - account[RESERVED] - account[UNSETTLED] - account[PLEDGED])
 
 
 def begin_session_in_model(desk: Desk) -> None:

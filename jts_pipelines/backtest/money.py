@@ -37,7 +37,7 @@ class Money:
 
     def fills(self, table: pl.DataFrame) -> pl.DataFrame:
         """Return a table of fills in currency and quantities."""
-        amounts = ("commission", "dividend", "tax", "stt", "rst", "gross")
+        amounts = ("commission", "dividend", "borrow_fee", "tax", "stt", "rst", "gross")
         return self._shown(table, amounts, ("price",), ("quantity",))
 
     def orders(self, table: pl.DataFrame) -> pl.DataFrame:
@@ -50,7 +50,7 @@ class Money:
 
     def trades(self, table: pl.DataFrame) -> pl.DataFrame:
         """Return a table of trades in currency and quantities."""
-        amounts = ("invested", "commission", "tax", "dividends", "profit")
+        amounts = ("invested", "commission", "tax", "dividends", "borrow_fee", "profit")
         found = self._shown(table, amounts, ("entry_price",), ("quantity", "sold"))
         if self.terms.money_places == 0:
             return found

@@ -3,13 +3,20 @@
 import numpy as np
 
 from jts_pipelines.backtest import places
-from jts_pipelines.backtest.columns import FillModel, Ints, Rules
+from jts_pipelines.backtest.columns import FillModel, Ints, Rules, ShortTerms
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.backtest.venues import VenueTerms
 from jts_trading.dsl.errors import StrategyError
 from jts_trading.dsl.grammar import OrderType, TimeInForce
 from jts_trading.dsl.plan import Plan
-from jts_trading.strategy.rules import AMOUNT_MAX, RULES_MAX, Size, SizeDefaults, read_rules
+from jts_trading.strategy.rules import (
+    AMOUNT_MAX,
+    RULES_MAX,
+    Size,
+    SizeDefaults,
+    read_rules,
+    short_rules,
+)
 from jts_trading.strategy.sizing import QUANTITY_MONEY, QUANTITY_SHARES
 from storage.errors import InputError
 
@@ -43,7 +50,9 @@ def order_rules(plan: Plan, settings: BacktestSettings) -> Rules:
         ),
     )
     try:
-        rules = read_rules(plan, defaults, settings.terms.currency)
+        rules = read_rules(
+            plan, defaults, settings.terms.currency, sells_short=settings.short_selling
+        )
     except StrategyError as error:
         raise InputError(str(error)) from error
     kind = np.zeros(RULES_MAX, np.int64)
@@ -70,6 +79,8 @@ def order_rules(plan: Plan, settings: BacktestSettings) -> Rules:
         model=settings.fill_model,
         limits=None if settings.limits is None else settings.limits.whole(settings.terms),
         pyramiding=rules.pyramiding,
+        shorts=rules.shorts,
+        short_terms=settings.short_terms if rules.shorts else ShortTerms(),
         guarded=sum(1 << rule.bit for rule in plan.rules if rule.is_guarded),
     )
 
@@ -81,6 +92,7 @@ def is_modelled(plan: Plan, settings: BacktestSettings) -> bool:
         bool(settings.splits or settings.dividends or settings.delistings)
         or settings.fill_model != usual
         or (plan.risk.pyramiding or 1) > 1
+        or (settings.short_selling and short_rules(plan) > 0)
         or any(
             rule.order_type is not OrderType.MARKET or rule.time_in_force is not TimeInForce.DAY
             for rule in plan.rules

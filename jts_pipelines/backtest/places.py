@@ -24,7 +24,11 @@ EXITS_INSIDE, WAITS_SETTLEMENT = 24, 25
 LIMIT_VALUE, LIMIT_POSITION, LIMIT_GROSS, LIMIT_LOSS, LIMIT_DRAWDOWN = 26, 27, 28, 29, 30
 # How many entries a position may have.
 PYRAMIDING = 31
-RULE_COLUMNS = 32
+# The rules that sell short or cover; the ppm of what is sold that its owner holds back, of the
+# value of a position that its collateral is to be at least, and of what is borrowed that a year
+# costs; whether a short sale may not be below the trade before it.
+SHORTS, SHORT_MARGIN, SHORT_COVER, BORROW_FEE, IS_UPTICK = 32, 33, 34, 35, 36
+RULE_COLUMNS = 37
 # The size of a rule, and its order: type, time in force, places of its prices in the values.
 KIND, AMOUNT, TYPE, FORCE, LIMIT_PLACE, STOP_PLACE = 0, 1, 2, 3, 4, 5
 SIZE_COLUMNS = 6
@@ -38,11 +42,11 @@ COST_COLUMNS = 3
 
 # Sessions: what the account had gained in cash and held at the last bar, the instant of that bar
 # (-1: there is none), the group of price rules; in which session its sales are paid, what is paid
-# in it, the last session of the run that is not after the next one of the venue, and the first
-# instant whose bar ends the session.
+# in it, the last session of the run that is not after the next one of the venue, the first
+# instant whose bar ends the session, its day since 1970-01-01, and whether short sales are banned.
 SESSION_CASH, SESSION_VALUE, LAST_MOMENT, EPOCH, SETTLES, ARRIVES, UNTIL = 0, 1, 2, 3, 4, 5, 6
-ENDS_FROM = 7
-SESSION_COLUMNS = 8
+ENDS_FROM, DAY_NUMBER, IS_BANNED = 7, 8, 9
+SESSION_COLUMNS = 10
 
 # The account: one row. HELD counts positions and waiting purchases, POSITIONS positions only.
 CASH, RESERVED, VALUE, DAY_START, HELD = 0, 1, 2, 3, 4
@@ -65,7 +69,9 @@ UNSETTLED, EXPIRED = 32, 33
 # the session after the one whose loss stopped it, the highest equity, whether entries have ended.
 DENIED_VALUE, DENIED_EXPOSURE, DENIED_LOSS, DENIED_DRAWDOWN = 34, 35, 36, 37
 FOLLOWED, DAY_STOPPED, HIGHEST, IS_LATCHED = 38, 39, 40, 41
-ACCOUNT_COLUMNS = 42
+# What pays for nothing until shares are given back; short sales that a ban forbade or ended.
+PLEDGED, BANNED = 42, 43
+ACCOUNT_COLUMNS = 44
 WORTH_MAX = 1 << 53
 
 # The book: one row per instrument. First its orders and position,
@@ -99,7 +105,10 @@ DELISTED_AT, DELISTED_PHASE, DELISTED_PRICE, FREE_FROM = 43, 44, 45, 46
 # Entries of the position, whether the order that waits has bought nothing yet, and the newest row
 # on which its exits were judged.
 ENTRY_COUNT, IS_NEW, JUDGED_ROW = 47, 48, 49
-BOOK_COLUMNS = 50
+# Of a position and of the entry that waits: 1 if it is long, -1 if it is short. What is pledged
+# for a short one, the fee for its shares that is owed already, and the session up to which.
+DIRECTION, COLLATERAL, FEE_OWED, FEE_SESSION = 50, 51, 52, 53
+BOOK_COLUMNS = 54
 
 BUY, SELL = 1, -1
 
@@ -112,6 +121,7 @@ FILL_COLUMNS = 11
 # Reasons below are rule numbers.
 REASON_STOP_LOSS, REASON_TRAILING_STOP, REASON_TAKE_PROFIT = 100, 101, 102
 REASON_SPLIT, REASON_DIVIDEND, REASON_DELISTED = 103, 104, 105
+REASON_MARGIN_CALL, REASON_BORROWED = 106, 107
 
 # A split: the first row with new shares, how many old ones became how many new ones, and whose;
 # or a dividend: the first row without it, what a share is paid, and the ppm of it that are tax.

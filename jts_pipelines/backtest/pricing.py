@@ -17,6 +17,7 @@ from jts_pipelines.backtest.places import (
     BUY,
     CLASS,
     CLOSE,
+    DIRECTION,
     EPOCH,
     FILL_AT,
     FIRST,
@@ -25,6 +26,7 @@ from jts_pipelines.backtest.places import (
     HIGH,
     IMPACT_PPM,
     IS_TRIGGERED,
+    IS_UPTICK,
     LIMIT,
     LIMIT_PRICE,
     LOW,
@@ -48,6 +50,7 @@ from jts_pipelines.backtest.search import (
     moment_of,
     order_terms,
     price_of,
+    reference_of,
     session_of,
 )
 from jts_trading.strategy.sizing import PPM, share_of
@@ -73,7 +76,24 @@ def fill_of(desk: Desk, instrument: int, row: int) -> tuple[int, bool]:
         price, is_late = _stop_limit_fill(desk, instrument, row)
     if is_late and price == book[instrument, locked]:
         price = 0
+    if desk.rules[IS_UPTICK] == 1 and is_short_sale(desk, instrument):
+        # Not below the trade before, of which a bar knows the close before it and its open.
+        before = price_of(desk, OPEN, row) if is_late else last_close(desk, instrument, row)
+        price = 0 if price < before else price
     return price, is_late
+
+
+def is_short_sale(desk: Desk, instrument: int) -> bool:
+    """Return whether the order that waits sells short."""
+    is_sale = desk.book[instrument, SIDE] != BUY
+    return bool(is_sale and desk.book[instrument, DIRECTION] < 0)
+
+
+def last_close(desk: Desk, instrument: int, row: int) -> int:
+    """Return the close before a row, in the shares of the row; 0 before the first."""
+    if row == desk.book[instrument, FIRST]:
+        return 0
+    return reference_of(desk, instrument, row)
 
 
 def _market_fill(desk: Desk, instrument: int, row: int) -> tuple[int, bool]:
@@ -200,3 +220,8 @@ def up_to_tick(ladder: Ints, price: int) -> int:
 def down_to_tick(ladder: Ints, price: int) -> int:
     """Return the highest price on the grid that is not above a price."""
     return int(price - price % tick_of(ladder, max(price, 0)))
+
+
+def to_tick(ladder: Ints, price: int, up: int) -> int:
+    """Return the nearest price on the grid at or above a price (1), or at or below it (-1)."""
+    return up_to_tick(ladder, price) if up > 0 else down_to_tick(ladder, price)

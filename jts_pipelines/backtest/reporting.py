@@ -183,7 +183,16 @@ class Finished:
                 check: int(account[place]) for check, place in _DENIED.items() if account[place]
             },
             warmup=self._warmup(),
+            banned=int(account[places.BANNED]),
         )
+
+    def _short_doubts(self, facts: Facts, fills: pl.DataFrame) -> list[Caution]:
+        if not self.settings.short_selling:
+            return doubts.left_out_doubts(self.plan)
+        sessions = self.desk.sessions
+        gained = sessions[:, places.SESSION_CASH] + sessions[:, places.SESSION_VALUE]
+        lowest = self.settings.start_money + int(gained.min(initial=0))
+        return doubts.short_doubts(facts, fills, is_below_zero=lowest < 0)
 
     def _warmup(self) -> tuple[Warmup, ...]:
         offsets, plan = self.prepared.bars.offsets, self.plan
@@ -205,6 +214,7 @@ class Finished:
             *doubts.prefix_doubts(self.prefix),
             *doubts.warmup_doubts(facts),
             *doubts.plan_doubts(self.plan, facts, self.settings.kelly_trades_min, closed),
+            *self._short_doubts(facts, fills),
             *doubts.quote_doubts(prepared.extras.spreads),
             *doubts.trade_doubts(trades),
             *doubts.fill_doubts(fills, facts),

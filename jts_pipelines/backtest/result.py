@@ -16,9 +16,10 @@ from jts_pipelines.backtest.columns import Desk, Ints
 from jts_pipelines.backtest.instruments import Instruments
 from jts_pipelines.backtest.money import in_steps
 from jts_pipelines.backtest.summary import (
+    amounts_in,
+    borrow_fee_of,
     commission_of,
     dividend_of,
-    dividends_in,
     drawdowns,
     gross_of,
     tax_of,
@@ -29,16 +30,21 @@ from jts_trading.dsl.plan import Plan
 
 Metric = float | int | None
 
-DIVIDEND, DELISTED = "dividend", "delisted"
-"""The reason of a fill that is no fill: a position was paid something."""
+DIVIDEND, DELISTED, SPLIT, BORROWED = "dividend", "delisted", "split", "borrowed"
+NO_ORDERS = (DIVIDEND, DELISTED, SPLIT, BORROWED)
+"""Reasons of rows among the fills that no order led to: a position was paid or changed."""
+
+MARGIN_CALL = "margin_call"
 
 _RISK_REASONS = {
     places.REASON_STOP_LOSS: "stop_loss",
     places.REASON_TRAILING_STOP: "trailing_stop",
     places.REASON_TAKE_PROFIT: "take_profit",
-    places.REASON_SPLIT: "split",
+    places.REASON_SPLIT: SPLIT,
     places.REASON_DIVIDEND: DIVIDEND,
     places.REASON_DELISTED: DELISTED,
+    places.REASON_MARGIN_CALL: MARGIN_CALL,
+    places.REASON_BORROWED: BORROWED,
 }
 
 
@@ -69,6 +75,7 @@ class Facts:
         denied: Entries that limits of the account denied, by check of risk.
         without_edge: Kelly entries refused because closed trades showed no edge.
         waiting: Orders that no bar filled before the end.
+        banned: Short sales that a ban refused or ended.
     """
 
     interval: str
@@ -91,6 +98,7 @@ class Facts:
     waiting: int
     denied: Mapping[str, int]
     warmup: tuple[Warmup, ...]
+    banned: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,17 +157,18 @@ class BacktestResult:
         text: The normalised text.
         fills: One row per fill, in the order of time: time (label of the bar), session,
             instrument, name, side, quantity, price, commission, dividend (less its tax; such a
-            row buys nothing), tax, stt, rst, reason, decided_at (label of the decision bar),
-            trade, bar_volume, gross (price times quantity). Money is in the account's currency:
-            whole won at KRX, decimals elsewhere.
-        trades: One row per round trip in the order of entry; `status` is closed or open, and an
-            open one is valued at its last close. `entry_price` is that of the first purchase,
-            `invested` and `quantity` are of all of them.
+            row buys nothing), borrow_fee (likewise), tax, stt, rst, reason, decided_at (label of
+            the decision bar), trade, bar_volume, gross (price times quantity). Money is in the
+            account's currency: whole won at KRX, decimals elsewhere.
+        trades: One row per round trip in the order of entry; `side` is long or short, `status`
+            is closed or open, and an open one is valued at its last close. `entry_price` is that
+            of the first entry, `invested` and `quantity` are of all of them, `sold` is what was
+            left of it.
         orders: One row per order in the order of decision: decided_at, instrument, name, side,
             reason, status (filled or waiting), filled_at, quantity (of the fill, or ordered),
             price, trade.
         positions: One row per session and held instrument: session, instrument, name, quantity,
-            close, value; money in won, the close the last one known.
+            close, value; money in won, the close the last one known; a short one is below zero.
         equity: One row per session: session, cash, positions, equity, drawdown.
         price_path: Close by session of the instrument with the most fills; empty without fills.
             Columns instrument, name, session, close.
@@ -259,6 +268,7 @@ def fill_table(
             "price": price,
             "commission": commission_of(fills),
             "dividend": dividend_of(fills),
+            "borrow_fee": borrow_fee_of(fills),
             "tax": tax_of(fills),
             "stt": stt,
             "rst": rst,
@@ -293,38 +303,43 @@ def trade_table(fills: pl.DataFrame, marks: Mapping[str, int | float]) -> pl.Dat
             the account, for what is still held; whole numbers where the fills have them.
     """
     is_buy, gross = pl.col("side") == "buy", pl.col("gross")
-    fills = fills.with_columns(dividends_in(fills))
-    costs = pl.col("commission") + pl.col("tax")
+    fills = fills.with_columns(amounts_in(fills, "dividend"), amounts_in(fills, "borrow_fee"))
+    costs = pl.col("commission") + pl.col("tax") + pl.col("borrow_fee")
     flow = pl.when(is_buy).then(-gross).otherwise(gross) - costs + pl.col("dividend")
-    bought, sold = pl.col("quantity").filter(is_buy), pl.col("quantity").filter(~is_buy)
+    # The first fill of a trade enters, by a purchase or a short sale.
+    enters = pl.col("side") == pl.col("side").first()
+    entered, left = pl.col("quantity").filter(enters), pl.col("quantity").filter(~enters)
     trades = (
         fills.group_by("trade", maintain_order=True)
         .agg(
             pl.col("instrument", "name").first(),
+            pl.when(is_buy.first()).then(pl.lit("long")).otherwise(pl.lit("short")).alias("side"),
             pl.col("time").first().alias("entered_at"),
             pl.col("session").first().alias("entry_session"),
-            pl.col("time").filter(~is_buy).last().alias("left_at"),
-            pl.col("session").filter(~is_buy).last().alias("exit_session"),
-            bought.sum().alias("quantity"),
-            sold.sum().alias("sold"),
-            pl.col("price").filter(is_buy).first().alias("entry_price"),
-            (gross.filter(~is_buy).sum() / sold.sum()).alias("exit_price"),
-            (gross.filter(is_buy).sum()).alias("invested"),
+            pl.col("time").filter(~enters).last().alias("left_at"),
+            pl.col("session").filter(~enters).last().alias("exit_session"),
+            entered.sum().alias("quantity"),
+            left.sum().alias("sold"),
+            pl.col("price").filter(enters).first().alias("entry_price"),
+            (gross.filter(~enters).sum() / left.sum()).alias("exit_price"),
+            (gross.filter(enters).sum()).alias("invested"),
             pl.col("commission").sum(),
             pl.col("tax").sum(),
             pl.col("dividend").sum().alias("dividends"),
+            pl.col("borrow_fee").sum(),
             flow.sum().alias("flow"),
-            pl.col("reason").filter(~is_buy).last().alias("exit_reason"),
+            pl.col("reason").filter(~enters).last().alias("exit_reason"),
         )
         .sort("trade")
     )
     kind = fills.schema["gross"]
     mark = pl.col("instrument").replace_strict(marks, default=0, return_dtype=kind)
     held = pl.col("quantity") - pl.col("sold")
+    owned = pl.when(pl.col("side") == "long").then(held).otherwise(-held)
     return (
         trades.with_columns(
             pl.when(held == 0).then(pl.lit("closed")).otherwise(pl.lit("open")).alias("status"),
-            (pl.col("flow") + held * mark).alias("profit"),
+            (pl.col("flow") + owned * mark).alias("profit"),
             (pl.col("exit_session") - pl.col("entry_session")).dt.total_days().alias("days_held"),
         )
         .with_columns((pl.col("profit") / pl.col("invested")).alias("return"))

@@ -11,6 +11,7 @@ from jts_pipelines.backtest.places import (
     BASE,
     CLASS,
     CLOSE,
+    DIRECTION,
     END,
     ENDS_FROM,
     ENTRY,
@@ -29,6 +30,7 @@ from jts_pipelines.backtest.places import (
     RATE_ABOVE,
     RATE_BELOW,
     SHIFT,
+    SIDE,
     STOP_LOSS,
     TAKE_PROFIT,
     TRAILING_STOP,
@@ -191,6 +193,11 @@ def can_fill(desk: Desk, instrument: int, row: int, locked: int) -> bool:
         and price == price_of(desk, LOW, row)
         and price == price_of(desk, CLOSE, row)
     )
+
+
+def is_entry(desk: Desk, instrument: int) -> bool:
+    """Return whether an order waits that enters."""
+    return bool(desk.book[instrument, SIDE] == desk.book[instrument, DIRECTION])
 
 
 def smallest_order(desk: Desk, instrument: int, row: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from jts_pipelines.backtest.columns import FillModel, Limits
+from jts_pipelines.backtest.columns import FillModel, Limits, ShortTerms
 from jts_pipelines.backtest.places import WORTH_MAX
 from jts_pipelines.backtest.venues import VENUES, VenueTerms
 from jts_trading.domain.trading_inputs import RiskLimits
@@ -26,6 +26,9 @@ _PERCENTAGES = (
     "slippage_bps",
     "impact_bps",
     "dividend_tax_percent",
+    "short_margin_percent",
+    "short_maintenance_percent",
+    "borrow_percent",
 )
 FILLS = ("next_open", "close", "opening_auction", "closing_auction")
 IMPACT_SHAPES = ("root", "linear")
@@ -34,8 +37,9 @@ _ASSUMED: dict[str, type] = {
     **dict.fromkeys(("fill", "volume_percent", "slippage_bps", "impact_bps", "impact_shape"), str),
     **dict.fromkeys(("entry_percent", "kelly_floor_percent", "kelly_fraction_percent"), str),
     **dict.fromkeys(("kelly_cap_percent", "unknown_market", "dividend_tax_percent"), str),
+    **dict.fromkeys(("short_margin_percent", "short_maintenance_percent", "borrow_percent"), str),
     **dict.fromkeys(("slippage_ticks", "kelly_trades_min", "commission_unit"), int),
-    **dict.fromkeys(("exits_inside", "waits_settlement"), bool),
+    **dict.fromkeys(("exits_inside", "waits_settlement", "short_selling"), bool),
     "splits": tuple,
     "dividends": tuple,
     "delistings": tuple,
@@ -134,6 +138,11 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         delistings: `SYMBOL@DAY=PRICE`: from the day on a symbol does not trade, and what is paid
             for a share or coin that is held then; `SYMBOL@DAY` pays nothing.
         dividend_tax_percent: What is withheld of them (KRX: 14 % and 1.4 % local tax).
+        short_selling: Rules that sell short and cover count; else they are left out.
+        short_margin_percent: Of what is sold short, how much is held back beside the proceeds.
+        short_maintenance_percent: A short position is covered once both are worth less than it
+            and this much more.
+        borrow_percent: Fee a year for borrowed shares, of the amount for which they were sold.
         limits: What risk denies of entries; None denies nothing.
         sessions_per_year: For annualised figures; 0 takes what the venue has.
     """
@@ -162,6 +171,10 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     dividends: tuple[str, ...] = ()
     delistings: tuple[str, ...] = ()
     dividend_tax_percent: str = "15.4"
+    short_selling: bool = False
+    short_margin_percent: str = "100"
+    short_maintenance_percent: str = "5"
+    borrow_percent: str = "4"
     limits: AccountLimits | None = None
     sessions_per_year: int = 0
 
@@ -192,6 +205,10 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         for name in _PERCENTAGES:
             self.ppm(name)
         self._check_commission()
+        if self.short_selling and not self.terms.can_borrow:
+            raise InputError(
+                f"short_selling is on; at {self.venue} nobody lends what is to be sold"
+            )
         self.fill_model  # noqa: B018 - raises what cannot be counted
         if self.limits is not None:
             self.limits.whole(self.terms)
@@ -257,6 +274,16 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             has_root=int(self.impact_shape == "root"),
             exits_inside=int(self.exits_inside),
             waits_settlement=int(self.waits_settlement),
+        )
+
+    @property
+    def short_terms(self) -> ShortTerms:
+        """What a short sale costs, in whole numbers."""
+        return ShortTerms(
+            margin_ppm=self.ppm("short_margin_percent"),
+            cover_ppm=PPM + self.ppm("short_maintenance_percent"),
+            borrow_ppm=self.ppm("borrow_percent"),
+            is_uptick=int(self.venue == "KRX"),
         )
 
     @property

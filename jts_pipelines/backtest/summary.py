@@ -44,6 +44,7 @@ class Turnover(NamedTuple):
     commission: pl.Series
     tax: pl.Series
     dividend: pl.Series
+    borrow_fee: pl.Series
 
 
 def path_of_table(equity: pl.DataFrame) -> EquityPath:
@@ -65,14 +66,15 @@ def trades_of_table(trades: pl.DataFrame) -> Trades:
 
 def turnover_of_table(fills: pl.DataFrame) -> Turnover:
     """Return what a table of fills turned over."""
-    return Turnover(fills["gross"], fills["commission"], fills["tax"], dividends_in(fills))
+    names = ("gross", "commission", "tax", "dividend", "borrow_fee")
+    return Turnover(*(amounts_in(fills, name) for name in names))
 
 
-def dividends_in(fills: pl.DataFrame) -> pl.Series:
-    """Return what each fill of a table paid out; a run by events knows no dividends."""
-    if "dividend" in fills.columns:
-        return fills["dividend"]
-    return pl.Series("dividend", [0]).new_from_index(0, fills.height)
+def amounts_in(fills: pl.DataFrame, name: str) -> pl.Series:
+    """Return a column of a table of fills; a run by events knows no dividends and no fees."""
+    if name in fills.columns:
+        return fills[name]
+    return pl.Series(name, [0]).new_from_index(0, fills.height)
 
 
 def path_of_sessions(days: Ints, equity: Ints, value: Ints, cash: int, scale: int) -> EquityPath:
@@ -117,23 +119,24 @@ def trades_of_fills(
     trade, instrument = fills[:, places.FILL_TRADE], fills[:, places.FILL_INSTRUMENT]
     first = np.flatnonzero(np.diff(trade, prepend=trade[0] - 1))
     quantity, gross = fills[:, places.FILL_QUANTITY], gross_of(fills, unit)
-    is_buy = fills[:, places.FILL_SIDE] == places.BUY
+    side = fills[:, places.FILL_SIDE]
+    enters = side == np.repeat(side[first], np.diff(first, append=len(fills)))
     costs = fills[:, places.FILL_COMMISSION] + tax_of(fills)
-    held = np.add.reduceat(np.where(is_buy, quantity, -quantity), first)
-    invested = np.add.reduceat(np.where(is_buy, gross, 0), first)
-    flow = np.add.reduceat(np.where(is_buy, -gross, gross) - costs, first)
+    held = np.add.reduceat(side * quantity, first)
+    invested = np.add.reduceat(np.where(enters, gross, 0), first)
+    flow = np.add.reduceat(-side * gross - costs, first)
     profit = flow + held * marks[instrument[first]]
     moment = bars.instant_of(fills[:, places.FILL_ROW], instrument)
-    last_sale = np.maximum.reduceat(np.where(is_buy, -1, np.arange(len(fills))), first)
+    last_exit = np.maximum.reduceat(np.where(enters, -1, np.arange(len(fills))), first)
     closed = np.flatnonzero(held == 0)
     times = bars.times[moment]
-    closed = closed[np.argsort(times[last_sale[closed]], kind="stable")]
-    entered, left = bars.days[moment[first]], bars.days[moment[last_sale[closed]]]
+    closed = closed[np.argsort(times[last_exit[closed]], kind="stable")]
+    entered, left = bars.days[moment[first]], bars.days[moment[last_exit[closed]]]
     return Trades(
         in_currency(profit[closed], terms.money_scale).astype(np.float64),
         profit[closed] / invested[closed],
         (left - entered[closed]).astype(np.float64),
-        (times[last_sale[closed]] - times[first[closed]]) / _HOUR_MS,
+        (times[last_exit[closed]] - times[first[closed]]) / _HOUR_MS,
         left,
         entered,
     )
@@ -141,7 +144,8 @@ def trades_of_fills(
 
 def turnover_of_fills(fills: Ints, unit: Ints, terms: VenueTerms) -> Turnover:
     """Return what the fills of a run turned over; arguments as of `trades_of_fills`."""
-    columns = gross_of(fills, unit), commission_of(fills), tax_of(fills), dividend_of(fills)
+    paid = commission_of(fills), tax_of(fills), dividend_of(fills), borrow_fee_of(fills)
+    columns = gross_of(fills, unit), *paid
     return Turnover(*(pl.Series(in_currency(column, terms.money_scale)) for column in columns))
 
 
@@ -157,13 +161,20 @@ def gross_of(fills: Ints, unit: Ints) -> Ints:
 
 def commission_of(fills: Ints) -> Ints:
     """Return the commission on each fill, in units of the account."""
-    return fills[:, places.FILL_COMMISSION] + dividend_of(fills)
+    found: Ints = fills[:, places.FILL_COMMISSION] + dividend_of(fills) - borrow_fee_of(fills)
+    return found
 
 
 def dividend_of(fills: Ints) -> Ints:
     """Return what each fill paid out, which stands in the place of its commission."""
     is_paid = fills[:, places.FILL_REASON] == places.REASON_DIVIDEND
     return np.where(is_paid, -fills[:, places.FILL_COMMISSION], 0)
+
+
+def borrow_fee_of(fills: Ints) -> Ints:
+    """Return the fee for borrowed shares, which stands in the place of a commission."""
+    is_fee = fills[:, places.FILL_REASON] == places.REASON_BORROWED
+    return np.where(is_fee, fills[:, places.FILL_COMMISSION], 0)
 
 
 def tax_of(fills: Ints) -> Ints:

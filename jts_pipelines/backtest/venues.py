@@ -41,6 +41,7 @@ class VenueTerms:
         quantity_places: Decimals of a quantity.
         sessions_per_year: For annualised figures.
         start_cash: What an account begins with where a run does not say.
+        can_borrow: Whether what an account does not have can be borrowed, to sell it short.
     """
 
     currency: str
@@ -48,6 +49,7 @@ class VenueTerms:
     quantity_places: int
     sessions_per_year: int
     start_cash: int
+    can_borrow: bool = True
 
     @property
     def money_scale(self) -> int:
@@ -62,7 +64,7 @@ class VenueTerms:
 
 VENUES = {
     Venue.KRX.value: VenueTerms("KRW", 0, 0, 252, 100_000_000),
-    Venue.UPBIT.value: VenueTerms("KRW", 6, QUANTITY_PLACES, 365, 100_000_000),
+    Venue.UPBIT.value: VenueTerms("KRW", 6, QUANTITY_PLACES, 365, 100_000_000, can_borrow=False),
     Venue.BINANCE.value: VenueTerms("USDT", 8, QUANTITY_PLACES, 365, 100_000),
 }
 """Every venue that has costs and rules for a backtest."""

@@ -56,6 +56,12 @@ _OPTIONS = (
         "--delistings", type=FILE, help="File of symbol, date and price of what was delisted."
     ),
     click.option(
+        "--short-selling",
+        "sells_short",
+        is_flag=True,
+        help="Obey rules that sell short and cover; without it they are left out.",
+    ),
+    click.option(
         "--limits",
         "has_limits",
         is_flag=True,
@@ -101,6 +107,7 @@ class Given:
     splits: Path | None
     dividends: Path | None
     delistings: Path | None
+    sells_short: bool
     has_limits: bool
     bars: Path | None
     mapping: str
@@ -132,6 +139,8 @@ class Given:
         for kind, file in files.items():
             if file is not None:
                 assumed[kind] = (*assumed.get(kind, ()), *_actions(kind, file))
+        if self.sells_short:
+            assumed["short_selling"] = True
         settings = BacktestSettings(
             cash=self.cash or 0,
             venue=self.venue.upper(),

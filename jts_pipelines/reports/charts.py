@@ -89,8 +89,11 @@ def equity_chart(result: Charted) -> str:
             title += ", logarithmic"
         axes[0].set_title(title)
         axes[1].fill_between(days, invested, color=SLATE, alpha=0.25, lw=0)
-        axes[1].set_ylim(0, max(102.0, float(invested.max())))
-        axes[1].set_title("Invested, % of equity; the rest is cash")
+        is_short = float(invested.min()) < 0
+        lowest = float(invested.min()) * 1.08 if is_short else 0
+        axes[1].set_ylim(lowest, max(102.0, float(invested.max())))
+        below = "below zero: short" if is_short else "the rest is cash"
+        axes[1].set_title(f"Invested, % of equity; {below}")
         axes[2].fill_between(days, fall, color=LOSS, alpha=0.3, lw=0)
         axes[2].plot(days, fall, color=LOSS, lw=0.8)
         axes[2].set_ylim(min(float(fall.min()) * 1.08, -1.0), 0)

@@ -7,6 +7,7 @@ policy forbids any. Equal results give equal bytes.
 from datetime import date, datetime
 from html import escape
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -207,7 +208,7 @@ def _trade_rows(trades: pl.DataFrame, result: BacktestResult) -> str:
     is_daily = result.facts.interval == "1d"
     rows = (
         (
-            cell(row["name"] or row["instrument"], note=row["instrument"] if row["name"] else ""),
+            cell(row["name"] or row["instrument"], note=_trade_note(row)),
             _entered(row["entered_at"], row["entry_session"], is_daily=is_daily),
             "–" if row["days_held"] is None else f"{row['days_held']}",
             cell(f"{100 * row['return']:+.1f}", tone=_tone(row["profit"])),
@@ -219,6 +220,12 @@ def _trade_rows(trades: pl.DataFrame, result: BacktestResult) -> str:
     )
     entered = "Entered" if is_daily else "Entered, KST"
     return table(("Instrument", entered, "Days", "%", f"Profit, {_money(result)}"), rows)
+
+
+def _trade_note(row: dict[str, Any]) -> str:
+    """Return what stands below the name of a trade: its instrument, and that it was short."""
+    parts = (row["instrument"] if row["name"] else "", "short" if row["side"] == "short" else "")
+    return ", ".join(filter(None, parts))
 
 
 def _entered(at: datetime, session: date, *, is_daily: bool) -> str:

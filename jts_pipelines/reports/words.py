@@ -80,6 +80,7 @@ LABELS = {
     "taxes": "Taxes",
     "cost_share": "Costs / value traded",
     "dividends": "Dividends after tax",
+    "borrow_fees": "Fees for borrowed shares",
 }
 """What people call each figure; `metrics.DEFINITIONS` says how it is computed."""
 
@@ -154,6 +155,7 @@ _MONEY = frozenset(
         "commissions",
         "taxes",
         "dividends",
+        "borrow_fees",
     }
 )
 GROUPS = {
@@ -243,6 +245,7 @@ GROUPS = {
         "taxes",
         "cost_share",
         "dividends",
+        "borrow_fees",
     ),
 }
 

@@ -21,6 +21,7 @@ class BacktestRequested(msgspec.Struct, frozen=True, kw_only=True, tag="backtest
         dividends: `SYMBOL@DAY=AMOUNT`: the ex-date, and won a share before tax.
         delistings: `SYMBOL@DAY` or `SYMBOL@DAY=PRICE`: the first day without trading, and what is
             paid for a share or coin that is held then.
+        assume: `NAME=VALUE`, as `--assume` of the command: `fill=close`, `short_selling=yes`.
     """
 
     request_id: str
@@ -36,6 +37,7 @@ class BacktestRequested(msgspec.Struct, frozen=True, kw_only=True, tag="backtest
     splits: tuple[str, ...] = ()
     dividends: tuple[str, ...] = ()
     delistings: tuple[str, ...] = ()
+    assume: tuple[str, ...] = ()
 
 
 class BacktestFinished(msgspec.Struct, frozen=True, kw_only=True, tag="backtest_finished"):

@@ -26,24 +26,25 @@ def fill_position(  # noqa: PLR0917 - compiled code is called by position
 
     Args:
         facts: The row.
-        held: Smallest quantities.
+        held: Smallest quantities, below zero for a short position.
         cost: Paid for all of it, without fees, in money units.
         close: Of the bar that is judged, in ticks.
-        since: Since the fill that opened the position: the highest close in ticks, traded bars
+        since: Since the fill that opened the position: the best close in ticks, traded bars
             (the one of the fill is the first), seconds between the starts of that bar and
             the one that is judged, and entries, the first one included.
         step: Smallest quantity, in shares or coins.
     """
     facts[FACT_QUANTITY] = held * step
     facts[FACT_VALUE] = held * close * step
-    facts[FACT_ENTRIES] = since[3] if held > 0 else 0
-    if held <= 0:
+    facts[FACT_ENTRIES] = since[3] if held != 0 else 0
+    if held == 0:
         for place in range(FACT_ENTRY_PRICE, FACT_AGE + 1):
             facts[place] = math.nan
         return
-    paid = cost / held
+    paid = cost / abs(held)
+    gain = close - paid if held > 0 else paid - close
     facts[FACT_ENTRY_PRICE] = paid
-    facts[FACT_PROFIT] = (close - paid) / paid if paid > 0.0 else math.nan
+    facts[FACT_PROFIT] = gain / paid if paid > 0.0 else math.nan
     facts[FACT_HIGHEST] = since[0]
     facts[FACT_BARS] = since[1]
     facts[FACT_AGE] = since[2]

@@ -10,7 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from jts_trading.dsl.errors import Place, StrategyError
-from jts_trading.dsl.grammar import Side, TimeInForce
+from jts_trading.dsl.grammar import ENTRY_SIDES, Side, TimeInForce
 from jts_trading.dsl.plan import Plan, QuantityKind, Rule
 from jts_trading.strategy.sizing import (
     PPM,
@@ -26,6 +26,7 @@ RULES_MAX = 63
 # Reasons of the risk block; below them are the numbers of rules.
 REASON_STOP_LOSS, REASON_TRAILING_STOP, REASON_TAKE_PROFIT = 100, 101, 102
 AMOUNT_MAX = 1 << 53
+_SHORT_SIDES = frozenset({Side.ENTRY_SHORT, Side.EXIT_SHORT})
 _KINDS = {
     QuantityKind.PERCENT: QUANTITY_PERCENT,
     QuantityKind.SHARES: QUANTITY_SHARES,
@@ -91,12 +92,13 @@ class OrderRules:
     Attributes:
         entries: Mask of the rules that enter.
         exits: Mask of the rules that leave.
-        sizes: By rule; rules that sell short have none.
+        sizes: By rule; those that are left out have none.
         terms: Likewise.
         positions_max: 0 for no limit; so are shares of 0.
         cooldown_ms: Since the position was left.
         cooldown_bars: Traded bars of the instrument, likewise.
         pyramiding: How many entries a position may have.
+        shorts: Mask of the rules that sell short or cover.
     """
 
     entries: int
@@ -113,29 +115,35 @@ class OrderRules:
     cooldown_bars: int
     kelly: tuple[int, int, int, int]
     pyramiding: int
+    shorts: int
 
 
-def read_rules(plan: Plan, defaults: SizeDefaults, currency: str) -> OrderRules:
+def read_rules(
+    plan: Plan, defaults: SizeDefaults, currency: str, *, sells_short: bool = False
+) -> OrderRules:
     """Translate rules and risk block of a plan.
 
     Args:
         plan: A compiled strategy.
         defaults: Sizes that the text leaves open.
         currency: That the instance trades in.
+        sells_short: Whether rules that sell short or cover count; else they are left out.
 
     Raises:
         StrategyError: A currency or size that is not traded, with its place.
     """
-    entries = exits = 0
+    entries = exits = shorts = 0
     sizes: dict[int, Size] = {}
     terms: dict[int, OrderTerms] = {}
     for rule in plan.rules:
-        if rule.side is Side.ENTRY_LONG:
+        is_short = rule.side in _SHORT_SIDES
+        if is_short and not sells_short:
+            continue  # `short_rules` says so
+        shorts |= is_short << rule.bit
+        if rule.side in ENTRY_SIDES:
             entries |= 1 << rule.bit
-        elif rule.side is Side.EXIT_LONG:
-            exits |= 1 << rule.bit
         else:
-            continue  # short-selling is off: `short_rules` says so
+            exits |= 1 << rule.bit
         sizes[rule.bit] = _size(plan, rule, defaults, currency)
         terms[rule.bit] = OrderTerms(rule.time_in_force, rule.limit, rule.stop)
     if plan.currency not in ("", currency):
@@ -159,12 +167,13 @@ def read_rules(plan: Plan, defaults: SizeDefaults, currency: str) -> OrderRules:
         cooldown_bars=risk.cooldown_bars or 0,
         kelly=defaults.kelly,
         pyramiding=risk.pyramiding or 1,
+        shorts=shorts,
     )
 
 
 def short_rules(plan: Plan) -> int:
-    """Return how many rules of a plan are left out because they sell short."""
-    return sum(rule.side in (Side.ENTRY_SHORT, Side.EXIT_SHORT) for rule in plan.rules)
+    """Return how many rules of a plan sell short or cover."""
+    return sum(rule.side in _SHORT_SIDES for rule in plan.rules)
 
 
 def uses_kelly(plan: Plan) -> bool:
@@ -176,7 +185,7 @@ def _size(plan: Plan, rule: Rule, defaults: SizeDefaults, currency: str) -> Size
     quantity = rule.quantity
     place = Place(plan.file, rule.line, rule.column)
     if quantity.kind is QuantityKind.NONE:
-        if rule.side is Side.EXIT_LONG:
+        if rule.side not in ENTRY_SIDES:
             return Size(QUANTITY_ALL)
         return Size(QUANTITY_PERCENT, Decimal(defaults.entry_ppm))
     if quantity.kind is QuantityKind.PERCENT:

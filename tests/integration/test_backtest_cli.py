@@ -186,6 +186,29 @@ def test_backtest_with_a_file_of_delistings_ends_there(workplace: Path, daily: P
         assert last <= day < fills["plain"]["table"].filter(own)["session"].max()
 
 
+def test_backtest_that_sells_short_obeys_the_bans_of_its_days(
+    workplace: Path, daily: Path
+) -> None:
+    """All short sales of early 2024 were banned; without the option the rules are left out."""
+    (workplace / "short.jts").write_text(
+        TEXT.replace("entry.long", "entry.short")
+        .replace("exit.long", "exit.short")
+        .replace("buy(", "sold(")
+        .replace("sell(", "buy(")
+        .replace("sold(", "sell("),
+        encoding="utf-8",
+    )
+    common = ("backtest", "short.jts", "--bars", str(daily), "--json")
+
+    without = answer(jts(workplace, *common))
+    obeyed = answer(jts(workplace, *common, "--short-selling"))
+
+    assert (without["trades"], obeyed["trades"]) == (0, 0)
+    assert "short_rules_off" in without["warning_codes"]
+    assert "short_banned" in obeyed["warning_codes"]
+    assert obeyed["config"]["short_selling"] is True
+
+
 def test_backtest_for_people_is_a_table_with_warnings(workplace: Path, daily: Path) -> None:
     """Without --json the figures and what to doubt are printed, and where the tear sheet is."""
     done = jts(workplace, "backtest", "cross.jts", "--bars", str(daily))
@@ -354,6 +377,7 @@ def test_event_backtest_writes_a_document_with_denials_and_its_tables(workplace:
     beside = ("--benchmark", "Index=index.csv", "--benchmark", "KOSPI")
     shown = jts(workplace, *asked, *beside, "--cash", "200000000", "--report", "out/events.html")
     refused = jts(workplace, *asked, "--sweep", "fast=5..6..1")
+    sold = jts(workplace, *asked, "--short-selling")
 
     assert (small["market_trades"], small["bars"], small["denied"]) == (1_200, 100, {})
     assert small["fills"] == small["orders"] > 8
@@ -371,6 +395,8 @@ def test_event_backtest_writes_a_document_with_denials_and_its_tables(workplace:
     assert Path(small["tearsheet"]).is_file()
     assert refused.returncode == 2
     assert "--events runs one parameter set" in refused.stderr
+    assert sold.returncode == 2
+    assert "a run by events trades as live does, which never sells short" in sold.stderr
 
 
 def test_holdout_when_locked_then_nothing_runs_over_it_until_it_is_opened(

@@ -134,7 +134,8 @@ def test_request_when_run_then_one_result_names_its_correlation(office: Office) 
         "dividends": ["000040@2024-05-03=9"],
         "delistings": ["000020@2024-05-02"],
     }
-    office.send(_request("r-1", cash=50_000_000, **actions))
+    assumed = ["fill=close", "volume_percent=50", "short_selling=yes"]
+    office.send(_request("r-1", cash=50_000_000, assume=assumed, **actions))
 
     (wanted,) = office.look()
     assert office.pending() == 1
@@ -156,6 +157,8 @@ def test_request_when_run_then_one_result_names_its_correlation(office: Office) 
     assert Path(found.tearsheet).is_file()
     document = json.loads(Path(found.document).read_text(encoding="utf-8"))
     assert {kind: document["config"][kind] for kind in actions} == actions
+    names = ("fill", "volume_percent", "short_selling")
+    assert [document["config"][name] for name in names] == ["close", "50", True]
 
 
 def test_request_when_its_text_is_refused_then_the_answer_says_where(office: Office) -> None:

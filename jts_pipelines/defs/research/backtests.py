@@ -58,6 +58,10 @@ class BacktestConfig(dg.Config):
         default_factory=list,
         description="SYMBOL@DAY or SYMBOL@DAY=PRICE: the first day without trading, what is paid.",
     )
+    assume: list[str] = Field(
+        default_factory=list,
+        description="NAME=VALUE, as --assume: fill=close, volume_percent=5, short_selling=yes ...",
+    )
     benchmarks: list[str] = Field(
         default_factory=lambda: ["KOSPI", "KOSDAQ", "BTC"],
         description="KOSPI, KOSDAQ, BTC, VENUE:SYMBOL or NAME=FILE.",
@@ -197,14 +201,17 @@ def request_of(config: BacktestConfig) -> "BacktestRequest":
     """Return the request that a configuration spells.
 
     Raises:
-        InputError: There is no such strategy file, or a day is no date.
+        InputError: There is no such strategy file, a day is no date, or an assumption is none.
     """
     from jts_pipelines.backtest.loading import BacktestRequest
-    from jts_pipelines.backtest.settings import BacktestSettings
+    from jts_pipelines.backtest.settings import BacktestSettings, read_assumptions
 
     path = Path(config.strategy)
     if not config.text and not path.is_file():
         raise InputError(f"{path}: no such strategy file")
+    assumed = read_assumptions(config.assume)
+    for kind in ("splits", "dividends", "delistings"):
+        assumed[kind] = (*assumed.get(kind, ()), *getattr(config, kind))
     return BacktestRequest(
         text=config.text or path.read_text(encoding="utf-8"),
         file="<text>" if config.text else config.strategy,
@@ -216,9 +223,7 @@ def request_of(config: BacktestConfig) -> "BacktestRequest":
             cash=config.cash,
             venue=config.venue,
             interval=config.interval,
-            splits=tuple(config.splits),
-            dividends=tuple(config.dividends),
-            delistings=tuple(config.delistings),
+            **assumed,
         ),
     )
 
@@ -261,7 +266,8 @@ def _equity_plot(result: "BacktestResult") -> dg.MarkdownMetadataValue:
 def _checks(result: "BacktestResult") -> list[dg.AssetCheckResult]:
     from jts_pipelines.defs.research.audit import audit
 
-    found = audit(result.fills, result.equity, result.start_cash)
+    sells_short = bool(result.config["short_selling"])
+    found = audit(result.fills, result.equity, result.start_cash, sells_short=sells_short)
     return [
         dg.AssetCheckResult(
             check_name="cash_conserved",

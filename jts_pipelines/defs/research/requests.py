@@ -220,6 +220,7 @@ def _config(asked: BacktestRequested) -> dict[str, Any]:
         "splits": list(asked.splits),
         "dividends": list(asked.dividends),
         "delistings": list(asked.delistings),
+        "assume": list(asked.assume),
     }
 
 

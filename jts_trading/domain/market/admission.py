@@ -96,14 +96,19 @@ def _has_allowed_type(table: RuleTable, order: OrderFacts) -> bool:
     return rule is None or order.order_type in rule.value.split("|")
 
 
-def _may_sell_short(table: RuleTable, order: OrderFacts) -> bool:
+def _is_free_of_bans(table: RuleTable, order: OrderFacts) -> bool:
     if order.side is not Side.SHORT:
         return True
-    ban = table.find("short_ban", order.day, venue=order.venue)
+    return may_sell_short(table, order.day, venue=order.venue, index=order.index)
+
+
+def may_sell_short(table: RuleTable, day: date, *, venue: str, index: str | None = None) -> bool:
+    """Return whether no ban stands against short sales of a day; no index counts as in none."""
+    ban = table.find("short_ban", day, venue=venue)
     if ban is None:
         return True
     _, _, exempt = ban.value.partition("all except ")
-    return order.index is not None and order.index in exempt.split()
+    return index is not None and index in exempt.split()
 
 
 def _is_whole_lots(table: RuleTable, order: OrderFacts) -> bool:
@@ -149,7 +154,7 @@ _CHECKS: tuple[tuple[Admission, Callable[[RuleTable, OrderFacts], bool]], ...] =
     (Admission.NOT_ELIGIBLE, _is_eligible),
     (Admission.SESSION, _is_open_to_issue),
     (Admission.ORDER_TYPE, _has_allowed_type),
-    (Admission.SHORT_BAN, _may_sell_short),
+    (Admission.SHORT_BAN, _is_free_of_bans),
     (Admission.LOT, _is_whole_lots),
     (Admission.TICK, _is_on_grid),
     (Admission.LIMIT, _is_inside_limits),

@@ -57,6 +57,7 @@ def _fills(**changes: list[object]) -> pl.DataFrame:
         "price": [100, 120],
         "commission": [1, 1],
         "tax": [0, 2],
+        "reason": ["entry.long", "exit.long"],
     }
     gross = (pl.col("quantity") * pl.col("price")).alias("gross")
     return pl.DataFrame(rows | changes).with_columns(gross)
@@ -68,6 +69,27 @@ def test_audit_when_fills_add_up_then_is_content() -> None:
 
     assert found.cash_is_conserved
     assert found.fills_are_sane
+
+
+def test_audit_when_positions_were_paid_or_cost_a_fee_then_adds_it_up() -> None:
+    """A dividend of 30 and a fee of 4 are rows without a quantity; others of these are not."""
+    fills = _fills(
+        instrument=["KRX:005930"] * 4,
+        side=["buy", "buy", "buy", "sell"],
+        quantity=[10, 0, 0, 10],
+        price=[100, 0, 0, 120],
+        commission=[1, 0, 0, 1],
+        tax=[0, 0, 0, 2],
+        reason=["entry.long", "dividend", "borrowed", "exit.long"],
+        dividend=[0, 30, 0, 0],
+        borrow_fee=[0, 0, 4, 0],
+    )
+    equity = pl.DataFrame({"cash": [1196 + 30 - 4]})
+
+    assert audit(fills, equity, 1000).cash_is_conserved
+    assert audit(fills, equity, 1000).fills_are_sane
+    assert not audit(_fills(side=["sell", "buy"]), equity, 1000).fills_are_sane
+    assert audit(_fills(side=["sell", "buy"]), equity, 1000, sells_short=True).fills_are_sane
 
 
 @pytest.mark.parametrize(
