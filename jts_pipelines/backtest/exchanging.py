@@ -119,7 +119,7 @@ def exchange_shares(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
 
     An exit at the market goes on with the new shares.
     """
-    account, book, fill = desk.account, desk.book, desk.account[FILLS]
+    account, book = desk.account, desk.book
     split = desk.splits[book[instrument, NEXT_SPLIT]]
     if split[SPLIT_PAID] > 0:
         pay_dividend(desk, instrument, row, fills)
@@ -136,6 +136,9 @@ def exchange_shares(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     raise_peak(desk, instrument, row - 1)
     close, kept, unit = book[instrument, MARK], held * new // old, book[instrument, UNIT]
     sign = book[instrument, DIRECTION]
+    owe_fee(desk, instrument)
+    if kept == 0:
+        pay_fee(desk, instrument, row, fills)
     paid = sign * ((held * new - kept * old) * close // new) * unit
     base = max(close * old // new, 1)
     account[VALUE] += sign * (kept * base - held * close) * unit
@@ -143,12 +146,12 @@ def exchange_shares(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     book[instrument, TRADE_CASH] += paid
     book[instrument, QUANTITY], book[instrument, MARK] = kept, base
     # A part of a share is left with its part of the cost, as at a sale.
-    owe_fee(desk, instrument)
     shares, part = held * new, held * new - kept * old
     book[instrument, COST] -= part_of(book[instrument, COST], part, shares)
     free_collateral(desk, instrument, part, shares)
     book[instrument, PEAK] = book[instrument, PEAK] * old // new
     book[instrument, WANTED] = book[instrument, WANTED] * new // old
+    fill = account[FILLS]
     fills[FILL_SIDE, fill] = sign if kept >= held else -sign
     fills[FILL_QUANTITY, fill], fills[FILL_PRICE, fill] = abs(kept - held), 0
     fills[FILL_COMMISSION, fill], fills[FILL_STT, fill], fills[FILL_RST, fill] = -paid, 0, 0
@@ -156,7 +159,6 @@ def exchange_shares(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     fills[FILL_REASON, fill], fills[FILL_DECIDED, fill] = REASON_SPLIT, row
     if kept == 0:
         book[instrument, SIDE] = 0
-        pay_fee(desk, instrument, row, fills)
         leave(desk, instrument)
         close_trade(account, book[instrument, TRADE_CASH])
 

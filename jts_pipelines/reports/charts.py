@@ -213,7 +213,9 @@ def price_chart(result: BacktestResult) -> str:
     path = result.price_path
     if path.height == 0:
         return ""
-    fills = result.fills.filter(pl.col("instrument") == path["instrument"][0])
+    # What was paid or exchanged has no price.
+    is_own = pl.col("instrument") == path["instrument"][0]
+    fills = result.fills.filter(is_own & (pl.col("price") > 0))
     buffer = io.BytesIO()
     with draw((10.6, 3.4), buffer, "svg") as figure:
         axes = figure.subplots()
