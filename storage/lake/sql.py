@@ -22,6 +22,8 @@ from storage.lake.plan import ReadPlan
 from storage.lake.reader import ATTEMPTS, Reader
 from storage.lake.selection import Selection
 from storage.lake.views import (
+    POSITIONS,
+    QUARANTINE,
     Plans,
     Traffic,
     UnplannedError,
@@ -210,5 +212,13 @@ def _collected(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
 
 
 def _line(error: Exception) -> str:
-    """Return an engine's message as one line, without its drawing of the statement."""
-    return " ".join(str(error).partition("\nLINE ")[0].split())
+    """Return an engine's message as one line, without its drawing of the statement.
+
+    Of an unknown table the engine guesses at its own ones; ours are few enough to be listed.
+    """
+    line = " ".join(str(error).partition("\nLINE ")[0].split())
+    unknown, is_missing, _ = line.partition(" does not exist!")
+    if not (is_missing and "Table with name" in unknown):
+        return line
+    accepted = ", ".join((*DATASETS, POSITIONS, QUARANTINE))
+    return f"{unknown.removeprefix('Catalog Error: ')} does not exist; accepted: {accepted}"

@@ -278,6 +278,14 @@ def test_select_when_it_takes_too_long_is_broken_off(desk: Desk) -> None:
     assert desk.lake.sql("SELECT 1 AS one")["one"].to_pylist() == [1]
 
 
+def test_select_from_an_unknown_table_names_those_there_are(empty_desk: Desk) -> None:
+    """The engine would guess at a table of its own."""
+    with pytest.raises(
+        InputError, match="Table with name bars does not exist; accepted: candles,"
+    ):
+        empty_desk.lake.sql("SELECT count(*) FROM bars")
+
+
 def test_select_when_it_needs_too_much_memory_is_refused(desk: Desk) -> None:
     """Memory is bounded: the engine gives up, the process lives."""
     with pytest.raises(InputError, match=r"SQL: |larger than"):
