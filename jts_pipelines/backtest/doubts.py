@@ -220,7 +220,7 @@ def stale_doubts(fills: Ints, book: Ints, bars: BarTable, days: Ints) -> list[Ca
             Caution(
                 Code.STALE_FILLS,
                 f"{late} fills came more than {STALE_SESSIONS} sessions after their decision, at "
-                f"most {int(waited.max())} (halts)",
+                f"most {int(waited.max())} (halts, limits, or a price that did not come)",
             )
         )
     held = np.flatnonzero(book[:, places.QUANTITY])
