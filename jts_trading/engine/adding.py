@@ -11,6 +11,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from jts_trading.domain.ticks import TradeTick
+from jts_trading.engine.bars import Cause
 from jts_trading.engine.events import TicksArrived
 from jts_trading.engine.state import Desk, EngineState
 
@@ -66,8 +67,12 @@ def add_trades(state: EngineState, event: TicksArrived, first: int) -> int:
         return first  # Bars were due before: each tick is looked at until they are closed.
     last: dict[Desk, int] = {}
     reached = _add_open(state, event, first, last)
+    # Written out: this is done for most instruments with every entry.
+    entry, message_id = event.ticks, event.message_id
+    feed, tick, frame, frames = entry.feed, entry.first_tick, entry.first_frame, entry.frames
     for desk, at in last.items():
-        cause = event.cause_of(at)
+        received_ns = entry.ticks[at].ts_recv_ns
+        cause = Cause(feed, tick + at, frame + frames[at], message_id, received_ns)
         for builder in desk.builders:
             builder.last = cause
     state.counts.ticks += reached - first

@@ -2,12 +2,15 @@
 
 Theory of operation. Instruments of one interval at one venue have the same slots, so bars of one
 start share session, label, end and everything else that a slot says; what differs stands in
-columns. A bar that a trade closes comes in the same form, alone. From here on bars of one instant
-are announced with one message and judged together.
+columns. Bars that the clock closes are announced with one message and judged together. Bars that
+trades close, one after another, come in the same form, but each has its own message and is judged
+as if it had come alone: only their strategies are run together.
 """
 
 import struct
+from collections.abc import Iterable
 from decimal import Decimal
+from itertools import groupby
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -49,11 +52,11 @@ class ClosedBars(msgspec.Struct, frozen=True):
 
     Attributes:
         line: That they belong to.
-        places: Of each in the line, ascending.
+        places: Of each in the line; ascending where the clock closed them.
         day: Their session, days since 1970-01-01; label, end and open of the session likewise.
         closed_by: `event` (a later trade), `clock` (their end and the grace) or `session`.
-        known_ns: From when they could be known: arrival of the trigger, or end and grace.
-        trigger: The trade that closed them; None when the clock did.
+        due_ns: When the clock closed them, or would have.
+        triggers: The trade that closed each, in the order of the trades; none where the clock did.
     """
 
     line: Line
@@ -64,8 +67,8 @@ class ClosedBars(msgspec.Struct, frozen=True):
     open_ms: int
     is_last: bool
     closed_by: ClosedBy
-    known_ns: int
-    trigger: Cause | None
+    due_ns: int
+    triggers: tuple[Cause, ...]
     instrument_ids: tuple[str, ...]
     opens: tuple[int, ...]
     highs: tuple[int, ...]
@@ -83,6 +86,17 @@ class ClosedBars(msgspec.Struct, frozen=True):
     def stamp_ms(self) -> int:
         """Their label in UTC ms."""
         return self.start_ns // NS_PER_MS
+
+    def known_ns(self, at: int) -> int:
+        """Return from when one could be known: arrival of its trigger, or end and grace."""
+        return self.triggers[at].ts_recv_ns if self.triggers else self.due_ns
+
+    def price_steps(self) -> list[Decimal]:
+        """Return what one tick of each is worth."""
+        steps = self.line.price_steps
+        if self.triggers:
+            return [steps[place] for place in self.places]
+        return _at(steps, self.places)
 
     def numbers(self) -> Numbers:
         """Return them as compiled loops read them."""
@@ -125,9 +139,111 @@ class ClosedBars(msgspec.Struct, frozen=True):
             self.previous_closes[at],
             self.closed_by,
             last,
-            self.trigger or last,
-            self.known_ns,
+            self.triggers[at] if self.triggers else last,
+            self.known_ns(at),
         )
+
+
+class Passed(NamedTuple):
+    """A bar that a trade of a later slot has closed; see `ClosedBars`."""
+
+    line: Line
+    place: int
+    trigger: Cause
+    day: int
+    start_ns: int
+    end_ns: int
+    open_ms: int
+    is_last: bool
+    due_ns: int
+    instrument_id: str
+    open: int
+    high: int
+    low: int
+    close: int
+    volume: int
+    trades: int
+    previous_close: int
+    last: Cause
+    bid: int
+    ask: int
+    is_doubtful: bool
+
+
+def pass_bar(line: Line, place: int, trigger: Cause) -> Passed:
+    """Close an open bar, for good, because of a trade.
+
+    Args:
+        line: Of the bar.
+        place: Of it there.
+        trigger: The trade.
+    """
+    builder = line.builders[place]
+    line.note_closed(builder.start_ns, builder.due_ns, (place,))
+    trades = builder.trades
+    _end(builder.day, (builder,))
+    return Passed(
+        line,
+        place,
+        trigger,
+        builder.day,
+        builder.start_ns,
+        builder.end_ns,
+        builder.open_ms,
+        builder.is_last,
+        builder.due_ns,
+        builder.instrument_id,
+        builder.open,
+        builder.high,
+        builder.low,
+        builder.close,
+        builder.volume,
+        trades,
+        builder.previous_close,
+        builder.last,
+        builder.bid,
+        builder.ask,
+        builder.is_doubtful,
+    )
+
+
+def in_turn(passed: Iterable[Passed]) -> list[ClosedBars]:
+    """Return bars that trades closed in their order; those of one line and start together."""
+    return [
+        _closed_in_turn(line, list(same))
+        for (line, _), same in groupby(passed, lambda bar: (bar.line, bar.start_ns))
+    ]
+
+
+def _closed_in_turn(line: Line, passed: list[Passed]) -> ClosedBars:
+    first = passed[0]
+    _, places, triggers, *_ = columns = tuple(zip(*passed, strict=True))
+    names, opens, highs, lows, closes, volumes, trades, bases, last, bids, asks, doubts = columns[
+        9:
+    ]
+    return ClosedBars(
+        line,
+        list(places),
+        first.day,
+        first.start_ns,
+        first.end_ns,
+        first.open_ms,
+        first.is_last,
+        "event",
+        first.due_ns,
+        triggers,
+        names,
+        opens,
+        highs,
+        lows,
+        closes,
+        volumes,
+        trades,
+        bases,
+        last,
+        *((bids, asks) if line.reads_quotes else ((), ())),
+        doubts if line.reads_doubt else (),
+    )
 
 
 def close_due(state: EngineState, reached_ns: int) -> list[ClosedBars]:
@@ -139,37 +255,18 @@ def close_due(state: EngineState, reached_ns: int) -> list[ClosedBars]:
             if due_ns > reached_ns:
                 next_ns = min(next_ns, due_ns)
                 continue
-            places = sorted(opened)
-            is_last = line.builders[places[0]].is_last
-            closed.append(close_bars(line, places, "session" if is_last else "clock", due_ns))
+            closed.append(_close_bars(line, sorted(opened)))
     state.next_due_ns = next_ns
     return closed
 
 
-def close_bars(
-    line: Line, places: list[int], closed_by: ClosedBy, known_ns: int, trigger: Cause | None = None
-) -> ClosedBars:
-    """Close open bars of one slot, for good.
-
-    Args:
-        line: Of the bars.
-        places: Theirs in it, ascending.
-        closed_by: See `ClosedBars`, as the next two.
-        known_ns: From when they can be known.
-        trigger: The trade that closes them.
-    """
+def _close_bars(line: Line, places: list[int]) -> ClosedBars:
+    """Close open bars of one slot, for good, because their time is over."""
     chosen = _at(line.builders, places)
     slot = chosen[0]
     line.note_closed(slot.start_ns, slot.due_ns, places)
-    day, stop_ns = slot.day, slot.stop_ns
     trades = tuple([builder.trades for builder in chosen])
-    for builder in chosen:
-        if builder.close_day == day:
-            builder.last_close = builder.close
-        else:
-            builder.note_close(day, builder.close)
-        builder.closed_ns = stop_ns
-        builder.trades = 0
+    _end(slot.day, chosen)
     return ClosedBars(
         line,
         places,
@@ -178,9 +275,9 @@ def close_bars(
         slot.end_ns,
         slot.open_ms,
         slot.is_last,
-        closed_by,
-        known_ns,
-        trigger,
+        "session" if slot.is_last else "clock",
+        slot.due_ns,
+        (),
         # Column by column: that is quicker than to take rows and to turn them.
         tuple(_at(line.instrument_ids, places)),
         tuple([builder.open for builder in chosen]),
@@ -196,8 +293,19 @@ def close_bars(
     )
 
 
+def _end(day: int, builders: Iterable[BarBuilder]) -> None:
+    """Let bars of one session be closed; what was in them stays until the next ones begin."""
+    for builder in builders:
+        if builder.close_day == day:
+            builder.last_close = builder.close
+        else:
+            builder.note_close(day, builder.close)
+        builder.closed_ns = builder.stop_ns
+        builder.trades = 0
+
+
 def _at(column: list[_Entry], places: list[int]) -> list[_Entry]:
-    """Return what stands at some places of a line; nearly always those are all."""
+    """Return what stands at some places of a line, ascending; nearly always those are all."""
     return column if len(places) == len(column) else [column[place] for place in places]
 
 
@@ -206,33 +314,45 @@ def _quotes(chosen: list[BarBuilder]) -> tuple[tuple[int, ...], tuple[int, ...]]
 
 
 def bars_effects(bars: ClosedBars) -> list[Effect]:
-    """Return the messages that bars closed, in ticks and in the quantity of the venue."""
-    starts = range(0, len(bars.places), MESSAGE_BARS_MAX)
-    return [_effect(bars, slice(first, first + MESSAGE_BARS_MAX)) for first in starts]
+    """Return the messages that bars closed, in ticks and in the quantity of the venue.
 
-
-def _effect(bars: ClosedBars, part: slice) -> Effect:
-    line, trigger, names = bars.line, bars.trigger, bars.instrument_ids[part]
-    last, scale = bars.last[part], line.quantity_scale
+    Each bar that a trade closed has its own.
+    """
+    line, last, scale = bars.line, bars.last, bars.line.quantity_scale
+    steps, feeds = bars.price_steps(), [cause.feed for cause in last]
     # Exact for whole numbers, and a third of the time that `Decimal` takes.
-    volumes = map(Decimal.from_float, bars.volumes[part])
-    message = BarsClosed(
-        venue=line.venue,
-        interval=line.interval,
-        start_ns=bars.start_ns,
-        closed_by=bars.closed_by,
-        instrument_ids=names,
-        price_steps=tuple(_at(line.price_steps, bars.places[part])),
-        opens=bars.opens[part],
-        highs=bars.highs[part],
-        lows=bars.lows[part],
-        closes=bars.closes[part],
-        volumes=tuple([each.scaleb(-scale) for each in volumes]) if scale else tuple(volumes),
-        feeds=tuple([cause.feed for cause in last]),
-        last_ticks=tuple([cause.tick for cause in last]),
-        ticks=bars.trades[part],
-    )
-    event_id = bars_id(line.venue, line.interval, bars.start_ns, names)
-    if trigger is None:
+    volumes = [*map(Decimal.from_float, bars.volumes)]
+    if scale:
+        volumes = [each.scaleb(-scale) for each in volumes]
+    ticks = [cause.tick for cause in last]
+    size = 1 if bars.triggers else MESSAGE_BARS_MAX
+    effects: list[Effect] = []
+    for first in range(0, len(last), size):
+        part = slice(first, first + size)
+        names = bars.instrument_ids[part]
+        message = BarsClosed(
+            venue=line.venue,
+            interval=line.interval,
+            start_ns=bars.start_ns,
+            closed_by=bars.closed_by,
+            instrument_ids=names,
+            price_steps=tuple(steps[part]),
+            opens=bars.opens[part],
+            highs=bars.highs[part],
+            lows=bars.lows[part],
+            closes=bars.closes[part],
+            volumes=tuple(volumes[part]),
+            feeds=tuple(feeds[part]),
+            last_ticks=tuple(ticks[part]),
+            ticks=bars.trades[part],
+        )
+        effects.append(_announced(bars, first, message))
+    return effects
+
+
+def _announced(bars: ClosedBars, first: int, message: BarsClosed) -> Effect:
+    event_id = bars_id(message.venue, message.interval, bars.start_ns, message.instrument_ids)
+    if not bars.triggers:
         return Effect(message, event_id)
+    trigger = bars.triggers[first]
     return Effect(message, event_id, trigger.correlation_id, trigger.message_id)

@@ -1,27 +1,23 @@
-"""Decisions on closed bars: marks, exits, entries; in that order, as in a backtest.
+"""Decisions on closed bars: exits, then entries, as in a backtest.
 
-Theory of operation. Bars of one instant are judged together: all of an instance's positions are
-marked, then exits, then entries are decided in order of instrument id, each seeing the cash that
-those before it reserved. What follows from a bar is drafted, then recorded: one decision, a signal
-for each rule that fired, an intent if an order is given. An order that cannot be given now (the
-session is over, an entry still works, data are old) is wanted: `engine.wanting` gives it later.
-What waits for the next session is sized now and holds its cash back, as in a backtest.
+Theory of operation. When all of an instance's positions are marked (`engine.judging`), exits, then
+entries are decided in order of instrument id, each seeing the cash that those before it reserved.
+What follows from a bar is drafted, then recorded: one decision, a signal for each rule that fired,
+an intent if an order is given. An order that cannot be given now (the session is over, an entry
+still works, data are old) is wanted: `engine.wanting` gives it later. What waits for the next
+session is sized now and holds its cash back, as in a backtest.
 """
 
-from collections.abc import Sequence
 from decimal import Decimal
 
 import msgspec
 
 from jts_trading.domain.errors import RuleMissingError
 from jts_trading.domain.orders import OrderSide
-from jts_trading.engine.closing import ClosedBars
-from jts_trading.engine.columns import Ints
-from jts_trading.engine.evaluate import Run, left_values, look_at, mark, run_bars
+from jts_trading.engine.evaluate import Run, left_values, look_at
 from jts_trading.engine.events import Effect
 from jts_trading.engine.guarding import ask_guard, in_order, show_values
 from jts_trading.engine.identity import decision_id
-from jts_trading.engine.lines import Reader
 from jts_trading.engine.orders import (
     Sized,
     exit_reason,
@@ -46,60 +42,16 @@ from jts_trading.strategy.stops import is_daily_loss_reached
 from jts_trading.strategy.universe import admits, selects
 
 
-def judge(state: EngineState, closed: Sequence[ClosedBars], now_ns: int) -> list[Effect]:
-    """Run bars that closed together through the strategies that read them, and decide.
+def decide(state: EngineState, run: Run, found: list[int], now_ns: int) -> list[Effect]:
+    """Decide on bars of one instant from which something may follow.
 
-    Returns:
-        The facts in the order of the decisions: by instance, start and instrument.
+    Args:
+        state: The engine; changed.
+        run: What a strategy made of the bars; their positions are valued.
+        found: Which of them, in the order of their instruments.
+        now_ns: Instance time, UTC ns.
     """
-    numbers = [bars.numbers() for bars in closed]
-    effects: list[Effect] = []
-    for at, reader in _turns(closed):
-        bars, instance = closed[at], state.instances[reader.instance]
-        rows = _rows_at(reader.rows, bars.places)
-        run = run_bars(instance, bars, rows, numbers[at])
-        if state.is_past:
-            continue
-        if bars.known_ns < instance.decides_from_ns:
-            mark(run)
-        else:
-            effects += _judge_instant(state, run, now_ns)
-    return effects
-
-
-def _turns(closed: Sequence[ClosedBars]) -> list[tuple[int, Reader]]:
-    """Return who reads which of the bars, in the order in which they are judged."""
-    if len(closed) == 1:
-        # Readers stand in the order of their names.
-        return [(0, reader) for reader in closed[0].line.readers]
-    turns = sorted(
-        (reader.instance, bars.start_ns, at, of)
-        for at, bars in enumerate(closed)
-        for of, reader in enumerate(bars.line.readers)
-    )
-    return [(at, closed[at].line.readers[of]) for _, _, at, of in turns]
-
-
-def _rows_at(rows: Ints, places: Sequence[int]) -> Ints:
-    """Return the rows at some places, ascending; those side by side are not copied."""
-    first, end = places[0], places[-1] + 1
-    return rows[first:end] if end - first == len(places) else rows[places]
-
-
-def roll_day(instance: Instance, day: int) -> None:
-    """Begin a trading day of an instance: its equity now is what the day's loss counts from."""
-    if day > instance.day:
-        instance.day, instance.day_start = day, instance.equity()
-
-
-def _judge_instant(state: EngineState, run: Run, now_ns: int) -> list[Effect]:
-    instance = run.instance
-    if run.bars.day > instance.day and run.is_new:
-        roll_day(instance, run.bars.day)
-    found = mark(run)
-    if not found:
-        return []
-    drafts = _drafts(run, found)
+    instance, drafts = run.instance, _drafts(run, found)
     standing = Standing(instance, now_ns)
     exits = instance.program.rules.exits
     for draft in drafts:

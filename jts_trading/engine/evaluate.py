@@ -37,29 +37,30 @@ class Run(NamedTuple):
     frames: Ints
     fired: Ints
 
-    @property
-    def is_new(self) -> bool:
-        """Whether it read a bar at all."""
-        return bool((self.fired >= 0).any())
+    def is_judged(self, at: int) -> bool:
+        """Whether a bar was read, and is news for the instance."""
+        is_read = self.fired[at] >= 0
+        return bool(is_read and self.bars.known_ns(at) >= self.instance.decides_from_ns)
 
     def seen(self, told: list[int]) -> list[Seen | None]:
         """Return what the step saw of some bars; None for one that fired nothing.
 
         Args:
-            told: The bars, in their order; all that fired something are among them.
+            told: The bars, in their order.
         """
-        program, before = self.instance.program, iter(self.instance.before)
+        program, before = self.instance.program, self.instance.before
+        ranks = (np.cumsum(self.fired > 0)[told] - 1).tolist()
         columns = list(program.instant_columns)
         extras = self.when[3:][columns].tolist() if columns else ()
         bars = self.numbers.values[:, told].T.tolist()
         found: list[Seen | None] = []
-        for bar, frames, fired in zip(
-            bars, self.frames[told].tolist(), self.fired[told].tolist(), strict=True
+        for bar, rank, frames, fired in zip(
+            bars, ranks, self.frames[told].tolist(), self.fired[told].tolist(), strict=True
         ):
             spread = bar[5:6] if program.reads_quotes else ()
             doubt = bar[6:] if program.reads_doubt else ()
             arguments = (*bar[:5], frames, *spread, *extras, *doubt)
-            found.append(Seen(next(before), arguments, fired) if fired else None)
+            found.append(Seen(before[rank], arguments, fired) if fired else None)
         return found
 
 
@@ -87,26 +88,31 @@ def run_bars(instance: Instance, bars: ClosedBars, rows: Ints, numbers: Numbers)
     return Run(instance, bars, rows, numbers, when, frames, fired)
 
 
-def mark(run: Run) -> list[int]:
+def mark(run: Run, first: int = 0, end: int | None = None, *, most: int = 0) -> list[int]:
     """Value positions at the closes of bars; return those from which something may follow.
 
     These are the bars that fire something, and those that reach a level at which a position is
     left.
+
+    Args:
+        run: Of the bars.
+        first: The first one that counts.
+        end: The first one after it that does not; None for all.
+        most: Ends with the bar that is the last of so many; 0 for no such end.
     """
-    instance, bars = run.instance, run.bars
-    trailing = instance.program.rules.trailing_stop_ppm
-    told = np.empty(len(run.rows), np.int64)
+    instance, bars, part = run.instance, run.bars, slice(first, end)
+    trailing, rows = instance.program.rules.trailing_stop_ppm, run.rows[part]
+    told = np.empty(most or len(rows), np.int64)
     count = instance.program.follow(
         instance.numbers,
-        run.rows,
-        run.fired,
-        run.numbers.closes,
+        rows,
+        run.fired[part],
+        run.numbers.closes[part],
         np.array((bars.end_ns, bars.stamp_ms), np.int64),
         PPM - trailing if trailing else 0,
         told,
     )
-    found: list[int] = told[:count].tolist()
-    return found
+    return [first + at for at in told[:count].tolist()]
 
 
 def look_at(

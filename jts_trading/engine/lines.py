@@ -26,7 +26,7 @@ class Reader(NamedTuple):
     rows: Ints
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Line:
     """All bars in the making of one interval at one venue, in the order of their instruments.
 

@@ -144,6 +144,8 @@ def follow_bars(  # noqa: PLR0917 - likewise
 ) -> int:
     """Value positions at the closes of one instant; return of how many bars something may follow.
 
+    Ends with the bar that fills `told`, if one does.
+
     Args:
         books: [instrument, column]; changed.
         rows: See `close_bars`.
@@ -173,6 +175,8 @@ def follow_bars(  # noqa: PLR0917 - likewise
         if fired[at] != 0 or is_hit:
             told[count] = at
             count += 1
+            if count == len(told):
+                break
     return count
 
 

@@ -8,9 +8,10 @@ import numpy as np
 
 from jts_trading.dsl.tracing import Evaluated, evaluate
 from jts_trading.engine.bars import Bar, Cause
-from jts_trading.engine.decide import decide_entry, roll_day
+from jts_trading.engine.decide import decide_entry
 from jts_trading.engine.events import Effect, TicksArrived
 from jts_trading.engine.identity import trade_decision_id
+from jts_trading.engine.judging import roll_day
 from jts_trading.engine.program import TickProgram
 from jts_trading.engine.recording import Draft, record
 from jts_trading.engine.standing import Standing

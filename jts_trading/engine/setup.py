@@ -109,6 +109,11 @@ def attach(state: EngineState) -> None:
         for name, instance in sorted(state.instances.items())
         if instance.watch is not None
     }
+    state.is_prompt = bool(state.watching) or any(
+        terms.stop is not None
+        for instance in state.instances.values()
+        for terms in instance.program.rules.terms.values()
+    )
     state.builders = {key: state.builders.get(key) or _new_builder(key) for key in sorted(wanted)}
     _lay_lines(state)
     due = [builder.due_ns for builder in state.builders.values() if builder.trades]

@@ -304,6 +304,8 @@ class EngineState:
         waiting: Instances and instruments with an order that is wanted and may be given.
         blocked: Those whose wanted order has to wait until another one has ended.
         watching: Instances with rules on trades, by name.
+        is_prompt: What follows from a bar may concern the next trade: a strategy has rules on
+            trades, or orders with a stop price.
         held: Those with an order that is held until its stop price is reached.
         called_back: Those with an order that is to be cancelled.
     """
@@ -324,6 +326,7 @@ class EngineState:
     waiting: set[tuple[str, str]] = field(default_factory=set)
     blocked: set[tuple[str, str]] = field(default_factory=set)
     watching: dict[str, Instance] = field(default_factory=dict)
+    is_prompt: bool = False
     held: set[tuple[str, str]] = field(default_factory=set)
     called_back: set[tuple[str, str]] = field(default_factory=set)
 

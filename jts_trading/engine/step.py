@@ -17,8 +17,14 @@ from jts_trading.domain.orders import OrderSide
 from jts_trading.domain.ticks import TradeTick
 from jts_trading.engine.adding import add_trades
 from jts_trading.engine.bars import Cause, Trade
-from jts_trading.engine.closing import ClosedBars, bars_effects, close_bars, close_due
-from jts_trading.engine.decide import judge, roll_day
+from jts_trading.engine.closing import (
+    ClosedBars,
+    Passed,
+    bars_effects,
+    close_due,
+    in_turn,
+    pass_bar,
+)
 from jts_trading.engine.events import (
     ClockRead,
     Effect,
@@ -28,7 +34,7 @@ from jts_trading.engine.events import (
     JournalRead,
     TicksArrived,
 )
-from jts_trading.engine.lines import Line
+from jts_trading.engine.judging import judge, judge_in_turn, roll_day
 from jts_trading.engine.on_trades import judge_noted
 from jts_trading.engine.slots import session_at, slot_in
 from jts_trading.engine.state import Desk, EngineState, Instance, SymbolBook
@@ -76,12 +82,15 @@ def _take_ticks(state: EngineState, event: TicksArrived, now_ns: int) -> list[Ef
     place = state.feeds.get(entry.feed)
     if place is None:
         place = state.feeds[entry.feed] = FeedPlace()
+    passed: list[Passed] = []
     at = _skip(place, event)
     while (at := add_trades(state, event, at)) < len(entry.ticks):
         if state.watching:
             effects += judge_noted(state, event, now_ns)
-        effects += _take_tick(state, event, at, now_ns)
+        effects += _take_tick(state, event, at, now_ns, passed)
         at += 1
+    if passed:
+        effects += _judge_passed(state, passed, now_ns)
     if state.watching:
         effects += judge_noted(state, event, now_ns)
     place.last_tick = max(place.last_tick, entry.first_tick + len(entry.ticks) - 1)
@@ -91,13 +100,20 @@ def _take_ticks(state: EngineState, event: TicksArrived, now_ns: int) -> list[Ef
     return effects
 
 
-def _take_tick(state: EngineState, event: TicksArrived, at: int, now_ns: int) -> list[Effect]:
-    """Take in a tick from which something may follow."""
+def _take_tick(
+    state: EngineState, event: TicksArrived, at: int, now_ns: int, passed: list[Passed]
+) -> list[Effect]:
+    """Take in a tick from which something may follow.
+
+    A bar that it closes is added to `passed`, so that all that trades of an entry close are judged
+    in one go, unless what follows from one of them may concern the next trade.
+    """
     tick = event.ticks.ticks[at]
     state.counts.ticks += 1
     state.newest_ns = max(state.newest_ns, tick.ts_recv_ns)
     effects: list[Effect] = []
     if tick.ts_recv_ns >= state.next_due_ns:
+        effects += _judge_passed(state, passed, now_ns)
         effects += _close_due(state, tick.ts_recv_ns, now_ns)
     desk = state.desks.get((tick.instrument_id, tick.venue))
     if desk is None or not isinstance(tick, TradeTick):
@@ -106,7 +122,15 @@ def _take_tick(state: EngineState, event: TicksArrived, at: int, now_ns: int) ->
     is_after_loss = desk.succession is not None and desk.succession.is_broken_by(
         tick, cause.feed, event.ticks.session
     )
-    effects += _trade(state, desk, tick, cause, now_ns, is_after_loss=is_after_loss)
+    price, closed = _trade(state, desk, tick, cause, is_after_loss=is_after_loss)
+    if len(closed) > 1:
+        effects += _judge_passed(state, passed, now_ns)
+        effects += _judge_bars(state, in_turn(closed), now_ns)
+    passed += closed if len(closed) == 1 else ()
+    if state.is_prompt:
+        effects += _judge_passed(state, passed, now_ns)
+        if state.held and price and not state.is_past:
+            reach(state, desk, price, cause, now_ns)
     for watch, row, builder in desk.watchers:
         if builder.last is cause:
             watch.note(at, row, builder, state.newest_ns)
@@ -128,52 +152,32 @@ def _skip(place: FeedPlace, event: TicksArrived) -> int:
 
 
 def _trade(
-    state: EngineState,
-    desk: Desk,
-    tick: TradeTick,
-    cause: Cause,
-    now_ns: int,
-    *,
-    is_after_loss: bool,
-) -> list[Effect]:
+    state: EngineState, desk: Desk, tick: TradeTick, cause: Cause, *, is_after_loss: bool
+) -> tuple[int, list[Passed]]:
+    """Add a trade to its bars; return its price in ticks, 0 if refused, and what it closes."""
     price, quantity = desk.ticks_of[tick.price], desk.lots_of[tick.quantity]
     if price <= 0 or quantity <= 0:
         state.counts.refused_ticks += 1
-        return []
+        return 0, []
     at_ns = tick.ts_event_ns
     trade = Trade(at_ns, price, quantity, cause, *desk.quotes_of(tick), is_after_loss)
-    closed: list[ClosedBars] = []
-    for builder, line in zip(desk.builders, desk.lines, strict=True):
+    closed: list[Passed] = []
+    for builder, (line, place) in zip(desk.builders, desk.lines, strict=True):
         if builder.trades and builder.start_ns <= at_ns < builder.stop_ns:
             builder.add(trade)
         elif at_ns < builder.closed_ns or (builder.trades and at_ns < builder.start_ns):
             builder.late += 1
             state.counts.late_ticks += 1
+        elif (slot := line.slot_at(at_ns)) is None:
+            state.counts.outside_ticks += 1
         else:
-            closed += _open_next(state, desk, *line, trade)
-    effects = _judge_bars(state, closed, now_ns) if closed else []
-    if state.held and not state.is_past:
-        reach(state, desk, price, cause, now_ns)
-    return effects
-
-
-def _open_next(
-    state: EngineState, desk: Desk, line: Line, place: int, trade: Trade
-) -> list[ClosedBars]:
-    """Open the bar of a trade; return the one that it closes, if one was open."""
-    builder, cause = line.builders[place], trade.cause
-    slot = line.slot_at(trade.at_ns)
-    if slot is None:
-        state.counts.outside_ticks += 1
-        return []
-    closed = []
-    if builder.trades:
-        closed.append(close_bars(line, [place], "event", cause.ts_recv_ns, cause))
-    builder.begin(slot, state.settings.grace_ns, trade)
-    desk.opened_ns = max(desk.opened_ns, trade.at_ns)
-    line.note_open(place)
-    state.next_due_ns = min(state.next_due_ns, builder.due_ns)
-    return closed
+            if builder.trades:
+                closed.append(pass_bar(line, place, cause))
+            builder.begin(slot, state.settings.grace_ns, trade)
+            desk.opened_ns = max(desk.opened_ns, at_ns)
+            line.note_open(place)
+            state.next_due_ns = min(state.next_due_ns, builder.due_ns)
+    return price, closed
 
 
 def _close_due(state: EngineState, reached_ns: int, now_ns: int) -> list[Effect]:
@@ -191,6 +195,17 @@ def _judge_bars(state: EngineState, closed: list[ClosedBars], now_ns: int) -> li
         effects += bars_effects(bars)
         state.counts.bars += len(bars.places)
     return effects + judge(state, closed, now_ns)
+
+
+def _judge_passed(state: EngineState, passed: list[Passed], now_ns: int) -> list[Effect]:
+    """Announce bars that trades closed, and judge them; none is left."""
+    effects: list[Effect] = []
+    for bars in in_turn(passed):
+        told = zip(bars_effects(bars), judge_in_turn(state, bars, now_ns), strict=True)
+        effects += [effect for message, facts in told for effect in (message, *facts)]
+        state.counts.bars += len(bars.places)
+    passed.clear()
+    return effects
 
 
 def _read_journal(state: EngineState, event: JournalRead, now_ns: int) -> list[Effect]:
