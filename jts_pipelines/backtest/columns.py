@@ -119,7 +119,7 @@ class Desk(NamedTuple):
     account: Ints  # [account column]
     book: Ints  # [instrument, book column]
     sessions: Ints  # [session, session column]
-    splits: Ints  # [split or dividend, (row, old, new, instrument, paid, tax)], by row
+    splits: Ints  # [split, rights issue or dividend, see `places.SPLIT_ROW`], by row
     lots: Ints  # volume in quantity steps, by row; empty where no model asks for it
     values: Floats  # [row, place]: what the step left, see `dsl.plan`; often no places
     facts: Floats  # [instrument, fact] of the account for the guard, see `strategy.facts`

@@ -1,4 +1,4 @@
-"""Files of corporate actions: splits, dividends, delistings, as settings spell them."""
+"""Files of corporate actions: splits, rights issues, dividends, delistings, as in settings."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +8,7 @@ import polars as pl
 
 from jts_pipelines.backtest.delistings import read_delisting
 from jts_pipelines.backtest.dividends import read_dividend
+from jts_pipelines.backtest.rights import read_rights_issue
 from jts_pipelines.backtest.splits import read_split
 from storage.errors import InputError
 
@@ -27,6 +28,7 @@ class _Kind(NamedTuple):
 
 KINDS = {
     "splits": _Kind(("old", "new"), True, read_split),
+    "rights": _Kind(("ratio", "price"), True, read_rights_issue),
     "dividends": _Kind(("amount",), True, read_dividend),
     "delistings": _Kind(("price",), False, read_delisting),
 }

@@ -73,7 +73,7 @@ def make_desk(  # noqa: PLR0917 - what a run is made of
         values: What the step left, [row, place].
         terms_of_days: By session: the one in which its sales are paid (at once if left out), and
             the last one that is not after the venue's next.
-        splits: See `dividends.corporate_rows`.
+        splits: See `corporate.corporate_rows`.
         delistings: See `delistings.delisting_rows`.
         bans: By session: whether short sales are banned.
     """

@@ -19,9 +19,9 @@ from jts_pipelines.backtest import places
 from jts_pipelines.backtest.admitting import Admission, admission_of, history_of
 from jts_pipelines.backtest.columns import Bars, Bits, Desk, Ints
 from jts_pipelines.backtest.conservation import require_conservation
+from jts_pipelines.backtest.corporate import corporate_rows, steady_columns
 from jts_pipelines.backtest.delistings import delisting_rows, without_delisted
 from jts_pipelines.backtest.desk import make_desk
-from jts_pipelines.backtest.dividends import corporate_rows
 from jts_pipelines.backtest.extras import clock_of, step_extras
 from jts_pipelines.backtest.frames import at_interval, frames_closed
 from jts_pipelines.backtest.history import History
@@ -41,7 +41,6 @@ from jts_pipelines.backtest.reporting import Finished, Prepared
 from jts_pipelines.backtest.result import BacktestResult
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.backtest.signals import RulePass
-from jts_pipelines.backtest.splits import steady_columns
 from jts_pipelines.backtest.venues import VenueTerms, each_unit
 from jts_pipelines.backtest.watch import Progress, Watch
 from jts_trading.domain.market.loading import default_table

@@ -136,10 +136,10 @@ def run_events(
     """
     if settings.venue not in VENUES:
         raise InputError(f"venue is {settings.venue}; orders are judged for: {', '.join(VENUES)}")
-    if settings.splits or settings.dividends or settings.delistings:
+    if settings.has_actions:
         raise InputError(
-            "trades are run as they came: splits, dividends and delistings are accepted in a "
-            "backtest over bars only"
+            "trades are run as they came: splits, rights issues, dividends and delistings are "
+            "accepted in a backtest over bars only"
         )
     if settings.short_selling:
         raise InputError("a run by events trades as live does, which never sells short")

@@ -111,6 +111,7 @@ DEFINITIONS: dict[str, str] = {
     "taxes": "sum of transaction and rural taxes in money",
     "cost_share": "commissions and taxes / value of all fills",
     "dividends": "sum of dividends in money, less what was withheld of them",
+    "rights": "sum of what rights to subscribe to new shares were sold for, in money",
     "borrow_fees": "sum of fees for shares that were sold short, in money",
 }
 
@@ -265,6 +266,7 @@ def _cost_figures(turnover: Turnover, equity: Floats, per_year: int) -> dict[str
         "taxes": taxes,
         "cost_share": ratio(commissions + taxes, traded),
         "dividends": _sum(turnover.dividend),
+        "rights": _sum(turnover.rights),
         "borrow_fees": _sum(turnover.borrow_fee),
     }
 

@@ -11,9 +11,10 @@ from jts_pipelines.backtest.columns import Desk, Ints
 from jts_pipelines.backtest.decisions import decide_entry, entries_of, order_exit, side_of
 from jts_pipelines.backtest.exchanging import (
     NEVER_ENDS,
+    apply_action,
     drop_order,
     end_listing,
-    exchange_shares,
+    in_shares_after,
     next_split,
 )
 from jts_pipelines.backtest.guarding import judged_on
@@ -70,8 +71,6 @@ from jts_pipelines.backtest.places import (
     SALES,
     SESSION_NOW,
     SIDE,
-    SPLIT_NEW,
-    SPLIT_OLD,
     SPLIT_ROW,
     STOP,
     STOP_LIMIT,
@@ -216,7 +215,7 @@ def act_in_model(desk: Desk, instrument: int, row: int, phase: int, fills: Ints)
         else:
             decide_entry(desk, instrument, row)
     elif phase == SALES and next_split(desk, instrument, row) == row:
-        exchange_shares(desk, instrument, row, fills)
+        apply_action(desk, instrument, row, fills)
     elif book[instrument, SIDE] == 0:
         leave_inside(desk, instrument, row, fills)
     elif is_ended(desk, instrument, row):
@@ -317,12 +316,13 @@ def place_order_in_model(desk: Desk, instrument: int, row: int, reason: int) -> 
 def asked_price(desk: Desk, instrument: int, row: int, rule: int, place: int) -> float:
     """Return a price that a rule asks for, in the shares of the row.
 
-    Rules see prices in the shares of the first bar; each split since then is undone.
+    Rules see prices in the shares of the first bar; each split and rights issue since then is
+    undone.
     """
     price = desk.values[row, desk.sizes[rule, place]]
     for at in range(desk.book[instrument, FIRST_SPLIT], desk.book[instrument, END_SPLIT]):
         if desk.splits[at, SPLIT_ROW] <= row:
-            price = price * desk.splits[at, SPLIT_OLD] / desk.splits[at, SPLIT_NEW]
+            price = in_shares_after(desk.splits[at], price)
     return float(price)
 
 

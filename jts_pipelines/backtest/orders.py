@@ -89,7 +89,7 @@ def is_modelled(plan: Plan, settings: BacktestSettings) -> bool:
     """Return whether orders do more than fill at the next open of a flat instrument."""
     usual = FillModel(has_root=settings.fill_model.has_root)
     return (
-        bool(settings.splits or settings.dividends or settings.delistings)
+        settings.has_actions
         or settings.fill_model != usual
         or (plan.risk.pyramiding or 1) > 1
         or (settings.short_selling and short_rules(plan) > 0)

@@ -97,7 +97,8 @@ IS_TRIGGERED = 36
 # and of the position: what was paid for what is held, the row of its newest purchase and whether
 # that filled after the open of its bar.
 COST, BOUGHT_ROW, IS_LATE = 37, 38, 39
-# Its splits and dividends: the first, the next, and where those of the following instrument begin.
+# Its splits, rights issues and dividends: the first, the next, and where those of the following
+# instrument begin.
 FIRST_SPLIT, NEXT_SPLIT, END_SPLIT = 40, 41, 42
 # Its delisting: the instant and phase in which what is left of it ends, at which price; and the
 # first session without price limits, which all instruments have.
@@ -121,12 +122,16 @@ FILL_COLUMNS = 11
 # Reasons below are rule numbers.
 REASON_STOP_LOSS, REASON_TRAILING_STOP, REASON_TAKE_PROFIT = 100, 101, 102
 REASON_SPLIT, REASON_DIVIDEND, REASON_DELISTED = 103, 104, 105
-REASON_MARGIN_CALL, REASON_BORROWED = 106, 107
+REASON_MARGIN_CALL, REASON_BORROWED, REASON_RIGHTS = 106, 107, 108
 
 # A split: the first row with new shares, how many old ones became how many new ones, and whose;
-# or a dividend: the first row without it, what a share is paid, and the ppm of it that are tax.
-SPLIT_ROW, SPLIT_OLD, SPLIT_NEW, SPLIT_OF, SPLIT_PAID, SPLIT_TAX = 0, 1, 2, 3, 4, 5
-SPLIT_COLUMNS = 6
+# a dividend: the first row without it, what a share is paid, and the ppm of it that are tax;
+# a rights issue: the first row without the right, its base price and the close before it, and what
+# the right of a share is worth. What is paid is whole won, and millionths of one. Last, which of
+# them it is.
+SPLIT_ROW, SPLIT_OLD, SPLIT_NEW, SPLIT_OF, SPLIT_PAID, SPLIT_PART = 0, 1, 2, 3, 4, 5
+SPLIT_TAX, SPLIT_REASON = 6, 7
+SPLIT_COLUMNS = 8
 
 # Phases of one instant, in their order. Where orders fill at opens only, there are no late ones:
 # `kernel_text` numbers the others on.

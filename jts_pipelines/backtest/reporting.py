@@ -53,7 +53,7 @@ class Prepared:
         rows: How many bars of it there are, with those in which nothing traded.
         days: The sessions of the run.
         digest: Of everything that was read.
-        splits: See `dividends.corporate_rows`.
+        splits: See `corporate.corporate_rows`.
         delistings: See `delistings.delisting_rows`.
         extras: What the pass over rules takes beside the bars, see `step_extras`.
     """

@@ -41,6 +41,7 @@ _ASSUMED: dict[str, type] = {
     **dict.fromkeys(("slippage_ticks", "kelly_trades_min", "commission_unit"), int),
     **dict.fromkeys(("exits_inside", "waits_settlement", "short_selling"), bool),
     "splits": tuple,
+    "rights": tuple,
     "dividends": tuple,
     "delistings": tuple,
 }
@@ -134,10 +135,12 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         waits_settlement: Money of a sale pays for purchases once it has settled (KRX: T+2).
         splits: `SYMBOL@DAY=OLD:NEW` of splits, consolidations and free shares: the first session
             with new shares, and how many old ones became how many new ones.
+        rights: `SYMBOL@DAY=RATIO:PRICE` of rights issues: the ex-date, how many new shares an old
+            one may subscribe to, and won for a new one.
         dividends: `SYMBOL@DAY=AMOUNT` of cash dividends: the ex-date, and won a share before tax.
         delistings: `SYMBOL@DAY=PRICE`: from the day on a symbol does not trade, and what is paid
             for a share or coin that is held then; `SYMBOL@DAY` pays nothing.
-        dividend_tax_percent: What is withheld of them (KRX: 14 % and 1.4 % local tax).
+        dividend_tax_percent: What is withheld of dividends (KRX: 14 % and 1.4 % local tax).
         short_selling: Rules that sell short and cover count; else they are left out.
         short_margin_percent: Of what is sold short, how much is held back beside the proceeds.
         short_maintenance_percent: A short position is covered once both are worth less than it
@@ -168,6 +171,7 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     exits_inside: bool = False
     waits_settlement: bool = False
     splits: tuple[str, ...] = ()
+    rights: tuple[str, ...] = ()
     dividends: tuple[str, ...] = ()
     delistings: tuple[str, ...] = ()
     dividend_tax_percent: str = "15.4"
@@ -285,6 +289,11 @@ class BacktestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             borrow_ppm=self.ppm("borrow_percent"),
             is_uptick=int(self.venue == "KRX"),
         )
+
+    @property
+    def has_actions(self) -> bool:
+        """Whether corporate actions are given."""
+        return bool(self.splits or self.rights or self.dividends or self.delistings)
 
     @property
     def terms(self) -> VenueTerms:

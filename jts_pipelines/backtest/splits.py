@@ -1,8 +1,7 @@
 """Splits, consolidations and free shares: what changes on the first bar after them.
 
 Bars stay raw. A position becomes as many shares as the ratio says, a base price is divided by it,
-and rules of the strategy see prices and volumes in the shares of its first bar, so that nothing
-jumps: what a run has decided does not depend on splits that come later.
+and rules of the strategy see prices and volumes in the shares of its first bar (`corporate`).
 """
 
 from datetime import date
@@ -11,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jts_pipelines.backtest.bar_table import BarTable
-from jts_pipelines.backtest.columns import Floats, Ints, Whole
+from jts_pipelines.backtest.columns import Ints
 from storage.errors import InputError
 
 _EPOCH = date(1970, 1, 1)
@@ -70,24 +69,3 @@ def first_row_of(bars: BarTable, symbol: str, day: date) -> tuple[int, int]:
     days = bars.days[bars.moment_of(rows, np.full(len(rows), at))]
     place = int(np.searchsorted(days, (day - _EPOCH).days))
     return (int(rows[place]) if 0 < place < len(rows) else -1), at
-
-
-def steady_columns(bars: BarTable, splits: Ints) -> tuple[Whole | Floats, Whole | Floats]:
-    """Return prices and volumes in the shares of the first bar; whole prices where ratios are.
-
-    Args:
-        bars: Those that traded.
-        splits: See `dividends.corporate_rows`.
-    """
-    splits = splits[splits[:, 1] != splits[:, 2]]
-    if len(splits) == 0:
-        return bars.prices, bars.volume
-    above, below = np.ones(bars.rows, np.int64), np.ones(bars.rows, np.int64)
-    for row, old, new, at in splits[:, :4].tolist():
-        later = slice(row, bars.offsets[at + 1])
-        above[later] *= new
-        below[later] *= old
-    volume = bars.volume * (below / above)
-    if (above % below == 0).all():
-        return bars.prices.astype(np.int64) * (above // below)[:, None], volume
-    return bars.prices * (above / below)[:, None], volume

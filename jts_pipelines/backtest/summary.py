@@ -14,6 +14,8 @@ from jts_pipelines.backtest.bar_table import BarTable
 from jts_pipelines.backtest.columns import Floats, Ints
 from jts_pipelines.backtest.venues import VenueTerms
 
+RIGHTS = "rights"
+"""The reason of a fill that is no fill: rights of a position were sold."""
 _HOUR_MS = 3_600_000
 
 
@@ -44,6 +46,7 @@ class Turnover(NamedTuple):
     commission: pl.Series
     tax: pl.Series
     dividend: pl.Series
+    rights: pl.Series
     borrow_fee: pl.Series
 
 
@@ -66,8 +69,10 @@ def trades_of_table(trades: pl.DataFrame) -> Trades:
 
 def turnover_of_table(fills: pl.DataFrame) -> Turnover:
     """Return what a table of fills turned over."""
-    names = ("gross", "commission", "tax", "dividend", "borrow_fee")
-    return Turnover(*(amounts_in(fills, name) for name in names))
+    paid, is_right = amounts_in(fills, "dividend"), fills["reason"] == RIGHTS
+    costs = fills["gross"], fills["commission"], fills["tax"]
+    fees = amounts_in(fills, "borrow_fee")
+    return Turnover(*costs, paid.filter(~is_right), paid.filter(is_right), fees)
 
 
 def amounts_in(fills: pl.DataFrame, name: str) -> pl.Series:
@@ -144,8 +149,9 @@ def trades_of_fills(
 
 def turnover_of_fills(fills: Ints, unit: Ints, terms: VenueTerms) -> Turnover:
     """Return what the fills of a run turned over; arguments as of `trades_of_fills`."""
-    paid = commission_of(fills), tax_of(fills), dividend_of(fills), borrow_fee_of(fills)
-    columns = gross_of(fills, unit), *paid
+    paid, is_right = dividend_of(fills), fills[:, places.FILL_REASON] == places.REASON_RIGHTS
+    costs = gross_of(fills, unit), commission_of(fills), tax_of(fills)
+    columns = *costs, paid[~is_right], paid[is_right], borrow_fee_of(fills)
     return Turnover(*(pl.Series(in_currency(column, terms.money_scale)) for column in columns))
 
 
@@ -166,8 +172,12 @@ def commission_of(fills: Ints) -> Ints:
 
 
 def dividend_of(fills: Ints) -> Ints:
-    """Return what each fill paid out, which stands in the place of its commission."""
-    is_paid = fills[:, places.FILL_REASON] == places.REASON_DIVIDEND
+    """Return what each fill paid out, which stands in the place of its commission.
+
+    That is a dividend, or what a right was sold for.
+    """
+    reason = fills[:, places.FILL_REASON]
+    is_paid = (reason == places.REASON_DIVIDEND) | (reason == places.REASON_RIGHTS)
     return np.where(is_paid, -fills[:, places.FILL_COMMISSION], 0)
 
 

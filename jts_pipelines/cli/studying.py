@@ -51,6 +51,9 @@ _OPTIONS = (
         help="How orders fill: fill=close, volume_percent=5, slippage_bps=3, exits_inside=yes ...",
     ),
     click.option("--splits", type=FILE, help="File of symbol, date, old and new shares."),
+    click.option(
+        "--rights", type=FILE, help="File of symbol, ex-date as date, ratio (new per old), price."
+    ),
     click.option("--dividends", type=FILE, help="File of symbol, ex-date as date, and amount."),
     click.option(
         "--delistings", type=FILE, help="File of symbol, date and price of what was delisted."
@@ -105,6 +108,7 @@ class Given:
     commission: str | None
     assumptions: tuple[str, ...]
     splits: Path | None
+    rights: Path | None
     dividends: Path | None
     delistings: Path | None
     sells_short: bool
@@ -133,6 +137,7 @@ class Given:
         assumed = read_assumptions(self.assumptions)
         files = {
             "splits": self.splits,
+            "rights": self.rights,
             "dividends": self.dividends,
             "delistings": self.delistings,
         }

@@ -80,6 +80,7 @@ LABELS = {
     "taxes": "Taxes",
     "cost_share": "Costs / value traded",
     "dividends": "Dividends after tax",
+    "rights": "Subscription rights sold",
     "borrow_fees": "Fees for borrowed shares",
 }
 """What people call each figure; `metrics.DEFINITIONS` says how it is computed."""
@@ -155,6 +156,7 @@ _MONEY = frozenset(
         "commissions",
         "taxes",
         "dividends",
+        "rights",
         "borrow_fees",
     }
 )
@@ -245,6 +247,7 @@ GROUPS = {
         "taxes",
         "cost_share",
         "dividends",
+        "rights",
         "borrow_fees",
     ),
 }

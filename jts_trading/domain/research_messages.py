@@ -19,6 +19,7 @@ class BacktestRequested(msgspec.Struct, frozen=True, kw_only=True, tag="backtest
         requested_by: Who asked, for people.
         splits: `SYMBOL@DAY=OLD:NEW`: the first session with new shares, and their ratio.
         dividends: `SYMBOL@DAY=AMOUNT`: the ex-date, and won a share before tax.
+        rights: `SYMBOL@DAY=RATIO:PRICE`: the ex-date, new shares for an old one, won for one.
         delistings: `SYMBOL@DAY` or `SYMBOL@DAY=PRICE`: the first day without trading, and what is
             paid for a share or coin that is held then.
         assume: `NAME=VALUE`, as `--assume` of the command: `fill=close`, `short_selling=yes`.
@@ -36,6 +37,7 @@ class BacktestRequested(msgspec.Struct, frozen=True, kw_only=True, tag="backtest
     requested_by: str = ""
     splits: tuple[str, ...] = ()
     dividends: tuple[str, ...] = ()
+    rights: tuple[str, ...] = ()
     delistings: tuple[str, ...] = ()
     assume: tuple[str, ...] = ()
 

@@ -132,6 +132,7 @@ def test_request_when_run_then_one_result_names_its_correlation(office: Office) 
     actions = {
         "splits": ["000040@2024-05-02=1:2"],
         "dividends": ["000040@2024-05-03=9"],
+        "rights": ["000040@2024-05-07=0.2:1"],
         "delistings": ["000020@2024-05-02"],
     }
     assumed = ["fill=close", "volume_percent=50", "short_selling=yes"]

@@ -5,6 +5,7 @@ rule table's own functions for limits and ticks, and compares fractions.
 """
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from fractions import Fraction
@@ -52,6 +53,16 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Rights:
+    """Who holds a share before a day may buy `ratio` new ones at a price, and sells that right."""
+
+    symbol: str
+    day: date
+    ratio: str
+    price: int
+
+
+@dataclass(frozen=True)
 class Dividend:
     """Who holds a share before a day is paid an amount, less 15.4 %."""
 
@@ -77,6 +88,7 @@ class Drawn:
     splits: tuple[Split, ...]
     dividends: tuple[Dividend, ...] = ()
     delistings: tuple[Delisting, ...] = ()
+    rights: tuple[Rights, ...] = ()
 
     @property
     def traded(self) -> dict[str, dict[date, Bar]]:
@@ -142,6 +154,7 @@ class Case:
             impact_bps=str(self.impact_bps),
             impact_shape=self.impact_shape,
             splits=tuple(f"{s.symbol}@{s.day}={s.old}:{s.new}" for s in drawn.splits),
+            rights=tuple(f"{r.symbol}@{r.day}={r.ratio}:{r.price}" for r in drawn.rights),
             dividends=tuple(f"{d.symbol}@{d.day}={d.amount}" for d in drawn.dividends),
             delistings=tuple(f"{d.symbol}@{d.day}={d.price}" for d in drawn.delistings),
             exits_inside=self.exits_inside,
@@ -184,6 +197,24 @@ class Order:
     has_bought: bool = False
 
 
+@dataclass(frozen=True)
+class Lowered:
+    """What a rights issue left of a close."""
+
+    close: int
+    base: int
+
+    def seen(self, price: Fraction | int) -> int:
+        """Return a price without the right as a whole one with it."""
+        return math.floor(Fraction(price) * self.close / self.base + Fraction(1, 2))
+
+    def meant(self, price: float) -> float:
+        """Return a price with the right as one without it: whole ones meet."""
+        low = bisect_right(range(1 << 30), price, key=self.seen) - 1
+        first, then = self.seen(low), self.seen(low + 1)
+        return low + (price - first) / (then - first)
+
+
 @dataclass
 class Held:
     """What the reference knows of one instrument; `seen` are closes in its first shares."""
@@ -198,8 +229,8 @@ class Held:
     order: Order | None = None
     closes: list[int] = field(default_factory=list)
     seen: list[Fraction] = field(default_factory=list)
-    shares: Fraction = Fraction(1)
-    splits: list[Split] = field(default_factory=list)
+    changes: list[Split | Lowered] = field(default_factory=list)
+    base: int = 0
     asked: float = 0.0
 
 
@@ -211,8 +242,8 @@ class Slow:
         self.case, self.market = case, market
         self.delistings = {each.symbol: each for each in drawn.delistings}
         self.splits = {(split.symbol, split.day): split for split in drawn.splits}
-        self.dividends = list(drawn.dividends)
-        self.paid = 0
+        self.dividends, self.rights = list(drawn.dividends), list(drawn.rights)
+        self.paid = self.sold = 0
         self.cash, self.unsettled = CASH, [(NEVER, 0)]
         self.book = {symbol: Held() for symbol in sorted(market)}
         self.fills: list[tuple[date, str, str, int, int]] = []
@@ -247,8 +278,9 @@ class Slow:
         if held.order and held.order.force in {"ioc", "fok"} and held.order.tried:
             held.order = None
         held.closes.append(close)
-        held.seen.append(close * held.shares)
-        held.asked = close * (held.shares.numerator / held.shares.denominator)
+        whole, shares = _whole(held, close)
+        held.seen.append(whole * shares)
+        held.asked = whole * (shares.numerator / shares.denominator)
         held.mark = close
         if held.quantity:
             held.peak = max(held.peak, close)
@@ -308,7 +340,9 @@ class Slow:
         held, split = self.book[symbol], self.splits.get((symbol, self.day))
         if is_first:
             self.pay(symbol)
-        base = held.closes[-1] if held.closes else 0
+            held.base = held.closes[-1] if held.closes else 0
+            self.sell_rights(symbol)
+        base = held.base
         if split:
             base = -(-base * split.old // split.new)
             if is_first:
@@ -328,6 +362,28 @@ class Slow:
                 gross = held.quantity * dividend.amount
                 self.cash += gross - gross * 154 // 1000
                 self.paid += gross - gross * 154 // 1000
+                self.fills.append((self.day, symbol, "buy", 0, 0))
+
+    def sell_rights(self, symbol: str) -> None:
+        """Sell the rights of issues of which the ex-date has come, if they are worth something."""
+        held = self.book[symbol]
+        for issue in [r for r in self.rights if r.symbol == symbol and r.day <= self.day]:
+            self.rights.remove(issue)
+            close, ratio = held.base, Fraction(issue.ratio)
+            if close <= issue.price:
+                continue
+            left = (close + ratio * issue.price) / (1 + ratio)
+            held.base = math.ceil(left)
+            held.changes.append(Lowered(close, held.base))
+            if held.order and (held.order.side == "buy" or held.order.kind != "market"):
+                held.order = None
+            if held.quantity:
+                worth = Fraction(math.floor((close - left) * 10**6), 10**6)
+                self.cash += math.floor(held.quantity * worth)
+                self.sold += math.floor(held.quantity * worth)
+                held.cost -= held.cost * (close - held.base) // close
+                held.peak = held.peak * held.base // close
+                held.mark = held.base
                 self.fills.append((self.day, symbol, "buy", 0, 0))
 
     def takes(self, bar: Bar, side: str) -> bool:
@@ -410,8 +466,7 @@ class Slow:
     def exchange(self, symbol: str, split: Split) -> None:
         """Turn shares into new ones; pay a part of one; drop what is no sale at the market."""
         held, order = self.book[symbol], self.book[symbol].order
-        held.shares *= Fraction(split.new, split.old)
-        held.splits.append(split)
+        held.changes.append(split)
         if order and (order.side == "buy" or order.kind != "market"):
             held.order = None
         if not held.quantity:
@@ -531,9 +586,26 @@ class Slow:
 def _asked(held: Held, factor: float) -> float:
     """Return a price that the text works out in its first shares, in those of today."""
     price = held.asked * factor
-    for split in held.splits:
-        price = price * split.old / split.new
+    for change in held.changes:
+        if isinstance(change, Lowered):
+            price = change.meant(price)
+        else:
+            price = price * change.old / change.new
     return price
+
+
+def _whole(held: Held, close: int) -> tuple[int, Fraction]:
+    """Return a close as it was before all rights issues, and the first shares that it is worth.
+
+    The latest change is taken back first.
+    """
+    whole, shares = close, Fraction(1)
+    for change in reversed(held.changes):
+        if isinstance(change, Lowered):
+            whole, shares = change.seen(whole * shares), Fraction(1)
+        else:
+            shares *= Fraction(change.new, change.old)
+    return whole, shares
 
 
 def _limit(order: Order, bar: Bar) -> tuple[int, bool]:
@@ -580,12 +652,17 @@ def markets(draw: st.DrawFn) -> Drawn:
     bars: dict[str, dict[date, Bar]] = {}
     splits: list[Split] = []
     dividends: list[Dividend] = []
+    rights: list[Rights] = []
     for n in range(1, draw(st.integers(1, 3)) + 1):
         symbol = f"00{n}{n}00"
-        bars[symbol] = _history(draw, symbol, days, splits)
+        bars[symbol] = _history(draw, symbol, days, splits, rights)
         paid = st.tuples(st.sampled_from(days), st.sampled_from((7, 361, 5_000)))
         for day, amount in draw(st.lists(paid, max_size=3)):
             dividends.append(Dividend(symbol, day, amount))
+        # Prices do not follow these.
+        offered = st.tuples(st.sampled_from(days), st.sampled_from(NEW_SHARES), OFFERS)
+        for day, ratio, price in draw(st.lists(offered, max_size=2)):
+            rights.append(Rights(symbol, day, ratio, price))
     ended = draw(st.sets(st.sampled_from(sorted(bars)), max_size=2))
     prices = st.sampled_from((0, 1, 40, 20_000))
     # Days without a session of the market are among them, and some after the data.
@@ -593,18 +670,21 @@ def markets(draw: st.DrawFn) -> Drawn:
         (*days, *SESSIONS[len(days) :][:2], date(2025, 2, 9), date(2025, 4, 1))
     )
     delistings = [Delisting(symbol, draw(later), draw(prices)) for symbol in sorted(ended)]
-    return Drawn(bars, tuple(splits), tuple(dividends), tuple(delistings))
+    return Drawn(bars, tuple(splits), tuple(dividends), tuple(delistings), tuple(rights))
 
 
 # Powers of two below: prices in the first shares are exact in the engine, too.
 RATIOS = ((1, 2), (1, 5), (2, 3), (4, 1), (10, 1))
+NEW_SHARES = ("0.0001", "0.2", "0.2154388105", "1", "3")
+OFFERS = st.sampled_from((1, 500, 4_000, 15_000, 100_000))
 
 
 def _history(
-    draw: st.DrawFn, symbol: str, days: list[date], splits: list[Split]
+    draw: st.DrawFn, symbol: str, days: list[date], splits: list[Split], rights: list[Rights]
 ) -> dict[date, Bar]:
     close = draw(st.sampled_from((960, 4_990, 19_950, 71_000)))
     split_at = draw(st.sampled_from((-1, -1, 3, 8)))
+    issue_at = draw(st.sampled_from((-1, 4, 8, 12)))
     bars: dict[date, Bar] = {}
     for at, day in enumerate(days):
         move = draw(st.integers(-7, 7))
@@ -614,6 +694,11 @@ def _history(
             split_at, (old, new) = -1, draw(st.sampled_from(RATIOS))
             splits.append(Split(symbol, day, old, new))
             close = max(close * old // new, 10)
+        if issue_at >= 0 and at >= issue_at and bars:
+            issue_at, ratio = -1, draw(st.sampled_from(NEW_SHARES))
+            price = max(close * draw(st.integers(40, 110)) // 100, 1)
+            rights.append(Rights(symbol, day, ratio, price))
+            close = max(int((close + price * Fraction(ratio)) / (1 + Fraction(ratio))), 10)
         start = LADDER.floor(max(close * (100 + draw(st.integers(-4, 4))) // 100, 10))
         end = LADDER.floor(max(close * (100 + move) // 100, 10))
         high = LADDER.ceil(max(start, end) * (100 + draw(st.integers(0, 4))) // 100)
@@ -721,4 +806,5 @@ def test_models_on_any_market_fill_and_value_like_the_reference(
     assert found.rows() == slow.fills
     assert result.equity["equity"].to_list() == slow.equity
     assert result.metrics["dividends"] == slow.paid
+    assert result.metrics["rights"] == slow.sold
     assert result.prefix.difference == ""

@@ -350,6 +350,7 @@ ASSUMED: tuple[dict[str, Any], ...] = (
     *({}, {}, {"fill": "close", "slippage_ticks": 1}, {"waits_settlement": True}),
     {"volume_percent": "50", "slippage_bps": "3", "impact_bps": "20", "exits_inside": True},
     {"splits": ("005930@2024-06-07=1:2",), "dividends": ("068270@2024-06-07=9",)},
+    {"rights": ("005930@2024-06-07=0.2:100", "068270@2024-06-07=1:9")},
     {"delistings": ("005930@2024-06-07=70000", "068270@2024-06-08"), "volume_percent": "50"},
     {
         "limits": AccountLimits(

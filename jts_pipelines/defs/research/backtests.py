@@ -54,6 +54,10 @@ class BacktestConfig(dg.Config):
     dividends: list[str] = Field(
         default_factory=list, description="SYMBOL@DAY=AMOUNT: the ex-date, and won a share."
     )
+    rights: list[str] = Field(
+        default_factory=list,
+        description="SYMBOL@DAY=RATIO:PRICE: the ex-date, new shares for an old one, won for one.",
+    )
     delistings: list[str] = Field(
         default_factory=list,
         description="SYMBOL@DAY or SYMBOL@DAY=PRICE: the first day without trading, what is paid.",
@@ -210,7 +214,7 @@ def request_of(config: BacktestConfig) -> "BacktestRequest":
     if not config.text and not path.is_file():
         raise InputError(f"{path}: no such strategy file")
     assumed = read_assumptions(config.assume)
-    for kind in ("splits", "dividends", "delistings"):
+    for kind in ("splits", "rights", "dividends", "delistings"):
         assumed[kind] = (*assumed.get(kind, ()), *getattr(config, kind))
     return BacktestRequest(
         text=config.text or path.read_text(encoding="utf-8"),

@@ -218,6 +218,7 @@ def _config(asked: BacktestRequested) -> dict[str, Any]:
         "params": dict(asked.params),
         "cash": asked.cash,
         "splits": list(asked.splits),
+        "rights": list(asked.rights),
         "dividends": list(asked.dividends),
         "delistings": list(asked.delistings),
         "assume": list(asked.assume),

@@ -475,6 +475,12 @@ def test_bar_of_few_shares_has_as_many_trades(home: Path) -> None:
             InputError,
             "accepted in a backtest over bars only",
         ),
+        (
+            TEXT.format(size="1", risk=""),
+            {"rights": ("005930@2024-06-05=0.2:60000",)},
+            InputError,
+            "rights issues, dividends and delistings are accepted in a backtest over bars only",
+        ),
     ],
 )
 def test_what_live_trading_does_not_do_is_refused(

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from jts_pipelines.backtest.corporate_files import actions_of
+from jts_pipelines.backtest.corporate_files import KINDS, actions_of
 from jts_pipelines.backtest.settings import BacktestSettings, read_assumptions
 from storage.errors import InputError
 
@@ -61,6 +61,16 @@ def test_file_of_splits_with_times_and_floats_is_what_settings_have() -> None:
         ("dividends", {"amount": [10, -1]}, r"row 2: dividend '5@2024-05-02=-1'; accepted:"),
         ("dividends", {"amount": [None, 1]}, r"row 1: dividend '5@2024-05-01'; accepted:"),
         ("dividends", {}, r"has no column amount; accepted: symbol, date, amount"),
+        (
+            "rights",
+            {"ratio": [0.2, 0], "price": [10, 10]},
+            r"row 2: rights issue '5@2024-05-02=0:10'; accepted:",
+        ),
+        (
+            "rights",
+            {"ratio": [0.2, 1]},
+            r"has no column price; accepted: symbol, date, ratio, price",
+        ),
         ("delistings", {"price": ["0", "x"]}, r"row 2: delisting '5@2024-05-02=x'; accepted:"),
     ],
 )
@@ -78,12 +88,21 @@ def test_row_that_cannot_be_used_is_named(
 def test_what_files_say_is_accepted_by_settings() -> None:
     """Each kind has its place there."""
     table = pl.DataFrame(
-        {"symbol": ["5"], "date": [date(2024, 5, 2)], "old": [1], "new": [2], "amount": [9]}
+        {
+            "symbol": ["5"],
+            "date": [date(2024, 5, 2)],
+            "old": [1],
+            "new": [2],
+            "amount": [9],
+            "ratio": [0.2154388105],
+            "price": [7],
+        }
     )
-    given = {kind: actions_of(table, kind, FILE) for kind in ("splits", "dividends", "delistings")}
+    given = {kind: actions_of(table, kind, FILE) for kind in KINDS}
 
     found = BacktestSettings(**given)
 
     assert found.splits == ("5@2024-05-02=1:2",)
     assert found.dividends == ("5@2024-05-02=9",)
-    assert found.delistings == ("5@2024-05-02",)
+    assert found.rights == ("5@2024-05-02=0.2154388105:7",)
+    assert found.delistings == ("5@2024-05-02=7",)

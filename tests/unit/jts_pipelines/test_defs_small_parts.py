@@ -56,6 +56,7 @@ def _fills(**changes: list[object]) -> pl.DataFrame:
         "quantity": [10, 10],
         "price": [100, 120],
         "commission": [1, 1],
+        "dividend": [0, 0],
         "tax": [0, 2],
         "reason": ["entry.long", "exit.long"],
     }

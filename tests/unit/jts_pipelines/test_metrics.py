@@ -54,7 +54,9 @@ def trades(profits: list[int]) -> pl.DataFrame:
     )
 
 
-FILLS = pl.DataFrame({"gross": [500, 600], "commission": [1, 2], "tax": [0, 3]})
+FILLS = pl.DataFrame(
+    {"gross": [500, 600], "commission": [1, 2], "tax": [0, 3], "reason": ["entry", "exit"]}
+)
 
 
 @pytest.fixture(scope="module")
