@@ -55,6 +55,9 @@ KNOWN = {
     "BTC": ("UPBIT", ("KRW-BTC",)),
 }
 """Benchmarks by name: venue and the spellings under which feeds keep them."""
+HOLD = "hold"
+"""What asks for buying and holding all that the run may trade."""
+DEFAULTS = (HOLD, *KNOWN)
 
 _DAY_MS = 86_400_000
 _KST_MS = 9 * 3_600_000
@@ -64,12 +67,13 @@ _INTERVALS = ("1d", "1h", "1m")
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """What to compare with: bars of the lake, or those of a file."""
+    """What to compare with: bars of the lake, those of a file, or holding what a run may trade."""
 
     name: str
     venue: str = ""
     symbols: tuple[str, ...] = ()
     file: Path | None = None
+    is_hold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,7 @@ class Comparison:
 
 
 def read_benchmark(text: str) -> Benchmark:
-    """Read a name of `KNOWN`, an instrument such as UPBIT:KRW-BTC, or NAME=FILE.
+    """Read `hold`, a name of `KNOWN`, an instrument such as UPBIT:KRW-BTC, or NAME=FILE.
 
     Raises:
         InputError: It is none of these.
@@ -113,13 +117,15 @@ def read_benchmark(text: str) -> Benchmark:
     name, is_file, path = text.partition("=")
     if is_file and name.strip() and path.strip():
         return Benchmark(name.strip(), file=Path(path.strip()))
+    if text.lower() == HOLD:
+        return Benchmark("Buy and hold", is_hold=True)
     if text.upper() in KNOWN:
         venue, symbols = KNOWN[text.upper()]
         return Benchmark(text.upper(), venue, symbols)
     venue, colon, symbol = text.partition(":")
     if colon and venue.strip() and symbol.strip():
         return Benchmark(text, venue.strip().upper(), (symbol.strip(),))
-    accepted = ", ".join(KNOWN)
+    accepted = ", ".join(DEFAULTS)
     raise InputError(f"benchmark is {text!r}; accepted: {accepted}, VENUE:SYMBOL, or NAME=FILE")
 
 

@@ -1,6 +1,6 @@
 """The bars of benchmarks, from the lake or from files."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -32,7 +32,11 @@ class BenchmarkBars:
 
 
 def load_benchmarks(
-    benchmarks: Sequence[Benchmark], lake: BarLake | None, first: date, last: date
+    benchmarks: Sequence[Benchmark],
+    lake: BarLake | None,
+    first: date,
+    last: date,
+    hold: Callable[[], pl.DataFrame],
 ) -> tuple[BenchmarkBars, ...]:
     """Load the bars of benchmarks for a period.
 
@@ -41,12 +45,18 @@ def load_benchmarks(
         lake: All tiers; None where a run does not open them.
         first: First session of the run.
         last: Last session of the run.
+        hold: Gives the bars of holding what the run may trade, see `holding`.
 
     Raises:
         InputError: A file cannot be read.
         StorageError: A tier is not there or a file is damaged.
     """
-    return tuple(_loaded(benchmark, lake, first, last) for benchmark in benchmarks)
+    return tuple(
+        BenchmarkBars(benchmark, hold())
+        if benchmark.is_hold
+        else _loaded(benchmark, lake, first, last)
+        for benchmark in benchmarks
+    )
 
 
 def compared(

@@ -27,8 +27,9 @@ _INTRADAY_SHARE = 0.5
     "benchmarks",
     multiple=True,
     metavar="NAME",
-    default=("KOSPI", "KOSDAQ", "BTC"),
-    help="KOSPI, KOSDAQ, BTC, VENUE:SYMBOL or NAME=FILE; repeat for several.",
+    default=("hold", "KOSPI", "KOSDAQ", "BTC"),
+    help="hold (buying and holding the same instruments), KOSPI, KOSDAQ, BTC, VENUE:SYMBOL or "
+    "NAME=FILE; repeat for several.",
 )
 @sweep_option
 @click.option(

@@ -4,6 +4,7 @@ Names of people's making do not enter a chart; the page around it shows them.
 """
 
 import io
+import math
 import re
 from typing import TYPE_CHECKING, Protocol
 
@@ -80,11 +81,12 @@ def equity_chart(result: Charted) -> str:
         axes = figure.subplots(3, 1, sharex=True, height_ratios=(3.2, 1, 1.2))
         start = result.start_cash / unit
         axes[0].axhline(start, color=MUTED, lw=0.8, ls=(0, (4, 3)))
-        _draw_benchmarks(axes[0], result)
+        low, high = _draw_benchmarks(axes[0], result)
         axes[0].plot(days, worth, color=SLATE, lw=1.6, marker="o" if len(days) == 1 else "")
         axes[0].fill_between(days, worth, start, color=SLATE, alpha=0.07, lw=0)
         title = f"Equity, {unit_name} (dashed: starting cash)"
-        if worth.min() > 0 and worth.max() > _LOG_FROM * worth.min():
+        low, high = min(low, worth.min()), max(high, worth.max())
+        if low > 0 and high > _LOG_FROM * low:
             show_logarithmic(axes[0])
             title += ", logarithmic"
         axes[0].set_title(title)
@@ -113,16 +115,19 @@ def money_unit(result: Charted) -> tuple[int, str]:
     return (1_000_000, f"million {word}") if result.start_cash >= 10**6 else (1, word)
 
 
-def _draw_benchmarks(axes: "Axes", result: Charted) -> None:
-    """Draw what the starting cash would have become in each benchmark."""
+def _draw_benchmarks(axes: "Axes", result: Charted) -> tuple[float, float]:
+    """Draw what the starting cash would have become in each benchmark; return least and most."""
+    low, high = math.inf, -math.inf
     drawn = [comparison for comparison in result.comparisons if comparison.path.height]
     for comparison, colour in zip(drawn, _BENCHMARKS, strict=False):
         worth = comparison.path["growth"].to_numpy() * result.start_cash / money_unit(result)[0]
         days = comparison.path["session"].to_numpy()
         label = comparison.name if comparison.name.isascii() else "benchmark"
         axes.plot(days, worth, color=colour, lw=1.0, label=label)
+        low, high = min(low, float(worth.min())), max(high, float(worth.max()))
     if drawn:
-        axes.legend(loc="upper left", ncols=3)
+        axes.legend(loc="upper left", ncols=4)
+    return low, high
 
 
 def rolling_chart(result: BacktestResult) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from jts_pipelines.backtest.cautions import Caution
 from jts_pipelines.backtest.event_result import EventResult, event_result
 from jts_pipelines.backtest.event_run import run_events
 from jts_pipelines.backtest.event_trades import TradeStream, stream_of_bars, stream_of_trades
+from jts_pipelines.backtest.holding import trades_of_holding
 from jts_pipelines.backtest.instruments import Instruments, read_instruments
 from jts_pipelines.backtest.loading import (
     BacktestRequest,
@@ -87,7 +89,9 @@ def study_events(
     lake = None if isinstance(source, Path) else source
     comparisons = (
         compared(bars, result.equity, result.start_cash, settings)
-        for bars in load_benchmarks(benchmarks, lake, first, last)
+        for bars in load_benchmarks(
+            benchmarks, lake, first, last, partial(trades_of_holding, stream)
+        )
     )
     return replace(result, comparisons=tuple(comparisons))
 

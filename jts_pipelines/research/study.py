@@ -6,6 +6,7 @@ benchmarks. Loading needs the tiers or a file; afterwards nothing but the home i
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -13,6 +14,7 @@ import polars as pl
 from jts_pipelines.backtest.admitting import admission_of
 from jts_pipelines.backtest.benchmark import Benchmark
 from jts_pipelines.backtest.benchmark_loading import BenchmarkBars, compared, load_benchmarks
+from jts_pipelines.backtest.holding import bars_of_holding
 from jts_pipelines.backtest.loading import (
     BacktestRequest,
     BarLake,
@@ -246,5 +248,7 @@ def load_study(
         plan=plan,
         bench=bench,
         opened=opened,
-        benchmarks=load_benchmarks(benchmarks, lake, first, last),
+        benchmarks=load_benchmarks(
+            benchmarks, lake, first, last, partial(bars_of_holding, loaded.bars, request.settings)
+        ),
     )

@@ -391,7 +391,8 @@ def test_event_backtest_writes_a_document_with_denials_and_its_tables(workplace:
     assert "<script" not in page
     assert "Index is absent: its bars do not cover two sessions of this run" in page
     assert "KOSPI is absent: the run read a file" in page
-    assert [each["name"] for each in small["benchmarks"]] == ["KOSPI", "KOSDAQ", "BTC"]
+    names = [each["name"] for each in small["benchmarks"]]
+    assert names == ["Buy and hold", "KOSPI", "KOSDAQ", "BTC"]
     assert Path(small["tearsheet"]).is_file()
     assert refused.returncode == 2
     assert "--events runs one parameter set" in refused.stderr

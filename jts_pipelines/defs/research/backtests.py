@@ -67,8 +67,8 @@ class BacktestConfig(dg.Config):
         description="NAME=VALUE, as --assume: fill=close, volume_percent=5, short_selling=yes ...",
     )
     benchmarks: list[str] = Field(
-        default_factory=lambda: ["KOSPI", "KOSDAQ", "BTC"],
-        description="KOSPI, KOSDAQ, BTC, VENUE:SYMBOL or NAME=FILE.",
+        default_factory=lambda: ["hold", "KOSPI", "KOSDAQ", "BTC"],
+        description="hold, KOSPI, KOSDAQ, BTC, VENUE:SYMBOL or NAME=FILE.",
     )
     instruments: str = Field(
         default="",

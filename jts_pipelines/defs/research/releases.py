@@ -52,7 +52,7 @@ class EvidenceConfig(dg.Config):
     train: int = Field(default=0, description="Sessions to choose on; half of all if 0.")
     test: int = Field(default=0, description="Sessions to test on; an eighth of all if 0.")
     trials: int = Field(default=100, description="Parameter sets at most.")
-    benchmarks: list[str] = Field(default_factory=lambda: ["KOSPI", "KOSDAQ", "BTC"])
+    benchmarks: list[str] = Field(default_factory=lambda: ["hold", "KOSPI", "KOSDAQ", "BTC"])
     limits: bool = Field(default=True, description="Deny what risk would deny live: [risk].")
 
 

@@ -109,6 +109,11 @@ def test_read_benchmark_accepts_names_instruments_and_files() -> None:
         read_benchmark("nothing")
 
 
+def nothing() -> pl.DataFrame:
+    """Give the bars of no holding: nobody asks for them here."""
+    raise AssertionError
+
+
 class Stored:
     """A lake with bars of one interval."""
 
@@ -147,7 +152,9 @@ def test_load_benchmarks_from_the_lake_takes_the_first_spelling_and_the_fullest_
     )
     wanted = [read_benchmark(name) for name in ("KOSPI", "BTC", "KOSDAQ")]
 
-    index, coin, missing = load_benchmarks(wanted, Stored(rows), SESSIONS[0], SESSIONS[-1])
+    index, coin, missing = load_benchmarks(
+        wanted, Stored(rows), SESSIONS[0], SESSIONS[-1], nothing
+    )
 
     assert index.bars is not None
     assert set(index.bars["symbol"]) == {"KS11"}
@@ -165,4 +172,4 @@ def test_load_benchmarks_from_a_file_of_several_symbols_is_refused(tmp_path: Pat
     ).write_parquet(path)
 
     with pytest.raises(InputError, match=r"several symbols \(A, B"):
-        load_benchmarks([Benchmark("X", file=path)], None, SESSIONS[0], SESSIONS[-1])
+        load_benchmarks([Benchmark("X", file=path)], None, SESSIONS[0], SESSIONS[-1], nothing)
