@@ -4,7 +4,7 @@ Read as text and compiled, see `driver`.
 """
 
 from jts_pipelines.backtest.columns import Desk
-from jts_pipelines.backtest.fills import fee_of, free_cash
+from jts_pipelines.backtest.fills import free_cash, own_money
 from jts_pipelines.backtest.guarding import equity_now, judged_on
 from jts_pipelines.backtest.places import (
     AMOUNT,
@@ -241,12 +241,6 @@ def side_of(desk: Desk, rule: int) -> int:  # noqa: ARG001
 def is_forbidden(desk: Desk, row: int, side: int) -> bool:  # noqa: ARG001
     """Return whether the venue forbids an entry at this instant: see `shorting`."""
     return False
-
-
-def own_money(desk: Desk, instrument: int, side: int, price: int) -> tuple[int, int, int]:  # noqa: ARG001
-    """Return what an entry at a price takes of the cash: a price, and the fee on it."""
-    rate, unit = fee_of(desk, instrument)
-    return price, rate, unit
 
 
 def is_denied(desk: Desk, instrument: int, row: int, quantity: int) -> bool:  # noqa: ARG001

@@ -168,21 +168,12 @@ def close_trade(account: Ints, net: int) -> None:
 
 def buy(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     """Fill a waiting purchase on a row, or drop it when the cash pays for no lot."""
-    account, book, fee = desk.account, desk.book, fee_of(desk, instrument)
+    account, book, unit = desk.account, desk.book, desk.book[instrument, UNIT]
     price, most = deal_of(desk, instrument, row)
-    lot, _ = order_terms(desk, instrument, row)
-    account[RESERVED] -= book[instrument, HELD_BACK]
-    unit = book[instrument, UNIT]
-    quantity = affordable_quantity(most, price, lot, free_cash(desk) // unit, fee)
+    quantity = paid_for(desk, instrument, row, price, most)
     if quantity == 0:
-        book[instrument, SIDE] = 0
-        account[HELD] -= book[instrument, QUANTITY] == 0
-        account[DROPPED] += 1
         return
-    if quantity < most:
-        account[REDUCED] += 1
-        book[instrument, WANTED] = quantity
-    cost = buying_cost(quantity, price, fee) * unit
+    cost = buying_cost(quantity, price, fee_of(desk, instrument)) * unit
     account[CASH] -= cost
     take_on(desk, instrument, row, quantity, price)
     book[instrument, TRADE_CASH] -= cost
@@ -193,6 +184,30 @@ def buy(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     fills[FILL_PRICE, fill] = price
     note(desk, fills, instrument, row)
     end_order(desk, instrument, row, quantity)
+
+
+def paid_for(desk: Desk, instrument: int, row: int, price: int, most: int) -> int:
+    """Return how much of a waiting entry the cash pays for; one of no lot is dropped."""
+    account, book = desk.account, desk.book
+    lot, _ = order_terms(desk, instrument, row)
+    account[RESERVED] -= book[instrument, HELD_BACK]
+    each, rate, unit = own_money(desk, instrument, book[instrument, SIDE], price)
+    cash = free_cash(desk) // book[instrument, UNIT]
+    quantity = affordable_quantity(most, each, lot, cash, (rate, unit))
+    if quantity == 0:
+        book[instrument, SIDE] = 0
+        account[HELD] -= book[instrument, QUANTITY] == 0
+        account[DROPPED] += 1
+    elif quantity < most:
+        account[REDUCED] += 1
+        book[instrument, WANTED] = quantity
+    return quantity
+
+
+def own_money(desk: Desk, instrument: int, side: int, price: int) -> tuple[int, int, int]:  # noqa: ARG001
+    """Return what an entry at a price takes of the cash: a price, and the fee on it."""
+    rate, unit = fee_of(desk, instrument)
+    return price, rate, unit
 
 
 def note(desk: Desk, fills: Ints, instrument: int, row: int) -> None:

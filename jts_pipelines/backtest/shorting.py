@@ -7,17 +7,16 @@ until shares are given back.
 """
 
 from jts_pipelines.backtest.columns import Desk, Ints
-from jts_pipelines.backtest.decisions import own_money
 from jts_pipelines.backtest.fills import (
     buy,
     deal_of,
     end_order,
     end_position,
     fee_of,
-    free_cash,
     mark_to,
     note,
     note_sale,
+    paid_for,
     sell,
     take_on,
 )
@@ -31,7 +30,6 @@ from jts_pipelines.backtest.places import (
     COST,
     DAY_NUMBER,
     DIRECTION,
-    DROPPED,
     ENTRIES,
     EXITS,
     FEE_OWED,
@@ -45,16 +43,12 @@ from jts_pipelines.backtest.places import (
     FILL_SIDE,
     FILL_STT,
     FILLS,
-    HELD,
-    HELD_BACK,
     IS_BANNED,
     MARK,
     NOW,
     PLEDGED,
     QUANTITY,
     REASON_BORROWED,
-    REDUCED,
-    RESERVED,
     RST,
     SELL,
     SHORT_MARGIN,
@@ -64,11 +58,8 @@ from jts_pipelines.backtest.places import (
     TRADE_CASH,
     UNIT,
     VALUE,
-    WANTED,
 )
-from jts_pipelines.backtest.search import order_terms
 from jts_trading.strategy.sizing import (
-    affordable_quantity,
     buying_cost,
     commission_of,
     part_of,
@@ -139,21 +130,12 @@ def sell_short(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     """Fill a waiting short sale on a row, or drop it when the cash is enough for no lot."""
     account, book = desk.account, desk.book
     price, most = deal_of(desk, instrument, row)
-    lot, _ = order_terms(desk, instrument, row)
-    account[RESERVED] -= book[instrument, HELD_BACK]
-    paid, rate, fee_unit = own_money(desk, instrument, SELL, price)
-    unit = book[instrument, UNIT]
-    quantity = affordable_quantity(most, paid, lot, free_cash(desk) // unit, (rate, fee_unit))
+    quantity = paid_for(desk, instrument, row, price, most)
     if quantity == 0:
-        book[instrument, SIDE] = 0
-        account[HELD] -= book[instrument, QUANTITY] == 0
-        account[DROPPED] += 1
         return
-    if quantity < most:
-        account[REDUCED] += 1
-        book[instrument, WANTED] = quantity
     owe_fee(desk, instrument)
-    gross, net = quantity * price * unit, note_sale(desk, instrument, quantity, price, fills)
+    gross = quantity * price * book[instrument, UNIT]
+    net = note_sale(desk, instrument, quantity, price, fills)
     account[CASH] += net
     take_on(desk, instrument, row, quantity, price)
     book[instrument, TRADE_CASH] += net
