@@ -8,6 +8,7 @@ of 1,800 instruments have eight thousand instants, and take 21 bytes each.
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import polars as pl
@@ -130,12 +131,18 @@ class BarTable:
             *(self.offsets, self.times, self.days, self.moments),
         )
         with ThreadPoolExecutor(2) as threads:
-            found = [hashlib.sha256("\x1f".join(self.symbols).encode()).digest()]
-            found += threads.map(_digest_of, columns)
+            named = "\x1f".join(map(_named, self.symbols, self.units))
+            found = [hashlib.sha256(named.encode()).digest(), *threads.map(digest_of, columns)]
         return hashlib.sha256(b"".join(found)).hexdigest()
 
 
-def _digest_of(column: NDArray[np.generic]) -> bytes:
+def _named(symbol: str, units: Units) -> str:
+    """Return what tells an instrument and its steps from others, however the steps are written."""
+    return f"{symbol} {Fraction(units.price_step)} {Fraction(units.quantity_step)}"
+
+
+def digest_of(column: NDArray[np.generic]) -> bytes:
+    """Return the SHA-256 of the values of a column, little-endian."""
     little = column.astype(column.dtype.newbyteorder("<"), copy=False)
     return hashlib.sha256(np.ascontiguousarray(little).data).digest()
 

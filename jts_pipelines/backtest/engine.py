@@ -37,7 +37,7 @@ from jts_pipelines.backtest.market import (
 )
 from jts_pipelines.backtest.orders import is_modelled, order_rules
 from jts_pipelines.backtest.prefix import Decided, check_prefix
-from jts_pipelines.backtest.reporting import Finished, Prepared
+from jts_pipelines.backtest.reporting import Finished, Prepared, data_digest
 from jts_pipelines.backtest.result import BacktestResult
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.backtest.signals import RulePass
@@ -256,6 +256,8 @@ def prepare(
     history = history_of(bars, Admission(plan.universe, instruments), settings)
     every = at_interval(history.table, settings.interval, interval, session_open)
     traded, days = without_delisted(every, settings.delistings), np.unique(every.days)
+    clock = clock_of(settings.venue, session_open)
+    extras = step_extras(plan, traded, history, interval_seconds(interval) * 1000, clock)
     return Prepared(
         bars=traded,
         rows=every.rows,
@@ -266,14 +268,8 @@ def prepare(
         rules=rules,
         splits=corporate_rows(traded, settings),
         delistings=delisting_rows(traded, settings, days, is_whole=is_whole),
-        digest=every.digest,
-        extras=step_extras(
-            plan,
-            traded,
-            history,
-            interval_seconds(interval) * 1000,
-            clock_of(settings.venue, session_open),
-        ),
+        digest=data_digest(every, extras, instruments),
+        extras=extras,
     )
 
 

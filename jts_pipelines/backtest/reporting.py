@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from jts_pipelines.backtest import doubts, places
-from jts_pipelines.backtest.bar_table import BarTable
+from jts_pipelines.backtest.bar_table import BarTable, digest_of
 from jts_pipelines.backtest.books import order_table, position_table
 from jts_pipelines.backtest.cautions import Caution, is_mild
 from jts_pipelines.backtest.columns import Bits, Desk, Ints, Rules
@@ -52,7 +52,7 @@ class Prepared:
         bars: Bars of the base interval in which something traded.
         rows: How many bars of it there are, with those in which nothing traded.
         days: The sessions of the run.
-        digest: Of everything that was read.
+        digest: See `data_digest`.
         splits: See `corporate.corporate_rows`.
         delistings: See `delistings.delisting_rows`.
         extras: What the pass over rules takes beside the bars, see `step_extras`.
@@ -69,6 +69,23 @@ class Prepared:
     extras: StepExtras
     splits: Ints
     delistings: Ints
+
+
+def data_digest(bars: BarTable, extras: StepExtras, instruments: Instruments) -> str:
+    """Return the SHA-256 of all data that a result depends on.
+
+    Args:
+        bars: All of them, those in which nothing traded too.
+        extras: Spreads, clock and doubts, where the plan asks for them.
+        instruments: Their market and kind decide taxes, ticks and limits.
+    """
+    listed = "\x1f".join(
+        f"{symbol} {found.market} {found.asset}"
+        for symbol, found in ((symbol, instruments.find(symbol)) for symbol in bars.symbols)
+    )
+    beside = (column for column in extras.columns if column is not extras.values)
+    parts = (bytes.fromhex(bars.digest), listed.encode(), *map(digest_of, beside))
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def digests_of(

@@ -436,6 +436,35 @@ def test_data_digest_changes_with_any_value_that_a_run_reads(kernels: Path) -> N
     assert run(rows, kernels).digests == run(list(reversed(rows)), kernels).digests
 
 
+def test_data_digest_changes_with_whatever_else_changes_a_result(kernels: Path) -> None:
+    """Market of a listing, doubtful bars and quotes: other results never have equal digests."""
+    rows = steps(100, 101, 102, 99)
+    clean = RISE.replace("entry.long {", "require quality entry.long {", 1)
+    near = RISE.replace("close > close[1]", "spread < 2%")
+    marked = [r | {"quality": "price_jump" if at == 1 else "ok"} for at, r in enumerate(rows)]
+    narrow, wide = ([r | {"bid": 99, "ask": ask} for r in rows] for ask in (100, 104))
+    listings = [
+        pl.DataFrame({"symbol": "005930", "market": market}) for market in ("KOSPI", "KOSDAQ")
+    ]
+    plan = compile_strategy(RISE.replace("RISK", ""))
+
+    listed = [
+        run_backtest(plan, frame(rows), BacktestSettings(), cache_dir=kernels, instruments=listing)
+        for listing in listings
+    ]
+    pairs = [
+        listed,
+        [run(bars, kernels, text=clean) for bars in (rows, marked)],
+        [run(bars, kernels, text=near) for bars in (narrow, wide)],
+    ]
+
+    for first, second in pairs:
+        assert first.digests.data != second.digests.data
+        assert first.digests.run != second.digests.run
+    # What the text does not look at changes neither a result nor a digest.
+    assert run(wide, kernels).digests == run(rows, kernels).digests
+
+
 def test_position_worth_more_than_is_exact_is_refused(kernels: Path) -> None:
     """A jump of the prices past what 64 bits count ends the run with a reason, not a number."""
     rows = [*steps(10, 11, 11), flat(DAYS[3], 90_000_000_000)]
