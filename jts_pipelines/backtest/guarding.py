@@ -17,12 +17,16 @@ from jts_pipelines.backtest.places import (
     FACTS_STEP,
     GUARDED,
     HELD,
+    MARK,
     MARKED_AT,
     NOW,
     PEAK,
     PEAK_ROW,
+    PLEDGED,
+    POSITIONS,
     QUANTITY,
     RESERVED,
+    SHORTS,
     UNIT,
     VALUE,
 )
@@ -63,8 +67,10 @@ def gather_facts(desk: Desk, instrument: int, row: int) -> None:
     signed = held * book[instrument, DIRECTION]
     fill_position(facts, signed, cost_of(desk, instrument), close, since, step)
     equity, cash = equity_now(desk), account[CASH]
-    free, day_start = cash - account[RESERVED], account[DAY_START]
-    money = (equity // unit, cash // unit, free // unit, day_start // unit)
+    free = cash - account[RESERVED] - account[PLEDGED]
+    day_start = account[DAY_START]
+    worth = held_value(desk) // unit if desk.rules[SHORTS] != 0 else equity // unit - cash // unit
+    money = (equity // unit, worth, free // unit, day_start // unit)
     fill_portfolio(facts, money, account[HELD], step)
 
 
@@ -86,6 +92,18 @@ def raise_peak(desk: Desk, instrument: int, row: int) -> None:
 def better_of(desk: Desk, instrument: int, one: int, other: int) -> int:  # noqa: ARG001
     """Return which of two prices is better for a position."""
     return max(one, other)
+
+
+def held_value(desk: Desk) -> int:
+    """Return what positions are worth at their marks, long and short ones alike."""
+    account, book = desk.account, desk.book
+    if desk.rules[SHORTS] == 0:
+        return int(account[VALUE])
+    total = 0
+    for place in range(account[POSITIONS]):
+        at = desk.held[place]
+        total += book[at, QUANTITY] * book[at, MARK] * book[at, UNIT]
+    return int(total)
 
 
 def equity_now(desk: Desk) -> int:

@@ -8,7 +8,7 @@ instant.
 """
 
 from jts_pipelines.backtest.columns import Desk
-from jts_pipelines.backtest.guarding import equity_now
+from jts_pipelines.backtest.guarding import equity_now, held_value
 from jts_pipelines.backtest.places import (
     CLOSE,
     DAY_START,
@@ -27,16 +27,12 @@ from jts_pipelines.backtest.places import (
     LIMIT_LOSS,
     LIMIT_POSITION,
     LIMIT_VALUE,
-    MARK,
-    POSITIONS,
     QUANTITY,
     SESSION_CASH,
     SESSION_NOW,
     SESSION_VALUE,
-    SHORTS,
     START_CASH,
     UNIT,
-    VALUE,
     WANTED,
 )
 from jts_pipelines.backtest.search import is_entry, price_of
@@ -85,18 +81,6 @@ def follow_drawdown(desk: Desk, equity: int) -> None:
     account[HIGHEST] = max(account[HIGHEST], equity)
     if is_daily_loss_reached(equity, account[HIGHEST], desk.rules[LIMIT_DRAWDOWN]):
         account[IS_LATCHED] = 1
-
-
-def held_value(desk: Desk) -> int:
-    """Return what positions are worth at their marks, long and short ones alike."""
-    account, book = desk.account, desk.book
-    if desk.rules[SHORTS] == 0:
-        return int(account[VALUE])
-    total = 0
-    for place in range(account[POSITIONS]):
-        at = desk.held[place]
-        total += book[at, QUANTITY] * book[at, MARK] * book[at, UNIT]
-    return int(total)
 
 
 def ordered_value(desk: Desk) -> int:

@@ -69,8 +69,8 @@ def facts_of(draft: Draft, standing: Standing) -> Floats:
     lots, cost = units.lots(held.quantity), units.money(held.cost)
     fill_position(facts, lots, cost, bar.close, since, step)
     sums = (standing.equity, account.cash, standing.free, instance.day_start)
-    worth, cash, free, day_start = (units.money(amount) for amount in sums)
-    fill_portfolio(facts, (worth, cash, free, day_start), standing.positions, step)
+    equity, cash, free, day_start = (units.money(amount) for amount in sums)
+    fill_portfolio(facts, (equity, equity - cash, free, day_start), standing.positions, step)
     return facts
 
 

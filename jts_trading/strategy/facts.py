@@ -57,14 +57,15 @@ def fill_portfolio(
 
     Args:
         facts: The row.
-        money: In money units: equity at the closes of this instant, cash, of it what no order has
-            reserved, equity at the start of the trading day.
+        money: In money units: equity at the closes of this instant, what positions are worth there
+            (short ones too), the cash that no order has reserved, equity at the start of the
+            trading day.
         positions: Instruments that are held or being bought.
         step: Smallest quantity, in shares or coins.
     """
-    equity, cash, free, day_start = money
+    equity, worth, free, day_start = money
     facts[FACT_EQUITY] = equity * step
     facts[FACT_CASH] = free * step
     facts[FACT_POSITIONS] = positions
-    facts[FACT_EXPOSURE] = (equity - cash) / equity if equity > 0 else math.nan
+    facts[FACT_EXPOSURE] = worth / equity if equity > 0 else math.nan
     facts[FACT_DAY_PROFIT] = (equity - day_start) / day_start if day_start > 0 else math.nan

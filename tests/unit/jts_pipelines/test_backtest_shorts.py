@@ -253,6 +253,21 @@ def test_words_of_a_short_position_are_below_zero_and_its_profit_is_not(kernels:
     assert run(rows, kernels, short_only(leave="position.profit < 0%")).fills.height == 1
 
 
+def test_words_of_the_account_leave_out_what_is_pledged_and_add_both_sides_up(
+    kernels: Path,
+) -> None:
+    """Proceeds and as much again are pledged: the price and the costs of the sale are gone."""
+    rows = [(10_000, 10_000), (10_000, 9_900), (9_950, 9_950), (9_950, 9_950), (9_950, 9_950)]
+    asks = "portfolio.cash == {} KRW and portfolio.exposure > 9.9% and portfolio.exposure < 10%"
+    left = 10_000_000 - 995_000 - 139 - 1_492
+
+    told = run(rows, kernels, short_only(leave=asks.format(left)))
+    other = run(rows, kernels, short_only(leave=asks.format(left + 1)))
+
+    assert dealt(told)[-1][3] == "exit.short"
+    assert other.fills.height == 1
+
+
 @pytest.mark.parametrize(
     ("risk", "reason", "close"),
     [

@@ -19,7 +19,7 @@ def test_row_when_filled_then_every_word_has_its_value() -> None:
     row[SCALE_FACT] = 1.0
 
     facts.fill_position(row, 3, 3_000, 1_100, (1_200, 4, 240, 2), 1.0)
-    facts.fill_portfolio(row, (10_000, 6_700, 6_000, 8_000), 2, 1.0)
+    facts.fill_portfolio(row, (10_000, 3_300, 6_000, 8_000), 2, 1.0)
 
     assert read(row) == {
         "position.quantity": 3.0,
