@@ -5,7 +5,6 @@ rule table's own functions for limits and ticks, and compares fractions.
 """
 
 import math
-from bisect import bisect_right
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from fractions import Fraction
@@ -14,6 +13,7 @@ from pathlib import Path
 import polars as pl
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from rights_judge import Change, Rights, in_first_shares, in_last_shares
 
 from jts_pipelines.backtest.engine import run_backtest
 from jts_pipelines.backtest.result import BacktestResult
@@ -50,16 +50,6 @@ class Split:
     day: date
     old: int
     new: int
-
-
-@dataclass(frozen=True)
-class Rights:
-    """Who holds a share before a day may buy `ratio` new ones at a price, and sells that right."""
-
-    symbol: str
-    day: date
-    ratio: str
-    price: int
 
 
 @dataclass(frozen=True)
@@ -154,7 +144,7 @@ class Case:
             impact_bps=str(self.impact_bps),
             impact_shape=self.impact_shape,
             splits=tuple(f"{s.symbol}@{s.day}={s.old}:{s.new}" for s in drawn.splits),
-            rights=tuple(f"{r.symbol}@{r.day}={r.ratio}:{r.price}" for r in drawn.rights),
+            rights=tuple(issue.text for issue in drawn.rights),
             dividends=tuple(f"{d.symbol}@{d.day}={d.amount}" for d in drawn.dividends),
             delistings=tuple(f"{d.symbol}@{d.day}={d.price}" for d in drawn.delistings),
             exits_inside=self.exits_inside,
@@ -197,24 +187,6 @@ class Order:
     has_bought: bool = False
 
 
-@dataclass(frozen=True)
-class Lowered:
-    """What a rights issue left of a close."""
-
-    close: int
-    base: int
-
-    def seen(self, price: Fraction | int) -> int:
-        """Return a price without the right as a whole one with it."""
-        return math.floor(Fraction(price) * self.close / self.base + Fraction(1, 2))
-
-    def meant(self, price: float) -> float:
-        """Return a price with the right as one without it: whole ones meet."""
-        low = bisect_right(range(1 << 30), price, key=self.seen) - 1
-        first, then = self.seen(low), self.seen(low + 1)
-        return low + (price - first) / (then - first)
-
-
 @dataclass
 class Held:
     """What the reference knows of one instrument; `seen` are closes in its first shares."""
@@ -229,7 +201,7 @@ class Held:
     order: Order | None = None
     closes: list[int] = field(default_factory=list)
     seen: list[Fraction] = field(default_factory=list)
-    changes: list[Split | Lowered] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
     base: int = 0
     asked: float = 0.0
 
@@ -278,7 +250,7 @@ class Slow:
         if held.order and held.order.force in {"ioc", "fok"} and held.order.tried:
             held.order = None
         held.closes.append(close)
-        whole, shares = _whole(held, close)
+        whole, shares = in_first_shares(held.changes, close)
         held.seen.append(whole * shares)
         held.asked = whole * (shares.numerator / shares.denominator)
         held.mark = close
@@ -369,21 +341,19 @@ class Slow:
         held = self.book[symbol]
         for issue in [r for r in self.rights if r.symbol == symbol and r.day <= self.day]:
             self.rights.remove(issue)
-            close, ratio = held.base, Fraction(issue.ratio)
-            if close <= issue.price:
+            found = issue.after(held.base)
+            if found is None:
                 continue
-            left = (close + ratio * issue.price) / (1 + ratio)
-            held.base = math.ceil(left)
-            held.changes.append(Lowered(close, held.base))
+            held.base = found.base
+            held.changes.append(found)
             if held.order and (held.order.side == "buy" or held.order.kind != "market"):
                 held.order = None
             if held.quantity:
-                worth = Fraction(math.floor((close - left) * 10**6), 10**6)
-                self.cash += math.floor(held.quantity * worth)
-                self.sold += math.floor(held.quantity * worth)
-                held.cost -= held.cost * (close - held.base) // close
-                held.peak = held.peak * held.base // close
-                held.mark = held.base
+                self.cash += math.floor(held.quantity * found.worth)
+                self.sold += math.floor(held.quantity * found.worth)
+                held.cost -= held.cost * (found.close - found.base) // found.close
+                held.peak = held.peak * found.base // found.close
+                held.mark = found.base
                 self.fills.append((self.day, symbol, "buy", 0, 0))
 
     def takes(self, bar: Bar, side: str) -> bool:
@@ -585,27 +555,7 @@ class Slow:
 
 def _asked(held: Held, factor: float) -> float:
     """Return a price that the text works out in its first shares, in those of today."""
-    price = held.asked * factor
-    for change in held.changes:
-        if isinstance(change, Lowered):
-            price = change.meant(price)
-        else:
-            price = price * change.old / change.new
-    return price
-
-
-def _whole(held: Held, close: int) -> tuple[int, Fraction]:
-    """Return a close as it was before all rights issues, and the first shares that it is worth.
-
-    The latest change is taken back first.
-    """
-    whole, shares = close, Fraction(1)
-    for change in reversed(held.changes):
-        if isinstance(change, Lowered):
-            whole, shares = change.seen(whole * shares), Fraction(1)
-        else:
-            shares *= Fraction(change.new, change.old)
-    return whole, shares
+    return in_last_shares(held.changes, held.asked * factor)
 
 
 def _limit(order: Order, bar: Bar) -> tuple[int, bool]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rights_judge import Rights
 from short_judge import (
     CALENDAR,
     LADDER,
@@ -29,7 +30,9 @@ from jts_trading.dsl.compiler import compile_strategy
 
 # Powers of two and their like: prices in the first shares are exact in the engine, too.
 RATIOS = ((1, 2), (1, 5), (2, 3), (4, 1), (10, 1))
-KINDS = (*["move"] * 12, "absent", "halt", "empty", "up", "down", "jump", "fall", "split")
+KINDS = (*["move"] * 12, "absent", "halt", "empty", "up", "down", "jump", "fall", "split", "issue")
+NEW_SHARES = ("0.0001", "0.2", "0.2154388105", "1", "3")
+OFFERS = st.sampled_from((1, 500, 4_000, 15_000, 100_000))
 
 
 @st.composite
@@ -38,7 +41,8 @@ def markets(draw: st.DrawFn) -> Drawn:
     days = SESSIONS[: draw(st.integers(20, len(SESSIONS)))]
     symbols = [f"00{n}{n}00" for n in range(1, draw(st.integers(2, 3)) + 1)]
     splits: list[Split] = []
-    bars = {symbol: dict(_history(draw, symbol, days, splits)) for symbol in symbols}
+    rights: list[Rights] = []
+    bars = {symbol: dict(_history(draw, symbol, days, splits, rights)) for symbol in symbols}
     paid = st.tuples(st.sampled_from(days), st.sampled_from((7, 361, 5_000)))
     dividends = [
         Dividend(symbol, day, amount)
@@ -47,14 +51,21 @@ def markets(draw: st.DrawFn) -> Drawn:
     ]
     # Days without a session of the market are among them, and some after the data.
     later = st.sampled_from((*days[5:], CALENDAR.next_session(days[-1]), date(2025, 5, 24)))
+    # Prices do not follow them: what is left may open outside the limits.
+    offered = st.tuples(st.sampled_from(days), st.sampled_from(NEW_SHARES), OFFERS)
+    rights += [
+        Rights(symbol, day, ratio, price)
+        for symbol in symbols
+        for day, ratio, price in draw(st.lists(offered, max_size=1))
+    ]
     prices = st.sampled_from((0, 1, 40, 20_000))
     ended = draw(st.sets(st.sampled_from(symbols), max_size=1))
     delistings = [Delisting(symbol, draw(later), draw(prices)) for symbol in sorted(ended)]
-    return Drawn(bars, tuple(splits), tuple(dividends), tuple(delistings))
+    return Drawn(bars, tuple(splits), tuple(dividends), tuple(delistings), tuple(rights))
 
 
 def _history(
-    draw: st.DrawFn, symbol: str, days: list[date], splits: list[Split]
+    draw: st.DrawFn, symbol: str, days: list[date], splits: list[Split], rights: list[Rights]
 ) -> Iterator[tuple[date, Bar]]:
     close = draw(st.sampled_from((960, 4_990, 19_950, 71_000)))
     has_traded = False
@@ -69,6 +80,12 @@ def _history(
             old, new = draw(st.sampled_from(RATIOS))
             splits.append(Split(symbol, day, old, new))
             close = max(close * old // new, 10)
+        if kind == "issue" and has_traded:
+            price = max(close * draw(st.integers(40, 110)) // 100, 1)
+            issue = Rights(symbol, day, draw(st.sampled_from(NEW_SHARES)), price)
+            rights.append(issue)
+            left = issue.after(close)
+            close = close if left is None else max(left.base, 10)
         bar = _bar(draw, day, close, kind)
         close, has_traded = bar.close, has_traded or bar.trades
         yield day, bar
@@ -179,4 +196,5 @@ def test_short_sales_on_any_market_fill_and_value_like_the_judge(
     assert found_rows(result.fills) == judge.fills
     assert result.equity["equity"].to_list() == judge.equity
     assert result.metrics["dividends"] == judge.paid
+    assert result.metrics["rights"] == judge.sold
     assert result.prefix.difference == ""

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
 
+from rights_judge import Change, Rights, in_first_shares, in_last_shares
+
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_trading.domain.market.loading import default_table
 from jts_trading.domain.market.prices import daily_limits, order_ladder
@@ -89,6 +91,7 @@ class Drawn:
     splits: tuple[Split, ...] = ()
     dividends: tuple[Dividend, ...] = ()
     delistings: tuple[Delisting, ...] = ()
+    rights: tuple[Rights, ...] = ()
 
     @property
     def traded(self) -> dict[str, dict[date, Bar]]:
@@ -169,6 +172,7 @@ class Case:
             slippage_bps=str(self.slippage_bps),
             slippage_ticks=self.slippage_ticks,
             splits=tuple(f"{s.symbol}@{s.day}={s.old}:{s.new}" for s in drawn.splits),
+            rights=tuple(issue.text for issue in drawn.rights),
             dividends=tuple(f"{d.symbol}@{d.day}={d.amount}" for d in drawn.dividends),
             delistings=tuple(
                 f"{d.symbol}@{d.day}" + f"={d.price}" * bool(d.price) for d in drawn.delistings
@@ -253,8 +257,8 @@ class Held:
     mark: int = 0
     seen: list[Fraction] = field(default_factory=list)
     asked: float = 0.0
-    shares: Fraction = Fraction(1)
-    splits: list[Split] = field(default_factory=list)
+    base: int = 0
+    changes: list[Change] = field(default_factory=list)
 
     @property
     def entry(self) -> Fraction:
@@ -263,10 +267,7 @@ class Held:
 
     def price_of(self, factor: float) -> float:
         """Return a price that the text works out in its first shares, in those of today."""
-        price = self.asked * factor
-        for split in self.splits:
-            price = price * split.old / split.new
-        return price
+        return in_last_shares(self.changes, self.asked * factor)
 
 
 # Day, symbol, side, quantity, price, reason where it is of short sales only, fee for the shares.
@@ -280,8 +281,8 @@ class Judge:
         self.case, self.market = case, drawn.traded
         self.delistings = {each.symbol: each for each in drawn.delistings}
         self.splits = {(split.symbol, split.day): split for split in drawn.splits}
-        self.dividends = list(drawn.dividends)
-        self.cash, self.paid = CASH, 0
+        self.dividends, self.rights = list(drawn.dividends), list(drawn.rights)
+        self.cash, self.paid, self.sold = CASH, 0, 0
         self.unsettled: list[tuple[date, int]] = []
         self.book = {symbol: Held() for symbol in sorted(self.market)}
         self.fills: list[Row] = []
@@ -318,8 +319,9 @@ class Judge:
         if held.order and held.order.force in {"ioc", "fok"} and held.order.is_tried:
             held.order = None
         held.closes.append(close)
-        held.seen.append(close * held.shares)
-        held.asked = close * (held.shares.numerator / held.shares.denominator)
+        whole, shares = in_first_shares(held.changes, close)
+        held.seen.append(whole * shares)
+        held.asked = whole * (shares.numerator / shares.denominator)
         held.mark = close
         if held.quantity:
             better = max if held.way == LONG else min
@@ -358,7 +360,7 @@ class Judge:
     def begin(self, symbol: str) -> None:
         """Set the band of the session up."""
         held, split = self.book[symbol], self.splits.get((symbol, self.day))
-        price = held.closes[-1] if held.closes else 0
+        price = held.base
         if split:
             price = -(-price * split.old // split.new)
         self.band = band_of(self.day, price) if price else FREE
@@ -380,14 +382,34 @@ class Judge:
                 # Reading: mirrored, it is a row of the other side.
                 self.note(symbol, "buy" if held.way == LONG else "sell", 0, 0)
 
+    def sell_rights(self, symbol: str) -> None:
+        """Sell the rights of issues of which the ex-date has come; a borrower owes them."""
+        held = self.book[symbol]
+        for issue in [r for r in self.rights if r.symbol == symbol and r.day <= self.day]:
+            self.rights.remove(issue)
+            found = issue.after(held.base)
+            if found is None:
+                continue
+            held.base = found.base
+            held.changes.append(found)
+            if held.order and (held.order.is_entry or held.order.kind != "market"):
+                held.order = None
+            if held.quantity:
+                paid = math.floor(held.way * held.quantity * found.worth)
+                self.cash += paid
+                self.sold += paid
+                held.cost -= held.cost * (found.close - found.base) // found.close
+                held.best = held.best * found.base // found.close
+                held.mark = found.base
+                self.note(symbol, "buy" if held.way == LONG else "sell", 0, 0)
+
     def exchange(self, symbol: str) -> None:
         """Turn shares into new ones; pay a part of one; drop what is no exit at the market."""
         split = self.splits.get((symbol, self.day))
         if split is None:
             return
         held, order = self.book[symbol], self.book[symbol].order
-        held.shares *= Fraction(split.new, split.old)
-        held.splits.append(split)
+        held.changes.append(split)
         if order and (order.is_entry or order.kind != "market"):
             held.order = None
         if not held.quantity:
@@ -418,10 +440,13 @@ class Judge:
 
     def deal(self, symbol: str, bar: Bar, *, is_late: bool, is_entry: bool) -> None:
         """Let what waits fill or end, and the risk block leave inside the bar."""
-        self.begin(symbol)
         if not (is_late or is_entry):
             self.pay(symbol)
+            held = self.book[symbol]
+            held.base = held.closes[-1] if held.closes else 0
+            self.sell_rights(symbol)
             self.exchange(symbol)
+        self.begin(symbol)
         held, order = self.book[symbol], self.book[symbol].order
         if order and order.until < self.day:
             held.order = None
