@@ -28,7 +28,7 @@ from jts_pipelines.backtest.engine import (
 )
 from jts_pipelines.backtest.kernel_text import Portfolio
 from jts_pipelines.backtest.lanes import run_together
-from jts_pipelines.backtest.orders import order_rules
+from jts_pipelines.backtest.orders import is_modelled, order_rules
 from jts_pipelines.backtest.prefix import Decided, check_prefix
 from jts_pipelines.backtest.result import PrefixCheck
 from jts_pipelines.backtest.stage import Refusal, Series, Stage, Stages, worth_of
@@ -121,7 +121,7 @@ class Sets:
         self._patterns, self._stages = Patterns(text), stages
         self._settings, self._cache_dir = stages.settings, cache_dir
         self._rules: dict[Pattern, Rules] = {}
-        self._forms: dict[tuple[Pattern, bool], _Form] = {}
+        self._forms: dict[tuple[Pattern, bool, bool], _Form] = {}
         self._series_modules: dict[object, Rows] = {}
         self._checks: dict[Pattern, PrefixCheck] = {}
 
@@ -168,9 +168,12 @@ class Sets:
         return self._rules[pattern]._replace(guard_constants=plan.guard_constants)
 
     def _form(self, member: Member, stage: Stage, *, has_columns: bool) -> _Form:
-        key = member.pattern, has_columns
+        plan = member.plan
+        # Sets of one pattern may differ in how many entries a position has, and so in what
+        # their portfolio does.
+        key = member.pattern, has_columns, is_modelled(plan, self._settings)
         if key not in self._forms:
-            shape, plan = shape_of(member.pattern, has_columns=has_columns), member.plan
+            shape = shape_of(member.pattern, has_columns=has_columns)
             module = rows_of(shape.text, self._cache_dir)
             portfolio = load_portfolio(plan, self._cache_dir, self._settings)
             # Here and not where it runs: it is compiled in one thread.

@@ -22,7 +22,13 @@ from jts_trading.dsl.normal import expression_text
 from jts_trading.dsl.plan import Rule
 from jts_trading.dsl.program import CheckedRule, Program
 from jts_trading.dsl.resolve import Resolver
-from jts_trading.dsl.settings import check_params, check_risk, check_sources, check_timeframes
+from jts_trading.dsl.settings import (
+    check_params,
+    check_risk,
+    check_sources,
+    check_timeframes,
+    may_add,
+)
 from jts_trading.dsl.universe import check_filters, check_rank, check_universe, with_filters
 from jts_trading.dsl.values import KIND_OF_MEASURE, Fixed
 from jts_trading.indicators.catalog import NATIVE, Catalog
@@ -80,9 +86,8 @@ def resolve(
     resolver = Resolver(scope, Graph())
     _define(resolver, strategy, taken)
     risk = check_risk(resolver, strategy.risk)
-    rules = _rules(
-        resolver, strategy, check_filters(resolver, strategy), pyramids=(risk.pyramiding or 1) > 1
-    )
+    filters, pyramids = check_filters(resolver, strategy), may_add(strategy.risk, risk)
+    rules = _rules(resolver, strategy, filters, pyramids=pyramids)
     sources = check_sources(source, strategy.sources)
     program = Program(
         strategy.name,

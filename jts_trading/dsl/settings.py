@@ -19,6 +19,7 @@ from jts_trading.dsl.normal import decimal_text, exact_decimal
 from jts_trading.dsl.plan import ParameterValue, RiskBlock, SourceRange
 from jts_trading.dsl.resolve import Resolver
 from jts_trading.dsl.values import KIND_OF_MEASURE, Fixed, Kind, describe
+from jts_trading.dsl.walk import references
 from jts_trading.indicators.symbols import derive
 
 _WHOLE_KEYS = frozenset({RiskKey.MAX_POSITIONS, RiskKey.COOLDOWN, RiskKey.PYRAMIDING})
@@ -51,6 +52,16 @@ def check_risk(resolver: Resolver, settings: tuple[s.Setting, ...]) -> RiskBlock
         except ValueError as error:
             raise source.refuse(f"{name} {error}", setting.value.at) from error
     return RiskBlock(**fields)
+
+
+def may_add(settings: tuple[s.Setting, ...], risk: RiskBlock) -> bool:
+    """Return whether a position may have more than one entry; for other parameters, if not these.
+
+    So all parameter sets of a text are accepted or none is.
+    """
+    key = RiskKey.PYRAMIDING
+    follows = (references(each.value) for each in settings if each.name.lower() == key)
+    return any(follows) or (risk.pyramiding or 1) > 1
 
 
 def _literal_of(source: SourceText, node: s.Expression) -> s.Literal:

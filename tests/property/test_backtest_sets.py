@@ -77,7 +77,10 @@ TEXTS = {
       }""",
     "entries": """
       indicators { quick = SMA(period: fast) slow = SMA(period: wide) }
-      entry.long { when (quick > slow and position.entries < wide) { buy(quantity: "4%") } }
+      entry.long {
+        when (quick > slow and position.entries < wide) { buy(quantity: "4%") }
+        when (position.profit > cut / 4 and close > close[1]) { buy(quantity: "2%") }
+      }
       exit.long {
         when (quick < slow) { sell(quantity: "all") }
         when (position.profit > cut) { sell(quantity: "5%") }

@@ -167,6 +167,25 @@ def test_position_words_when_positions_pyramid_then_entries_may_ask_for_them() -
         compile_strategy(text.replace("NUMBER", "1"))
 
 
+@pytest.mark.parametrize(
+    ("number", "given"), [("most", {}), ("most", {"most": "1"}), ("most * 1", {"most": "1"})]
+)
+def test_position_words_when_pyramiding_follows_from_a_parameter_then_any_value_is_accepted(
+    number: str, given: dict[str, str]
+) -> None:
+    """A set with 1 is the same program: the rule does not fire while flat."""
+    text = f"""strategy("T") {{
+      params {{ most = 2 in 1..3 }}
+      entry.long {{ when (close > 5 and position.profit > 1%) {{ buy(1) }} }}
+      risk_management {{ pyramiding = {number} }}
+    }}"""
+    plan = compile_strategy(text, params=given)
+    guard = space_of(plan.guard)["guard"]
+
+    assert plan.risk.pyramiding == int(given.get("most", 2))
+    assert guard(1, np.zeros(plan.values), facts(plan, position_profit=math.nan)) == 0
+
+
 def test_condition_when_mixed_then_split_at_its_and() -> None:
     """The mask holds what bars decide; the guard the rest; values of bars are handed over."""
     plan = strategy(
