@@ -186,6 +186,26 @@ def test_backtest_with_a_file_of_delistings_ends_there(workplace: Path, daily: P
         assert last <= day < fills["plain"]["table"].filter(own)["session"].max()
 
 
+def test_backtest_with_a_file_of_rights_issues_sells_them(workplace: Path, daily: Path) -> None:
+    """One a month of each symbol at a won: whoever holds is paid, in fills and figures alike."""
+    common = ("backtest", "cross.jts", "--bars", str(daily), "--json")
+    symbols = pl.read_parquet(daily)["symbol"].unique().sort().to_list()
+    rows = [f"{symbol},2024-{month:02d}-01,0.01,1" for symbol in symbols for month in range(1, 13)]
+    (workplace / "rights.csv").write_text(
+        "\n".join(("symbol,date,ratio,price", *rows)) + "\n", encoding="utf-8"
+    )
+
+    report = ("--trades", "out/rights.csv")
+    found = answer(jts(workplace, *common, "--rights", "rights.csv", *report))
+
+    assert found["config"]["rights"][0] == f"{symbols[0]}@2024-01-01=0.01:1"
+    fills = pl.read_csv(workplace / "out" / "rights.csv")
+    sold = fills.filter(pl.col("reason") == "rights")["dividend"]
+    assert len(sold) > 0
+    assert found["metrics"]["rights"] == sold.sum() > 0
+    assert found["prefix_check"]["is_invariant"]
+
+
 def test_backtest_that_sells_short_obeys_the_bans_of_its_days(
     workplace: Path, daily: Path
 ) -> None:
