@@ -149,7 +149,9 @@ class Finished:
             strategy=plan.name,
             text=plan.normalised,
             config=msgspec.to_builtins(settings) | {"sessions_per_year": settings.year},
-            params={p.name: value_text(Measure(p.measure), p.value) for p in plan.params},
+            params={
+                p.name: value_text(Measure(p.measure), p.value, p.currency) for p in plan.params
+            },
             start_cash=settings.cash,
             fills=fills,
             trades=trades,

@@ -204,7 +204,7 @@ sweep_option = click.option(
     "ranges",
     multiple=True,
     metavar="P=A..B..S",
-    help="Range of a parameter, in place of that of the text.",
+    help="Range of a parameter: inside that of the text, if it has one.",
 )
 
 

@@ -100,7 +100,8 @@ def render_events(result: EventResult) -> str:
 def _header(result: EventResult, title: str) -> str:
     run, days = result.run, result.equity["session"]
     params = ", ".join(
-        f"{p.name} = {value_text(Measure(p.measure), p.value)}" for p in run.plan.params
+        f"{p.name} = {value_text(Measure(p.measure), p.value, p.currency)}"
+        for p in run.plan.params
     )
     count = len(run.spec.instrument_ids)
     return (

@@ -5,17 +5,27 @@ values are exact fractions and are handed back as the text would write them.
 """
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
-from jts_trading.dsl.grammar import DURATION_SECONDS, Measure
+from jts_trading.dsl.grammar import Measure
+from jts_trading.dsl.lexer import SourceText
 from jts_trading.dsl.normal import value_text
 from jts_trading.dsl.plan import ParameterValue, Plan
+from jts_trading.dsl.settings import signed_literal, step_measure
 from storage.errors import InputError
 
 AXIS_VALUES_MAX = 10_000
+# What the ends of a range are, and how far its values lie apart.
+_OF = {
+    Measure.NUMBER: "numbers",
+    Measure.PERCENT: "percents",
+    Measure.DURATION: "durations",
+    Measure.MONEY: "amounts in {}",
+    Measure.TIME: "times of day, STEP a duration",
+}
 
 Point = tuple[int, ...]
 """The number of a value on each axis."""
@@ -23,15 +33,16 @@ Point = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One parameter and the values that it may take, ascending."""
+    """One parameter and the values that it may take, ascending; money has a currency."""
 
     name: str
     measure: Measure
     values: tuple[Fraction, ...]
+    currency: str = ""
 
     def text(self, number: int) -> str:
         """Return a value as a strategy text writes it."""
-        return value_text(self.measure, self.values[number])
+        return value_text(self.measure, self.values[number], self.currency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +107,33 @@ def space_of(plan: Plan, ranges: Mapping[str, str], fixed: Sequence[str] = ()) -
     return Space(tuple(axes))
 
 
+def require_inside(plan: Plan, space: Space) -> None:
+    """Refuse a space with values that the text itself refuses, before anything has run.
+
+    Raises:
+        InputError: An axis reaches beyond the range that its parameter has in the text.
+    """
+    known = {parameter.name: parameter for parameter in plan.params}
+    for axis in space.axes:
+        ends = known[axis.name].low, known[axis.name].high
+        for value, end, is_beyond in (
+            (axis.values[0], ends[0], operator.lt),
+            (axis.values[-1], ends[1], operator.gt),
+        ):
+            if end is not None and is_beyond(value, end):
+                found, last = (value_text(axis.measure, v, axis.currency) for v in (value, end))
+                raise InputError(
+                    f"{axis.name}={found} lies outside its range in the text, which ends with "
+                    f"{last}; widen it there"
+                )
+
+
 def _axis(parameter: ParameterValue, text: str | None) -> Axis:
     measure = Measure(parameter.measure)
     if text is None:
         low, high, step = parameter.low, parameter.high, parameter.step
     else:
-        low, high, step = _range(parameter.name, measure, text)
+        low, high, step = _range(parameter, text)
     if low is None or high is None:
         raise InputError(f"{parameter.name} has no range")
     if step is None:
@@ -111,11 +143,8 @@ def _axis(parameter: ParameterValue, text: str | None) -> Axis:
         raise InputError(
             f"{parameter.name} would take {count:,} values, at most {AXIS_VALUES_MAX:,}"
         )
-    if measure is Measure.MONEY:  # whose currency is not known here
-        raise InputError(
-            "parameters that are money cannot be swept; make it a number or a percentage"
-        )
-    return Axis(parameter.name, measure, tuple(low + step * at for at in range(count)))
+    values = tuple(low + step * at for at in range(count))
+    return Axis(parameter.name, measure, values, parameter.currency)
 
 
 def _default_step(name: str, measure: Measure, low: Fraction, high: Fraction) -> Fraction:
@@ -124,11 +153,17 @@ def _default_step(name: str, measure: Measure, low: Fraction, high: Fraction) ->
     raise InputError(f"{name} has a range without a step; give --sweep {name}=LOW..HIGH..STEP")
 
 
-def _range(name: str, measure: Measure, text: str) -> tuple[Fraction, Fraction, Fraction | None]:
-    parts = [_value(measure, part.strip()) for part in text.split("..")]
-    found = [part for part in parts if part is not None]
+def _range(parameter: ParameterValue, text: str) -> tuple[Fraction, Fraction, Fraction | None]:
+    name, measure = parameter.name, Measure(parameter.measure)
+    kinds = (measure, measure, step_measure(measure))
+    parts = text.split("..")
+    values = [
+        _value(part, kind, parameter.currency) for part, kind in zip(parts, kinds, strict=False)
+    ]
+    found = [value for value in values if value is not None]
     if len(found) != len(parts) or len(found) not in (2, 3):
-        raise InputError(f"{name}={text!r} is no range; accepted: LOW..HIGH..STEP of {measure}s")
+        kind = _OF[measure].format(parameter.currency)
+        raise InputError(f"{name}={text!r} is no range; accepted: LOW..HIGH..STEP of {kind}")
     low, high = found[0], found[1]
     step = found[2] if len(found) == 3 else None
     if high < low or (step is not None and step <= 0):
@@ -136,12 +171,9 @@ def _range(name: str, measure: Measure, text: str) -> tuple[Fraction, Fraction, 
     return low, high, step
 
 
-def _value(measure: Measure, text: str) -> Fraction | None:
-    try:
-        if measure is Measure.PERCENT:
-            return Fraction(Decimal(text.removesuffix("%"))) / 100 if text.endswith("%") else None
-        if measure is Measure.DURATION:
-            return Fraction(Decimal(text[:-1])) * DURATION_SECONDS[text[-1:]]
-        return Fraction(Decimal(text))
-    except (InvalidOperation, KeyError, ValueError, OverflowError):
+def _value(text: str, measure: Measure, currency: str) -> Fraction | None:
+    """Return a value of the language; None for what is none, or of another kind."""
+    found = signed_literal(SourceText(text, ""), text, 0)
+    if found is None or (found.measure, found.currency) != (measure, currency):
         return None
+    return found.value

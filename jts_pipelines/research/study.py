@@ -28,7 +28,7 @@ from jts_pipelines.research.choosing import Method, chooser_for
 from jts_pipelines.research.recording import About, about_plan, note_backtest, written_down
 from jts_pipelines.research.running import Bench, outcome_of
 from jts_pipelines.research.scoring import weigh
-from jts_pipelines.research.space import space_of
+from jts_pipelines.research.space import Space, require_inside, space_of
 from jts_pipelines.research.sweep import OnTrial, SweepPlan, SweepResult, run_sweep
 from jts_pipelines.research.walk_forward import WalkPlan, WalkResult, walk
 from jts_trading.dsl.plan import Plan
@@ -132,7 +132,7 @@ class Study:
         """
         plan = SweepPlan(
             about=self._about("sweep"),
-            space=space_of(self.plan, ranges, fixed=tuple(self.bench.request.params)),
+            space=self._space(ranges),
             method=method,
             trials=trials,
             objective=objective,
@@ -175,7 +175,7 @@ class Study:
         plan = WalkPlan(
             about=about, train=train, test=test, is_anchored=is_anchored, objective=objective
         )
-        space = space_of(self.plan, ranges, fixed=tuple(self.bench.request.params))
+        space = self._space(ranges)
         is_whole = space.size <= (trials or space.size)
         method = Method.GRID if is_whole else Method.RANDOM
         points = chooser_for(method, space, trials, seed).ask()
@@ -193,6 +193,11 @@ class Study:
             per_year=settings.year,
             on_window=on_trial,
         )
+
+    def _space(self, ranges: Mapping[str, str]) -> Space:
+        space = space_of(self.plan, ranges, fixed=tuple(self.bench.request.params))
+        require_inside(self.plan, space)
+        return space
 
     def _about(self, source: str) -> About:
         settings = self.bench.request.settings

@@ -35,6 +35,7 @@ from jts_trading.indicators.catalog import NATIVE, Catalog
 from jts_trading.indicators.symbols import Recording
 
 _NAME = re.compile(r"[A-Za-z0-9가-힣][A-Za-z0-9_가-힣 .-]{0,63}")
+_LETTER = re.compile(r"[A-Za-z0-9_가-힣 .-]")
 
 
 def check(
@@ -71,10 +72,7 @@ def resolve(
     Raises:
         StrategyError: See `check`.
     """
-    if not _NAME.fullmatch(strategy.name):
-        raise source.refuse(
-            "the name of a strategy has 1 to 64 letters, digits, spaces and _ . -", strategy.at
-        )
+    _check_name(source, strategy.name)
     taken: dict[str, str] = {}
     params = check_params(source, strategy.params, overrides, taken)
     lengths = check_timeframes(source, strategy.timeframes, taken)
@@ -82,15 +80,17 @@ def resolve(
     for parameter in params:
         kind = KIND_OF_MEASURE[Measure(parameter.measure)]
         value = parameter.value if recording is None else recording.parameter(parameter.value)
-        scope.params[parameter.name] = Fixed(value, kind)
+        scope.params[parameter.name] = Fixed(value, kind, parameter.currency)
     resolver = Resolver(scope, Graph())
+    for node in strategy.params:
+        resolver.require_currency(node.value.currency, node.value.at)
     _define(resolver, strategy, taken)
     risk = check_risk(resolver, strategy.risk)
     filters, pyramids = check_filters(resolver, strategy), may_add(strategy.risk, risk)
     rules = _rules(resolver, strategy, filters, pyramids=pyramids)
     sources = check_sources(source, strategy.sources)
     program = Program(
-        strategy.name,
+        strategy.name.value,
         scope.frames,
         resolver.graph,
         rules,
@@ -102,6 +102,20 @@ def resolve(
         check_rank(resolver, strategy),
     )
     return program, resolver
+
+
+def _check_name(source: SourceText, name: s.Text) -> None:
+    if _NAME.fullmatch(name.value):
+        return
+    at = next((n for n, sign in enumerate(name.value) if not _LETTER.fullmatch(sign)), None)
+    hint = (
+        "it begins with a letter or digit" if at is None else f"{name.value[at]} is none of them"
+    )
+    raise source.refuse(
+        "the name of a strategy has 1 to 64 letters, digits, spaces and _ . -",
+        name.at + (0 if at is None else 1 + at),
+        hint,
+    )
 
 
 def _define(resolver: Resolver, strategy: s.Strategy, taken: dict[str, str]) -> None:
@@ -139,10 +153,15 @@ def _rules(
                 truth = with_filters(resolver, strategy, filters, truth)
             condition, guard = split(resolver.graph, truth)
             text = expression_text(when.condition)
+            is_flat = side in ENTRY_SIDES and not pyramids
             if guard is not None:
-                _check_guard(resolver, when, block.block, guard, pyramids=pyramids)
+                _check_guard(resolver, when, block.block)
+                if is_flat:
+                    _require_no_position(resolver, guard, when.at)
             for action in when.actions:
                 order = check_action(resolver, action, side)
+                for _, price in order.prices if is_flat else ():
+                    _require_no_position(resolver, price, action.at)
                 is_edge = block.block in EDGE_TRIGGERED
                 place = source.place(action.at)
                 rule = Rule(
@@ -165,9 +184,7 @@ def _rules(
     return tuple(found)
 
 
-def _check_guard(
-    resolver: Resolver, when: s.When, block: Block, guard: int, *, pyramids: bool
-) -> None:
+def _check_guard(resolver: Resolver, when: s.When, block: Block) -> None:
     if block in EDGE_TRIGGERED:
         raise resolver.refuse(
             f"{block} fires when its condition becomes true on bars: it cannot ask for position "
@@ -175,15 +192,17 @@ def _check_guard(
             when.at,
             "use entry.long, or limits of risk_management",
         )
-    if RULE_SIDES[block] not in ENTRY_SIDES or pyramids:
-        return
+
+
+def _require_no_position(resolver: Resolver, root: int, at: int) -> None:
+    """Refuse what is null while there is no position: the entry could never be given."""
     nodes = resolver.graph.nodes
-    for number in sorted(resolver.graph.reachable((guard,))):
+    for number in sorted(resolver.graph.reachable((root,))):
         node = nodes[number]
         if isinstance(node, Fact) and node.needs_position:
             raise resolver.refuse(
                 f"an entry is judged while there is no position: {node.name} is null then",
-                when.at,
+                at,
                 "accepted in entries: position.quantity, position.value, position.entries and "
                 "portfolio; with pyramiding in risk_management all words of a position",
             )

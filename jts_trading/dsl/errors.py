@@ -70,7 +70,7 @@ def nearest(name: str, known: Collection[str]) -> str:
     likely = heapq.nsmallest(
         COMPARED_MAX, folded, key=lambda k: (k[:1] != wanted[:1], abs(len(k) - len(wanted)))
     )
-    match = difflib.get_close_matches(wanted, likely, n=1, cutoff=0.5)
+    match = difflib.get_close_matches(wanted, likely, n=1, cutoff=0.6)
     names = sorted(known)
     listed = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
     near = f"did you mean {folded[match[0]]}? " if match else ""

@@ -22,7 +22,7 @@ _INDENT = "  "
 
 def normalise(strategy: s.Strategy) -> str:
     """Return the normalised text of a strategy."""
-    lines = [f'{Word.STRATEGY}("{strategy.name}") {{']
+    lines = [f'{Word.STRATEGY}("{strategy.name.value}") {{']
     lines += _block(Block.PARAMS, [_parameter(p) for p in strategy.params])
     lines += _block(
         Block.TIMEFRAMES, [f"{t.name} = {expression_text(t.value)}" for t in strategy.timeframes]
@@ -160,8 +160,10 @@ def time_text(second: int) -> str:
     return f"{clock}:{second % 60:02}" if second % 60 else clock
 
 
-def value_text(measure: Measure, value: Fraction) -> str:
-    """Return a value of a parameter as it is written; money without its currency."""
+def value_text(measure: Measure, value: Fraction, currency: str = "") -> str:
+    """Return a value of a parameter as it is written."""
+    if measure is Measure.MONEY:
+        return f"{decimal_text(value)} {currency}"
     if measure is Measure.PERCENT:
         return decimal_text(value * 100) + "%"
     if measure is Measure.DURATION:

@@ -66,7 +66,7 @@ def parse_at(cursor: Cursor) -> Strategy:
         raise cursor.unexpected("the end of the text: a file holds one strategy")
     return Strategy(
         start.at,
-        name.text,
+        Text(name.at, name.text),
         tuple(parts.params),
         tuple(parts.timeframes),
         tuple(parts.definitions),

@@ -142,7 +142,11 @@ class Universe:
 
 @dataclass(frozen=True, slots=True)
 class ParameterValue:
-    """A parameter of the strategy: the value in use, and the range for sweeps."""
+    """A parameter of the strategy: the value in use, and the range for sweeps.
+
+    Attributes:
+        currency: Of money, else empty.
+    """
 
     name: str
     value: Fraction
@@ -150,6 +154,7 @@ class ParameterValue:
     low: Fraction | None = None
     high: Fraction | None = None
     step: Fraction | None = None
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from jts_trading.dsl.cursor import literal_of_text
 from jts_trading.dsl.errors import StrategyError
 from jts_trading.dsl.grammar import COLUMNS, HISTORY_MAX, QUOTE_COLUMNS
 from jts_trading.dsl.names import Scope
+from jts_trading.dsl.normal import expression_text
 from jts_trading.dsl.values import (
     KIND_OF_MEASURE,
     Bound,
@@ -54,6 +55,16 @@ class Resolver:
     def refuse(self, message: str, at: int, hint: str = "") -> StrategyError:
         """Return the error for an offset; the caller raises it."""
         return self.scope.source.refuse(message, at, hint)
+
+    def require_currency(self, currency: str, at: int) -> None:
+        """Take the currency of an amount for that of the text.
+
+        Raises:
+            StrategyError: The text has amounts in another one.
+        """
+        if currency and self.currency not in ("", currency):
+            raise self.refuse(f"amounts in {self.currency} and {currency}", at, "accepted: one")
+        self.currency = self.currency or currency
 
     def bound(self, node: s.Expression, frame: int) -> Bound:
         """Resolve an expression that may still be an indicator with several outputs.
@@ -149,12 +160,7 @@ def _hint(left: Value, right: Value) -> str:
 
 
 def _literal(resolver: Resolver, node: s.Literal, _frame: int) -> Bound:
-    if node.currency not in ("", resolver.currency):
-        if resolver.currency:
-            raise resolver.refuse(
-                f"amounts in {resolver.currency} and {node.currency}", node.at, "accepted: one"
-            )
-        resolver.currency = node.currency
+    resolver.require_currency(node.currency, node.at)
     return Fixed(node.value, KIND_OF_MEASURE[node.measure], node.currency)
 
 
@@ -315,9 +321,8 @@ def _between(resolver: Resolver, node: s.Between, frame: int) -> Bound:
     operand = resolver.number(node.operand, frame)
     low, high = resolver.number(node.low, frame), resolver.number(node.high, frame)
     if isinstance(low, Fixed) and isinstance(high, Fixed) and low.value > high.value:
-        raise resolver.refuse(
-            f"nothing lies between [{low.value}, {high.value}]", node.low.at, "the lower end first"
-        )
+        ends = ", ".join(map(expression_text, (node.low, node.high)))
+        raise resolver.refuse(f"nothing lies between [{ends}]", node.low.at, "the lower end first")
     above = resolver.compare(">=", (operand, low), frame, node.at, "compare")
     below = resolver.compare("<=", (operand, high), frame, node.at, "compare")
     return Series(resolver.graph.add(g.Combine(True, (above.node, below.node), frame)), Kind.TRUTH)

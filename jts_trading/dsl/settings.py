@@ -185,21 +185,21 @@ def parameter_value(source: SourceText, node: s.Parameter, override: str | None)
     """
     value = node.value
     if override is not None:
-        changed = _signed_literal(source, override, node.at)
-        if changed is None or changed.measure is not node.value.measure:
+        changed = signed_literal(source, override, node.at)
+        if changed is None or _unit(changed) != _unit(value):
+            kind = _described(value.measure, value.currency)
             raise source.refuse(
-                f'"{override[:40]}" is no value for "{node.name}", a {node.value.measure}', node.at
+                f'"{override[:40]}" is no value for "{node.name}", {kind}', node.at
             )
         value = changed
-    # Times of day lie a duration apart.
-    apart = Measure.DURATION if node.value.measure is Measure.TIME else node.value.measure
+    apart = step_measure(value.measure)
     for end, measure in (
-        (node.low, node.value.measure),
-        (node.high, node.value.measure),
+        (node.low, value.measure),
+        (node.high, value.measure),
         (node.step, apart),
     ):
-        if end is not None and end.measure is not measure:
-            raise source.refuse(f"expected a {measure}", end.at)
+        if end is not None and (end.measure, end.currency) != (measure, value.currency):
+            raise source.refuse(f"expected {_described(measure, value.currency)}", end.at)
     if node.low is not None and node.high is not None:
         if node.low.value > node.high.value:
             raise source.refuse("this range is empty", node.low.at, "the lower end first")
@@ -208,10 +208,25 @@ def parameter_value(source: SourceText, node: s.Parameter, override: str | None)
     if node.step is not None and node.step.value <= 0:
         raise source.refuse("a step is above zero", node.step.at)
     low, high, step = (None if e is None else e.value for e in (node.low, node.high, node.step))
-    return ParameterValue(node.name, value.value, str(value.measure), low, high, step)
+    kind = str(value.measure)
+    return ParameterValue(node.name, value.value, kind, low, high, step, value.currency)
 
 
-def _signed_literal(source: SourceText, text: str, at: int) -> s.Literal | None:
+def _described(measure: Measure, currency: str) -> str:
+    return f"an amount in {currency}" if currency else f"a {measure}"
+
+
+def _unit(literal: s.Literal) -> tuple[Measure, str]:
+    return literal.measure, literal.currency
+
+
+def step_measure(measure: Measure) -> Measure:
+    """Return what the values of a range lie apart: times of day a duration, others their kind."""
+    return Measure.DURATION if measure is Measure.TIME else measure
+
+
+def signed_literal(source: SourceText, text: str, at: int) -> s.Literal | None:
+    """Return a text as a value of the language that may have a sign, or None."""
     stripped = text.strip()
     literal = literal_of_text(stripped.removeprefix("-"), source, at)
     if literal is None or not stripped.startswith("-"):

@@ -262,7 +262,7 @@ class Strategy:
     """A whole text."""
 
     at: int
-    name: str
+    name: Text
     params: tuple[Parameter, ...]
     timeframes: tuple[Setting, ...]
     definitions: tuple[Definition, ...]

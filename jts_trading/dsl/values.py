@@ -112,6 +112,9 @@ def _plain(value: Value) -> Kind:
     return Kind.NUMBER if value.kind is Kind.MONEY else value.kind
 
 
+_SUMS = ("add", "subtract")
+
+
 def require_alike(left: Value, right: Value, deed: str) -> tuple[Kind, int]:
     """Return kind and power of two values that are added or compared.
 
@@ -133,7 +136,9 @@ def require_alike(left: Value, right: Value, deed: str) -> tuple[Kind, int]:
     if kinds.isdisjoint(_TEMPORAL):
         if _is_zero(left) or _is_zero(right):
             return _plain(right if _is_zero(left) else left), power
-        if power == 0 and (Kind.RATIO in kinds or _both_fixed(left, right)):
+        # 1 + 5% is a factor; a comparison of 3 with 5% is a mistake.
+        is_factor = _both_fixed(left, right) and deed in _SUMS
+        if power == 0 and (Kind.RATIO in kinds or is_factor):
             return Kind.RATIO, power
     raise refused
 
@@ -144,7 +149,7 @@ def require_sum(left: Value, right: Value, sign: str) -> tuple[Kind, int]:
     Raises:
         KindError: They are different things.
     """
-    deed = "add" if sign == "+" else "subtract"
+    deed = _SUMS[sign == "-"]
     kinds = (left.kind, right.kind)
     if kinds == (Kind.TIME, Kind.DURATION) or (
         kinds == (Kind.DURATION, Kind.TIME) and sign == "+"

@@ -57,6 +57,10 @@ CONDITIONS = {
     "5 KRW + 6 USD > close": (30, "amounts in KRW and USD", ""),
     "close * 5 KRW > 1 KRW": (36, "cannot compare a price to the power 2", ""),
     "time + 09:30 > 10:00": (27, "cannot add a time of day and a time of day", ""),
+    "5% > 3": (25, "cannot compare a percentage and a number", ""),
+    "5% == 5": (25, "cannot compare a percentage and a number", ""),
+    "5% between [1, 10]": (25, "cannot compare a percentage and a number", ""),
+    "time between [15:00, 09:00]": (36, "nothing lies between [15:00, 09:00]", "the lower end"),
     "time > 5m": (27, "cannot compare a time of day and a duration", ""),
     "time > 24:00": (29, '"24:00" is no time of day', "00:00 to 23:59:59"),
     "time - 09:00 > 5%": (35, "cannot compare a duration and a percentage", ""),
@@ -134,6 +138,10 @@ ACTIONS = {
     'buy(quantity: 1, type: "limit")': ('a limit order needs "price"', "price: close"),
     "buy(quantity: 1, price: close)": ('a market order has no "price"', ""),
     'buy(quantity: 1, type: "limit", price: RSI(3))': ("expected a price, found a number", ""),
+    'buy(quantity: 1, type: "limit", price: position.entry_price)': (
+        "there is no position: position.entry_price is null",
+        "position.quantity",
+    ),
     "buy(quantity: 1, broker: fastest())": ("this is no broker", "select_fastest_broker()"),
 }
 
@@ -203,6 +211,10 @@ BLOCKS = {
     "risk_management { pyramiding = 1.5 }": "must be a whole number",
     'risk_management { pyramiding = "3%" }': "must be a number, found a percent",
     "params { fast = 20 in 5..10 }": "lies outside its range",
+    "params { cap = 5 KRW in 1 USD..9 USD }": "expected an amount in KRW",
+    "params { cap = 5 KRW low_cap = 5 USD }": "amounts in KRW and USD",
+    "params { cap = 5 KRW } universe { close > 2 USD }": "amounts in KRW and USD",
+    "params { cap = 5 KRW } universe { volume > cap }": "cannot compare a number and an amount",
     "params { fast = 20 in 50..5 }": "this range is empty",
     "params { fast = 20 in 5..50 step 0 }": "a step is above zero",
     "sources { a: symbols[5..1] }": "this range is empty",
@@ -353,6 +365,26 @@ def test_strategy_when_without_rules_then_refused() -> None:
     assert "no rules" in refusal('strategy("T") { }').message
 
 
+@pytest.mark.parametrize(
+    ("name", "column", "hint"),
+    [
+        ("골든크로스 5/20", 18, "/ is none of them"),
+        ("돌파 (3분)", 14, "( is none of them"),
+        (" leading", 10, "begins with a letter or digit"),
+        ("x" * 65, 10, ""),
+    ],
+)
+def test_name_of_a_strategy_when_refused_then_the_sign_is_pointed_at(
+    name: str, column: int, hint: str
+) -> None:
+    """Not at the word before it."""
+    error = refusal(entry("close > 1").replace('"T"', f'"{name}"', 1))
+
+    assert "the name of a strategy has 1 to 64 letters" in error.message
+    assert error.column == column
+    assert hint in error.hint
+
+
 def test_params_when_overridden_wrongly_then_refused() -> None:
     """--set accepts declared names, the declared kind and the declared range."""
     text = entry("SMA(fast) > 1", before="params { fast = 20 in 5..50 }")
@@ -361,6 +393,11 @@ def test_params_when_overridden_wrongly_then_refused() -> None:
     assert 'is no value for "fast"' in refusal(text, {"fast": "5%"}).message
     assert 'is no value for "fast"' in refusal(text, {"fast": "5); import os"}).message
     assert "outside its range" in refusal(text, {"fast": "51"}).message
+    money = entry("close > cap", before="params { cap = 20_000 KRW }")
+    said = 'is no value for "cap", an amount in KRW'
+    assert said in refusal(money, {"cap": "30000 USD"}).message
+    assert said in refusal(money, {"cap": "30000"}).message
+    assert compile_strategy(money, params={"cap": "30000 KRW"}).currency == "KRW"
     assert compile_strategy(text, params={"fast": "30"}).warmup_bars == {"base": 30}
 
 

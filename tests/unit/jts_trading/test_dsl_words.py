@@ -337,11 +337,12 @@ def test_guard_when_only_numbers_differ_then_its_text_is_the_same() -> None:
         (Measure.NUMBER, Fraction(3, 2), "1.5"),
         (Measure.DURATION, Fraction(300), "5m"),
         (Measure.TIME, Fraction(34_200), "09:30"),
-        (Measure.MONEY, Fraction(1_000_000), "1000000"),
+        (Measure.MONEY, Fraction(1_000_000), "1000000 KRW"),
     ],
 )
 def test_value_of_a_parameter_when_shown_then_as_it_is_written(
     measure: Measure, value: Fraction, text: str
 ) -> None:
     """On pages and in documents, whatever it measures."""
-    assert value_text(measure, value) == text
+    currency = "KRW" if measure is Measure.MONEY else ""
+    assert value_text(measure, value, currency) == text

@@ -14,7 +14,7 @@ from jts_pipelines.research.findings import MEANING, FindingCode
 from jts_pipelines.research.recording import About
 from jts_pipelines.research.running import Outcome, Params
 from jts_pipelines.research.scoring import Verdict
-from jts_pipelines.research.space import Space, space_of
+from jts_pipelines.research.space import Space, require_inside, space_of
 from jts_pipelines.research.sweep import SweepPlan, SweepResult, run_sweep
 from jts_pipelines.research.trials import TrialLedger
 from jts_pipelines.research.walk_forward import WalkPlan, Window, windows_of
@@ -109,6 +109,8 @@ def test_space_when_a_range_is_given_then_it_replaces_that_of_the_text() -> None
         ({"band": "1..2..1"}, "of percents"),
         ({"band": "1%..2%"}, "without a step"),
         ({"fast": "1..1000000..1"}, "at most 10,000"),
+        ({"fast": "1..2..3..4"}, "is no range"),
+        ({"fast": "%"}, "is no range"),
     ],
 )
 def test_space_when_a_range_is_wrong_then_it_says_what_is_accepted(
@@ -117,6 +119,61 @@ def test_space_when_a_range_is_wrong_then_it_says_what_is_accepted(
     """Nothing is swept that was not meant."""
     with pytest.raises(InputError, match=message):
         space_of(compile_strategy(TEXT), ranges)
+
+
+def test_space_beyond_the_range_of_the_text_is_refused_before_anything_runs() -> None:
+    """The text refuses such values one by one; inside its range, finer steps are welcome."""
+    plan = compile_strategy(TEXT)
+
+    require_inside(plan, space_of(plan, {"fast": "5..50..1", "slow": "1..900..1"}))
+    with pytest.raises(InputError, match=r"fast=60 lies outside .*ends with 50; widen it there"):
+        require_inside(plan, space_of(plan, {"fast": "5..60..5"}))
+    with pytest.raises(InputError, match=r"band=0.25% lies outside .*ends with 0.5%; widen"):
+        require_inside(plan, space_of(plan, {"band": "0.25%..1%..0.25%"}))
+
+
+def test_space_of_times_and_money_is_written_as_in_the_text() -> None:
+    """Times of day lie a duration apart, amounts keep their currency; from outside too."""
+    text = """strategy("Open") {
+      timeframes { minute = "1m" }
+      params {
+        until = 09:30 in 09:10..10:00 step 10m
+        amount = 2_000_000 KRW in 1_000_000 KRW..3_000_000 KRW step 1_000_000 KRW
+        limit = -1 in -2..0
+      }
+      entry.long { when (time > until and ZScore(20) > limit) { buy(amount) } }
+    }"""
+    plan = compile_strategy(text)
+
+    def written(space: Space) -> list[list[str]]:
+        return [[axis.text(at) for at in range(len(axis.values))] for axis in space.axes]
+
+    ranges = {
+        "until": "09:10 .. 10:00 .. 25m",
+        "amount": "1_000_000 KRW..2000000 KRW..1000000 KRW",
+        "limit": "-2..-1..0.5",
+    }
+    found = space_of(plan, {})
+
+    assert written(found) == [
+        ["09:10", "09:20", "09:30", "09:40", "09:50", "10:00"],
+        ["1000000 KRW", "2000000 KRW", "3000000 KRW"],
+        ["-2", "-1", "0"],
+    ]
+    assert written(space_of(plan, ranges)) == [
+        ["09:10", "09:35", "10:00"],
+        ["1000000 KRW", "2000000 KRW"],
+        ["-2", "-1.5", "-1"],
+    ]
+    for number in range(found.size):
+        compile_strategy(text, params=found.params(found.point(number)))
+    for wrong, accepted in (
+        ({"until": "09:10..10:00..09:10"}, "of times of day, STEP a duration"),
+        ({"amount": "1000000 USD..2000000 USD..1000000 USD"}, "of amounts in KRW"),
+        ({"amount": "1000000..2000000..1000000"}, "of amounts in KRW"),
+    ):
+        with pytest.raises(InputError, match=accepted):
+            space_of(plan, wrong)
 
 
 @pytest.mark.parametrize("method", list(Method))
