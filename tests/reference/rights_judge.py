@@ -76,6 +76,9 @@ def in_first_shares(changes: Sequence[Change], close: int) -> tuple[int, Fractio
     whole, shares = close, Fraction(1)
     for change in reversed(changes):
         if isinstance(change, Lowered):
+            # Reading: a right that lowers no base, being worth less than a won, changes no price.
+            if change.base == change.close:
+                continue
             whole, shares = change.seen(whole * shares), Fraction(1)
         else:
             shares *= Fraction(change.new, change.old)

@@ -9,11 +9,12 @@ rules can be read in two ways a comment that begins with "Reading" says which on
 import math
 from dataclasses import dataclass, field
 from datetime import date
+from decimal import Decimal
 from fractions import Fraction
 
 from rights_judge import Change, Rights, in_first_shares, in_last_shares
 
-from jts_pipelines.backtest.settings import BacktestSettings
+from jts_pipelines.backtest.settings import AccountLimits, BacktestSettings
 from jts_trading.domain.market.loading import default_table
 from jts_trading.domain.market.prices import daily_limits, order_ladder
 from jts_trading.domain.sessions import calendar_for
@@ -24,11 +25,12 @@ SESSIONS = CALENDAR.sessions(date(2025, 4, 1), date(2025, 5, 15))
 LADDER = order_ladder(default_table(), SESSIONS[0], market="KOSDAQ", asset="COMMON")
 FEE, TAX = Fraction(140527, 10**9), Fraction(15, 10_000)
 CASH = 3_000_000
+KELLY_TRADES_MIN = 3
 NEVER = date.max
 LONG, SHORT = 1, -1
 FREE = (0, 1 << 60)
 # In percent; no average price of a test is this far from a close to the last digit.
-TAKEN = Fraction("2.3719")
+TAKEN, EXPOSED = Fraction("2.3719"), Fraction("87.3713")
 NEAR = {"buy": {"limit": 0.985, "stop": 1.015}, "sell": {"limit": 1.015, "stop": 0.985}}
 BEYOND = {"buy": 1.02, "sell": 0.98}
 
@@ -132,6 +134,7 @@ class Case:
     pyramiding: int = 1
     max_positions: int = 0
     cooldown: int = 0
+    limits: tuple[int, int, int, int] | None = None
     margin: int = 100
     maintenance: int = 5
     borrow: int = 4
@@ -152,8 +155,9 @@ class Case:
     def _entry(self, way: int) -> str:
         verb, sign = ("buy", ">") if way == LONG else ("sell", "<")
         when = f"close {'!=' if self.is_wide else sign} close[1]"
-        when += " and position.entries < 3" * self.asks
-        order = f"{verb}({self.size}{_terms(self.kinds[0], verb, self.force)})"
+        when += f" and position.entries < 3 and portfolio.exposure < {float(EXPOSED)}%" * self.asks
+        size = "calculate_kelly_criterion()" if self.size == "kelly" else self.size
+        order = f"{verb}({size}{_terms(self.kinds[0], verb, self.force)})"
         return f"entry.{NAMES[way]} {{ when ({when}) {{ {order} }} }}"
 
     def _exit(self, way: int) -> str:
@@ -179,7 +183,23 @@ class Case:
             ),
             exits_inside=self.exits_inside,
             waits_settlement=self.waits_settlement,
+            limits=self.denied,
+            kelly_trades_min=KELLY_TRADES_MIN,
             **self.lending,
+        )
+
+    @property
+    def denied(self) -> AccountLimits | None:
+        """The limits: won of an order, percent of an instrument, of all, of the loss of a day."""
+        if self.limits is None:
+            return None
+        order, share, exposure, loss = self.limits
+        return AccountLimits(
+            order_value=str(order),
+            position_share=str(Decimal(share) / 100),
+            gross_exposure=str(Decimal(exposure) / 100),
+            daily_loss=str(Decimal(loss) / 100),
+            drawdown="1000",
         )
 
     @property
@@ -224,6 +244,7 @@ class Order:
     limit: int = 0
     stop: int = 0
     reserved: int = 0
+    decided_at: int = 0
     is_triggered: bool = False
     is_tried: bool = False
     has_opened: bool = False
@@ -248,6 +269,7 @@ class Held:
     owed: int = 0
     since: date = NEVER
     entries: int = 0
+    flow: int = 0
     best: int = 0
     filled_on: date = NEVER
     is_late: bool = False
@@ -285,8 +307,9 @@ class Judge:
         self.cash, self.paid, self.sold = CASH, 0, 0
         self.unsettled: list[tuple[date, int]] = []
         self.book = {symbol: Held() for symbol in sorted(self.market)}
+        self.profits: list[int] = []
         self.fills: list[Row] = []
-        self.equity: list[int] = []
+        self.equity: list[tuple[int, int]] = []
         self.day, self.band = SESSIONS[0], FREE
 
     # ---- a session
@@ -308,10 +331,10 @@ class Judge:
             for decide in (self.leave, self.enter):
                 for symbol in today:
                     decide(self.book[symbol])
-            self.equity.append(self.worth())
+            self.equity.append((self.cash, self.worth()))
         for symbol in self.book:
             self.end_listing(symbol, CALENDAR.next_session(days[-1]))
-        self.equity[-1] = self.worth()
+        self.equity[-1] = (self.cash, self.worth())
 
     @staticmethod
     def see_close(held: Held, close: int) -> None:
@@ -330,6 +353,11 @@ class Judge:
     def worth(self) -> int:
         """Return cash and positions at their marks."""
         return self.cash + sum(h.way * h.quantity * h.mark for h in self.book.values())
+
+    def move(self, held: Held, money: int) -> None:
+        """Let money flow in or out for a trade."""
+        self.cash += money
+        held.flow += money
 
     def free(self) -> int:
         """Return the money that can be spent."""
@@ -352,7 +380,8 @@ class Judge:
             self.pay_lender(symbol)
             # Reading: a price of 0 and none at all are one, as the settings say.
             price = price or held.closes[-1]
-        self.cash += held.way * held.quantity * price
+        self.move(held, held.way * held.quantity * price)
+        self.profits.append(held.flow)
         side = "sell" if held.way == LONG else "buy"
         self.note(symbol, side, held.quantity, price)
         held.quantity = held.cost = held.collateral = 0
@@ -377,7 +406,7 @@ class Judge:
             if held.quantity and held.closes:
                 gross = held.quantity * dividend.amount
                 net = gross - gross * 154 // 1000 if held.way == LONG else -gross
-                self.cash += net
+                self.move(held, net)
                 self.paid += net
                 # Reading: mirrored, it is a row of the other side.
                 self.note(symbol, "buy" if held.way == LONG else "sell", 0, 0)
@@ -396,7 +425,7 @@ class Judge:
                 held.order = None
             if held.quantity:
                 paid = math.floor(held.way * held.quantity * found.worth)
-                self.cash += paid
+                self.move(held, paid)
                 self.sold += paid
                 held.cost -= held.cost * (found.close - found.base) // found.close
                 held.best = held.best * found.base // found.close
@@ -418,7 +447,7 @@ class Judge:
         held.quantity = before * split.new // split.old
         part, whole = before * split.new - held.quantity * split.old, before * split.new
         # Reading: the part that is owed is rounded down to a won as the one that is paid.
-        self.cash += held.way * (part * close // split.new)
+        self.move(held, held.way * (part * close // split.new))
         if held.way == SHORT:
             self.accrue(held)
             held.collateral -= held.collateral * part // whole
@@ -433,8 +462,9 @@ class Judge:
         if held.order:
             held.order.quantity = held.order.quantity * split.new // split.old
         if not held.quantity:
-            # Reading: nobody left it, so that no `cooldown` begins.
+            # Reading: nobody left it, so that no `cooldown` begins; the trade is over.
             held.order = None
+            self.profits.append(held.flow)
 
     # ---- fills
 
@@ -551,15 +581,15 @@ class Judge:
         """Buy, or sell short."""
         if held.quantity == 0:
             held.way, held.since = order.way, self.day
-            held.cost = held.collateral = held.owed = held.best = held.entries = 0
+            held.cost = held.collateral = held.owed = held.best = held.entries = held.flow = 0
         gross = quantity * price
         if order.way == LONG:
-            self.cash -= gross + int(gross * FEE)
+            self.move(held, -gross - int(gross * FEE))
         else:
             self.accrue(held)
             # Reading: what a short sale brought waits for no settlement of its own; it is
             # collateral until shares are given back.
-            self.cash += gross - int(gross * FEE) - int(gross * TAX)
+            self.move(held, gross - int(gross * FEE) - int(gross * TAX))
             held.collateral += gross + gross * self.case.margin // 100
         held.entries += not order.has_opened
         order.has_opened = True
@@ -571,16 +601,17 @@ class Judge:
         held, gross = self.book[symbol], quantity * price
         if held.way == LONG:
             net = gross - int(gross * FEE) - int(gross * TAX)
-            self.cash += net
+            self.move(held, net)
             if self.case.waits_settlement:
                 self.unsettled.append((CALENDAR.settlement_day(self.day), net))
         else:
             self.give_back(symbol, quantity, held.quantity)
-            self.cash -= gross + int(gross * FEE)
+            self.move(held, -gross - int(gross * FEE))
         held.cost -= held.cost * quantity // held.quantity
         held.quantity -= quantity
         if not held.quantity:
             held.left_at = len(held.closes) + 1
+            self.profits.append(held.flow)
 
     def give_back(self, symbol: str, part: int, whole: int) -> None:
         """Pay the lender, and free the part of the collateral that belongs to what is covered."""
@@ -599,7 +630,7 @@ class Judge:
         held = self.book[symbol]
         self.accrue(held)
         if held.owed:
-            self.cash -= held.owed
+            self.move(held, -held.owed)
             self.note(symbol, "buy", 0, 0, "borrowed", held.owed)
             held.owed = 0
 
@@ -726,10 +757,16 @@ class Judge:
 
     def fires(self, held: Held, way: int) -> bool:
         """Return whether an entry rule fires."""
-        if len(held.seen) < 2 or (self.case.asks and held.quantity and held.entries >= 3):
+        if len(held.seen) < 2 or (self.case.asks and not self.is_asked(held)):
             return False
         moved = held.seen[-1] - held.seen[-2]
         return moved != 0 if self.case.is_wide else way * moved > 0
+
+    def is_asked(self, held: Held) -> bool:
+        """Return whether the account is as an entry asks."""
+        exposed = sum(h.quantity * h.mark for h in self.book.values())
+        is_free = exposed * 100 < EXPOSED * self.worth()
+        return is_free and (not held.quantity or held.entries < 3)
 
     def may_enter(self, held: Held, way: int) -> bool:
         """Return whether nothing of the instrument and of the risk block is in the way."""
@@ -755,19 +792,51 @@ class Judge:
         if way == LONG and kind in {"limit", "stop_limit"}:
             top = math.ceil(held.price_of(_limit_factor(kind, order.side)))
         order.quantity = self.payable(way, wanted, top)
-        if order.quantity > 0:
+        if order.quantity > 0 and not self.is_denied(held, order.quantity):
             gross = order.quantity * top
             order.reserved = gross + int(gross * FEE)
             if way == SHORT:
                 order.reserved = order.quantity * self.hold(top)
             held.order = order
+            order.decided_at = close
+
+    def is_denied(self, held: Held, quantity: int) -> bool:
+        """Return whether an entry is above a limit of the account, of both ways alike."""
+        if self.case.limits is None:
+            return False
+        order, share, exposure, loss = self.case.limits
+        value, worth = quantity * held.mark, self.worth()
+        total = value + sum(h.quantity * h.mark for h in self.book.values())
+        waiting = [h.order for h in self.book.values() if h.order and h.order.is_entry]
+        total += sum(each.quantity * each.decided_at for each in waiting)
+        position = value + held.quantity * held.mark
+        # Reading: a day that begins with less than nothing has lost more than any share of it.
+        before = self.equity[-1][1] if self.equity else CASH
+        is_lost = (before - worth) * 100 >= loss * before
+        is_large = position * 100 > share * worth or total * 100 > exposure * worth
+        return value > order or is_large or is_lost
 
     def sized(self, size: str, close: int) -> int:
         """Return the shares that a text wants at a close."""
+        if size == "kelly":
+            return int(self.worth() * self.kelly() / close)
         if size.endswith('%"'):
             return self.worth() * int(size.strip('"%')) // 100 // close
         amount, *currency = size.split()
         return int(amount) // close if currency else int(amount)
+
+    def kelly(self) -> Fraction:
+        """Return half the share of the textbook formula, of the trades of both ways."""
+        wins = sum(profit for profit in self.profits if profit > 0)
+        losses = -sum(profit for profit in self.profits if profit < 0)
+        if len(self.profits) < KELLY_TRADES_MIN:
+            return Fraction(1, 100)
+        if wins <= losses:
+            return Fraction(0)
+        # Shares are millionths, rounded down at each step.
+        edge = 10**6 - -(-losses * 10**6 // wins)
+        share = sum(profit > 0 for profit in self.profits) * edge // len(self.profits) // 2
+        return min(Fraction(share, 10**6), Fraction(1, 5))
 
     def ordered(self, held: Held, way: int, quantity: int, kind: str, *, is_entry: bool) -> Order:
         """Return an order with its prices on the ladder."""
