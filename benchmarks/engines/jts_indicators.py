@@ -13,8 +13,8 @@ import numpy as np
 from measured import Outcome, median_seconds
 from twelve import CASES, Answer, Bars, keep_values, measure_each, read_bars
 
-from jts_trading.dsl.emit import function_text
 from jts_trading.dsl.lowering import VALUES, lower_step
+from jts_trading.dsl.pasting import function_text
 from jts_trading.indicators.catalog import NATIVE
 from jts_trading.indicators.definition import Definition, ParameterKind
 from jts_trading.kernels.loader import load

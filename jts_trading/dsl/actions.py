@@ -9,6 +9,7 @@ from jts_trading.dsl.grammar import (
     ACTION_ARGUMENTS,
     ACTIONS_OF_SIDE,
     ALL_QUANTITY,
+    CHOICE_WORDS,
     ENTRY_SIDES,
     FASTEST_BROKER_CALL,
     KELLY_CALL,
@@ -106,7 +107,7 @@ def _quantity(resolver: Resolver, node: s.Expression | None, side: Side) -> Quan
         return Quantity(QuantityKind.ALL)
     if isinstance(node, s.Text) and literal_of_text(node.value, resolver.scope.source, 0) is None:
         raise resolver.refuse(f'"{node.value}" is no quantity', node.at, _QUANTITY_HINT)
-    if isinstance(node, s.Call):
+    if isinstance(node, s.Call) and node.name.lower() not in CHOICE_WORDS:
         if node.name != KELLY_CALL or node.arguments:
             raise resolver.refuse(
                 f'"{node.name}(...)" is no quantity', node.at, nearest(node.name, {KELLY_CALL})

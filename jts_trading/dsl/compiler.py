@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from jts_trading.dsl import graph as g
 from jts_trading.dsl.check import check, resolve
 from jts_trading.dsl.describe import describe_nodes
-from jts_trading.dsl.emit import TRACE, Emitter, emit_source, own_steps
+from jts_trading.dsl.emit import TRACE, Emitter, emit_source
 from jts_trading.dsl.errors import Place, StrategyError
 from jts_trading.dsl.exactness import find_exact
 from jts_trading.dsl.exports import Export, find_exports, rank_export
@@ -23,6 +23,7 @@ from jts_trading.dsl.layout import STATE_SLOTS_MAX, Layout, lay_out
 from jts_trading.dsl.lexer import SourceText, read_text
 from jts_trading.dsl.normal import decimal_text, duration_text, normalise
 from jts_trading.dsl.parser import parse
+from jts_trading.dsl.pasting import own_steps
 from jts_trading.dsl.plan import ENGINE_VERSION, ParameterValue, Plan, Rule, Timeframe
 from jts_trading.dsl.program import CheckedRule, Program
 from jts_trading.dsl.syntax import Strategy

@@ -39,6 +39,8 @@ def _text(graph: g.Graph, node: g.Node) -> str:  # noqa: PLR0911 - one return pe
         case g.Output(indicator=indicator, index=index):
             of = g.indicator_of(graph, indicator)
             return f"#{indicator}.{of.definition.outputs[index].name}"
+        case g.Arithmetic(sign=sign, left=left, right=right) if sign in g.CHOICES:
+            return f"the {sign} of #{left} and #{right}"
         case (
             g.Arithmetic(sign=sign, left=left, right=right)
             | g.Compare(sign=sign, left=left, right=right)

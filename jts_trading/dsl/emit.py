@@ -5,14 +5,10 @@ this program defines, and numbers that were parsed and printed again. No name of
 text, gets into it.
 """
 
-import ast
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cache
 from math import gcd, lcm
-from textwrap import dedent
 from typing import Any
 
 from jts_trading.dsl import graph as g
@@ -20,9 +16,9 @@ from jts_trading.dsl.exactness import MULTIPLIER_MAX, Exact, scaling
 from jts_trading.dsl.exports import Export
 from jts_trading.dsl.grammar import EXTRA_COLUMNS, SESSION_COLUMN
 from jts_trading.dsl.layout import BAR_COLUMNS, SCALE_SLOT, Layout
+from jts_trading.dsl.pasting import function_text
 from jts_trading.dsl.program import Program
-from jts_trading.dsl.runtime import divide, gather, past, since
-from jts_trading.indicators.catalog import NATIVE
+from jts_trading.dsl.runtime import ARITHMETIC, divide, gather, past, since
 from jts_trading.indicators.definition import ParameterKind
 from jts_trading.indicators.symbols import derive, real_text, written
 
@@ -146,18 +142,18 @@ def _output(_emit: Emitter, number: int, node: g.Output) -> list[str]:
 
 def _arithmetic(emit: Emitter, number: int, node: g.Arithmetic) -> list[str]:
     held, left, right = (emit.exact[n] for n in (number, node.left, node.right))
-    if held.is_whole and node.sign in "+-":
+    if held.is_whole and node.sign in {"+", "-", *g.CHOICES}:
         sides = (
             emit.numerator(node.left, held.divisor // left.divisor),
             emit.numerator(node.right, held.divisor // right.divisor),
         )
-        return [f"v{number} = {sides[0]} {node.sign} {sides[1]}"]
+        return [f"v{number} = {_joined(node.sign, *sides)}"]
     scaled = scaling(emit.graph, node) if held.is_whole else None
     if scaled is not None:
         factor, series = scaled
         return [f"v{number} = {emit.numerator(series, factor.numerator)}"]
     if node.sign != "/":
-        return [f"v{number} = {emit.value(node.left)} {node.sign} {emit.value(node.right)}"]
+        return [f"v{number} = {_joined(node.sign, emit.value(node.left), emit.value(node.right))}"]
     common = derive(lcm, left.divisor, right.divisor)
     if left.is_whole and right.is_whole and common <= MULTIPLIER_MAX:
         # One rounding only: the quotient of two whole numbers.
@@ -167,6 +163,10 @@ def _arithmetic(emit: Emitter, number: int, node: g.Arithmetic) -> list[str]:
         )
         return [f"v{number} = divide({sides[0]}, {sides[1]})"]
     return [f"v{number} = divide({emit.value(node.left)}, {emit.value(node.right)})"]
+
+
+def _joined(sign: str, left: str, right: str) -> str:
+    return f"{sign}({left}, {right})" if sign in g.CHOICES else f"{left} {sign} {right}"
 
 
 def _compare(emit: Emitter, number: int, node: g.Compare) -> list[str]:
@@ -385,35 +385,8 @@ def _pasted(program: Program, live: frozenset[int], form: Form) -> list[str]:
             functions.setdefault("past", past)
         elif isinstance(node, g.Since):
             functions.setdefault("since", since)
-        elif isinstance(node, g.Arithmetic) and node.sign == "/":
-            functions.setdefault("divide", divide)
+        elif isinstance(node, g.Arithmetic) and node.sign in ARITHMETIC:
+            functions.setdefault(ARITHMETIC[node.sign].__name__, ARITHMETIC[node.sign])
     if len(program.frames.table) > 1:
         functions.setdefault("gather", gather)
     return [function_text(function) for function in functions.values()]
-
-
-def own_steps(program: Program) -> tuple[str, ...]:
-    """Return the texts of all steps in use that are not native, in a fixed order.
-
-    What a native step does is part of the engine's version; what another one does is not.
-    """
-    found: set[str] = set()
-    for node in program.graph.nodes:
-        if isinstance(node, g.Indicator) and not NATIVE.holds(node.definition):
-            found.update(map(function_text, (*node.definition.uses, node.definition.step)))
-    return tuple(sorted(found))
-
-
-@cache
-def function_text(function: Callable[..., Any]) -> str:
-    """Return the text of a plain function without docstring, comments and annotations."""
-    tree = ast.parse(dedent(inspect.getsource(function)))
-    definition = tree.body[0]
-    if not isinstance(definition, ast.FunctionDef):
-        raise TypeError(f"{function} is not a plain function")
-    definition.returns = None
-    for argument in definition.args.args:
-        argument.annotation = None
-    if ast.get_docstring(definition) is not None:
-        definition.body = definition.body[1:]
-    return ast.unparse(definition)

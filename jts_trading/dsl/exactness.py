@@ -78,7 +78,7 @@ def _of_arithmetic(graph: g.Graph, node: g.Arithmetic, found: list[Exact]) -> Ex
     left, right = found[node.left], found[node.right]
     if not (left.is_whole and right.is_whole):
         return ROUNDED
-    if node.sign in "+-":
+    if node.sign in {"+", "-", *g.CHOICES}:
         divisor = derive(lcm, left.divisor, right.divisor)
         return Exact(divisor, True) if divisor <= MULTIPLIER_MAX else ROUNDED
     scaled = scaling(graph, node)

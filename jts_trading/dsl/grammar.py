@@ -251,7 +251,8 @@ class UniverseKey(StrEnum):
 DURATION_SECONDS = MappingProxyType({"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800})
 CURRENCIES = frozenset({"KRW", "USD", "USDT", "BTC"})
 # Functions of the language that are no indicators of their own.
-FUNCTION_WORDS = frozenset({"since", str(Word.RANK), "change"})
+CHOICE_WORDS = frozenset({"abs", "greatest", "least"})
+FUNCTION_WORDS = frozenset({"since", str(Word.RANK), "change", *CHOICE_WORDS})
 COMPARISONS = (">=", "<=", "==", "!=", ">", "<")
 COLUMNS = ("open", "high", "low", "close", "volume")
 # Columns that only bars with quotes have; (ask - bid) / mid, a percentage.

@@ -17,6 +17,9 @@ from jts_trading.indicators.definition import Definition
 from jts_trading.indicators.symbols import is_symbol
 
 BASE_FRAME = 0
+GREATER, SMALLER = "greater", "smaller"
+CHOICES = frozenset({GREATER, SMALLER})
+"""Signs of an arithmetic node that is one of its two numbers, null where one is null."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
-    """Two numbers and one of + - * /."""
+    """Two numbers and one of + - * /, or which of them is taken: see `CHOICES`."""
 
     sign: str
     left: int

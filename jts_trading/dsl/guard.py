@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from jts_trading.dsl import graph as g
-from jts_trading.dsl.emit import Emitter, function_text, node_lines
+from jts_trading.dsl.emit import Emitter, node_lines
 from jts_trading.dsl.exports import Export, late_nodes
 from jts_trading.dsl.facts import FACTS_SIZE, SCALE_FACT
+from jts_trading.dsl.pasting import function_text
 from jts_trading.dsl.program import Program
-from jts_trading.dsl.runtime import divide
+from jts_trading.dsl.runtime import ARITHMETIC
 from jts_trading.indicators.symbols import derive
 
 _INDENT = "    "
@@ -134,7 +135,10 @@ def _source(head: str, body: list[str]) -> str:
     if any("scale" in line for line in body):
         body = [f"scale = facts[{SCALE_FACT}]", *body]
     parts = ["import math"]
-    if any("divide(" in line for line in body):
-        parts.append(function_text(divide))
+    parts += [
+        function_text(function)
+        for function in ARITHMETIC.values()
+        if any(f"{function.__name__}(" in line for line in body)
+    ]
     parts.append("\n".join((head, *(_INDENT + line for line in body))))
     return "\n\n\n".join(parts) + "\n"

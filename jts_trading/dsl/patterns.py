@@ -15,8 +15,8 @@ from typing import Any
 
 from jts_trading.dsl.check import check
 from jts_trading.dsl.compiler import StrategyText, plan_digest, plan_of
-from jts_trading.dsl.emit import own_steps
 from jts_trading.dsl.errors import StrategyError
+from jts_trading.dsl.pasting import own_steps
 from jts_trading.dsl.plan import ParameterValue, Plan, RiskBlock, Rule
 from jts_trading.dsl.settings import parameter_value
 from jts_trading.indicators.symbols import Recording, filled, is_symbol, plain, split_holes

@@ -16,6 +16,7 @@ from jts_trading.dsl.calls import output_of, resolve_call
 from jts_trading.dsl.cursor import literal_of_text
 from jts_trading.dsl.errors import StrategyError
 from jts_trading.dsl.grammar import COLUMNS, HISTORY_MAX, QUOTE_COLUMNS
+from jts_trading.dsl.history import past_of
 from jts_trading.dsl.names import Scope
 from jts_trading.dsl.normal import expression_text
 from jts_trading.dsl.values import (
@@ -232,7 +233,7 @@ def _selected(resolver: Resolver, node: s.Selected, frame: int) -> Bound:
 
 
 def _history(resolver: Resolver, node: s.History, frame: int) -> Bound:
-    operand = resolver.number(node.operand, frame)
+    operand = resolver.value(node.operand, frame)
     bars = resolver.value(node.bars, frame)
     if not isinstance(bars, Fixed) or bars.kind is not Kind.NUMBER or bars.value.denominator != 1:
         raise resolver.refuse("expected a whole number of bars", node.bars.at)
@@ -247,11 +248,14 @@ def _history(resolver: Resolver, node: s.History, frame: int) -> Bound:
     if isinstance(operand, Fixed) or bars.value == 0:
         return operand
     words.require_early(resolver, operand.node, node.operand.at)
-    of_frame = g.frame_of(resolver.graph.nodes[operand.node])
-    if of_frame is None:
-        return operand
-    past = g.Past(operand.node, derive(int, bars.value), of_frame)
-    return Series(resolver.graph.add(past), operand.kind, operand.power)
+    past = past_of(resolver.graph, operand.node, derive(int, bars.value))
+    if past is None:
+        raise resolver.refuse(
+            "a crossing on the bars of another time frame has no past here",
+            node.operand.at,
+            "write the [n] behind the name of the crossing",
+        )
+    return Series(past, operand.kind, operand.power)
 
 
 def _negative(resolver: Resolver, node: s.Negative, frame: int) -> Bound:
@@ -274,7 +278,9 @@ def _combine(
 ) -> Value:
     left, right = sides
     try:
-        if sign in "+-":
+        if sign in g.CHOICES:
+            kind, power = require_alike(left, right, "compare")
+        elif sign in "+-":
             kind, power = require_sum(left, right, sign)
         else:
             kind, power = (product if sign == "*" else quotient)(left, right)
@@ -289,12 +295,15 @@ def _combine(
         currency = (left.currency or right.currency) if kind is Kind.MONEY else ""
         return Fixed(value, kind, currency)
     # Sums take constants in currency; factors stay pure numbers.
-    unit = power if sign in "+-" else 0
+    unit = 0 if sign in "*/" else power
     node = g.Arithmetic(sign, resolver.node_of(left, unit), resolver.node_of(right, unit), frame)
     return Series(resolver.graph.add(node), kind, power)
 
 
 def _calculate(sign: str, left: Fraction, right: Fraction) -> Fraction:
+    if sign in g.CHOICES:
+        found: Fraction = derive(max if sign == g.GREATER else min, left, right)
+        return found
     if sign == "+":
         return left + right
     if sign == "-":
@@ -338,7 +347,30 @@ def _junction(resolver: Resolver, node: s.Junction, frame: int) -> Bound:
     return Series(resolver.graph.add(g.Combine(node.every, operands, frame)), Kind.TRUTH)
 
 
+_CHOSEN = {"abs": g.GREATER, "greatest": g.GREATER, "least": g.SMALLER}
+
+
+def _choice(resolver: Resolver, node: s.Call, frame: int) -> Bound:
+    """Resolve `greatest` and `least` of two and more values, or `abs`: the greater of x and -x."""
+    name, is_abs = node.name.lower(), node.name.lower() == "abs"
+    plain = [a.value for a in node.arguments if not a.name and not isinstance(a.value, s.Record)]
+    is_fit = len(plain) == 1 if is_abs else len(plain) >= 2
+    if not is_fit or len(plain) != len(node.arguments):
+        takes = "takes one value" if is_abs else "takes two values or more"
+        such = "abs(close - open)" if is_abs else f"{name}(close, open)"
+        raise resolver.refuse(f"{name} {takes}", node.at, f"write {such}")
+    found, *others = (resolver.number(each, frame) for each in plain)
+    if is_abs:
+        zero = Fixed(Fraction(0), Kind.NUMBER)
+        others = [_combine(resolver, "-", (zero, found), frame, node.at)]
+    for other in others:
+        found = _combine(resolver, _CHOSEN[name], (found, other), frame, node.at)
+    return found
+
+
 def _call(resolver: Resolver, node: s.Call, frame: int) -> Bound:
+    if node.name.lower() in _CHOSEN:
+        return _choice(resolver, node, frame)
     word = words.call(resolver, node, frame)
     return resolve_call(resolver, node, frame) if word is None else word
 

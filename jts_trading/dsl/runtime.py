@@ -4,13 +4,25 @@ They use only their arguments and `math`.
 """
 
 import math
+from collections.abc import Callable
 
+from jts_trading.dsl.graph import GREATER, SMALLER
 from jts_trading.indicators.definition import State
 
 
 def divide(left: float, right: float) -> float:
     """Return left / right; null when right is zero."""
     return left / right if right != 0.0 else math.nan
+
+
+def greater(left: float, right: float) -> float:
+    """Return the greater of two values; null when one is null."""
+    return left if left > right else (right if right >= left else left + right)
+
+
+def smaller(left: float, right: float) -> float:
+    """Return the smaller of two values; null when one is null."""
+    return left if left < right else (right if right <= left else left + right)
 
 
 def past(state: State, at: int, bars: int, x: float) -> float:
@@ -57,3 +69,11 @@ def gather(  # noqa: PLR0917 - compiled code is called by position
     state[at] += 1.0
     state[at + 4] = close
     state[at + 5] += volume
+
+
+ARITHMETIC: dict[str, Callable[[float, float], float]] = {
+    "/": divide,
+    GREATER: greater,
+    SMALLER: smaller,
+}
+"""What computes an arithmetic node, by its sign, where that is no operator."""

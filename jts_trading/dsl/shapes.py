@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from jts_trading.dsl.lowering import ROWS_FUNCTION, VALUES, lower_step, row_column, row_extras
 from jts_trading.dsl.patterns import Member, Pattern
 from jts_trading.dsl.plan import Plan
-from jts_trading.dsl.runtime import divide, gather, past, since
+from jts_trading.dsl.runtime import ARITHMETIC, gather, past, since
 
 SeriesKey = tuple[str, tuple[int | float, ...], tuple[str, ...], int]
 """Function, its numbers without the slot, the bar columns that it reads, how many outputs."""
@@ -28,7 +28,7 @@ _COLUMNS = "columns"
 _ARGUMENTS = (_COLUMNS, "whole", "real")
 _HOLE = re.compile(r"(whole|real)_hole_(\d+)")
 # Functions of the language itself: the state of an indicator begins with zeros, theirs does not.
-_OWN = {function.__name__ for function in (divide, gather, past, since)}
+_OWN = {function.__name__ for function in (*ARITHMETIC.values(), gather, past, since)}
 # What a step reads beside its own arguments.
 _GIVEN = re.compile(rf"\b(?:{_COLUMNS}|bar|whole__\d+|(?:whole|real)_hole_\d+)\b")
 _HEAD = (

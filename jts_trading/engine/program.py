@@ -13,8 +13,8 @@ from typing import Literal, Protocol
 import numpy as np
 
 from jts_trading.domain.orders import OrderSide
-from jts_trading.dsl.emit import function_text
 from jts_trading.dsl.grammar import DOUBT_COLUMN, INSTANT_COLUMNS, QUOTE_COLUMNS, Side
+from jts_trading.dsl.pasting import function_text
 from jts_trading.dsl.plan import Plan, Rule
 from jts_trading.dsl.ticks import TickPlan
 from jts_trading.dsl.tracing import Trace

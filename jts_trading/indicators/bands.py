@@ -196,7 +196,7 @@ def _moment_slots(settings: Settings) -> int:
 BAND_FAMILY = (
     Definition(
         name="Bollinger",
-        aliases=("BBANDS",),
+        aliases=("BBANDS", "BollingerBands", "BB"),
         summary="mean of the window, and bands of population deviations around it",
         inputs=CLOSE,
         parameters=(period(20, low=2), DEVIATIONS),

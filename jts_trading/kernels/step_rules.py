@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jts_trading.domain.errors import TerminalError
-from jts_trading.dsl.emit import function_text
 from jts_trading.dsl.grammar import COLUMNS, NAME_LENGTH_MAX, QUOTE_COLUMNS, RESERVED
 from jts_trading.dsl.lowering import ROWS_FUNCTION, lower_step
+from jts_trading.dsl.pasting import function_text
 from jts_trading.indicators.catalog import NATIVE
 from jts_trading.indicators.definition import (
     PRICE_SCALE,

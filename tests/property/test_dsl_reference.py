@@ -70,7 +70,7 @@ PERIODS = st.integers(1, 7)
 @st.composite
 def prices(draw: st.DrawFn, names: tuple[str, ...], prefix: str = "", depth: int = 2) -> str:
     """Generate a text that yields a price."""
-    choice = draw(st.integers(0, 5 if depth else 2))
+    choice = draw(st.integers(0, 6 if depth else 2))
     if choice == 0:
         return prefix + draw(st.sampled_from(["open", "high", "low", "close"]))
     if choice == 1 and names:
@@ -82,13 +82,16 @@ def prices(draw: st.DrawFn, names: tuple[str, ...], prefix: str = "", depth: int
         sign, factor = draw(st.sampled_from(["*", "/"])), draw(st.sampled_from([2, 3, "1.05"]))
         return f"({inner}) {sign} {factor}"
     sign, other = draw(st.sampled_from("+-")), draw(prices(names, prefix, depth - 1))
+    if choice == 6:
+        word = draw(st.sampled_from(["greatest", "least"]))
+        return f"{word}({inner}, {other}, abs({prefix}close - {inner}))"
     return f"({inner} {sign} {other} + {draw(st.integers(0, 3))})"
 
 
 @st.composite
 def conditions(draw: st.DrawFn, operand: st.SearchStrategy[str], depth: int = 2) -> str:
     """Generate a text that yields a truth."""
-    kind = draw(st.integers(0, 6 if depth else 3))
+    kind = draw(st.integers(0, 7 if depth else 3))
     a, b = draw(operand), draw(operand)
     if kind == 0:
         return f"{a} crosses {draw(st.sampled_from(['above', 'below', 'ABOVE']))} {b}"
@@ -97,6 +100,8 @@ def conditions(draw: st.DrawFn, operand: st.SearchStrategy[str], depth: int = 2)
     if kind in (2, 3):
         return f"{a} {draw(st.sampled_from(['>', '>=', '<', '<=', '==', '!=']))} {b}"
     inner, other = (draw(conditions(operand, depth - 1)) for _ in range(2))
+    if kind == 7:
+        return f"({inner})[{draw(st.integers(1, 4))}]"
     word = draw(st.sampled_from(["and", "OR", "or", "AND"]))
     return f"not ({inner})" if kind == 4 else f"({inner} {word} {other})"
 
@@ -209,7 +214,7 @@ EVERYTHING = """strategy("Everything") {
   exit.long {
     when (RSI(period: 5) between [30, 70] and -pull >= 2) { sell(quantity: "all") }
     when (hour.close - ATR(period: 3) * 2 > night.calm[1]) { close() }
-    when (shift.close[1] != close) { close() }
+    when (shift.close[1] != close and (not shift.up)[1]) { close() }
   }
 }"""
 
@@ -250,6 +255,9 @@ MARKET_WORDS = (
     "auction or quality",
     "not auction and P > 90 KRW + N",
     "close * volume > 1_500 KRW",
+    "(P crosses below P)[N] or (not (P > open) and close > open[N])[2]",
+    "since((P > close[N])[1]) < N",
+    "greatest(abs(P - close), N, P / 9) > least(P / 30, 4)",
 )
 ACCOUNT_WORDS = (
     "portfolio.positions < N",
@@ -259,6 +267,7 @@ ACCOUNT_WORDS = (
     "position.quantity == 0",
     "position.value / portfolio.equity < 10%",
     "position.entries < N",
+    "greatest(portfolio.positions, N) > least(3, portfolio.positions + 1)",
 )
 EXIT_WORDS = (
     *ACCOUNT_WORDS,

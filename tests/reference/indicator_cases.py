@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from jts_trading.dsl.emit import function_text
+from jts_trading.dsl.pasting import function_text
 from jts_trading.indicators.catalog import NATIVE, Catalog
 from jts_trading.indicators.definition import Definition, ParameterKind
 from jts_trading.kernels.loader import load

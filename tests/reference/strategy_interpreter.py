@@ -298,9 +298,19 @@ class Interpreter:
             frame, operand = target, s.Reference(operand.at, operand.parts[1:])
         return self.at(operand, frame, i - n) if i >= n else None
 
+    def _chosen(self, node: s.Call, frame: int, i: int) -> Number | None:
+        values = [self.at(a.value, frame, i) for a in node.arguments]
+        if any(value is None for value in values):
+            return None
+        if node.name == "abs":
+            return abs(values[0])
+        return max(values) if node.name == "greatest" else min(values)
+
     def _call(  # noqa: PLR0911 - one return per kind
         self, node: s.Call, frame: int, i: int
     ) -> object:
+        if node.name in ("abs", "greatest", "least"):
+            return self._chosen(node, frame, i)
         if node.name == "since":
             return self._since(node.arguments[0].value, frame, i)
         if node.name.lower() in PLAIN_CALLS:

@@ -49,6 +49,62 @@ def test_since_when_condition_was_true_then_bars_are_counted() -> None:
     assert fired(strategy("since(close > 5) >= 0"), [1, 6, 1]) == [0, 1, 1]
 
 
+def test_condition_when_asked_for_its_past_then_what_it_was() -> None:
+    """Null before there is one; a crossing of the past happened on that bar."""
+    closes = [1, 3, 2, 4, 5, 5, 1]
+
+    assert fired(strategy("(close > close[1])[1]"), closes) == [0, 0, 1, 0, 1, 1, 0]
+    assert fired(strategy("(not (close > close[1] or close > 4))[2]"), closes) == [
+        *(0, 0, 0, 0, 1, 0, 0)
+    ]
+    assert fired(strategy("(close crosses above 2)[1]"), closes) == [0, 0, 1, 0, 1, 0, 0]
+    assert fired(strategy("(close between [2, 4])[1] and close > 4"), closes) == [
+        *(0, 0, 0, 0, 1, 0, 0)
+    ]
+
+
+def test_past_of_a_condition_when_it_is_of_a_coarser_frame_then_by_where_it_is_written() -> None:
+    """By its name it is of the frame's own bars, in parentheses of the bars outside."""
+    text = """strategy("Frames") {
+      timeframes { day = "1d"  hour = "1h" }
+      indicators { on day { up = close > open  turn = close crosses above open } }
+      entry.long { when (PAST and hour.close > 1) { buy(1) } }
+    }"""
+
+    def frames_of(condition: str) -> list[str]:
+        plan = compile_strategy(text.replace("PAST", condition))
+        return [node.frame for node in plan.nodes if "[1]" in node.text]
+
+    assert frames_of("day.up[1]") == frames_of("day.turn[1]") == ["day", "day"]
+    assert frames_of("(not day.up)[1]") == ["hour", "hour"]
+    with pytest.raises(StrategyError, match="a crossing on the bars of another time frame"):
+        frames_of("(not day.turn)[1]")
+
+
+def test_choices_when_compared_then_one_of_their_values_and_null_with_null() -> None:
+    """Exactly: a tie of whole prices stays one, and percentages go with percentages."""
+    closes = [5, 3, 4, 9]
+
+    assert fired(strategy("greatest(close, 4) == 4"), closes) == [0, 1, 1, 0]
+    assert fired(strategy("least(close, close[1], 4) == 3"), closes) == [0, 1, 1, 0]
+    assert fired(strategy("abs(close - close[1]) == 2"), closes) == [0, 1, 0, 0]
+    assert fired(strategy("abs(-close + 4) >= 5"), closes) == [0, 0, 0, 1]
+    assert fired(strategy("greatest(SMA(2), SMA(4)) == SMA(2)"), [1, 1, 1, 1]) == [0, 0, 0, 1]
+    assert fired(strategy("price_change(1) > least(greatest(10%, 20%), 50%)"), closes) == [
+        *(0, 0, 1, 1)
+    ]
+
+
+def test_choice_when_a_parameter_is_in_it_then_any_value_is_taken() -> None:
+    """Constants are chosen while compiling, whatever a sweep puts in."""
+    text = """strategy("T") { params { n = 2 in 1..9 }
+      entry.long { when (SMA(greatest(n, 3)) > 0) { buy(abs(n - 5)) } } }"""
+
+    found = [compile_strategy(text, params={"n": n}).warmup_bars for n in ("2", "7")]
+
+    assert [list(each.values()) for each in found] == [[3], [7]]
+
+
 def test_rank_when_compared_then_share_of_the_values_before() -> None:
     """rank(x, n) is the share of the n values before this one that were below it."""
     plan = strategy("rank(close, 4) >= 75%")
