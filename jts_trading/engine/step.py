@@ -58,9 +58,10 @@ def step(state: EngineState, event: Event, now_ns: int) -> list[Effect]:
     Raises:
         InvariantError: A fill in the journal has amounts that it would never have booked.
     """
+    # Nearly all events are ticks, and a `match` takes its time.
+    if isinstance(event, TicksArrived):
+        return _take_ticks(state, event, now_ns)
     match event:
-        case TicksArrived():
-            return _take_ticks(state, event, now_ns)
         case ClockRead():
             effects = _close_due(state, event.reached_ns, now_ns)
             return effects + give_wanted(state, now_ns) if state.waiting else effects
@@ -82,21 +83,32 @@ def _take_ticks(state: EngineState, event: TicksArrived, now_ns: int) -> list[Ef
     place = state.feeds.get(entry.feed)
     if place is None:
         place = state.feeds[entry.feed] = FeedPlace()
-    passed: list[Passed] = []
-    at = _skip(place, event)
-    while (at := add_trades(state, event, at)) < len(entry.ticks):
-        if state.watching:
-            effects += judge_noted(state, event, now_ns)
-        effects += _take_tick(state, event, at, now_ns, passed)
-        at += 1
-    if passed:
-        effects += _judge_passed(state, passed, now_ns)
+    first, count = entry.first_tick, len(entry.ticks)
+    at = 0 if first == place.last_tick + 1 else _skip(place, event)
+    at = add_trades(state, event, at)
+    if at < count:
+        effects = _take_rest(state, event, at, now_ns)
     if state.watching:
         effects += judge_noted(state, event, now_ns)
-    place.last_tick = max(place.last_tick, entry.first_tick + len(entry.ticks) - 1)
+    if first + count > place.last_tick:
+        place.last_tick = first + count - 1
     state.is_past = False
     if state.waiting and not event.is_past:
         effects += give_wanted(state, now_ns)
+    return effects
+
+
+def _take_rest(state: EngineState, event: TicksArrived, at: int, now_ns: int) -> list[Effect]:
+    """Take in the ticks of an entry from one on from which something may follow."""
+    effects: list[Effect] = []
+    passed: list[Passed] = []
+    while at < len(event.ticks.ticks):
+        if state.watching:
+            effects += judge_noted(state, event, now_ns)
+        effects += _take_tick(state, event, at, now_ns, passed)
+        at = add_trades(state, event, at + 1)
+    if passed:
+        effects += _judge_passed(state, passed, now_ns)
     return effects
 
 
@@ -113,7 +125,8 @@ def _take_tick(
     state.newest_ns = max(state.newest_ns, tick.ts_recv_ns)
     effects: list[Effect] = []
     if tick.ts_recv_ns >= state.next_due_ns:
-        effects += _judge_passed(state, passed, now_ns)
+        if passed:
+            effects += _judge_passed(state, passed, now_ns)
         effects += _close_due(state, tick.ts_recv_ns, now_ns)
     desk = state.desks.get((tick.instrument_id, tick.venue))
     if desk is None or not isinstance(tick, TradeTick):
@@ -159,10 +172,11 @@ def _trade(
     if price <= 0 or quantity <= 0:
         state.counts.refused_ticks += 1
         return 0, []
-    at_ns = tick.ts_event_ns
-    trade = Trade(at_ns, price, quantity, cause, *desk.quotes_of(tick), is_after_loss)
+    at_ns, (bid, ask) = tick.ts_event_ns, desk.quotes_of(tick)
+    trade = Trade(at_ns, price, quantity, cause, bid, ask, is_after_loss)
     closed: list[Passed] = []
-    for builder, (line, place) in zip(desk.builders, desk.lines, strict=True):
+    for line, place in desk.lines:
+        builder = line.builders[place]
         if builder.trades and builder.start_ns <= at_ns < builder.stop_ns:
             builder.add(trade)
         elif at_ns < builder.closed_ns or (builder.trades and at_ns < builder.start_ns):
@@ -174,8 +188,8 @@ def _trade(
             if builder.trades:
                 closed.append(pass_bar(line, place, cause))
             builder.begin(slot, state.settings.grace_ns, trade)
-            desk.opened_ns = max(desk.opened_ns, at_ns)
             line.note_open(place)
+            desk.opened_ns = max(desk.opened_ns, at_ns)
             state.next_due_ns = min(state.next_due_ns, builder.due_ns)
     return price, closed
 
