@@ -6,16 +6,18 @@ once, after the last of them. The decimals of a feed come again and again, so ea
 whole number once and looked up from then on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from functools import lru_cache
 
-from jts_trading.domain.ticks import TradeTick
+from jts_trading.domain.ticks import BookTick, TradeTick
 from jts_trading.engine.bars import Cause
 from jts_trading.engine.events import TicksArrived
 from jts_trading.engine.state import Desk, EngineState
 
 WHOLES_MAX = 65_536
+Rest = Iterator[tuple[int, TradeTick | BookTick]]
+"""Ticks of an entry with their places."""
 _NO_DESKS: dict[str, Desk] = {}
 
 
@@ -57,16 +59,22 @@ def lots_in(scale: int) -> Wholes:
     return Wholes(lambda quantity: int(quantity.scaleb(scale)))
 
 
-def add_trades(state: EngineState, event: TicksArrived, first: int) -> int:
-    """Take in ticks of an entry, from the first one on; return which is the next.
+def add_trades(state: EngineState, event: TicksArrived, rest: Rest) -> int:
+    """Take in ticks of an entry; return the place of the one that it stops at.
 
-    It stops before a tick that comes when bars are due, and before a trade in an instrument that
-    somebody trades if it is off the grid, if no bar is open for it, or if it reaches a stop.
+    That is a tick that comes when bars are due, or a trade in an instrument that somebody trades
+    if it is off the grid, if no bar is open for it, or if it reaches a stop. It is not taken in.
+
+    Args:
+        state: The engine; changed.
+        event: The entry.
+        rest: Its ticks that are still to be taken in, with their places: moves behind that one.
     """
     if state.newest_ns >= state.next_due_ns:
-        return first  # Bars were due before: each tick is looked at until they are closed.
+        # Bars were due before: each tick is looked at until they are closed.
+        return next((at for at, _ in rest), len(event.ticks.ticks))
     last: dict[Desk, int] = {}
-    reached = _add_open(state, event, first, last)
+    reached = _add_open(state, event, rest, last)
     # Written out: this is done for most instruments with every entry.
     entry, message_id = event.ticks, event.message_id
     feed, tick, frame, frames = entry.feed, entry.first_tick, entry.first_frame, entry.frames
@@ -75,14 +83,13 @@ def add_trades(state: EngineState, event: TicksArrived, first: int) -> int:
         cause = Cause(feed, tick + at, frame + frames[at], message_id, received_ns)
         for builder in desk.builders:
             builder.last = cause
-    state.counts.ticks += reached - first
     return reached
 
 
-def _add_open(state: EngineState, event: TicksArrived, first: int, last: dict[Desk, int]) -> int:
-    """Do so until one stops it, and note the last trade of each desk."""
-    due_ns, ticks, desks, venue = state.next_due_ns, event.ticks.ticks, _NO_DESKS, ""
-    for at, tick in enumerate(ticks[first:], first):
+def _add_open(state: EngineState, event: TicksArrived, rest: Rest, last: dict[Desk, int]) -> int:
+    """Do so, and note the last trade of each desk."""
+    due_ns, desks, venue = state.next_due_ns, _NO_DESKS, ""
+    for at, tick in rest:
         received_ns = tick.ts_recv_ns
         # Times are large numbers, which take long to compare: most are with one number only.
         if received_ns > state.newest_ns:
@@ -110,7 +117,7 @@ def _add_open(state: EngineState, event: TicksArrived, first: int, last: dict[De
             builder.volume += quantity
             builder.trades += 1
         last[desk] = at
-    return len(ticks)
+    return len(event.ticks.ticks)
 
 
 def _is_added(desk: Desk, tick: TradeTick, at: int, newest_ns: int) -> bool:

@@ -15,7 +15,7 @@ from typing import assert_never
 from jts_trading.domain.instruments import InstrumentError
 from jts_trading.domain.orders import OrderSide
 from jts_trading.domain.ticks import TradeTick
-from jts_trading.engine.adding import add_trades
+from jts_trading.engine.adding import Rest, add_trades
 from jts_trading.engine.bars import Cause, Trade
 from jts_trading.engine.closing import (
     ClosedBars,
@@ -84,10 +84,11 @@ def _take_ticks(state: EngineState, event: TicksArrived, now_ns: int) -> list[Ef
     if place is None:
         place = state.feeds[entry.feed] = FeedPlace()
     first, count = entry.first_tick, len(entry.ticks)
-    at = 0 if first == place.last_tick + 1 else _skip(place, event)
-    at = add_trades(state, event, at)
-    if at < count:
-        effects = _take_rest(state, event, at, now_ns)
+    skipped = 0 if first == place.last_tick + 1 else _skip(place, event)
+    state.counts.ticks += count - skipped
+    rest = enumerate(entry.ticks[skipped:], skipped)
+    if (at := add_trades(state, event, rest)) < count:
+        effects = _take_rest(state, event, at, rest, now_ns)
     if state.watching:
         effects += judge_noted(state, event, now_ns)
     if first + count > place.last_tick:
@@ -98,15 +99,17 @@ def _take_ticks(state: EngineState, event: TicksArrived, now_ns: int) -> list[Ef
     return effects
 
 
-def _take_rest(state: EngineState, event: TicksArrived, at: int, now_ns: int) -> list[Effect]:
-    """Take in the ticks of an entry from one on from which something may follow."""
+def _take_rest(
+    state: EngineState, event: TicksArrived, at: int, rest: Rest, now_ns: int
+) -> list[Effect]:
+    """Take in a tick of an entry from which something may follow, and the rest behind it."""
     effects: list[Effect] = []
     passed: list[Passed] = []
     while at < len(event.ticks.ticks):
         if state.watching:
             effects += judge_noted(state, event, now_ns)
         effects += _take_tick(state, event, at, now_ns, passed)
-        at = add_trades(state, event, at + 1)
+        at = add_trades(state, event, rest)
     if passed:
         effects += _judge_passed(state, passed, now_ns)
     return effects
@@ -121,7 +124,6 @@ def _take_tick(
     in one go, unless what follows from one of them may concern the next trade.
     """
     tick = event.ticks.ticks[at]
-    state.counts.ticks += 1
     state.newest_ns = max(state.newest_ns, tick.ts_recv_ns)
     effects: list[Effect] = []
     if tick.ts_recv_ns >= state.next_due_ns:
