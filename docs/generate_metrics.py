@@ -44,7 +44,7 @@ def page() -> str:
         "first close are left out. `jts backtest --benchmark` names others than `hold`, KOSPI,",
         "KOSDAQ and BTC, or files; a benchmark without bars is said to be absent, not left out",
         "silently. `hold` buys and holds what the run may trade: the money is split evenly over",
-        "all instruments, each is bought at its first close, without costs and dividends, until",
+        "all instruments, each is bought at its first open, without costs and dividends, until",
         "then its part stays in cash; splits and delistings are those that the run assumes.",
         "",
         *_table(tuple(BENCHMARK_DEFINITIONS), BENCHMARK_DEFINITIONS, BENCHMARK_LABELS),

@@ -1,12 +1,12 @@
 """Buying and holding what a run could trade: the yardstick that every run has.
 
-The money is split evenly over all instruments. Each is bought at its first close and held to the
+The money is split evenly over all instruments. Each is bought at its first open and held to the
 end, without costs and dividends; until an instrument has a bar its part stays in cash. Splits and
 delistings that the run assumes are those of the yardstick, too.
 """
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
@@ -17,11 +17,11 @@ from jts_pipelines.backtest.event_trades import TradeStream
 from jts_pipelines.backtest.history import History
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.backtest.splits import read_split
-from jts_trading.domain.sessions import local_date
+from jts_trading.domain.sessions import calendar_for, local_date
 
 _EPOCH = date(1970, 1, 1)
 Daily = tuple[Ints, Floats]
-"""Days on which an instrument traded, since 1970-01-01 and ascending, and its closes."""
+"""Days since 1970-01-01, ascending, and what an instrument had grown to at the close of each."""
 
 
 def bars_of_holding(history: History, settings: BacktestSettings) -> pl.DataFrame:
@@ -41,14 +41,15 @@ def bars_of_holding(history: History, settings: BacktestSettings) -> pl.DataFram
         days = table.days[table.moment_of(rows, np.full(len(rows), at))]
         last = np.flatnonzero(np.diff(days, append=days[-1:] + 1))
         days, closes = days[last], table.close[rows[last]].astype(np.float64)
+        paid = float(table.open[rows[0]]) if len(rows) else 1.0
         for split in splits:
             if split.symbol == symbol:
                 closes[days >= _number(split.day)] *= split.new / split.old
         if symbol in ends and len(days):
             steps = float(ends[symbol].price / table.units[at].price_step)
             days, closes = _ended((days, closes), _number(ends[symbol].day), steps)
-        found.append((days, closes))
-    return _grown(np.unique(table.days), found)
+        found.append((days, closes / paid))
+    return _grown(settings.venue, np.unique(table.days), found)
 
 
 def trades_of_holding(stream: TradeStream) -> pl.DataFrame:
@@ -62,10 +63,15 @@ def trades_of_holding(stream: TradeStream) -> pl.DataFrame:
         "day": np.array(named, np.int64)[place],
         "close": values[stream.prices[1]],
     }
-    daily = pl.DataFrame(columns).group_by("which", "day", maintain_order=True).last()
+    daily = (
+        pl.DataFrame(columns)
+        .with_columns((pl.col("close") / pl.col("close").first().over("which")).alias("grown"))
+        .group_by("which", "day", maintain_order=True)
+        .last()
+    )
     by_instrument = daily.sort("which", "day").partition_by("which")
-    found = [(part["day"].to_numpy(), part["close"].to_numpy()) for part in by_instrument]
-    return _grown(np.unique(columns["day"]), found)
+    found = [(part["day"].to_numpy(), part["grown"].to_numpy()) for part in by_instrument]
+    return _grown(stream.venue, np.unique(columns["day"]), found)
 
 
 def _ended(daily: Daily, day: int, paid: float) -> Daily:
@@ -75,17 +81,18 @@ def _ended(daily: Daily, day: int, paid: float) -> Daily:
     return np.append(days[kept], day), np.append(closes[kept], paid)
 
 
-def _grown(days: Ints, each: Iterable[Daily]) -> pl.DataFrame:
-    """Return the mean growth of instruments since their first close, by day."""
+def _grown(venue: str, days: Ints, each: Iterable[Daily]) -> pl.DataFrame:
+    """Return the mean growth of instruments by day, and 1 for the session before the first."""
     total, count = np.zeros(len(days)), 0
-    for own, closes in each:
+    for own, growth in each:
         place = np.searchsorted(own, days, side="right") - 1
         is_begun = place >= 0
-        if len(own) and is_begun.any():
-            total += np.where(is_begun, closes[np.maximum(place, 0)] / closes[0], 1.0)
+        if is_begun.any():
+            total += np.where(is_begun, growth[np.maximum(place, 0)], 1.0)
             count += 1
-    dates = pl.Series(days.astype(np.int32)).cast(pl.Date)
-    return pl.DataFrame({"date": dates, "close": total / max(count, 1)})
+    before = calendar_for(venue).previous_session(_EPOCH + timedelta(days=int(days[0])))
+    dates = pl.Series(np.append(_number(before), days).astype(np.int32)).cast(pl.Date)
+    return pl.DataFrame({"date": dates, "close": np.append(1.0, total / max(count, 1))})
 
 
 def _number(day: date) -> int:

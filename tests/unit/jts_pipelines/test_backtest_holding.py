@@ -40,11 +40,12 @@ def grown(
     listed = read_instruments(None, "KOSDAQ", "KRX")
     table = pl.DataFrame(rows).with_columns(pl.col("timestamp").cast(pl.Datetime("ms", "UTC")))
     history = history_of(table, Admission(Universe(), listed), settings)
-    found = bars_of_holding(history, settings)
-    return dict(zip(found["date"], found["close"], strict=True))
+    before, *found = bars_of_holding(history, settings).rows()
+    assert before == (date(2025, 3, 31), 1.0)
+    return dict(found)
 
 
-def test_money_is_split_evenly_and_bought_at_the_first_close() -> None:
+def test_money_is_split_evenly_and_bought_at_the_first_open() -> None:
     """One doubles and one halves; one that comes later waits in cash."""
     found = grown({"005930": [100, 150, 200], "000660": [None, 400, 200]})
 
@@ -55,7 +56,8 @@ def test_last_close_of_a_day_counts_and_stays_where_bars_are_missing() -> None:
     """Of two hours the second; a day without a bar keeps the close before it."""
     found = grown({"005930": [1_000, None, 2_000], "000660": [1_000, 1_000, 1_000]}, times=2)
 
-    assert found == {DAYS[0]: 1.0, DAYS[1]: 1.0, DAYS[2]: 1.5}
+    # Bought at 900, the first price of the first hour.
+    assert found == pytest.approx({DAYS[0]: 10 / 9, DAYS[1]: 10 / 9, DAYS[2]: 15 / 9})
 
 
 def test_splits_and_delistings_of_the_run_are_those_of_the_yardstick() -> None:
@@ -86,7 +88,7 @@ def test_holding_of_trades_takes_the_last_one_of_each_day() -> None:
     stream = stream_of_trades(checked_trades(rows), {"005930": "KRX:005930"}, "KRX", "kis")
     found = trades_of_holding(stream)
 
-    assert found.rows() == [(DAYS[0], 1.0), (DAYS[1], 2.0)]
+    assert found.rows() == [(date(2025, 3, 31), 1.0), (DAYS[0], 2.0), (DAYS[1], 4.0)]
 
 
 def test_run_is_compared_with_holding_like_with_any_benchmark() -> None:
