@@ -244,5 +244,6 @@ def _is_apart(before: str, text: str) -> bool:
         return False
     if text in {"(", "["}:
         is_called = before[-1:].isalnum() or before[-1:] in {"_", ")", "]", '"'}
-        return not is_called or before.lower() in _WORDS
+        # `rank` begins `rank by`, too, but in front of a parenthesis it is called.
+        return not is_called or before.lower() in _WORDS - {Word.RANK}
     return True

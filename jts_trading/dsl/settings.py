@@ -23,7 +23,8 @@ from jts_trading.dsl.walk import references
 from jts_trading.indicators.symbols import derive
 
 _WHOLE_KEYS = frozenset({RiskKey.MAX_POSITIONS, RiskKey.COOLDOWN, RiskKey.PYRAMIDING})
-FRAME_SECONDS_MAX = 31 * 86_400
+DAY_SECONDS = 86_400
+WEEK_SECONDS = 7 * DAY_SECONDS
 
 
 def check_risk(resolver: Resolver, settings: tuple[s.Setting, ...]) -> RiskBlock:
@@ -133,15 +134,17 @@ def check_timeframes(
     """Return the seconds of each declared time frame.
 
     Raises:
-        StrategyError: A name is taken, or a length is no whole duration up to 31 days.
+        StrategyError: A name is taken, or a length is no whole duration up to a day, or a week.
     """
     lengths: dict[str, int] = {}
     for setting in settings:
         check_new_name(source, setting.name, setting.at, taken)
         literal = _literal_of(source, setting.value)
         is_duration = literal.measure is Measure.DURATION and literal.value.denominator == 1
-        if not is_duration or not 1 <= literal.value <= FRAME_SECONDS_MAX:
-            raise source.refuse("expected the length of a bar", literal.at, 'write "1m" to "31d"')
+        is_length = 1 <= literal.value <= DAY_SECONDS or literal.value == WEEK_SECONDS
+        if not is_duration or not is_length:
+            hint = 'write "1s" to "1d", or "1w"'
+            raise source.refuse("expected the length of a bar", literal.at, hint)
         lengths[setting.name] = int(literal.value)
     return lengths
 

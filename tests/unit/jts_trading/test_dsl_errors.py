@@ -70,6 +70,8 @@ CONDITIONS = {
     "position.profits > 1": (22, '"position.profits" is no word', "did you mean profit?"),
     "portfolio > 1": (22, '"portfolio" is no word', "known: cash"),
     "position.profit > 5%": (16, "there is no position: position.profit is null", "portfolio"),
+    "(portfolio.cash > 5)[1]": (38, "they have no past", "directly"),
+    "(close > 5)[-1]": (34, "[-1] looks ahead", "write [1]"),
     "portfolio.cash[1] > 5": (22, "they have no past", "directly"),
     "portfolio.cash crosses above 5": (22, "they have no past", "directly"),
     "SMA(portfolio.cash, 5) > 5": (26, "no indicator runs over", ""),
@@ -176,6 +178,10 @@ BLOCKS = {
         "bars of a day"
     ),
     "surge_detection { when (portfolio.cash > 1) { buy(1) } }": "cannot ask for position",
+    'timeframes { d = "1d" h = "1h" } indicators { on d { up = close crosses above open } '
+    "x = (d.up and h.close > 1)[1] }": "a crossing on the bars of another time frame",
+    'timeframes { m = "30d" }': "expected the length of a bar",
+    'timeframes { m = "2d" }': "expected the length of a bar",
     "indicators { a = a + 1 }": '"a" refers to itself: a -> a',
     "indicators { a = b + 1 b = c c = a }": '"b" refers to itself: b -> c -> a -> b',
     "indicators { a = b + 1 b = close }": '"b" is used before line 1 defines it',
