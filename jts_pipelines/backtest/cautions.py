@@ -57,7 +57,7 @@ MEANING: dict[Code, str] = {
     Code.STALE_MARKS: "a position is valued at a close older than three sessions",
     Code.TAINTED_BARS: "decided or filled on bars that the lake marks as doubtful",
     Code.ORDERS_WAITING: "orders were never filled",
-    Code.CASH_SHORT: "orders were made smaller or dropped because cash was short",
+    Code.CASH_SHORT: "orders were made smaller, or dropped: size or cash did not do for one lot",
     Code.JUMPS: "bars opened outside the price limits; nothing fills on them",
     Code.HELD_OVER_JUMP: "a position was held over such a jump: its profit is not adjusted",
     Code.UNKNOWN_INSTRUMENTS: "market and asset of an instrument were guessed",

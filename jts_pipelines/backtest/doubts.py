@@ -124,7 +124,7 @@ def trade_doubts(trades: pl.DataFrame) -> list[Caution]:
             )
         )
     wins = closed.filter(pl.col("profit") > 0)
-    if wins.height > 1:
+    if wins.height and closed.height > 1:
         total, best = int(wins["profit"].sum()), wins.sort("profit").row(-1, named=True)
         if best["profit"] * 2 > total:
             share = best["profit"] / total
@@ -193,8 +193,8 @@ def fill_doubts(fills: pl.DataFrame, facts: Facts) -> list[Caution]:
         found.append(
             Caution(
                 Code.CASH_SHORT,
-                f"cash was short: {facts.reduced:,} orders were made smaller, "
-                f"{facts.dropped:,} dropped",
+                f"{facts.reduced:,} orders were made smaller because cash was short, "
+                f"{facts.dropped:,} dropped: size or cash did not do for one lot",
             )
         )
     return found

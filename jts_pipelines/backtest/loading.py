@@ -4,7 +4,7 @@ Bars come from all tiers or from a file that no tier needs to know; both roads o
 one result.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -276,11 +276,13 @@ def _some(frame: pl.DataFrame, request: BacktestRequest) -> pl.DataFrame:
     return frame
 
 
-def _nothing(request: BacktestRequest) -> InputError:
+def _nothing(request: BacktestRequest, intervals: Collection[str] = ()) -> InputError:
     period = f"{request.from_day or 'the first'} to {request.to_day or 'the last day'}"
     who = "" if request.symbols is None else f" of {', '.join(request.symbols[:5])}"
     settings = request.settings
-    return InputError(f"no {settings.interval} bars{who} at {settings.venue} for {period}")
+    others = ", ".join(sorted(intervals)) if settings.interval not in intervals else ""
+    known = f"; the file has those of {others}" if others else ""
+    return InputError(f"no {settings.interval} bars{who} at {settings.venue} for {period}{known}")
 
 
 class _Sieve:
@@ -292,6 +294,7 @@ class _Sieve:
     def __init__(self, request: BacktestRequest, admission: Admission) -> None:
         self._request, self._admission = request, admission
         self._symbols: set[str] = set()
+        self._intervals: set[str] = set()
         self._left_out: list[int] = []
 
     def kept(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -305,6 +308,7 @@ class _Sieve:
         """Return the rows of a group that are wanted, of those that a file has."""
         request = self._request
         if "interval" in frame.columns:
+            self._intervals.update(map(str, frame["interval"].unique()))
             frame = frame.filter(pl.col("interval") == request.settings.interval)
         if request.symbols is not None and "symbol" in frame.columns:
             frame = frame.filter(pl.col("symbol").is_in(request.symbols))
@@ -342,7 +346,7 @@ class _Sieve:
             history = laid_out(groups, settings, rows)
         except NoBarsError as error:
             self._admission.require_any()
-            raise _nothing(self._request) from error
+            raise _nothing(self._request, self._intervals) from error
         cautions = (*_left_out(sum(self._left_out)), *self._absent())
         return Loaded(history, cautions, watch.stop())
 

@@ -68,7 +68,7 @@ class Facts:
         bars: Rows that the strategy could see (after gathering to its base interval).
         traded_bars: Those in which something traded.
         entries_fired, exits_fired: Bars on which an entry or exit rule was true.
-        dropped: Entries that cash could not pay for one lot of.
+        dropped: Entries whose size, or the cash for it, was less than one lot.
         reduced: Orders made smaller because cash could not pay for all of it.
         cancelled: Waiting entries that an exit rule cancelled.
         expired: Limit and stop orders that ended unfilled.

@@ -11,6 +11,7 @@ import pytest
 
 from jts_pipelines.backtest import engine, prefix
 from jts_pipelines.backtest.cautions import MEANING, Code
+from jts_pipelines.backtest.doubts import trade_doubts
 from jts_pipelines.backtest.engine import run_backtest, step_columns
 from jts_pipelines.backtest.reporting import Prepared
 from jts_pipelines.backtest.result import BacktestResult
@@ -188,6 +189,54 @@ def test_cautions_when_fills_are_above_volume_or_on_doubtful_bars_then_both_are_
     assert {Code.ABOVE_VOLUME, Code.TAINTED_BARS, Code.FEW_TRADES} <= codes(found)
     assert Code.TAINTED_BARS not in codes(run(bars, kernels))
     assert not found.is_trustworthy
+
+
+@pytest.mark.parametrize(
+    ("profits", "is_one"),
+    [
+        ([900, -10, -10, -10], True),  # a lottery ticket: nothing else ever won
+        ([900, 100, 50, -10], True),
+        ([100, 100, -10], False),
+        ([900], False),  # that these are few is said already
+        ([-10, -20], False),
+    ],
+)
+def test_cautions_when_one_trade_made_the_profits_then_it_is_named(
+    profits: list[int], *, is_one: bool
+) -> None:
+    """More than half of all that was won, by one trade among several."""
+    trades = pl.DataFrame(
+        {
+            "status": "closed",
+            "instrument": f"KRX:{at}",
+            "profit": profit,
+            "commission": 1,
+            "tax": 1,
+        }
+        for at, profit in enumerate(profits)
+    )
+
+    found = {str(c.code): str(c) for c in trade_doubts(trades)}
+
+    assert ("one_trade" in found) is is_one
+    assert not is_one or "KRX:0" in found["one_trade"]
+
+
+def test_cautions_when_a_size_is_below_one_share_then_not_only_cash_is_blamed(
+    kernels: Path,
+) -> None:
+    """A share of 2.5 million won is not to be had for an order of two millions."""
+    bars = daily([2_500_000, 2_510_000, 2_520_000, 2_530_000])
+    text = """strategy("Dear") {
+      entry.long { when (close > close[1]) { buy(quantity: 2_000_000 KRW) } }
+    }"""
+    plan = compile_strategy(text)
+
+    found = run_backtest(plan, bars, BacktestSettings(), cache_dir=kernels)
+
+    said = [str(c) for c in found.cautions if c.code is Code.CASH_SHORT]
+    end = "3 dropped: size or cash did not do for one lot"
+    assert said == [f"0 orders were made smaller because cash was short, {end}"]
 
 
 def test_cautions_when_parameters_are_many_for_the_trades_then_it_says_so(kernels: Path) -> None:

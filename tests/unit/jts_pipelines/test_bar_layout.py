@@ -357,6 +357,16 @@ def test_file_without_rows_or_columns_is_refused_in_one_line(
         bars_from_file(lacking, request, OPEN)
 
 
+def test_file_of_other_bars_is_refused_and_says_which_it_has(tmp_path: Path) -> None:
+    """Asking for five minutes of a file of minutes is no riddle."""
+    path = tmp_path / "bars.parquet"
+    panel(1, minutes=60).with_columns(pl.lit("1m").alias("interval")).write_parquet(path)
+    other = BacktestSettings(interval="5m")
+
+    with pytest.raises(InputError, match=r"no 5m bars at KRX .*; the file has those of 1m"):
+        bars_from_file(path, BacktestRequest(text="", settings=other), OPEN)
+
+
 def test_file_that_is_cut_off_is_refused_in_one_line(tmp_path: Path) -> None:
     """Damage shows where its rows are read, and says which file."""
     path = tmp_path / "bars.parquet"
