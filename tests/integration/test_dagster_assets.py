@@ -42,7 +42,15 @@ CANDIDATE = """strategy("Cross") {
 """
 # A fifth of this is inside the limits of the account, of 100 million it is not.
 CASH = 20_000_000
-EVIDENCE = {"config": {"train": 40, "test": 20, "benchmarks": ["KOSPI"], "cash": CASH}}
+EVIDENCE = {
+    "config": {
+        "train": 40,
+        "test": 20,
+        "benchmarks": ["KOSPI"],
+        "cash": CASH,
+        "assume": ["slippage_bps=3"],
+    }
+}
 STEPS = ("warm_candles", "hot_evicted", "cold_candles", "warm_evicted")
 
 
@@ -328,6 +336,10 @@ def test_release_when_a_text_is_a_candidate_then_its_evidence_decides(
     tried = _release(bench, key, "backtest_result", "tearsheet", "walk_forward",
                      "strategy_release", release_evidence=EVIDENCE)  # fmt: skip
     assert not (bench.house.root / RELEASES / key / "release.json").exists()
+    short = {"config": {**EVIDENCE["config"], "assume": ["short_selling=yes"]}}
+    refused = _release(
+        bench, key, "backtest_result", "tearsheet", "walk_forward", release_evidence=short
+    )
     opened = _release(
         bench, key, "strategy_release",
         release__strategy_release={
@@ -342,7 +354,9 @@ def test_release_when_a_text_is_a_candidate_then_its_evidence_decides(
     (document,) = (bench.house.root / "reports").glob("backtest-*/backtest.json")
     found = json.loads(document.read_bytes())
     assert found["config"]["limits"]["order_value"] == "10000000"
+    assert found["config"]["slippage_bps"] == "3"
     assert found["fills"] > 0
+    assert "live never sells short" in _failure(refused)
     assert opened.success
     (event,) = opened.asset_materializations_for_node("release__strategy_release")
     assert "not_luck" in str(event.metadata["overridden"].value)

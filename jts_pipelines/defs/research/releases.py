@@ -19,6 +19,7 @@ from jts_pipelines.defs.research import gate
 from jts_pipelines.defs.research.backtests import OWNERS, shown, study_of, write_run
 from jts_pipelines.defs.resources import HouseResource
 from jts_pipelines.defs.results import Materialized
+from storage.errors import InputError
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import (
@@ -54,6 +55,10 @@ class EvidenceConfig(dg.Config):
     trials: int = Field(default=100, description="Parameter sets at most.")
     benchmarks: list[str] = Field(default_factory=lambda: ["hold", "KOSPI", "KOSDAQ", "BTC"])
     limits: bool = Field(default=True, description="Deny what risk would deny live: [risk].")
+    assume: list[str] = Field(
+        default_factory=list,
+        description="NAME=VALUE, as --assume: splits=005930@2018-05-04=1:50, slippage_bps=3 ...",
+    )
 
 
 class ApprovalConfig(dg.Config):
@@ -199,12 +204,20 @@ def build_release_candidates(job: "UnresolvedAssetJobDefinition") -> dg.SensorDe
 
 
 def _study(house: "House", key: str, config: EvidenceConfig, risk: "RiskLimits") -> "Study":
-    """Return the study of a candidate; it may trade what the account may, as live."""
-    from jts_pipelines.backtest.loading import BacktestRequest
-    from jts_pipelines.backtest.settings import BacktestSettings, limits_of
+    """Return the study of a candidate; it may trade what the account may, as live.
 
-    path = gate.text_of(house.root, key)
-    settings = BacktestSettings(cash=config.cash, venue=config.venue, interval=config.interval)
+    Raises:
+        InputError: An assumption is none, or what live trading never does.
+    """
+    from jts_pipelines.backtest.loading import BacktestRequest
+    from jts_pipelines.backtest.settings import BacktestSettings, limits_of, read_assumptions
+
+    path, assumed = gate.text_of(house.root, key), read_assumptions(config.assume)
+    if assumed.get("short_selling"):
+        raise InputError("short_selling cannot stand behind a release: live never sells short")
+    settings = BacktestSettings(
+        cash=config.cash, venue=config.venue, interval=config.interval, **assumed
+    )
     limits = limits_of(risk, settings.terms.currency) if config.limits else None
     request = BacktestRequest(
         text=path.read_text(encoding="utf-8"),
