@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jts_pipelines.cli.studying import FILE, Given, open_study, study_options, sweep_option
+from jts_pipelines.cli.studying import (
+    FILE,
+    Given,
+    not_compared,
+    open_study,
+    study_options,
+    sweep_option,
+)
 from jts_trading.telemetry import console
 
 if TYPE_CHECKING:
@@ -96,7 +103,7 @@ def backtest(
     artifacts = write_artifacts(result, directory, trades_file=trades)
     sheet = write_tearsheet(result, report or directory / "tearsheet.html")
     answer = document(result, artifacts, sheet)
-    console.emit(answer, as_json=as_json, table=lambda: _table(result, sheet))
+    console.emit(answer, as_json=as_json, table=lambda: _table(result, sheet, benchmarks))
     if not result.prefix.is_invariant:
         raise console.CommandError(f"the result means nothing: {result.prefix.difference}")
 
@@ -134,7 +141,7 @@ def _progress(lines: console.Bars) -> Callable[[str], None]:
     return told
 
 
-def _table(result: "BacktestResult", sheet: Path) -> "RenderableType":
+def _table(result: "BacktestResult", sheet: Path, benchmarks: tuple[str, ...]) -> "RenderableType":
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -168,4 +175,5 @@ def _table(result: "BacktestResult", sheet: Path) -> "RenderableType":
     most = max(result.peak_mb.values())
     table.add_row("Seconds, memory", f"{result.seconds['total']:.2f}, {most:,.0f} MiB")
     warnings = [Text(f"! {caution}", style="yellow") for caution in result.cautions]
+    warnings += not_compared(result.comparisons, benchmarks)
     return Group(table, *warnings, Text(f"tear sheet: {sheet}", overflow="fold"))

@@ -1,6 +1,6 @@
 """What `jts backtest`, `jts sweep` and `jts walk-forward` share: options, bars, progress."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +15,9 @@ from jts_trading.telemetry import console
 from storage.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
+    from jts_pipelines.backtest.benchmark import Comparison
     from jts_pipelines.backtest.loading import BacktestRequest, BarLake
     from jts_pipelines.backtest.settings import BacktestSettings
     from jts_pipelines.research.study import Place, Study
@@ -296,6 +299,17 @@ def ranges_of(texts: tuple[str, ...]) -> dict[str, str]:
             raise console.CommandError(message, console.BAD_USAGE)
         found[name] = values
     return found
+
+
+def not_compared(comparisons: Iterable["Comparison"], asked: tuple[str, ...]) -> "list[Text]":
+    """Return a line for each benchmark that was asked for and has nothing to compare with."""
+    from rich.text import Text
+
+    return [
+        Text(f"! {comparison.name} is absent: {comparison.absence}", style="yellow")
+        for comparison in comparisons
+        if comparison.absence and asked
+    ]
 
 
 @contextmanager

@@ -406,6 +406,7 @@ def test_event_backtest_writes_a_document_with_denials_and_its_tables(workplace:
     assert large["fills"] == 0
     assert large["denied"] == {"R01": large["orders"]}
     assert "orders denied by R01" in shown.stdout
+    assert "! KOSPI is absent: the run read a file" in shown.stdout
     page = (workplace / "out" / "events.html").read_text(encoding="utf-8")
     assert f"{large['orders']} orders denied by R01: quantity or value of one order" in page
     assert "<script" not in page
