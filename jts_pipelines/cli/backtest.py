@@ -103,7 +103,7 @@ def backtest(
     artifacts = write_artifacts(result, directory, trades_file=trades)
     sheet = write_tearsheet(result, report or directory / "tearsheet.html")
     answer = document(result, artifacts, sheet)
-    console.emit(answer, as_json=as_json, table=lambda: _table(result, sheet, benchmarks))
+    console.emit(answer, as_json=as_json, table=lambda: _table(result, sheet))
     if not result.prefix.is_invariant:
         raise console.CommandError(f"the result means nothing: {result.prefix.difference}")
 
@@ -141,7 +141,7 @@ def _progress(lines: console.Bars) -> Callable[[str], None]:
     return told
 
 
-def _table(result: "BacktestResult", sheet: Path, benchmarks: tuple[str, ...]) -> "RenderableType":
+def _table(result: "BacktestResult", sheet: Path) -> "RenderableType":
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -175,5 +175,5 @@ def _table(result: "BacktestResult", sheet: Path, benchmarks: tuple[str, ...]) -
     most = max(result.peak_mb.values())
     table.add_row("Seconds, memory", f"{result.seconds['total']:.2f}, {most:,.0f} MiB")
     warnings = [Text(f"! {caution}", style="yellow") for caution in result.cautions]
-    warnings += not_compared(result.comparisons, benchmarks)
+    warnings += not_compared(result.comparisons)
     return Group(table, *warnings, Text(f"tear sheet: {sheet}", overflow="fold"))

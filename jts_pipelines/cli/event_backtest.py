@@ -60,10 +60,10 @@ def run_and_show(
     page = write_event_page(result, report or directory / "events.html")
     answer = event_document(result, request.settings, page)
     answer |= write_tables(result, directory, trades)
-    console.emit(answer, as_json=as_json, table=lambda: _table(result, page, benchmarks))
+    console.emit(answer, as_json=as_json, table=lambda: _table(result, page))
 
 
-def _table(result: "EventResult", page: Path, benchmarks: tuple[str, ...]) -> "RenderableType":
+def _table(result: "EventResult", page: Path) -> "RenderableType":
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -96,7 +96,7 @@ def _table(result: "EventResult", page: Path, benchmarks: tuple[str, ...]) -> "R
         for check, count, why in first_denials(result)
     ]
     lines += [Text(f"! {caution}", style="yellow") for caution in result.cautions]
-    lines += not_compared(result.comparisons, benchmarks)
+    lines += not_compared(result.comparisons)
     if run.is_latched:
         text = "! the largest drawdown was reached: live trading latches the kill switch there"
         lines.append(Text(text, style="yellow"))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from jts_pipelines.cli.strategy import assigned, show_refusal
 from jts_trading.telemetry import console
@@ -301,14 +302,17 @@ def ranges_of(texts: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def not_compared(comparisons: Iterable["Comparison"], asked: tuple[str, ...]) -> "list[Text]":
-    """Return a line for each benchmark that was asked for and has nothing to compare with."""
+def not_compared(comparisons: Iterable["Comparison"]) -> "list[Text]":
+    """Return a line for each benchmark that was asked for and is absent; none by default."""
     from rich.text import Text
 
+    source = click.get_current_context().get_parameter_source("benchmarks")
+    if source is not ParameterSource.COMMANDLINE:
+        return []
     return [
         Text(f"! {comparison.name} is absent: {comparison.absence}", style="yellow")
         for comparison in comparisons
-        if comparison.absence and asked
+        if comparison.absence
     ]
 
 

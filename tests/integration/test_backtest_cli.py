@@ -396,6 +396,7 @@ def test_event_backtest_writes_a_document_with_denials_and_its_tables(workplace:
     (workplace / "index.csv").write_text(index)
     beside = ("--benchmark", "Index=index.csv", "--benchmark", "KOSPI")
     shown = jts(workplace, *asked, *beside, "--cash", "200000000", "--report", "out/events.html")
+    unasked = jts(workplace, *asked)
     refused = jts(workplace, *asked, "--sweep", "fast=5..6..1")
     sold = jts(workplace, *asked, "--short-selling")
 
@@ -407,6 +408,7 @@ def test_event_backtest_writes_a_document_with_denials_and_its_tables(workplace:
     assert large["denied"] == {"R01": large["orders"]}
     assert "orders denied by R01" in shown.stdout
     assert "! KOSPI is absent: the run read a file" in shown.stdout
+    assert "is absent" not in unasked.stdout
     page = (workplace / "out" / "events.html").read_text(encoding="utf-8")
     assert f"{large['orders']} orders denied by R01: quantity or value of one order" in page
     assert "<script" not in page
