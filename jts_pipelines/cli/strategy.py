@@ -76,9 +76,14 @@ def explain(file: Path, *, assignments: tuple[str, ...], as_json: bool) -> None:
 
     FILE is the text; - reads it from stdin.
     """
+    from jts_trading.dsl.errors import StrategyError
     from jts_trading.dsl.explain import explain as explained
 
-    plan = read_plan(file, assignments)
+    try:
+        plan = read_plan(file, assignments)
+    except StrategyError as error:
+        show_refusal(error, as_json=as_json)
+        raise
     console.emit(explained(plan), as_json=as_json, table=lambda: _tables(plan))
 
 

@@ -1,5 +1,6 @@
 """Parse a strategy: recursive descent over the blocks that the grammar names."""
 
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -66,7 +67,8 @@ def parse_at(cursor: Cursor) -> Strategy:
         raise cursor.unexpected("the end of the text: a file holds one strategy")
     return Strategy(
         start.at,
-        Text(name.at, name.text),
+        # Some systems and keyboards take Korean letters apart.
+        Text(name.at, unicodedata.normalize("NFC", name.text)),
         tuple(parts.params),
         tuple(parts.timeframes),
         tuple(parts.definitions),

@@ -1,6 +1,7 @@
 """The text that `jts strategy new` writes."""
 
 import re
+import unicodedata
 
 _TEMPLATE = """\
 // {name}: buys when the quick mean crosses above the slow one, sells when it falls back.
@@ -48,5 +49,6 @@ strategy("{name}") {{
 
 def template(name: str) -> str:
     """Return a commented strategy; characters that a name may not have become spaces."""
-    clean = re.sub(r"[^A-Za-z0-9_가-힣.-]+", " ", name).strip(" ._-")[:64]
+    whole = unicodedata.normalize("NFC", name)
+    clean = re.sub(r"[^A-Za-z0-9_가-힣.-]+", " ", whole).strip(" ._-")[:64]
     return _TEMPLATE.format(name=clean or "My strategy")

@@ -45,6 +45,8 @@ def test_check_when_text_is_wrong_then_place_caret_and_usage_error(tmp_path: Pat
     line, caret = result.stdout.splitlines()
     assert caret.index("^") == line.index("clse")
     document = json.loads(call("check", str(path), "--json").stdout)
+    assert json.loads(call("explain", str(path), "--json").stdout) == document
+    assert call("explain", str(path)).stdout == result.stdout
     assert (document["ok"], document["line"], document["column"]) == (False, 2, 22)
 
 

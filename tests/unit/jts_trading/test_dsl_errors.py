@@ -1,12 +1,14 @@
 """Refused texts: every error names line and column, what was found and what is accepted."""
 
 import time
+import unicodedata
 
 import pytest
 
 from jts_trading.dsl.compiler import compile_strategy
 from jts_trading.dsl.errors import NeedsError, StrategyError, nearest
 from jts_trading.dsl.layout import STATE_SLOTS_MAX
+from jts_trading.dsl.template import template
 from jts_trading.indicators.definition import PERIOD_MAX
 
 
@@ -393,6 +395,16 @@ def test_name_of_a_strategy_when_refused_then_the_sign_is_pointed_at(
     assert "the name of a strategy has 1 to 64 letters" in error.message
     assert error.column == column
     assert hint in error.hint
+
+
+def test_name_of_a_strategy_when_its_letters_are_apart_then_it_is_the_same() -> None:
+    """As a file name of another system may give it."""
+    apart, whole = (unicodedata.normalize(form, "돌파 전략") for form in ("NFD", "NFC"))
+    plans = [compile_strategy(entry("close > 1").replace("T", n, 1)) for n in (apart, whole)]
+
+    assert plans[0] == plans[1]
+    assert plans[0].name == whole
+    assert f'strategy("{whole}")' in template(apart)
 
 
 def test_params_when_overridden_wrongly_then_refused() -> None:
