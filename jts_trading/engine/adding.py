@@ -1,9 +1,8 @@
 """The way of most ticks: trades into bars that are open, and what concerns nobody.
 
 It does what `engine.step` does with such a tick, for a whole entry at once: what follows from a
-tick is worked out only where something can follow. Where each bar's last trade came from is noted
-once, after the last of them. The decimals of a feed come again and again, so each is turned into a
-whole number once and looked up from then on.
+tick is worked out only where something can follow. The decimals of a feed come again and again, so
+each is turned into a whole number once and looked up from then on.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from jts_trading.domain.ticks import BookTick, TradeTick
-from jts_trading.engine.bars import Cause
+from jts_trading.engine.bars import Origin
 from jts_trading.engine.events import TicksArrived
 from jts_trading.engine.state import Desk, EngineState
 
@@ -73,22 +72,7 @@ def add_trades(state: EngineState, event: TicksArrived, rest: Rest) -> int:
     if state.newest_ns >= state.next_due_ns:
         # Bars were due before: each tick is looked at until they are closed.
         return next((at for at, _ in rest), len(event.ticks.ticks))
-    last: dict[Desk, int] = {}
-    reached = _add_open(state, event, rest, last)
-    # Written out: this is done for most instruments with every entry.
-    entry, message_id = event.ticks, event.message_id
-    feed, tick, frame, frames = entry.feed, entry.first_tick, entry.first_frame, entry.frames
-    for desk, at in last.items():
-        received_ns = entry.ticks[at].ts_recv_ns
-        cause = Cause(feed, tick + at, frame + frames[at], message_id, received_ns)
-        for builder in desk.builders:
-            builder.last = cause
-    return reached
-
-
-def _add_open(state: EngineState, event: TicksArrived, rest: Rest, last: dict[Desk, int]) -> int:
-    """Do so, and note the last trade of each desk."""
-    due_ns, desks, venue = state.next_due_ns, _NO_DESKS, ""
+    due_ns, origin, desks, venue = state.next_due_ns, event.origin(), _NO_DESKS, ""
     for at, tick in rest:
         received_ns = tick.ts_recv_ns
         # Times are large numbers, which take long to compare: most are with one number only.
@@ -103,7 +87,7 @@ def _add_open(state: EngineState, event: TicksArrived, rest: Rest, last: dict[De
             continue
         builder = desk.only
         if builder is None:
-            if not _is_added(desk, tick, at, state.newest_ns):
+            if not _is_added(desk, tick, origin, at, state.newest_ns):
                 return at
         else:
             # `_is_added` for the only bar there is: to call it takes a sixth of all this.
@@ -111,16 +95,17 @@ def _add_open(state: EngineState, event: TicksArrived, rest: Rest, last: dict[De
             is_open = builder.trades and builder.start_ns <= tick.ts_event_ns < builder.stop_ns
             if not is_open or price <= 0 or quantity <= 0:
                 return at
-            if not builder.low <= price <= builder.high:
-                builder.widen(price)
+            # To call `max` takes several times as long.
+            builder.high = price if price > builder.high else builder.high  # noqa: FURB136
+            builder.low = price if price < builder.low else builder.low  # noqa: FURB136
             builder.close = price
             builder.volume += quantity
             builder.trades += 1
-        last[desk] = at
+            builder.origin, builder.at, builder.received_ns = origin, at, received_ns
     return len(event.ticks.ticks)
 
 
-def _is_added(desk: Desk, tick: TradeTick, at: int, newest_ns: int) -> bool:
+def _is_added(desk: Desk, tick: TradeTick, origin: Origin, at: int, newest_ns: int) -> bool:
     """Add a trade to all bars of an instrument, and note it for those who judge each trade.
 
     False, and nothing done, if a bar is not open for it or somebody has to look at it by itself.
@@ -136,6 +121,7 @@ def _is_added(desk: Desk, tick: TradeTick, at: int, newest_ns: int) -> bool:
         return False
     for builder in builders:
         builder.take(price, quantity)
+        builder.origin, builder.at, builder.received_ns = origin, at, tick.ts_recv_ns
     if desk.reads_quotes:
         desk.note_quotes(tick)
     for watch, row, builder in desk.watchers:

@@ -42,6 +42,29 @@ class Cause(msgspec.Struct, frozen=True, array_like=True, gc=False):
 NO_CAUSE = Cause("", 0, 0, "", 0)
 
 
+class Origin(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Where the ticks of an entry came from; bars keep it in the place of causes nobody asks for.
+
+    Attributes:
+        feed: Which feed brought them.
+        message_id: The bus entry that carried them.
+        tick: Number of the first one.
+        frame: Number of its frame.
+        frames: How many frames later each came.
+    """
+
+    feed: str
+    message_id: str
+    tick: int
+    frame: int
+    frames: tuple[int, ...]
+
+    def cause(self, at: int, ts_recv_ns: int) -> Cause:
+        """Return where one of them came from, by its place and arrival."""
+        frame = self.frame + self.frames[at]
+        return Cause(self.feed, self.tick + at, frame, self.message_id, ts_recv_ns)
+
+
 class Trade(NamedTuple):
     """One trade: price in ticks, quantity in smallest quantities of the venue, time UTC ns.
 
@@ -118,6 +141,9 @@ class BarBuilder:
         previous_close: Last close of the session before that of `close_day`; 0 for unknown.
         close_day: Session of `last_close`.
         last_close: Close of the newest closed bar; 0 before the first.
+        last: Where its last trade came from, if `origin` does not say it: see `source`.
+        origin, at, received_ns: Entry, place there and arrival of its last trade; None if `last`
+            says it.
         late: Trades that came too late.
         bid, ask: Best quotes with its last trade in ticks; 0 where unknown or nobody reads them.
         is_doubtful: Trades were lost before one of it, where somebody asks.
@@ -141,6 +167,9 @@ class BarBuilder:
     volume: int = 0
     trades: int = 0
     last: Cause = NO_CAUSE
+    origin: Origin | None = None
+    at: int = 0
+    received_ns: int = 0
     closed_ns: int = 0
     previous_close: int = 0
     close_day: int = 0
@@ -153,24 +182,28 @@ class BarBuilder:
     def add(self, trade: Trade) -> None:
         """Add a trade that belongs to the open bar."""
         self.take(trade.price, trade.quantity)
-        self.last = trade.cause
+        self.last, self.origin = trade.cause, None
         self.bid, self.ask = trade.bid, trade.ask
         self.is_doubtful |= trade.is_after_loss
 
+    def source(self) -> Cause:
+        """Return where its last trade came from."""
+        return self.last if self.origin is None else self.origin.cause(self.at, self.received_ns)
+
+    def settle(self) -> None:
+        """Let go of the entry of its last trade, once it is known where that came from."""
+        self.last, self.origin = self.source(), None
+        self.at = self.received_ns = 0
+
     def take(self, price: int, quantity: int) -> None:
         """Add what of a trade is in prices and volume."""
-        if not self.low <= price <= self.high:
-            self.widen(price)
+        if price > self.high:
+            self.high = price
+        elif price < self.low:
+            self.low = price
         self.close = price
         self.volume += quantity
         self.trades += 1
-
-    def widen(self, price: int) -> None:
-        """Let the range from low to high reach as far as a price beyond it."""
-        if price > self.high:
-            self.high = price
-        else:
-            self.low = price
 
     def begin(self, slot: Slot, grace_ns: int, trade: Trade) -> None:
         """Open the bar of a slot with its first trade."""

@@ -8,10 +8,10 @@ as if it had come alone: only their strategies are run together.
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from itertools import groupby
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -29,6 +29,13 @@ from jts_trading.strategy.quotes import spreads_of
 # An entry of the bus may have a megabyte; a bar takes about sixty bytes of it.
 MESSAGE_BARS_MAX = 4_096
 _Entry = TypeVar("_Entry")
+
+
+class Source(Protocol):
+    """What knows where the last trade of a bar came from."""
+
+    def source(self) -> Cause:
+        """Return that."""
 
 
 class Numbers(NamedTuple):
@@ -57,6 +64,8 @@ class ClosedBars(msgspec.Struct, frozen=True):
         closed_by: `event` (a later trade), `clock` (their end and the grace) or `session`.
         due_ns: When the clock closed them, or would have.
         triggers: The trade that closed each, in the order of the trades; none where the clock did.
+        feeds: Of the last trade of each; its number in `last_ticks`.
+        sources: What says where that came from, until a next bar begins.
     """
 
     line: Line
@@ -77,7 +86,9 @@ class ClosedBars(msgspec.Struct, frozen=True):
     volumes: tuple[int, ...]
     trades: tuple[int, ...]
     previous_closes: tuple[int, ...]
-    last: tuple[Cause, ...]
+    feeds: tuple[str, ...]
+    last_ticks: tuple[int, ...]
+    sources: Sequence[Source]
     bids: tuple[int, ...] = ()
     asks: tuple[int, ...] = ()
     doubts: tuple[bool, ...] = ()
@@ -120,7 +131,7 @@ class ClosedBars(msgspec.Struct, frozen=True):
 
     def bar(self, at: int) -> Bar:
         """Return one of them."""
-        last = self.last[at]
+        last = self.sources[at].source()
         return Bar(
             self.instrument_ids[at],
             self.line.venue,
@@ -169,6 +180,10 @@ class Passed(NamedTuple):
     ask: int
     is_doubtful: bool
 
+    def source(self) -> Cause:
+        """Return where its last trade came from."""
+        return self.last
+
 
 def pass_bar(line: Line, place: int, trigger: Cause) -> Passed:
     """Close an open bar, for good, because of a trade.
@@ -200,7 +215,7 @@ def pass_bar(line: Line, place: int, trigger: Cause) -> Passed:
         builder.volume,
         trades,
         builder.previous_close,
-        builder.last,
+        builder.source(),
         builder.bid,
         builder.ask,
         builder.is_doubtful,
@@ -240,7 +255,9 @@ def _closed_in_turn(line: Line, passed: list[Passed]) -> ClosedBars:
         volumes,
         trades,
         bases,
-        last,
+        tuple([cause.feed for cause in last]),
+        tuple([cause.tick for cause in last]),
+        passed,
         *((bids, asks) if line.reads_quotes else ((), ())),
         doubts if line.reads_doubt else (),
     )
@@ -287,7 +304,9 @@ def _close_bars(line: Line, places: list[int]) -> ClosedBars:
         tuple([builder.volume for builder in chosen]),
         trades,
         tuple([builder.previous_close for builder in chosen]),
-        tuple([builder.last for builder in chosen]),
+        tuple([(builder.origin or builder.last).feed for builder in chosen]),
+        tuple([b.last.tick if b.origin is None else b.origin.tick + b.at for b in chosen]),
+        chosen,
         *(_quotes(chosen) if line.reads_quotes else ((), ())),
         tuple([builder.is_doubtful for builder in chosen]) if line.reads_doubt else (),
     )
@@ -318,16 +337,14 @@ def bars_effects(bars: ClosedBars) -> list[Effect]:
 
     Each bar that a trade closed has its own.
     """
-    line, last, scale = bars.line, bars.last, bars.line.quantity_scale
-    steps, feeds = bars.price_steps(), [cause.feed for cause in last]
+    line, steps, scale = bars.line, bars.price_steps(), bars.line.quantity_scale
     # Exact for whole numbers, and a third of the time that `Decimal` takes.
     volumes = [*map(Decimal.from_float, bars.volumes)]
     if scale:
         volumes = [each.scaleb(-scale) for each in volumes]
-    ticks = [cause.tick for cause in last]
     size = 1 if bars.triggers else MESSAGE_BARS_MAX
     effects: list[Effect] = []
-    for first in range(0, len(last), size):
+    for first in range(0, len(bars.places), size):
         part = slice(first, first + size)
         names = bars.instrument_ids[part]
         message = BarsClosed(
@@ -342,8 +359,8 @@ def bars_effects(bars: ClosedBars) -> list[Effect]:
             lows=bars.lows[part],
             closes=bars.closes[part],
             volumes=tuple(volumes[part]),
-            feeds=tuple(feeds[part]),
-            last_ticks=tuple(ticks[part]),
+            feeds=bars.feeds[part],
+            last_ticks=bars.last_ticks[part],
             ticks=bars.trades[part],
         )
         effects.append(_announced(bars, first, message))

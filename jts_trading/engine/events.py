@@ -12,7 +12,7 @@ from jts_trading.domain.journal_events import (
     SignalRecorded,
 )
 from jts_trading.domain.trading_inputs import StrategyInput
-from jts_trading.engine.bars import Cause
+from jts_trading.engine.bars import Cause, Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,13 @@ class TicksArrived:
 
     def cause_of(self, at: int) -> Cause:
         """Return where a tick of the entry came from, by its place."""
+        return self.origin().cause(at, self.ticks.ticks[at].ts_recv_ns)
+
+    def origin(self) -> Origin:
+        """Return where its ticks came from."""
         entry = self.ticks
-        return Cause(
-            entry.feed,
-            entry.first_tick + at,
-            entry.first_frame + entry.frames[at],
-            self.message_id,
-            entry.ticks[at].ts_recv_ns,
+        return Origin(
+            entry.feed, self.message_id, entry.first_tick, entry.first_frame, entry.frames
         )
 
 

@@ -101,6 +101,8 @@ class AccountHalf(msgspec.Struct, kw_only=True):
 def market_half(state: EngineState) -> MarketHalf:
     """Return what the market half of a state is now; encode it before the next step."""
     rows = {name: _stored_rows(instance) for name, instance in sorted(state.instances.items())}
+    for builder in state.builders.values():
+        builder.settle()
     return MarketHalf(
         releases={name: state.instances[name].spec.release for name in rows},
         builders=[state.builders[key] for key in sorted(state.builders)],
@@ -181,7 +183,7 @@ def state_digest(state: EngineState) -> str:
 def _open_bar(builder: BarBuilder) -> tuple[int, ...]:
     prices = (builder.open, builder.high, builder.low, builder.close)
     quotes = (builder.bid, builder.ask, int(builder.is_doubtful))
-    return (builder.start_ns, *prices, builder.volume, builder.last.tick, *quotes)
+    return (builder.start_ns, *prices, builder.volume, builder.source().tick, *quotes)
 
 
 def _digest(value: object) -> str:

@@ -147,7 +147,7 @@ def _take_tick(
         if state.held and price and not state.is_past:
             reach(state, desk, price, cause, now_ns)
     for watch, row, builder in desk.watchers:
-        if builder.last is cause:
+        if builder.source() is cause:
             watch.note(at, row, builder, state.newest_ns)
     return effects
 
