@@ -16,6 +16,7 @@ from jts_pipelines.backtest.columns import Desk, Ints
 from jts_pipelines.backtest.instruments import Instruments
 from jts_pipelines.backtest.money import in_steps
 from jts_pipelines.backtest.summary import (
+    DIVIDEND,
     RIGHTS,
     amounts_in,
     borrow_fee_of,
@@ -31,7 +32,7 @@ from jts_trading.dsl.plan import Plan
 
 Metric = float | int | None
 
-DIVIDEND, DELISTED, SPLIT, BORROWED = "dividend", "delisted", "split", "borrowed"
+DELISTED, SPLIT, BORROWED = "delisted", "split", "borrowed"
 NO_ORDERS = (DIVIDEND, DELISTED, SPLIT, RIGHTS, BORROWED)
 """Reasons of rows among the fills that no order led to: a position was paid or changed."""
 
@@ -159,9 +160,10 @@ class BacktestResult:
         text: The normalised text.
         fills: One row per fill, in the order of time: time (label of the bar), session,
             instrument, name, side, quantity, price, commission, dividend (less its tax, or what a
-            right was sold for; such a row buys nothing), borrow_fee (likewise), tax, stt, rst,
-            reason, decided_at (label of the decision bar), trade, bar_volume, gross (price times
-            quantity). Money is in the account's currency: whole won at KRX, decimals elsewhere.
+            right was sold for, or the part of a share of a split; such a row buys nothing),
+            borrow_fee (likewise), tax, stt, rst, reason, decided_at (label of the decision bar),
+            trade, bar_volume, gross (price times quantity). Money is in the account's currency:
+            whole won at KRX, decimals elsewhere.
         trades: One row per round trip in the order of entry; `side` is long or short, `status`
             is closed or open, and an open one is valued at its last close. `entry_price` is that
             of the first entry, `invested` and `quantity` are of all of them, `sold` is what was

@@ -14,9 +14,10 @@ from jts_pipelines.backtest.bar_table import BarTable
 from jts_pipelines.backtest.columns import Floats, Ints
 from jts_pipelines.backtest.venues import VenueTerms
 
-RIGHTS = "rights"
-"""The reason of a fill that is no fill: rights of a position were sold."""
+DIVIDEND, RIGHTS = "dividend", "rights"
+"""Reasons of fills that are none: a position was paid, or its rights were sold."""
 _HOUR_MS = 3_600_000
+_PAID = (places.REASON_DIVIDEND, places.REASON_RIGHTS, places.REASON_SPLIT)
 
 
 class EquityPath(NamedTuple):
@@ -69,10 +70,11 @@ def trades_of_table(trades: pl.DataFrame) -> Trades:
 
 def turnover_of_table(fills: pl.DataFrame) -> Turnover:
     """Return what a table of fills turned over."""
-    paid, is_right = amounts_in(fills, "dividend"), fills["reason"] == RIGHTS
+    paid, reason = amounts_in(fills, "dividend"), fills["reason"]
     costs = fills["gross"], fills["commission"], fills["tax"]
     fees = amounts_in(fills, "borrow_fee")
-    return Turnover(*costs, paid.filter(~is_right), paid.filter(is_right), fees)
+    dividends, rights = (paid.filter(reason == each) for each in (DIVIDEND, RIGHTS))
+    return Turnover(*costs, dividends, rights, fees)
 
 
 def amounts_in(fills: pl.DataFrame, name: str) -> pl.Series:
@@ -149,9 +151,10 @@ def trades_of_fills(
 
 def turnover_of_fills(fills: Ints, unit: Ints, terms: VenueTerms) -> Turnover:
     """Return what the fills of a run turned over; arguments as of `trades_of_fills`."""
-    paid, is_right = dividend_of(fills), fills[:, places.FILL_REASON] == places.REASON_RIGHTS
+    paid, reason = dividend_of(fills), fills[:, places.FILL_REASON]
+    earned = (paid[reason == each] for each in (places.REASON_DIVIDEND, places.REASON_RIGHTS))
     costs = gross_of(fills, unit), commission_of(fills), tax_of(fills)
-    columns = *costs, paid[~is_right], paid[is_right], borrow_fee_of(fills)
+    columns = *costs, *earned, borrow_fee_of(fills)
     return Turnover(*(pl.Series(in_currency(column, terms.money_scale)) for column in columns))
 
 
@@ -174,10 +177,9 @@ def commission_of(fills: Ints) -> Ints:
 def dividend_of(fills: Ints) -> Ints:
     """Return what each fill paid out, which stands in the place of its commission.
 
-    That is a dividend, or what a right was sold for.
+    That is a dividend, what a right was sold for, or what a split left no share for.
     """
-    reason = fills[:, places.FILL_REASON]
-    is_paid = (reason == places.REASON_DIVIDEND) | (reason == places.REASON_RIGHTS)
+    is_paid = np.isin(fills[:, places.FILL_REASON], _PAID)
     return np.where(is_paid, -fills[:, places.FILL_COMMISSION], 0)
 
 

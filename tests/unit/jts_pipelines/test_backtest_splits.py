@@ -77,9 +77,11 @@ def test_merged_shares_leave_a_part_that_is_paid(kernels: Path) -> None:
 
     result = run(closes, kernels, "005930@{day}=3:1")
 
-    rows = result.fills.select("side", "quantity", "price", "commission").rows()
+    rows = result.fills.select("side", "quantity", "price", "commission", "dividend").rows()
     # 67 shares go; the rest of one new share is 1/3 of 9,090 won.
-    assert rows[1] == ("sell", 67, 0, -3_030)
+    assert rows[1] == ("sell", 67, 0, 0, 3_030)
+    assert (result.metrics["dividends"], result.metrics["commissions"]) == (0, 84)
+    assert result.trades["commission"].to_list() == [84]
     assert rows[2][:3] == ("sell", 33, 9_100)
 
 
