@@ -281,6 +281,14 @@ def _source(resolver: ExpressionResolver, name: str, argument: s.Argument, frame
     value = resolver.value(argument.value, frame)
     if not isinstance(value, Series) or value.kind is Kind.TRUTH:
         raise resolver.refuse(f"{name} must be a series of numbers", argument.value.at)
+    own = g.frame_of(resolver.graph.nodes[value.node])
+    if own not in (None, frame):
+        held = resolver.scope.frames.table[own][0]
+        raise resolver.refuse(
+            f"{name} changes on the bars of {held} only, but is asked for on finer ones",
+            argument.value.at,
+            f"compute it there: indicators {{ on {held} {{ name = ... }} }}, then {held}.name",
+        )
     if resolver.graph.is_late(value.node):
         raise resolver.refuse(
             "no indicator runs over position and portfolio: they have no past", argument.value.at

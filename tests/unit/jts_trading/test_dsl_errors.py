@@ -182,6 +182,11 @@ BLOCKS = {
     "surge_detection { when (portfolio.cash > 1) { buy(1) } }": "cannot ask for position",
     'timeframes { d = "1d" h = "1h" } indicators { on d { up = close crosses above open } '
     "x = (d.up and h.close > 1)[1] }": "a crossing on the bars of another time frame",
+    'timeframes { d = "1d" h = "1h" } indicators { x = h.close y = SMA(d.close, 20) }': (
+        "source changes on the bars of d only"
+    ),
+    'timeframes { d = "1d" h = "1h" } indicators { on d { t = EMA(5) } x = highest(d.t, 9) '
+    "y = h.low }": "source changes on the bars of d only",
     'timeframes { m = "30d" }': "expected the length of a bar",
     'timeframes { m = "2d" }': "expected the length of a bar",
     "indicators { a = a + 1 }": '"a" refers to itself: a -> a',
