@@ -40,7 +40,12 @@ def at_interval(bars: BarTable, given: str, wanted: str, session_open: SessionOp
     if given == wanted:
         return bars
     fine, coarse = interval_seconds(given), interval_seconds(wanted)
-    if coarse < fine or coarse % fine or coarse > DAY_SECONDS:
+    if coarse > DAY_SECONDS:
+        raise InputError(
+            "the strategy looks at bars of weeks alone, and decisions are made on days or "
+            'shorter bars; let it look at a day, too: timeframes { day = "1d" } and day.close'
+        )
+    if coarse < fine or coarse % fine:
         raise InputError(f"the strategy decides on {wanted} bars; bars of {given} were given")
     bucket = bucket_number(bars.times, _opens(bars.days, session_open), coarse)
     gathered = pl.concat(

@@ -294,6 +294,8 @@ def test_at_interval_coarser_than_given_only_is_refused() -> None:
 
     with pytest.raises(InputError, match="decides on 1h bars; bars of 1d were given"):
         at_interval(bars, "1d", "1h", session_open)
+    with pytest.raises(InputError, match="decisions are made on days or shorter bars"):
+        at_interval(bars, "1d", "7d", session_open)
 
 
 def test_frames_closed_shows_a_day_on_the_first_bar_of_the_next_session() -> None:
