@@ -22,6 +22,7 @@ from jts_pipelines.backtest.conservation import require_conservation
 from jts_pipelines.backtest.corporate import corporate_rows, steady_columns
 from jts_pipelines.backtest.delistings import delisting_rows, without_delisted
 from jts_pipelines.backtest.desk import make_desk
+from jts_pipelines.backtest.digests import code_digest
 from jts_pipelines.backtest.extras import clock_of, step_extras
 from jts_pipelines.backtest.frames import at_interval, frames_closed
 from jts_pipelines.backtest.history import History
@@ -292,12 +293,6 @@ def load_portfolio(plan: Plan, cache_dir: Path, settings: BacktestSettings) -> P
 
 # The same one for all runs of a process; as many as there are passes over rules (`rows_of`).
 _portfolio = lru_cache(maxsize=256)(Portfolio)
-
-
-def code_digest(plan: Plan) -> str:
-    """Return what identifies a strategy as a program: text, parameters, its step and guard."""
-    parts = (plan.digest, plan.source, plan.guard)
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 @cache

@@ -13,6 +13,7 @@ import polars as pl
 
 from jts_pipelines.backtest.benchmark import Comparison
 from jts_pipelines.backtest.cautions import Caution
+from jts_pipelines.backtest.digests import Digests
 from jts_pipelines.backtest.event_orders import OrderLine
 from jts_pipelines.backtest.event_run import EventRun
 from jts_pipelines.backtest.metrics import compute_metrics
@@ -48,6 +49,7 @@ class EventResult:
         start_cash: In the account's currency.
         cautions: What a reader should know of the trades and quotes.
         comparisons: With benchmarks, where some were asked for.
+        digests: What identifies the run, where somebody asked.
     """
 
     run: EventRun
@@ -60,6 +62,7 @@ class EventResult:
     start_cash: int
     cautions: tuple[Caution, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
+    digests: Digests | None = None
 
     @property
     def currency(self) -> str:
@@ -188,6 +191,7 @@ def event_document(
         "benchmarks": [comparison.document() for comparison in result.comparisons],
         "warnings": [str(caution) for caution in result.cautions],
         "warning_codes": [caution.code.value for caution in result.cautions],
+        **({} if result.digests is None else result.digests.document()),
         "result_digest": result.digest,
         "seconds": round(run.seconds, 3),
         "tearsheet": None if page is None else str(page),

@@ -1,7 +1,6 @@
 """From a run that has ended to its result: tables, figures, digests and cautions."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 
 import msgspec
@@ -13,6 +12,7 @@ from jts_pipelines.backtest.bar_table import BarTable, digest_of
 from jts_pipelines.backtest.books import order_table, position_table
 from jts_pipelines.backtest.cautions import Caution, is_mild
 from jts_pipelines.backtest.columns import Bits, Desk, Ints, Rules
+from jts_pipelines.backtest.digests import Digests, params_digest
 from jts_pipelines.backtest.extras import StepExtras
 from jts_pipelines.backtest.frames import day_of
 from jts_pipelines.backtest.history import History
@@ -21,7 +21,6 @@ from jts_pipelines.backtest.metrics import compute_metrics
 from jts_pipelines.backtest.money import Money
 from jts_pipelines.backtest.result import (
     BacktestResult,
-    Digests,
     Facts,
     PrefixCheck,
     Warmup,
@@ -99,11 +98,10 @@ def digests_of(
         settings: Assumptions.
         programs: Digests of the strategy and of the engine.
     """
-    params = json.dumps({p.name: str(p.value) for p in plan.params}, sort_keys=True)
     return Digests(
         data=prepared.digest,
         code=programs[0],
-        params=hashlib.sha256(params.encode()).hexdigest(),
+        params=params_digest(plan),
         config=settings.digest,
         engine=programs[1],
     )

@@ -13,6 +13,7 @@ from jts_pipelines.backtest.bar_table import BarTable
 from jts_pipelines.backtest.benchmark import Comparison
 from jts_pipelines.backtest.cautions import SERIOUS, Caution
 from jts_pipelines.backtest.columns import Desk, Ints
+from jts_pipelines.backtest.digests import Digests
 from jts_pipelines.backtest.instruments import Instruments
 from jts_pipelines.backtest.money import in_steps
 from jts_pipelines.backtest.summary import (
@@ -102,31 +103,6 @@ class Facts:
     denied: Mapping[str, int]
     warmup: tuple[Warmup, ...]
     banned: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Digests:
-    """What identifies a run: equal digests mean equal results, to the won.
-
-    Attributes:
-        data: Of every bar that was read.
-        code: Of the strategy: text, parameters, and the step that they were compiled to.
-        params: Of the parameters alone.
-        config: Of the settings.
-        engine: Of batch form and portfolio, compilers, the processor and the rule table.
-    """
-
-    data: str
-    code: str
-    params: str
-    config: str
-    engine: str
-
-    @property
-    def run(self) -> str:
-        """Short name of the run: equal inputs and program, equal name."""
-        joined = "\0".join((self.data, self.code, self.params, self.config, self.engine))
-        return hashlib.sha256(joined.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)

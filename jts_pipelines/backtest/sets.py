@@ -19,8 +19,8 @@ from pathlib import Path
 from jts_pipelines.backtest import places
 from jts_pipelines.backtest.columns import Bits, Floats, Rules
 from jts_pipelines.backtest.conservation import require_conservation
+from jts_pipelines.backtest.digests import code_digest
 from jts_pipelines.backtest.engine import (
-    code_digest,
     decided,
     engine_digest,
     load_portfolio,

@@ -6,9 +6,10 @@ from datetime import date
 from functools import cached_property
 
 from jts_pipelines.backtest.columns import Floats, Ints
+from jts_pipelines.backtest.digests import Digests
 from jts_pipelines.backtest.metrics import compute_figures
 from jts_pipelines.backtest.reporting import Prepared, digests_of
-from jts_pipelines.backtest.result import Digests, Metric, PrefixCheck
+from jts_pipelines.backtest.result import Metric, PrefixCheck
 from jts_pipelines.backtest.returns import session_returns
 from jts_pipelines.backtest.settings import BacktestSettings
 from jts_pipelines.backtest.summary import (

@@ -16,6 +16,7 @@ from jts_pipelines.reports.page import (
     card,
     cell,
     figure,
+    identity_table,
     page,
     pair,
     section,
@@ -92,9 +93,16 @@ def render_events(result: EventResult) -> str:
             section("What became of decisions", _outcomes(result)),
             section("Orders that were not filled", _unfilled(result)),
             section("Strategy", f"<pre>{escape(run.plan.normalised)}</pre>"),
+            *_identity(result),
             _FOOTER,
         ),
     )
+
+
+def _identity(result: EventResult) -> list[str]:
+    if result.digests is None:
+        return []
+    return [section("Identity", identity_table(result.digests, result.digest))]
 
 
 def _header(result: EventResult, title: str) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
+from jts_pipelines.backtest.digests import Digests
+
 CSS = """
 :root { --ink:#1b2733; --muted:#66758a; --line:#e3e8ee; --soft:#f6f8fa; --head:#1b2733;
   --gain:#c9282d; --loss:#1f5fb5; --warn:#8a6212; --warn-soft:#fdf6e3; }
@@ -151,3 +153,19 @@ def pair(left: str, right: str) -> str:
 
 def _td(content: str) -> str:
     return content if isinstance(content, Cell) else f"<td>{escape(content)}</td>"
+
+
+def identity_table(digests: Digests, result: str) -> str:
+    """Return what identifies a run, and its result."""
+    shown = {
+        "data": digests.data,
+        "strategy": digests.code,
+        "parameters": digests.params,
+        "settings": digests.config,
+        "engine": digests.engine,
+        "result": result,
+    }
+    cells = {
+        name: Cell(f'<td class="left"><code>{value}</code></td>') for name, value in shown.items()
+    }
+    return table(("", ""), [(f"digest of {name}", cell) for name, cell in cells.items()])

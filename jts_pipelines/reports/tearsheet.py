@@ -22,6 +22,7 @@ from jts_pipelines.reports.page import (
     cell,
     figure,
     hinted,
+    identity_table,
     page,
     pair,
     section,
@@ -270,7 +271,7 @@ def _facts(result: BacktestResult) -> str:
 
 
 def _evidence(result: BacktestResult) -> str:
-    digests, prefix = result.digests, result.prefix
+    prefix = result.prefix
     checked = counted(prefix.bars, "bar") + f" of {counted(prefix.instruments, 'instrument')}"
     checks = [
         (
@@ -285,21 +286,7 @@ def _evidence(result: BacktestResult) -> str:
             ("Trials of this strategy on these days", f"{result.trials:,}"),
             ("Deflated Sharpe ratio", "–" if chance is None else f"{chance:.3f}"),
         ]
-    identity = table(
-        ("", ""),
-        [
-            (f"digest of {name}", Cell(f'<td class="left"><code>{value}</code></td>'))
-            for name, value in (
-                ("data", digests.data),
-                ("strategy", digests.code),
-                ("parameters", digests.params),
-                ("settings", digests.config),
-                ("engine", digests.engine),
-                ("result", result.digest),
-            )
-        ],
-    )
-    return table(("", ""), checks) + identity
+    return table(("", ""), checks) + identity_table(result.digests, result.digest)
 
 
 def _setting(value: object) -> str:

@@ -1,6 +1,5 @@
 """An event backtest as a study: hold-outs are refused, the trial is counted."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,6 +12,7 @@ from jts_pipelines.backtest.admitting import Admission
 from jts_pipelines.backtest.benchmark import Benchmark
 from jts_pipelines.backtest.benchmark_loading import compared, load_benchmarks
 from jts_pipelines.backtest.cautions import Caution
+from jts_pipelines.backtest.event_digests import event_digests, stream_digest
 from jts_pipelines.backtest.event_result import EventResult, event_result
 from jts_pipelines.backtest.event_run import run_events
 from jts_pipelines.backtest.event_trades import TradeStream, stream_of_bars, stream_of_trades
@@ -93,7 +93,8 @@ def study_events(
             benchmarks, lake, first, last, partial(trades_of_holding, stream)
         )
     )
-    return replace(result, comparisons=tuple(comparisons))
+    digests = event_digests(plan, stream, settings, limits, lambda name: _listed(listed, name))
+    return replace(result, comparisons=tuple(comparisons), digests=digests)
 
 
 def _load(
@@ -158,7 +159,7 @@ def _trial(
         from_day=days[0],
         to_day=days[-1],
         instruments=len(stream.ids),
-        data_digest=_digest(stream),
+        data_digest=stream_digest(stream),
         run=f"events-{result.digest[:12]}",
         source="events",
         sessions=len(days),
@@ -167,18 +168,3 @@ def _trial(
         holdouts=opened,
         tried_by=place.asked_by,
     )
-
-
-def _digest(stream: TradeStream) -> str:
-    found = hashlib.sha256("\x1f".join(stream.ids).encode())
-    for values, which in (stream.prices, stream.quantities):
-        found.update("\x1f".join(map(str, values)).encode())
-        found.update(np.ascontiguousarray(which, "<i8").data)
-    for column in (stream.at, stream.dated, stream.which):
-        found.update(np.ascontiguousarray(column, "<i8").data)
-    if stream.books is not None:
-        books, placed = stream.books
-        found.update(np.ascontiguousarray(placed, "<i8").data)
-        for numbers in (*books.asks, *books.bids):
-            found.update(np.ascontiguousarray(numbers, "<f8").data)
-    return found.hexdigest()

@@ -392,6 +392,7 @@ def test_event_backtest_writes_a_document_with_denials_and_its_tables(workplace:
 
     small = answer(jts(workplace, *asked, "--cash", "20000000", "--json"))
     large = answer(jts(workplace, *asked, "--cash", "200000000", "--json"))
+    other = answer(jts(workplace, *asked, "--cash", "20000000", "--set", "fast=4", "--json"))
     index = "session_date,close\n2024-05-31,2636.52\n2024-06-03,2682.52\n"
     (workplace / "index.csv").write_text(index)
     beside = ("--benchmark", "Index=index.csv", "--benchmark", "KOSPI")
@@ -402,6 +403,10 @@ def test_event_backtest_writes_a_document_with_denials_and_its_tables(workplace:
 
     assert (small["market_trades"], small["bars"], small["denied"]) == (1_200, 100, {})
     assert small["fills"] == small["orders"] > 8
+    parts = ("data", "code", "params", "config", "engine")
+    same = [[run[f"{part}_digest"] == small[f"{part}_digest"] for part in parts]
+            for run in (large, other)]  # fmt: skip
+    assert same == [[True, True, True, False, True], [True, False, False, True, True]]
     assert small["final_equity"] == pl.read_parquet(small["equity_file"])["equity"][-1]
     assert pl.read_parquet(small["fills_file"]).height == small["fills"]
     assert large["fills"] == 0
