@@ -31,6 +31,7 @@ LONG, SHORT = 1, -1
 FREE = (0, 1 << 60)
 # In percent; no average price of a test is this far from a close to the last digit.
 TAKEN, EXPOSED = Fraction("2.3719"), Fraction("87.3713")
+LEFT, WORTH = 411_111, 1_777_777
 NEAR = {"buy": {"limit": 0.985, "stop": 1.015}, "sell": {"limit": 1.015, "stop": 0.985}}
 BEYOND = {"buy": 1.02, "sell": 0.98}
 
@@ -155,7 +156,9 @@ class Case:
     def _entry(self, way: int) -> str:
         verb, sign = ("buy", ">") if way == LONG else ("sell", "<")
         when = f"close {'!=' if self.is_wide else sign} close[1]"
-        when += f" and position.entries < 3 and portfolio.exposure < {float(EXPOSED)}%" * self.asks
+        if self.asks:
+            when += f" and position.entries < 3 and portfolio.exposure < {float(EXPOSED)}%"
+            when += f" and portfolio.cash > {LEFT}"
         size = "calculate_kelly_criterion()" if self.size == "kelly" else self.size
         order = f"{verb}({size}{_terms(self.kinds[0], verb, self.force)})"
         return f"entry.{NAMES[way]} {{ when ({when}) {{ {order} }} }}"
@@ -164,7 +167,8 @@ class Case:
         verb, sign = ("sell", "<") if way == LONG else ("buy", ">")
         order = f"{verb}({self.leave}{_terms(self.kinds[1], verb, self.force)})"
         # Who takes part in a move for the position leaves with it.
-        takes = f"when (position.profit > {float(TAKEN)}%) {{ {order} }}" * self.asks
+        large = f"position.value {'>' if way == LONG else '<'} {way * WORTH}"
+        takes = f"when (position.profit > {float(TAKEN)}% or {large}) {{ {order} }}" * self.asks
         return f"exit.{NAMES[way]} {{ when (close {sign} close[1]) {{ {order} }} {takes} }}"
 
     def assumed(self, drawn: Drawn) -> BacktestSettings:
@@ -360,10 +364,13 @@ class Judge:
         held.flow += money
 
     def free(self) -> int:
-        """Return the money that can be spent."""
+        """Return the money that no order has reserved and nothing pledges.
+
+        Reading: `portfolio.cash` is this, with the money of sales that has not settled yet.
+        """
         reserved = sum(h.order.reserved for h in self.book.values() if h.order)
         bound = sum(h.collateral for h in self.book.values())
-        return self.cash - reserved - bound - sum(money for _, money in self.unsettled)
+        return self.cash - reserved - bound
 
     # ---- what happens to shares
 
@@ -642,7 +649,7 @@ class Judge:
 
     def payable(self, way: int, quantity: int, price: int) -> int:
         """Return how many shares the free money buys, or covers the margin and costs of."""
-        cash = max(self.free(), 0)
+        cash = max(self.free() - sum(money for _, money in self.unsettled), 0)
         if way == SHORT:
             return min(quantity, cash // self.hold(price))
         quantity = min(quantity, cash // price)
@@ -744,7 +751,8 @@ class Judge:
             return True
         if not (self.case.asks and held.quantity):
             return False
-        return way * (held.mark / held.entry - 1) * 100 > TAKEN
+        is_large = held.quantity * held.mark > WORTH
+        return is_large or way * (held.mark / held.entry - 1) * 100 > TAKEN
 
     def enter(self, held: Held) -> None:
         """Decide an entry on the close: of the rules that fire and may act the first one."""
@@ -765,7 +773,7 @@ class Judge:
     def is_asked(self, held: Held) -> bool:
         """Return whether the account is as an entry asks."""
         exposed = sum(h.quantity * h.mark for h in self.book.values())
-        is_free = exposed * 100 < EXPOSED * self.worth()
+        is_free = exposed * 100 < EXPOSED * self.worth() and self.free() > LEFT
         return is_free and (not held.quantity or held.entries < 3)
 
     def may_enter(self, held: Held, way: int) -> bool:
