@@ -60,6 +60,8 @@ def test_load_settings_when_an_instance_is_to_be_started_then_its_configuration_
         msgspec.json.encode(msgspec.structs.replace(OURS, version=99)),
         b"{",
     ],
+    # A record has the number of this process, which must not be part of the name of a test.
+    ids=["left over", "own stores", "old", "other version", "no record"],
 )
 def test_load_settings_when_no_instance_is_up_then_the_configuration_counts(
     tmp_path: Path, content: bytes
