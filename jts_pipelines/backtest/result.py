@@ -286,14 +286,17 @@ def trade_table(fills: pl.DataFrame, marks: Mapping[str, int | float]) -> pl.Dat
     fills = fills.with_columns(amounts_in(fills, "dividend"), amounts_in(fills, "borrow_fee"))
     costs = pl.col("commission") + pl.col("tax") + pl.col("borrow_fee")
     flow = pl.when(is_buy).then(-gross).otherwise(gross) - costs + pl.col("dividend")
-    # The first fill of a trade enters, by a purchase or a short sale.
-    enters = pl.col("side") == pl.col("side").first()
+    # The first fill of a trade enters, by a purchase or a short sale. Columns of their own: inside
+    # groups the same would be worked out group by group.
+    entry_side = pl.col("side").first().over("trade").alias("entry_side")
+    fills = fills.with_columns(entry_side, (pl.col("side") == entry_side).alias("enters"))
+    enters = pl.col("enters")
     entered, left = pl.col("quantity").filter(enters), pl.col("quantity").filter(~enters)
     trades = (
         fills.group_by("trade", maintain_order=True)
         .agg(
             pl.col("instrument", "name").first(),
-            pl.when(is_buy.first()).then(pl.lit("long")).otherwise(pl.lit("short")).alias("side"),
+            pl.col("entry_side").first().alias("side"),
             pl.col("time").first().alias("entered_at"),
             pl.col("session").first().alias("entry_session"),
             pl.col("time").filter(~enters).last().alias("left_at"),
@@ -311,6 +314,7 @@ def trade_table(fills: pl.DataFrame, marks: Mapping[str, int | float]) -> pl.Dat
             pl.col("reason").filter(~enters).last().alias("exit_reason"),
         )
         .sort("trade")
+        .with_columns(pl.col("side").replace_strict({"buy": "long", "sell": "short"}))
     )
     kind = fills.schema["gross"]
     mark = pl.col("instrument").replace_strict(marks, default=0, return_dtype=kind)
