@@ -168,22 +168,28 @@ def close_trade(account: Ints, net: int) -> None:
 
 def buy(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     """Fill a waiting purchase on a row, or drop it when the cash pays for no lot."""
-    account, book, unit = desk.account, desk.book, desk.book[instrument, UNIT]
+    account, book = desk.account, desk.book
     price, most = deal_of(desk, instrument, row)
     quantity = paid_for(desk, instrument, row, price, most)
     if quantity == 0:
         return
-    cost = buying_cost(quantity, price, fee_of(desk, instrument)) * unit
+    cost = note_purchase(desk, instrument, quantity, price, fills)
     account[CASH] -= cost
     take_on(desk, instrument, row, quantity, price)
     book[instrument, TRADE_CASH] -= cost
-    fill = account[FILLS]
+    note(desk, fills, instrument, row)
+    end_order(desk, instrument, row, quantity)
+
+
+def note_purchase(desk: Desk, instrument: int, quantity: int, price: int, fills: Ints) -> int:
+    """Write the figures of a purchase into the next fill; return what it costs."""
+    fill, unit = desk.account[FILLS], desk.book[instrument, UNIT]
+    cost = buying_cost(quantity, price, fee_of(desk, instrument)) * unit
     fills[FILL_SIDE, fill], fills[FILL_QUANTITY, fill] = BUY, quantity
     fills[FILL_COMMISSION, fill] = cost - quantity * price * unit
     fills[FILL_STT, fill], fills[FILL_RST, fill] = 0, 0
     fills[FILL_PRICE, fill] = price
-    note(desk, fills, instrument, row)
-    end_order(desk, instrument, row, quantity)
+    return int(cost)
 
 
 def paid_for(desk: Desk, instrument: int, row: int, price: int, most: int) -> int:

@@ -15,6 +15,7 @@ from jts_pipelines.backtest.fills import (
     fee_of,
     mark_to,
     note,
+    note_purchase,
     note_sale,
     paid_for,
     sell,
@@ -60,7 +61,6 @@ from jts_pipelines.backtest.places import (
     VALUE,
 )
 from jts_trading.strategy.sizing import (
-    buying_cost,
     commission_of,
     part_of,
     share_of,
@@ -155,18 +155,13 @@ def cover(desk: Desk, instrument: int, row: int, fills: Ints) -> None:
     quantity = min(most, held)
     owe_fee(desk, instrument)
     pay_fee(desk, instrument, row, fills)
-    cost = buying_cost(quantity, price, fee_of(desk, instrument)) * unit
+    cost = note_purchase(desk, instrument, quantity, price, fills)
     account[CASH] -= cost
     account[VALUE] += quantity * book[instrument, MARK] * unit
     book[instrument, TRADE_CASH] -= cost
     book[instrument, COST] -= part_of(book[instrument, COST], quantity, held)
     free_collateral(desk, instrument, quantity, held)
     book[instrument, QUANTITY] -= quantity
-    fill = account[FILLS]
-    fills[FILL_SIDE, fill], fills[FILL_QUANTITY, fill] = BUY, quantity
-    fills[FILL_COMMISSION, fill] = cost - quantity * price * unit
-    fills[FILL_STT, fill], fills[FILL_RST, fill] = 0, 0
-    fills[FILL_PRICE, fill] = price
     note(desk, fills, instrument, row)
     end_order(desk, instrument, row, quantity)
     end_position(desk, instrument, row)
